@@ -1,0 +1,78 @@
+"""From anomaly score to verdict with a guaranteed false-reject rate (split conformal).
+
+Vovk, Gammerman, Shafer: Algorithmic Learning in a Random World, 2005; Angelopoulos and Bates, arXiv:2107.07511.
+"""
+
+import math
+from bisect import bisect_left
+from dataclasses import dataclass
+
+from qc_worker.domain.inspection import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Scores of held-out good frames, and what to do with the unusual ones.
+
+    `max_false_reject` (alpha) bounds the share of good frames rejected; frames with a p-value up to
+    `review_rate` (None: no grey zone) go to review instead of passing.
+    """
+
+    scores: tuple[float, ...]
+    max_false_reject: float
+    review_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.scores or not all(map(math.isfinite, self.scores)):
+            raise ValueError("calibration needs at least one score, and finite ones only")
+        if list(self.scores) != sorted(self.scores):
+            raise ValueError("calibration scores must be in ascending order")
+        if not smallest_alpha(len(self.scores)) <= self.max_false_reject < 1:
+            raise ValueError(
+                f"{len(self.scores)} held-out frames support a false-reject rate of "
+                f"{smallest_alpha(len(self.scores)):.4f} at the least, not {self.max_false_reject}"
+            )
+        if self.review_rate is not None and not self.max_false_reject < self.review_rate < 1:
+            raise ValueError("review_rate must lie between max_false_reject and 1")
+
+    def p_value(self, score: float) -> float:
+        """Share of held-out frames at least as unusual, counting this one: (1 + k) / (n + 1)."""
+        at_least = len(self.scores) - bisect_left(self.scores, score)
+        return (1 + at_least) / (len(self.scores) + 1)
+
+    @property
+    def threshold(self) -> float:
+        """Scores above this one have a p-value of at most `max_false_reject`."""
+        return self.score_at(self.max_false_reject)
+
+    @property
+    def review_threshold(self) -> float:
+        """Scores above this one are at least reviewed; equals `threshold` without a grey zone."""
+        return self.score_at(self.review_rate or self.max_false_reject)
+
+    def score_at(self, alpha: float) -> float:
+        """The highest score whose p-value still exceeds `alpha`."""
+        # p <= alpha  <=>  #{scores >= s} <= k - 1, with k = floor(alpha (n + 1)).
+        # The small addend keeps 0.1 * 10 from flooring to 0 by a rounding error.
+        k = math.floor(alpha * (len(self.scores) + 1) + 1e-9)
+        return self.scores[len(self.scores) - k]
+
+    def verdict(self, score: float) -> Verdict:
+        """Reject, review or pass. A score that is not a number is never a pass."""
+        if not math.isfinite(score):
+            return Verdict.ERROR
+        if score > self.threshold:
+            return Verdict.REJECT
+        if score > self.review_threshold:
+            return Verdict.REVIEW
+        return Verdict.PASS
+
+
+def smallest_alpha(n: int) -> float:
+    """The smallest false-reject rate that n held-out frames can guarantee."""
+    return 1 / (n + 1)
+
+
+def frames_needed(alpha: float) -> int:
+    """How many held-out frames a false-reject rate of `alpha` takes."""
+    return math.ceil(1 / alpha - 1 - 1e-9)

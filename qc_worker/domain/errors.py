@@ -1,0 +1,52 @@
+"""The error tree: each class names the action it causes.
+
+QcError
+├── SettingsError    the command ends with exit code 2 and one line
+├── InvalidFrame     the frame becomes an `error` inspection and a dead letter
+├── TransportError   try again; nothing was committed
+├── ModelError       refuse the model, keep the one that is resident
+└── TrainingError    the retrain ends with exit code 2; nothing was written
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a frame could not be judged; a metric label, so the set is closed."""
+
+    BAD_HEADERS = "bad_headers"
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    UNDECODABLE = "undecodable"
+    UNKNOWN_LINE = "unknown_line"
+    MODEL_FAILED = "model_failed"
+
+
+class QcError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class SettingsError(QcError):
+    """A setting, flag or environment that cannot work; says what to change."""
+
+
+class InvalidFrame(QcError):
+    """A frame that cannot be judged, with its reason and a sentence for people."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class TransportError(QcError):
+    """Broker or cache did not do what was asked; asking again may help."""
+
+
+class ModelError(QcError):
+    """A model, release or weights file that must not be used."""
+
+
+class TrainingError(QcError):
+    """A retrain that cannot succeed; the old model is untouched."""

@@ -1,0 +1,59 @@
+"""A record as it lies on the topic, and the frame it carries."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from qc_worker.domain.names import CameraName, FrameId, LineName
+
+
+class Partition(NamedTuple):
+    """One partition of a topic."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Where a record lies: the one identity of a frame that nobody can forge."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}:{self.partition}:{self.offset}"
+
+    @property
+    def shard(self) -> Partition:
+        return Partition(self.topic, self.partition)
+
+
+Offsets = Mapping[Partition, int]
+"""The next offset to read, by partition (Kafka's meaning of a committed offset)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A message as polled, nothing checked yet. A tombstone has empty `content`."""
+
+    position: Position
+    key: bytes | None
+    content: bytes
+    headers: tuple[tuple[str, bytes], ...]
+    appended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A camera's picture with its names checked; `content` is still encoded."""
+
+    position: Position
+    line: LineName
+    camera: CameraName
+    frame_id: FrameId
+    captured_at: datetime
+    content: bytes
+    traceparent: str | None = None

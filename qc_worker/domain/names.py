@@ -1,0 +1,42 @@
+"""Names that come from outside, checked before they meet a path, a key or a label."""
+
+import re
+from typing import NewType
+
+LineName = NewType("LineName", str)
+CameraName = NewType("CameraName", str)
+FrameId = NewType("FrameId", str)
+ModelVersion = NewType("ModelVersion", str)
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+FRAME_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/=+-]{0,127}$"
+
+_name = re.compile(NAME_PATTERN[:-1] + r"\Z")
+_frame_id = re.compile(FRAME_ID_PATTERN[:-1] + r"\Z")
+
+
+def line_name(text: str) -> LineName:
+    """Check a production line's name. Raises ValueError."""
+    return LineName(_checked(text, _name, "line"))
+
+
+def camera_name(text: str) -> CameraName:
+    """Check a camera's name. Raises ValueError."""
+    return CameraName(_checked(text, _name, "camera"))
+
+
+def frame_id(text: str) -> FrameId:
+    """Check a frame id. Raises ValueError."""
+    return FrameId(_checked(text, _frame_id, "frame id"))
+
+
+def model_version(text: str) -> ModelVersion:
+    """Check a model version. Raises ValueError."""
+    return ModelVersion(_checked(text, _name, "model version"))
+
+
+def _checked(text: str, pattern: re.Pattern[str], what: str) -> str:
+    if not pattern.match(text):
+        shown = text if len(text) <= 80 else text[:80] + "..."
+        raise ValueError(f"{shown!r} is not a {what}: expected {pattern.pattern[:-2]}$")
+    return text

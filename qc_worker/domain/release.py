@@ -1,0 +1,69 @@
+"""What the trainer announces and what operators say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
+
+from qc_worker.domain.frame import Position
+
+_DOCUMENTED: dict[str, bool] = {"use_attribute_docstrings": True}
+
+
+class ReleaseAction(StrEnum):
+    """What made a version live."""
+
+    RETRAIN = "retrain"
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A line's model goes live. Its folder is `<line>/<version>` in the model store of whoever reads this,
+    so that a release can never point a worker at another place."""
+
+    __pydantic_config__: ClassVar = _DOCUMENTED
+
+    line: str
+    """Production line."""
+    version: str
+    """Model version."""
+    card_sha256: str
+    """SHA-256 of card.json, which in turn states the SHA-256 of head.safetensors."""
+    threshold: float
+    """Scores above it are rejected."""
+    released_at: datetime
+    """When it was announced, UTC."""
+    action: ReleaseAction = ReleaseAction.RETRAIN
+    """What made this version live."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Figures of the training: sample counts, false-reject rate, seconds."""
+
+
+class Judgement(StrEnum):
+    """What a person says of a part."""
+
+    GOOD = "good"
+    DEFECT = "defect"
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """An operator's verdict on a frame; a good one becomes a sample of its line."""
+
+    __pydantic_config__: ClassVar = _DOCUMENTED
+
+    line: str
+    """Production line of the frame."""
+    frame_id: str
+    """The camera's id of the frame."""
+    source: Position
+    """Topic, partition and offset of the frame, as in its inspection."""
+    verdict: Judgement
+    """What the person says."""
+    accepted_by: str
+    """Who says so."""
+    accepted_at: datetime
+    """When, UTC."""

@@ -1,0 +1,60 @@
+"""JSON <-> domain values, checked both ways by pydantic."""
+
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from qc_worker.domain import names
+from qc_worker.domain.inspection import Inspection
+from qc_worker.domain.release import Feedback, Release
+
+T = TypeVar("T")
+
+INSPECTION = TypeAdapter(Inspection)
+RELEASE = TypeAdapter(Release)
+FEEDBACK = TypeAdapter(Feedback)
+
+
+def encode_inspection(inspection: Inspection) -> bytes:
+    """One inspection as JSON."""
+    return INSPECTION.dump_json(inspection)
+
+
+def decode_inspection(raw: bytes) -> Inspection:
+    """Read an inspection. Raises ValueError."""
+    return _load(INSPECTION, raw)
+
+
+def encode_release(release: Release) -> bytes:
+    """One release as JSON."""
+    return RELEASE.dump_json(release)
+
+
+def decode_release(raw: bytes) -> Release:
+    """Read a release and check its names. Raises ValueError."""
+    release = _load(RELEASE, raw)
+    names.line_name(release.line)
+    names.model_version(release.version)
+    return release
+
+
+def encode_feedback(feedback: Feedback) -> bytes:
+    """One operator's verdict as JSON."""
+    return FEEDBACK.dump_json(feedback)
+
+
+def decode_feedback(raw: bytes) -> Feedback:
+    """Read an operator's verdict and check its names. Raises ValueError."""
+    feedback = _load(FEEDBACK, raw)
+    names.line_name(feedback.line)
+    names.frame_id(feedback.frame_id)
+    return feedback
+
+
+def _load(adapter: TypeAdapter[T], raw: bytes) -> T:
+    try:
+        return adapter.validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "document"
+        raise ValueError(f"{where}: {first['msg']}") from None
