@@ -20,7 +20,7 @@ _DOCUMENTED: dict[str, bool] = {"use_attribute_docstrings": True}
 class Verdict(StrEnum):
     """What is to happen with the part."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105  (a verdict, not a password)
     """Looks like the good samples of its line."""
     REJECT = "reject"
     """Too unusual: a good frame lands here at most at the calibrated false-reject rate."""

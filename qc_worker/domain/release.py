@@ -21,8 +21,11 @@ class ReleaseAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A line's model goes live. Its folder is `<line>/<version>` in the model store of whoever reads this,
-    so that a release can never point a worker at another place."""
+    """A line's model goes live.
+
+    Its folder is `<line>/<version>` in the model store of whoever reads this, so that a release can never point a
+    worker at another place.
+    """
 
     __pydantic_config__: ClassVar = _DOCUMENTED
 

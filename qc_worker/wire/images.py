@@ -1,7 +1,8 @@
 """Records of `images`: CloudEvents in Kafka's binary mode, or plain headers.
 
 `line` and `camera` come from headers of that name, else from the key `line/camera`. The frame id is `frame-id` or
-`ce_id`, the capture time `captured-at` or `ce_time`; a frame without them is named by its position and dated by its record.
+`ce_id`, the capture time `captured-at` or `ce_time`; a frame without them is named by its position and dated by its
+record.
 """
 
 from collections.abc import Mapping
