@@ -1,0 +1,65 @@
+"""What commands print: a JSON document for scripts, a table for people."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from qc_worker.domain.inspection import Inspection, Verdict
+from qc_worker.wire.json_types import INSPECTION
+
+STYLES = {Verdict.PASS: "green", Verdict.REJECT: "bold red", Verdict.REVIEW: "yellow", Verdict.ERROR: "magenta"}
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class FileInspection:
+    """An image file and what the model says of it."""
+
+    path: Path
+    inspection: Inspection
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on one line."""
+    sys.stdout.write(json.dumps(document) + "\n")
+
+
+def with_progress(things: list[T], what: str) -> Iterator[T]:
+    """Show a progress bar on stderr while iterating, on a terminal only."""
+    console = Console(stderr=True)
+    return iter(track(things, what, console=console, transient=True, disable=not console.is_terminal))
+
+
+def file_inspection_document(judged: FileInspection) -> dict[str, Any]:
+    """The inspection of a file: without camera and position, which it has not, but with its path."""
+    document: dict[str, Any] = INSPECTION.dump_python(judged.inspection, mode="json")
+    unused = ("camera", "source", "frame_id", "line", "captured_at")
+    return {"path": str(judged.path), **{name: document[name] for name in document if name not in unused}}
+
+
+def print_file_inspections(inspections: Iterable[FileInspection], console: Console | None = None) -> None:
+    """Print one row per file, the most unusual first."""
+    table = Table("file", "verdict", "score", "threshold", "p-value", "defects")
+    for judged in sorted(inspections, key=lambda judged: -(judged.inspection.score or 0.0)):
+        table.add_row(*_row(judged))
+    (console or Console()).print(table)
+
+
+def _row(judged: FileInspection) -> tuple[str, ...]:
+    inspection = judged.inspection
+    verdict = f"[{STYLES.get(inspection.verdict, 'default')}]{inspection.verdict}[/]"
+    if inspection.score is None:
+        return (str(judged.path), verdict, "", "", "", inspection.detail or "")
+    boxes = ", ".join(f"{d.width}x{d.height} at {d.x},{d.y}" for d in inspection.defects[:3])
+    more = f" and {len(inspection.defects) - 3} more" if len(inspection.defects) > 3 else ""
+    figures = (inspection.score, inspection.threshold or 0.0, inspection.p_value or 0.0)
+    return (str(judged.path), verdict, *(f"{figure:.3f}" for figure in figures), boxes + more)

@@ -1,0 +1,117 @@
+"""`qc-worker run`: put the worker together and let it loop."""
+
+import structlog
+
+from qc_worker.commands.adapters import backbone_pool, heatmap_cache, image_limits, kafka_access, model_loader
+from qc_worker.engine.batcher import Batcher, BatchQueue
+from qc_worker.engine.clock import SystemClock
+from qc_worker.engine.heatmaps import HeatmapWriter
+from qc_worker.engine.in_flight import InFlight
+from qc_worker.engine.judge import Judge, ModelRunner
+from qc_worker.engine.pipeline import Pipeline
+from qc_worker.engine.refresher import ModelRefresher
+from qc_worker.engine.residents import BackbonePool, ResidentModels
+from qc_worker.engine.stop import StopSignal
+from qc_worker.engine.worker import Patience, Worker
+from qc_worker.observability.health import HealthServer
+from qc_worker.ports import FrameSource
+from qc_worker.settings import Settings
+from qc_worker.transport.kafka_releases import KafkaReleaseLog
+from qc_worker.transport.kafka_sink import AtLeastOnceSink
+from qc_worker.transport.kafka_source import KafkaFrameSource
+
+LIVE_WITHIN_S = 60.0
+
+log = structlog.get_logger()
+
+
+def run_worker(settings: Settings) -> None:
+    """Judge frames until SIGTERM or SIGINT. Raises QcError for what stops it otherwise."""
+    stop, clock = StopSignal(), SystemClock()
+    stop.install()
+    residents, backbones = ResidentModels(), backbone_pool(settings)
+    loader = model_loader(settings, backbones, warmup_sizes=(1, settings.max_batch_size))
+    source = _source(settings)
+    cache = heatmap_cache(settings)
+    heatmaps = HeatmapWriter(cache)
+    worker = Worker(
+        source=source,
+        sink=_sink(settings, source),
+        pipeline=_pipeline(settings, backbones, heatmaps, clock),
+        residents=residents,
+        in_flight=InFlight(
+            max_frames=settings.max_in_flight_frames,
+            max_bytes=settings.max_in_flight_bytes,
+            max_frame_bytes=settings.max_frame_bytes,
+        ),
+        clock=clock,
+        stop=stop,
+        patience=Patience(),
+    )
+    health = _health(settings, worker, source, residents, clock)
+    health.start()
+    log.info("health endpoints", url=health.url)
+    refresher = ModelRefresher(
+        KafkaReleaseLog(kafka_access(settings), topic=settings.models_topic),
+        loader,
+        residents,
+        clock=clock,
+        stop=stop,
+    )
+    try:
+        refresher.catch_up()
+        refresher.start()
+        heatmaps.start()
+        worker.run()
+    finally:
+        stop.set()
+        heatmaps.close()
+        refresher.close()
+        cache.close()
+        health.close()
+
+
+def _source(settings: Settings) -> KafkaFrameSource:
+    return KafkaFrameSource(
+        kafka_access(settings),
+        topic=settings.images_topic,
+        group=settings.consumer_group,
+        max_frame_bytes=settings.max_frame_bytes,
+        session_timeout_ms=settings.session_timeout_ms,
+    )
+
+
+def _sink(settings: Settings, source: FrameSource) -> AtLeastOnceSink:
+    return AtLeastOnceSink(
+        kafka_access(settings),
+        results_topic=settings.results_topic,
+        dead_letter_topic=settings.dead_letter_topic,
+        commit=source.commit,
+    )
+
+
+def _pipeline(settings: Settings, backbones: BackbonePool, heatmaps: HeatmapWriter, clock: SystemClock) -> Pipeline:
+    return Pipeline(
+        runner=ModelRunner(backbones, clock),
+        judge=Judge(heatmaps, clock, heatmap_pass_share=settings.heatmap_pass_share),
+        batches=BatchQueue(Batcher(max_size=settings.max_batch_size, max_wait_s=settings.max_wait_ms / 1000), clock),
+        image_limits=image_limits(settings),
+        decode_threads=settings.decode_threads,
+        clock=clock,
+    )
+
+
+def _health(
+    settings: Settings, worker: Worker, source: FrameSource, residents: ResidentModels, clock: SystemClock
+) -> HealthServer:
+    def live() -> dict[str, bool]:
+        return {"looping": clock.monotonic() - worker.last_step_at < LIVE_WITHIN_S}
+
+    def ready() -> dict[str, bool]:
+        return {
+            "assigned": bool(source.assignment()),
+            "model_resident": len(residents) > 0,
+            "broker_reachable": source.reachable(),
+        }
+
+    return HealthServer(settings.health_host, settings.health_port, live=live, ready=ready)

@@ -1,0 +1,162 @@
+"""`qc-worker score`: judge image files without a broker, by the same code from decoding on."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from qc_worker.commands.adapters import backbone_pool, image_limits, model_loader
+from qc_worker.commands.reports import (
+    FileInspection,
+    file_inspection_document,
+    print_file_inspections,
+    print_json,
+    with_progress,
+)
+from qc_worker.domain import names
+from qc_worker.domain.errors import InvalidFrame, ModelError, SettingsError
+from qc_worker.domain.frame import Frame, Position, Record
+from qc_worker.domain.inspection import Verdict
+from qc_worker.engine.clock import SystemClock
+from qc_worker.engine.in_flight import Ticket
+from qc_worker.engine.intake import Admitted, Decoded, decode, failure
+from qc_worker.engine.judge import Judge, ModelRunner
+from qc_worker.engine.residents import Resident
+from qc_worker.registry.store import FsspecModelStore
+from qc_worker.settings import Settings
+from qc_worker.simplenet.heatmap import render_heatmap
+from qc_worker.simplenet.image_files import image_files
+
+CAMERA = names.camera_name("files")
+TOPIC = "files"
+
+
+def score_files(
+    settings: Settings,
+    *,
+    line: str,
+    version: str | None,
+    images: list[Path],
+    heatmap_dir: Path | None,
+    as_json: bool,
+) -> int:
+    """Judge files and print what came out; 1 if a file could not be judged, else 0. Raises QcError."""
+    paths = expand(images)
+    resident, runner = load_resident(settings, line, version)
+    judge = FileJudge(resident, runner, settings=settings, heatmaps=HeatmapFolder(heatmap_dir, paths))
+    judged = [judge.judge(path, number) for number, path in with_progress(list(enumerate(paths)), "judging")]
+    if as_json:
+        files = [file_inspection_document(one) for one in judged]
+        print_json({"line": resident.line, "model_version": resident.version, "files": files})
+    else:
+        print_file_inspections(judged)
+    return int(any(one.inspection.verdict is Verdict.ERROR for one in judged))
+
+
+def expand(paths: Iterable[Path]) -> list[Path]:
+    """Files as given, folders as the images in and below them. Raises SettingsError."""
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise SettingsError(f"{path}: no such file or folder")
+        found += image_files(path) if path.is_dir() else [path]
+    if not found:
+        raise SettingsError("no image files found: name files or folders with images")
+    return found
+
+
+def load_resident(settings: Settings, line: str, version: str | None) -> tuple[Resident, ModelRunner]:
+    """Load a line's model: the version given, else the live one, else the newest. Raises ModelError, SettingsError."""
+    clock, backbones = SystemClock(), backbone_pool(settings)
+    loader = model_loader(settings, backbones, warmup_sizes=(1,))
+    resident = loader.load_version(line, version or _version(settings, line))
+    return resident, ModelRunner(backbones, clock)
+
+
+class FileJudge:
+    """Judges files one by one with one resident model; the inspection's position counts the files."""
+
+    def __init__(self, resident: Resident, runner: ModelRunner, *, settings: Settings, heatmaps: "HeatmapFolder"):
+        self._resident = resident
+        self._runner = runner
+        self._clock = SystemClock()
+        self._judge = Judge(heatmaps, self._clock, heatmap_pass_share=1.0)
+        self._limits = image_limits(settings)
+
+    def judge(self, path: Path, number: int) -> FileInspection:
+        """Judge one file; one that is no image gets the verdict `error`. Raises SettingsError if it cannot be read."""
+        ticket = Ticket(_record(path, number), self._clock.monotonic())
+        try:
+            decoded = decode(self._admitted(ticket), self._limits, self._clock)
+        except InvalidFrame as error:
+            return FileInspection(path, failure(ticket, error, self._clock).inspection)
+        (outcome,) = self._judge.judge(self._runner.infer([decoded]))
+        return FileInspection(path, outcome.inspection)
+
+    def _admitted(self, ticket: Ticket) -> Admitted:
+        record = ticket.record
+        frame = Frame(
+            position=record.position,
+            line=names.line_name(self._resident.line),
+            camera=CAMERA,
+            frame_id=names.frame_id(str(record.position)),
+            captured_at=record.appended_at,
+            content=record.content,
+        )
+        return Admitted(ticket, frame, self._resident)
+
+
+class HeatmapFolder:
+    """Writes a heatmap beside a thumbnail for every file judged; without a folder, none."""
+
+    def __init__(self, folder: Path | None, paths: list[Path]) -> None:
+        self._folder = folder
+        self._names = _distinct_names(paths)
+        if folder:
+            _make(folder)
+
+    def offer(self, decoded: Decoded, anomaly_map: np.ndarray) -> str | None:
+        """Write the heatmap now; the key is its path."""
+        if self._folder is None:
+            return None
+        threshold = decoded.resident.calibration.threshold
+        png, _ = render_heatmap(decoded.picture, anomaly_map, threshold, decoded.spec.aspect)
+        target = self._folder / f"{self._names[decoded.frame.position.offset]}.png"
+        target.write_bytes(png)
+        return str(target)
+
+
+def _version(settings: Settings, line: str) -> str:
+    try:
+        names.line_name(line)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    store = FsspecModelStore(settings.model_store_url)
+    if releases := store.releases(line):
+        return releases[-1].version
+    if versions := store.versions(line):
+        return versions[-1]
+    raise ModelError(f"line {line} has no model in {settings.model_store_url}: run qc-trainer retrain --line {line}")
+
+
+def _record(path: Path, number: int) -> Record:
+    try:
+        content = path.read_bytes()
+        taken_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from None
+    return Record(Position(TOPIC, 0, number), None, content, (), taken_at)
+
+
+def _distinct_names(paths: list[Path]) -> list[str]:
+    """A file name for each path; files of one name in different folders get a number."""
+    stems = [path.stem for path in paths]
+    return [stem if stems.count(stem) == 1 else f"{stem}-{number}" for number, stem in enumerate(stems)]
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"{folder}: {error.strerror}") from None

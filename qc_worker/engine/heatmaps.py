@@ -1,0 +1,94 @@
+"""Renders and caches heatmaps on the side: a slow or dead cache costs pictures, never verdicts."""
+
+import queue
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from qc_worker.domain.frame import Position
+from qc_worker.engine.intake import Decoded
+from qc_worker.observability import metrics
+from qc_worker.ports import HeatmapCache, HeatmapEntry
+from qc_worker.simplenet.heatmap import render_heatmap
+from qc_worker.simplenet.preprocessing import Picture
+from qc_worker.simplenet.spec import Aspect
+
+QUEUE_LENGTH = 64
+ENTRIES_PER_WRITE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    key: str
+    picture: Picture
+    anomaly_map: np.ndarray
+    threshold: float
+    aspect: Aspect
+
+
+class HeatmapWriter:
+    """One thread between the judge and the cache, with a bounded queue."""
+
+    def __init__(self, cache: HeatmapCache) -> None:
+        self._cache = cache
+        self._orders: queue.Queue[_Order | None] = queue.Queue(QUEUE_LENGTH)
+        self._thread = threading.Thread(target=self._run, name="heatmap-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def offer(self, decoded: Decoded, anomaly_map: np.ndarray) -> str | None:
+        """Take the order for a heatmap and return its key; None if the cache is away or behind."""
+        if not self._cache.available():
+            metrics.HEATMAPS.labels(outcome="cache_away").inc()
+            return None
+        order = _Order(
+            heatmap_key(decoded.frame.position),
+            decoded.picture,
+            anomaly_map,
+            decoded.resident.calibration.threshold,
+            decoded.spec.aspect,
+        )
+        try:
+            self._orders.put_nowait(order)
+        except queue.Full:
+            metrics.HEATMAPS.labels(outcome="skipped").inc()
+            return None
+        return order.key
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Write what is queued, as far as `timeout_s` allows."""
+        if self._thread.is_alive():
+            try:
+                self._orders.put(None, timeout=timeout_s)
+            except queue.Full:
+                return
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while (order := self._orders.get()) is not None:
+            orders = [order, *self._waiting()]
+            kept = self._cache.put([_rendered(order) for order in orders])
+            metrics.HEATMAPS.labels(outcome="cached" if kept else "lost").inc(len(orders))
+
+    def _waiting(self) -> list[_Order]:
+        """What else is queued, up to one write."""
+        orders: list[_Order] = []
+        while len(orders) < ENTRIES_PER_WRITE - 1 and not self._orders.empty():
+            order = self._orders.get()
+            if order is None:
+                self._orders.put(None)
+                break
+            orders.append(order)
+        return orders
+
+
+def heatmap_key(position: Position) -> str:
+    """The cache key of a frame's heatmap; made of the position only, which nobody outside can choose."""
+    return f"qc:heatmap:{position}"
+
+
+def _rendered(order: _Order) -> HeatmapEntry:
+    heatmap_png, thumbnail_jpeg = render_heatmap(order.picture, order.anomaly_map, order.threshold, order.aspect)
+    return HeatmapEntry(order.key, heatmap_png, thumbnail_jpeg)

@@ -1,0 +1,85 @@
+"""From a polled record to a decoded frame, or straight to the outcome of one that cannot be judged."""
+
+from dataclasses import dataclass
+
+from qc_worker.domain.errors import InvalidFrame, Reason
+from qc_worker.domain.frame import Frame, Record
+from qc_worker.domain.inspection import DeadLetter, Inspection, Outcome, StageTimings, Verdict
+from qc_worker.engine.in_flight import Ticket
+from qc_worker.engine.residents import Resident, ResidentModels
+from qc_worker.ports import Clock
+from qc_worker.simplenet.preprocessing import ImageLimits, Picture, decode_picture
+from qc_worker.simplenet.spec import EmbeddingSpec
+from qc_worker.wire.images import decode_record
+
+DETAIL_LENGTH = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A frame with readable headers, bound to the model that will judge it."""
+
+    ticket: Ticket
+    frame: Frame
+    resident: Resident
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A frame ready for its batch."""
+
+    ticket: Ticket
+    frame: Frame
+    resident: Resident
+    picture: Picture
+    decode_ms: float
+
+    @property
+    def spec(self) -> EmbeddingSpec:
+        return self.resident.spec
+
+
+def admit(ticket: Ticket, residents: ResidentModels) -> Admitted:
+    """Read the headers and bind the frame to its line's model of this moment. Raises InvalidFrame."""
+    frame = decode_record(ticket.record)
+    resident = residents.current(frame.line)
+    if resident is None:
+        raise InvalidFrame(Reason.UNKNOWN_LINE, f"line {frame.line} has no model: train it with qc-trainer retrain")
+    return Admitted(ticket, frame, resident)
+
+
+def decode(admitted: Admitted, limits: ImageLimits, clock: Clock) -> Decoded:
+    """Decode and preprocess; runs in a decode thread. Raises InvalidFrame."""
+    started = clock.monotonic()
+    spec = admitted.resident.spec
+    picture = decode_picture(admitted.frame.content, input_size=spec.input_size, aspect=spec.aspect, limits=limits)
+    decode_ms = 1000 * (clock.monotonic() - started)
+    return Decoded(admitted.ticket, admitted.frame, admitted.resident, picture, decode_ms)
+
+
+def failure(ticket: Ticket, error: InvalidFrame, clock: Clock) -> Outcome:
+    """Make the inspection and the dead letter of a frame that cannot be judged."""
+    record = ticket.record
+    frame = _readable(record)
+    detail = error.detail[:DETAIL_LENGTH]
+    inspection = Inspection(
+        frame_id=frame.frame_id if frame else None,
+        line=frame.line if frame else None,
+        camera=frame.camera if frame else None,
+        captured_at=frame.captured_at if frame else record.appended_at,
+        scored_at=clock.now(),
+        source=record.position,
+        verdict=Verdict.NO_MODEL if error.reason is Reason.UNKNOWN_LINE else Verdict.ERROR,
+        reason=error.reason,
+        detail=detail,
+        stage_ms=StageTimings(total=round(1000 * (clock.monotonic() - ticket.polled_at), 3)),
+    )
+    letter = DeadLetter(record.position, record.key, record.content, record.headers, error.reason, detail)
+    return Outcome(inspection, record.key, letter)
+
+
+def _readable(record: Record) -> Frame | None:
+    try:
+        return decode_record(record)
+    except InvalidFrame:
+        return None

@@ -1,0 +1,135 @@
+"""From a batch of decoded frames to outcomes: one backbone pass, each line's head, calibration, defects, heatmap."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from qc_worker.domain.errors import InvalidFrame, Reason
+from qc_worker.domain.inspection import Defect, Inspection, Mask, Outcome, StageTimings, Verdict
+from qc_worker.engine.intake import Decoded, failure
+from qc_worker.engine.residents import BackbonePool
+from qc_worker.observability import metrics
+from qc_worker.ports import Clock
+from qc_worker.simplenet.localise import localise
+from qc_worker.simplenet.scorer import Scored
+
+SEEN_BY_PEOPLE = (Verdict.REJECT, Verdict.REVIEW)
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """A batch and what the model said of each of its frames, in the same order."""
+
+    batch: Sequence[Decoded]
+    scored: Scored
+    started_at: float
+    inference_ms: float
+
+
+class ModelRunner:
+    """Scores batches whose frames share an embedding; runs in the inference thread."""
+
+    def __init__(self, backbones: BackbonePool, clock: Clock) -> None:
+        self._backbones = backbones
+        self._clock = clock
+
+    def infer(self, batch: Sequence[Decoded]) -> Inferred:
+        """One backbone pass for the whole batch. Raises RuntimeError if the device fails."""
+        started = self._clock.monotonic()
+        pixels = torch.stack([frame.picture.pixels for frame in batch])
+        scored = self._backbones.scorer(batch[0].spec).score(pixels, [frame.resident.head for frame in batch])
+        if len(scored.scores) != len(batch):
+            raise RuntimeError(f"{len(batch)} frames went into the model, {len(scored.scores)} scores came out")
+        seconds = self._clock.monotonic() - started
+        metrics.INFERENCE_SECONDS.observe(seconds)
+        metrics.BATCH_FRAMES.observe(len(batch))
+        return Inferred(batch, scored, started, 1000 * seconds)
+
+
+class HeatmapDesk(Protocol):
+    """Takes orders for heatmaps."""
+
+    def offer(self, decoded: Decoded, anomaly_map: np.ndarray) -> str | None:
+        """Take the order and return the key under which the heatmap will be found; None if it will not be made."""
+        ...
+
+
+class Judge:
+    """Turns scores into inspections; runs beside the next batch's inference."""
+
+    def __init__(self, heatmaps: HeatmapDesk, clock: Clock, *, heatmap_pass_share: float) -> None:
+        self._heatmaps = heatmaps
+        self._clock = clock
+        self._heatmap_pass_share = heatmap_pass_share
+
+    def judge(self, inferred: Inferred) -> list[Outcome]:
+        """One outcome per frame, in the batch's order."""
+        return [self._outcome(inferred, index) for index in range(len(inferred.batch))]
+
+    def _outcome(self, inferred: Inferred, index: int) -> Outcome:
+        decoded = inferred.batch[index]
+        score = float(inferred.scored.scores[index])
+        verdict = decoded.resident.calibration.verdict(score)
+        if verdict is Verdict.ERROR:
+            broken = InvalidFrame(Reason.MODEL_FAILED, f"the model's score is {score}")
+            return failure(decoded.ticket, broken, self._clock)
+        return Outcome(self._inspection(inferred, index, score, verdict), decoded.ticket.record.key)
+
+    def _inspection(self, inferred: Inferred, index: int, score: float, verdict: Verdict) -> Inspection:
+        decoded, started = inferred.batch[index], self._clock.monotonic()
+        resident, frame = decoded.resident, decoded.frame
+        anomaly_map = inferred.scored.maps[index].numpy()
+        defects, mask = _defects(decoded, anomaly_map, verdict)
+        heatmap_key = self._heatmap_key(decoded, anomaly_map, verdict)
+        return Inspection(
+            frame_id=frame.frame_id,
+            line=frame.line,
+            camera=frame.camera,
+            captured_at=frame.captured_at,
+            scored_at=self._clock.now(),
+            source=frame.position,
+            verdict=verdict,
+            model_version=resident.version,
+            score=score,
+            p_value=resident.calibration.p_value(score),
+            threshold=resident.calibration.threshold,
+            image_size=decoded.picture.image_size,
+            defects=defects,
+            mask=mask,
+            heatmap_key=heatmap_key,
+            stage_ms=self._stage_ms(decoded, inferred, started),
+        )
+
+    def _heatmap_key(self, decoded: Decoded, anomaly_map: np.ndarray, verdict: Verdict) -> str | None:
+        wanted = verdict in SEEN_BY_PEOPLE or _sampled(decoded, self._heatmap_pass_share)
+        return self._heatmaps.offer(decoded, anomaly_map) if wanted else None
+
+    def _stage_ms(self, decoded: Decoded, inferred: Inferred, started: float) -> StageTimings:
+        now = self._clock.monotonic()
+        total = 1000 * (now - decoded.ticket.polled_at)
+        before_inference = 1000 * (inferred.started_at - decoded.ticket.polled_at)
+        return StageTimings(
+            decode=round(decoded.decode_ms, 3),
+            queue=round(max(0.0, before_inference - decoded.decode_ms), 3),
+            inference=round(inferred.inference_ms, 3),
+            postprocess=round(1000 * (now - started), 3),
+            total=round(total, 3),
+        )
+
+
+def _defects(decoded: Decoded, anomaly_map: np.ndarray, verdict: Verdict) -> tuple[tuple[Defect, ...], Mask | None]:
+    """Where the map is over the verdict's own threshold; so a reject always shows at least one defect."""
+    calibration = decoded.resident.calibration
+    if verdict not in SEEN_BY_PEOPLE:
+        return (), None
+    threshold = calibration.threshold if verdict is Verdict.REJECT else calibration.review_threshold
+    return localise(anomaly_map, threshold, decoded.picture.image_size, decoded.spec.aspect)
+
+
+def _sampled(decoded: Decoded, share: float) -> bool:
+    """Whether a passed frame gets a heatmap: by its position, so that judging it again decides the same."""
+    return zlib.crc32(str(decoded.frame.position).encode()) < share * 2**32

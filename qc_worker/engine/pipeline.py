@@ -1,0 +1,130 @@
+"""Decode threads, an inference thread, a judging thread: admitted frames go in, tickets get their outcomes.
+
+admitted -> decode threads -> batch queue -> inference thread -> judging thread, beside the next batch's inference.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from qc_worker.domain.errors import InvalidFrame, Reason
+from qc_worker.engine.batcher import BatchQueue
+from qc_worker.engine.intake import Admitted, Decoded, decode, failure
+from qc_worker.engine.judge import Inferred, Judge, ModelRunner
+from qc_worker.observability import metrics
+from qc_worker.ports import Clock
+from qc_worker.simplenet.preprocessing import ImageLimits
+
+log = structlog.get_logger()
+
+
+class Pipeline:
+    """Sets the outcome of every ticket submitted, whatever happens to the frame on the way."""
+
+    def __init__(
+        self,
+        *,
+        runner: ModelRunner,
+        judge: Judge,
+        batches: BatchQueue[Decoded],
+        image_limits: ImageLimits,
+        decode_threads: int,
+        clock: Clock,
+    ) -> None:
+        self._runner = runner
+        self._judge = judge
+        self._batches = batches
+        self._image_limits = image_limits
+        self._clock = clock
+        self._decoders = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
+        # Not one of the decode threads: there a finished batch would wait behind all frames still to be decoded.
+        self._judging = ThreadPoolExecutor(1, thread_name_prefix="judging")
+        self._inference = threading.Thread(target=self._run_inference, name="inference", daemon=True)
+        self._progress = threading.Event()
+
+    def start(self) -> None:
+        self._inference.start()
+
+    def submit(self, admitted: Admitted) -> None:
+        """Take a frame in; its ticket gets an outcome later."""
+        self._decoders.submit(self._decode, admitted)
+
+    def wait_for_progress(self, timeout_s: float) -> None:
+        """Wait until some ticket has got its outcome."""
+        self._progress.wait(timeout_s)
+        self._progress.clear()
+
+    def close(self, timeout_s: float) -> None:
+        """Finish the running batch and leave the frames behind it; their tickets stay open."""
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._batches.close()
+        if self._inference.is_alive():
+            self._inference.join(timeout_s)
+        if not self._inference.is_alive():
+            self._judging.shutdown(wait=True)
+
+    def _decode(self, admitted: Admitted) -> None:
+        try:
+            decoded = decode(admitted, self._image_limits, self._clock)
+        except InvalidFrame as error:
+            self._fail(admitted, error)
+        except Exception as error:  # noqa: BLE001  (a frame that breaks the decoder must not vanish)
+            self._fail(admitted, _broken(Reason.UNDECODABLE, error))
+        else:
+            metrics.DECODE_SECONDS.observe(decoded.decode_ms / 1000)
+            self._batches.add(decoded)
+
+    def _run_inference(self) -> None:
+        while batch := self._batches.take():
+            for inferred in self._infer(batch):
+                self._judging.submit(self._judge_batch, inferred)
+
+    def _infer(self, batch: Sequence[Decoded]) -> list[Inferred]:
+        """One pass for the batch; if that fails, one for each frame, so that none can fail the others."""
+        try:
+            return [self._runner.infer(batch)]
+        except Exception as error:  # noqa: BLE001  (each frame of the batch gets its outcome)
+            log.warning("batch failed", frames=len(batch), error=f"{type(error).__name__}: {error}")
+            if len(batch) > 1:
+                return [inferred for decoded in batch for inferred in self._infer([decoded])]
+            self._fail(batch[0], _broken(Reason.MODEL_FAILED, error))
+            return []
+
+    def _judge_batch(self, inferred: Inferred) -> None:
+        try:
+            outcomes = self._judge.judge(inferred)
+        except Exception as error:  # each frame of the batch gets its outcome
+            log.exception("judging failed", frames=len(inferred.batch))
+            for decoded in inferred.batch:
+                self._fail(decoded, _broken(Reason.MODEL_FAILED, error))
+            return
+        for decoded, outcome in zip(inferred.batch, outcomes, strict=True):
+            decoded.ticket.outcome = outcome
+        self._progress.set()
+        self._log_batch(inferred)
+
+    def _log_batch(self, inferred: Inferred) -> None:
+        log.info(
+            "batch judged",
+            frames=len(inferred.batch),
+            lines=sorted({decoded.frame.line for decoded in inferred.batch}),
+            verdicts=_verdicts(inferred),
+            inference_ms=round(inferred.inference_ms, 1),
+        )
+
+    def _fail(self, frame: Admitted | Decoded, error: InvalidFrame) -> None:
+        frame.ticket.outcome = failure(frame.ticket, error, self._clock)
+        self._progress.set()
+
+
+def _broken(reason: Reason, error: Exception) -> InvalidFrame:
+    return InvalidFrame(reason, f"{type(error).__name__}: {error}")
+
+
+def _verdicts(inferred: Inferred) -> dict[str, int]:
+    return Counter(
+        decoded.ticket.outcome.inspection.verdict.value for decoded in inferred.batch if decoded.ticket.outcome
+    )

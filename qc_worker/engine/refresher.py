@@ -1,0 +1,80 @@
+"""Takes up releases while frames flow; a bad one is refused and the old model stays."""
+
+import threading
+
+import structlog
+
+from qc_worker.domain.errors import ModelError, TransportError
+from qc_worker.domain.release import Release
+from qc_worker.engine.residents import ModelLoader, ResidentModels
+from qc_worker.engine.stop import StopSignal
+from qc_worker.observability import metrics
+from qc_worker.ports import Clock, ReleaseLog
+
+POLL_S = 0.25
+RETRY_S = 30.0
+
+log = structlog.get_logger()
+
+
+class ModelRefresher:
+    """Follows the release log in a thread of its own."""
+
+    def __init__(
+        self, releases: ReleaseLog, loader: ModelLoader, residents: ResidentModels, *, clock: Clock, stop: StopSignal
+    ) -> None:
+        self._releases = releases
+        self._loader = loader
+        self._residents = residents
+        self._clock = clock
+        self._stop = stop
+        self._retry_at: dict[str, tuple[float, Release]] = {}
+        self._thread = threading.Thread(target=self.run, name="model-refresher", daemon=True)
+
+    def catch_up(self) -> None:
+        """Take up the newest release of every line; to be done before the first frame. Raises TransportError."""
+        for release in self._releases.read_all().values():
+            self.take_up(release)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def run(self) -> None:
+        """Follow the log until told to stop."""
+        while not self._stop.is_set():
+            try:
+                for release in self._releases.poll(timeout_s=POLL_S):
+                    self.take_up(release)
+            except TransportError as error:
+                log.warning("release log unreachable", error=str(error))
+                self._stop.wait(1.0)
+            self._retry_refused()
+
+    def close(self) -> None:
+        if self._thread.is_alive():
+            self._thread.join(timeout=2.0)
+        self._releases.close()
+
+    def take_up(self, release: Release) -> None:
+        """Load and swap, or refuse and try again later: a store may only be away for a while."""
+        self._retry_at.pop(release.line, None)
+        started = self._clock.monotonic()
+        try:
+            resident = self._loader.load(release)
+        except ModelError as error:
+            self._retry_at[release.line] = (self._clock.monotonic() + RETRY_S, release)
+            metrics.RELEASES.labels(outcome="refused").inc()
+            log.error("release refused", line=release.line, version=release.version, error=str(error))
+            return
+        replaced = self._residents.versions().get(release.line)
+        self._residents.swap(resident)
+        metrics.RELEASES.labels(outcome="taken_up").inc()
+        metrics.RESIDENT_MODELS.set(len(self._residents))
+        load_s = round(self._clock.monotonic() - started, 3)
+        log.info("model taken up", line=release.line, version=release.version, replaced=replaced, load_s=load_s)
+
+    def _retry_refused(self) -> None:
+        now = self._clock.monotonic()
+        for due, release in list(self._retry_at.values()):
+            if now >= due:
+                self.take_up(release)

@@ -1,0 +1,174 @@
+"""The worker loop: poll, admit, publish, commit; decoding and judging happen in the pipeline's threads.
+
+Only the settled prefix of a partition is published, so order and committed offsets need no further thought.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+
+from qc_worker.domain.errors import InvalidFrame, TransportError
+from qc_worker.domain.inspection import Inspection
+from qc_worker.engine.in_flight import Committable, InFlight, Ticket
+from qc_worker.engine.intake import admit, failure
+from qc_worker.engine.pipeline import Pipeline
+from qc_worker.engine.residents import ResidentModels
+from qc_worker.engine.stop import StopSignal
+from qc_worker.observability import metrics
+from qc_worker.ports import Clock, FrameSource, InspectionSink
+
+log = structlog.get_logger()
+
+IDLE_POLL_S = 0.1
+BUSY_WAIT_S = 0.005
+OBSERVE_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the worker keeps trying."""
+
+    grace_s: float = 6.0
+    """After a stop signal, for the frames in flight."""
+    publish_s: float = 120.0
+    """For a broker that does not take inspections."""
+    publish_retry_s: float = 0.5
+    """Between two attempts."""
+
+
+class Worker:
+    """Judges frames until told to stop. Every frame polled gets exactly one outcome, or stays uncommitted."""
+
+    def __init__(
+        self,
+        *,
+        source: FrameSource,
+        sink: InspectionSink,
+        pipeline: Pipeline,
+        residents: ResidentModels,
+        in_flight: InFlight,
+        clock: Clock,
+        stop: StopSignal,
+        patience: Patience,
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._pipeline = pipeline
+        self._residents = residents
+        self._in_flight = in_flight
+        self._clock = clock
+        self._stop = stop
+        self._patience = patience
+        self._failing_since: float | None = None
+        self._publish_at = 0.0
+        self._observe_at = 0.0
+        self.last_step_at = clock.monotonic()
+
+    def run(self) -> None:
+        """Loop until stopped, then finish what is in flight. Raises TransportError when the broker stays away."""
+        try:
+            self._source.start()
+            self._sink.start()
+            self._pipeline.start()
+            log.info("worker started", models=self._residents.versions())
+            while not self._stop.is_set():
+                self.step()
+            self._drain()
+        finally:
+            self._close()
+
+    def step(self) -> None:
+        """Take one turn."""
+        self._forget_lost_partitions()
+        self._take_in()
+        self._publish()
+        self._observe()
+        if self._in_flight.frames:
+            self._pipeline.wait_for_progress(BUSY_WAIT_S)
+
+    def _take_in(self) -> None:
+        """Poll as much as there is room for; polling goes on while paused, to stay in the group."""
+        room = self._in_flight.room_frames
+        if room:
+            self._source.resume()
+        else:
+            self._source.pause()
+        timeout_s = 0.0 if self._in_flight.frames else IDLE_POLL_S
+        for record in self._source.poll(timeout_s=timeout_s, max_records=max(1, room)):
+            self._admit(self._in_flight.admit(record, self._clock.monotonic()))
+
+    def _admit(self, ticket: Ticket) -> None:
+        try:
+            self._pipeline.submit(admit(ticket, self._residents))
+        except InvalidFrame as error:
+            ticket.outcome = failure(ticket, error, self._clock)
+
+    def _forget_lost_partitions(self) -> None:
+        lost = self._source.take_lost()
+        if dropped := self._in_flight.drop(lost):
+            metrics.DROPPED_FRAMES.inc(dropped)
+            log.info("partitions lost", partitions=sorted(lost), frames_left_to_new_owner=dropped)
+
+    def _publish(self) -> None:
+        """Publish what is settled; after a failure the same frames are tried again."""
+        settled = self._in_flight.committable()
+        now = self._clock.monotonic()
+        if not settled.tickets or now < self._publish_at:
+            return
+        try:
+            self._sink.publish(settled.outcomes, settled.offsets)
+        except TransportError as error:
+            self._put_off_publishing(error, now)
+        else:
+            self._failing_since = None
+            self._in_flight.retire(settled)
+            self._count(settled, started=now)
+
+    def _put_off_publishing(self, error: TransportError, now: float) -> None:
+        """Try again later, unless the broker has been away for too long. Raises TransportError."""
+        metrics.PUBLISH_FAILURES.inc()
+        self._failing_since = self._failing_since or now
+        self._publish_at = self._clock.monotonic() + self._patience.publish_retry_s
+        log.warning("publishing failed", error=str(error), failing_s=round(now - self._failing_since, 1))
+        if now - self._failing_since > self._patience.publish_s:
+            raise error
+
+    def _drain(self) -> None:
+        """Finish what is in flight; what does not finish in time stays uncommitted for the next worker."""
+        deadline = self._clock.monotonic() + self._patience.grace_s
+        log.info("worker stopping", in_flight=self._in_flight.frames)
+        while self._in_flight.frames and self._clock.monotonic() < deadline:
+            self._forget_lost_partitions()
+            self._publish()
+            self._pipeline.wait_for_progress(BUSY_WAIT_S)
+
+    def _close(self) -> None:
+        self._pipeline.close(timeout_s=1.0)
+        self._sink.close()
+        self._source.close()
+        log.info("worker stopped", left_uncommitted=self._in_flight.frames)
+
+    def _count(self, published: Committable, *, started: float) -> None:
+        now = self._clock.monotonic()
+        metrics.PUBLISH_SECONDS.observe(now - started)
+        for ticket, outcome in zip(published.tickets, published.outcomes, strict=True):
+            inspection = outcome.inspection
+            metrics.INSPECTIONS.labels(line=self._line_label(inspection), verdict=inspection.verdict).inc()
+            metrics.FRAME_SECONDS.observe(now - ticket.polled_at)
+            if outcome.dead_letter:
+                metrics.DEAD_LETTERS.labels(reason=outcome.dead_letter.reason).inc()
+                log.warning("frame not judged", source=str(inspection.source), detail=str(inspection.detail))
+
+    def _line_label(self, inspection: Inspection) -> str:
+        """Only lines with a model become a label: other names come from outside and have no bound."""
+        return inspection.line if inspection.line and self._residents.current(inspection.line) else ""
+
+    def _observe(self) -> None:
+        self.last_step_at = self._clock.monotonic()
+        if self.last_step_at < self._observe_at:
+            return
+        self._observe_at = self.last_step_at + OBSERVE_EVERY_S
+        metrics.IN_FLIGHT_FRAMES.set(self._in_flight.frames)
+        metrics.IN_FLIGHT_BYTES.set(self._in_flight.bytes)
+        metrics.ASSIGNED_PARTITIONS.set(len(self._source.assignment()))
+        metrics.LAG_FRAMES.set(self._source.lag_frames())

@@ -1,0 +1,25 @@
+"""Every metric of the worker.
+
+The label `line` only ever holds lines with a resident model: names from outside have no bound.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+INSPECTIONS = Counter("qc_inspections_total", "Inspections published.", ["line", "verdict"])
+DEAD_LETTERS = Counter("qc_dead_letters_total", "Frames that could not be judged.", ["reason"])
+DROPPED_FRAMES = Counter("qc_dropped_frames_total", "Frames in flight left to the new owner of their partition.")
+FRAME_SECONDS = Histogram("qc_frame_seconds", "From polling a frame to its published inspection.", buckets=_SECONDS)
+DECODE_SECONDS = Histogram("qc_decode_seconds", "Decoding and preprocessing one frame.", buckets=_SECONDS)
+INFERENCE_SECONDS = Histogram("qc_inference_seconds", "One batch through backbone and heads.", buckets=_SECONDS)
+PUBLISH_SECONDS = Histogram("qc_publish_seconds", "Publishing and committing once.", buckets=_SECONDS)
+BATCH_FRAMES = Histogram("qc_batch_frames", "Frames in a batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256))
+IN_FLIGHT_FRAMES = Gauge("qc_in_flight_frames", "Frames between polling and committing.")
+IN_FLIGHT_BYTES = Gauge("qc_in_flight_bytes", "Encoded bytes between polling and committing.")
+LAG_FRAMES = Gauge("qc_lag_frames", "Frames on the topic that this worker has yet to poll.")
+ASSIGNED_PARTITIONS = Gauge("qc_assigned_partitions", "Partitions of `images` this worker owns.")
+PUBLISH_FAILURES = Counter("qc_publish_failures_total", "Attempts to publish that failed and were repeated.")
+RELEASES = Counter("qc_releases_total", "Releases read from `models`.", ["outcome"])
+RESIDENT_MODELS = Gauge("qc_resident_models", "Lines with a model in memory.")
+HEATMAPS = Counter("qc_heatmaps_total", "Heatmaps made, by what became of them.", ["outcome"])

@@ -1,0 +1,39 @@
+"""From patch scores to the anomaly map and the image's score (paper, section 3.6).
+
+Bilinear resize and Gaussian filter are linear and separable, so both fold into one matrix for each side:
+map = M_h p M_w^T with M = G U, where U (S x h) resizes and G (S x S) filters.
+"""
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter1d
+from torch import Tensor
+
+SMOOTHING_SIGMA_PX = 4.0
+
+
+def anomaly_maps(patch_scores: Tensor, input_size: int) -> Tensor:
+    """Bring patch scores to the input size (bilinear, align_corners=False) and smooth them (Gaussian, sigma = 4).
+
+    At the borders the filter sees the map mirrored (scipy's `reflect`). Shapes: (B, h, w) -> (B, S, S).
+    """
+    _, height, width = patch_scores.shape
+    rows = _resize_and_smooth(height, input_size, patch_scores.device)
+    columns = _resize_and_smooth(width, input_size, patch_scores.device)
+    return rows @ patch_scores @ columns.T
+
+
+def image_scores(maps: Tensor) -> Tensor:
+    """The maximum over each map. Shapes: (B, S, S) -> (B,)."""
+    return maps.amax(dim=(1, 2))
+
+
+@lru_cache(maxsize=32)
+def _resize_and_smooth(cells: int, input_size: int, device: torch.device) -> Tensor:
+    """M = G U, (input_size, cells): its columns are what each cell alone would give."""
+    units = torch.eye(cells, dtype=torch.float64)[None]
+    resized = F.interpolate(units, size=input_size, mode="linear", align_corners=False)[0].T
+    smoothed = gaussian_filter1d(resized.numpy(), SMOOTHING_SIGMA_PX, axis=0, mode="reflect", truncate=4.0)
+    return torch.from_numpy(smoothed).to(device, torch.float32)

@@ -1,0 +1,99 @@
+"""card.json: all there is to know of a model apart from its numbers."""
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from qc_worker.domain.calibration import Calibration
+from qc_worker.domain.names import NAME_PATTERN
+from qc_worker.simplenet.spec import EmbeddingSpec
+
+CARD_SCHEMA_VERSION = "1.0"
+SHA256_PATTERN = r"^[0-9a-f]{64}$"
+
+Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class TrainingSettings(_Part):
+    """How a head is fitted; the paper's where it has them."""
+
+    steps: int = Field(default=400, ge=1)
+    """Optimiser steps."""
+    patches_per_step: int = Field(default=4096, ge=2)
+    """Patches drawn from the cached embeddings for each step."""
+    sigmas: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(0.35,), min_length=1)
+    """Standard deviations of the anomalous features' noise, in those of the embedding; mixed in equal shares."""
+    adaptor_lr: float = Field(default=1e-4, gt=0)
+    """Adam's learning rate for the adaptor."""
+    discriminator_lr: float = Field(default=2e-4, gt=0)
+    """Adam's learning rate for the discriminator."""
+    weight_decay: float = Field(default=1e-5, ge=0)
+    """Adam's weight decay."""
+    margin: float = Field(default=0.5, gt=0)
+    """th of the truncated L1 loss."""
+    hold_out_share: float = Field(default=0.35, gt=0, lt=1)
+    """Share of the good frames kept for calibration."""
+    max_feature_bytes: int = Field(default=1 << 30, ge=1 << 20)
+    """Memory for cached embeddings; beyond it, patches of each frame are drawn once and the rest is dropped."""
+
+
+class SampleManifest(_Part):
+    """SHA-256 of every frame that the model was made from."""
+
+    training: tuple[Sha256, ...]
+    """Frames that the head was fitted to."""
+    calibration: tuple[Sha256, ...]
+    """Held-out frames that the threshold comes from."""
+
+
+class Software(_Part):
+    """Versions of what computes the scores."""
+
+    torch: str = Field(default_factory=lambda: version("torch"))
+    timm: str = Field(default_factory=lambda: version("timm"))
+    pillow: str = Field(default_factory=lambda: version("pillow"))
+
+
+class ModelCard(_Part):
+    """A model's description, checked whenever it is read."""
+
+    schema_version: Literal["1.0"] = CARD_SCHEMA_VERSION
+    """Another major number means that fields changed their meaning."""
+    line: Name
+    """Production line."""
+    version: Name
+    """Model version; sorts by time."""
+    embedding: EmbeddingSpec
+    """From decoded frame to embedding."""
+    channels: int = Field(ge=1, le=16_384)
+    """Channels of the embedding."""
+    hidden: int = Field(ge=1, le=16_384)
+    """Width of the discriminator's hidden layer."""
+    head_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """SHA-256 of head.safetensors; set when the model is saved."""
+    calibration: Calibration
+    """Scores of the held-out good frames, and the rates promised."""
+    samples: SampleManifest
+    """What the model was made from."""
+    training: TrainingSettings
+    """How the head was fitted."""
+    seed: int
+    """Of every random choice."""
+    duration_s: float = Field(ge=0)
+    """Of the training, features included."""
+    created_at: datetime
+    """UTC."""
+    software: Software = Field(default_factory=Software)
+    """Versions of what computed the scores."""
+
+
+def new_version(created_at: datetime, head_sha256: str) -> str:
+    """`YYYYmmddTHHMMSS-<8 hex>`: sorts by time, differs by content."""
+    return f"{created_at.astimezone(UTC):%Y%m%dT%H%M%S}-{head_sha256[:8]}"

@@ -1,0 +1,48 @@
+"""Files on disk: digests, bounded reading, writing whole or not at all."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from qc_worker.domain.errors import ModelError
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file as hex. Raises ModelError."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_bounded(path: Path, *, max_bytes: int) -> bytes:
+    """Read a whole file of at most `max_bytes`. Raises ModelError."""
+    try:
+        with path.open("rb") as file:
+            # One byte more than allowed: what the folder says of the size may be stale, what was read is not.
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+    if len(content) > max_bytes:
+        raise ModelError(f"{path} has more than {max_bytes} bytes")
+    return content
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all. Raises ModelError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            partial = Path(file.name)
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                partial.replace(path)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise ModelError(f"{path} cannot be written: {error.strerror}") from None

@@ -1,0 +1,31 @@
+"""What differs between production lines: standardiser, adaptor, discriminator."""
+
+import torch
+from torch import Tensor, nn
+
+from qc_worker.simplenet.adaptor import Adaptor
+from qc_worker.simplenet.discriminator import Discriminator
+from qc_worker.simplenet.standardiser import Standardiser
+
+
+class Head(nn.Module):
+    """A line's own layers. `channels` are the embedding's, `hidden` the discriminator's."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.hidden = hidden
+        self.standardiser = Standardiser(channels)
+        self.adaptor = Adaptor(channels)
+        self.discriminator = Discriminator(channels, hidden)
+
+    @torch.no_grad()
+    def patch_scores(self, embedding: Tensor) -> Tensor:
+        """Anomaly score of every patch, s = -D(G(z)); higher is more anomalous. Needs eval mode.
+
+        Shapes: (B, C, h, w) -> (B, h, w).
+        """
+        batch, channels, height, width = embedding.shape
+        patches = embedding.permute(0, 2, 3, 1).reshape(-1, channels)
+        normality: Tensor = self.discriminator(self.adaptor(self.standardiser(patches)))
+        return -normality.view(batch, height, width)

@@ -1,0 +1,75 @@
+"""The anomaly map as a picture for people."""
+
+import io
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from qc_worker.simplenet.localise import without_padding
+from qc_worker.simplenet.preprocessing import Picture, content_box
+from qc_worker.simplenet.spec import Aspect
+
+LONGEST_SIDE_PX = 512
+THUMBNAIL_QUALITY = 80
+SCORE_SPAN = 0.5
+"""The loss's margin: the scale on which good and anomalous features lie apart."""
+MAX_OPACITY = 0.65
+
+# Polynomials of the Turbo colour map: Mikhailov, "Turbo, an improved rainbow colormap", Google AI blog, 2019.
+_TURBO = np.array(
+    [
+        [0.13572138, 4.61539260, -42.66032258, 132.13108234, -152.94239396, 59.28637943],
+        [0.09140261, 2.19418839, 4.84296658, -14.18503333, 4.27729857, 2.82956604],
+        [0.10667330, 12.64194608, -60.58204836, 110.36276771, -89.90310912, 27.34824973],
+    ]
+)
+
+
+def render_heatmap(
+    picture: Picture, anomaly_map: npt.NDArray[np.float32], threshold: float, aspect: Aspect
+) -> tuple[bytes, bytes]:
+    """Heatmap over the frame (PNG) and the frame itself (JPEG), in the original's aspect ratio.
+
+    A colour means the same distance from the threshold on every frame: green is the threshold, red is over it.
+    Shapes: `anomaly_map` (S, S).
+    """
+    size = _shown_size(picture.image_size)
+    frame = _frame(picture, aspect).resize(size, Image.Resampling.BILINEAR)
+    scores = Image.fromarray(without_padding(anomaly_map, picture.image_size, aspect))
+    heat = _heat(np.asarray(scores.resize(size, Image.Resampling.BILINEAR)), threshold)
+    opacity = (heat * MAX_OPACITY)[..., None]
+    blended = np.asarray(frame) * (1 - opacity) + turbo(heat) * 255 * opacity
+    heatmap = Image.fromarray(np.round(blended).astype(np.uint8))
+    # Level 1: the worker renders while frames wait, and the cache forgets soon.
+    return _encode(heatmap, "PNG", compress_level=1), _encode(frame, "JPEG", quality=THUMBNAIL_QUALITY)
+
+
+def turbo(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """RGB in 0..1 for values in 0..1. Shapes: (...) -> (..., 3)."""
+    powers = values[..., None] ** np.arange(6, dtype=values.dtype)
+    return np.clip(powers @ _TURBO.T.astype(values.dtype), 0, 1)
+
+
+def _heat(scores: npt.NDArray[np.floating], threshold: float) -> npt.NDArray[np.floating]:
+    """0.5 at the threshold, 0 and 1 a span below and above it. Scores may be negative, so a ratio would not do."""
+    return np.clip(0.5 + (scores - threshold) / (2 * SCORE_SPAN), 0, 1)
+
+
+def _frame(picture: Picture, aspect: Aspect) -> Image.Image:
+    box = content_box(picture.image_size, picture.pixels.shape[-1], aspect)
+    square = Image.fromarray(np.ascontiguousarray(picture.pixels.permute(1, 2, 0).numpy()))
+    return square.crop((box.left, box.top, box.left + box.width, box.top + box.height))
+
+
+def _shown_size(image_size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height, as Pillow wants them."""
+    height, width = image_size
+    scale = min(1.0, LONGEST_SIDE_PX / max(height, width))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _encode(image: Image.Image, kind: str, **options: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()

@@ -1,0 +1,56 @@
+"""Where the defects are: connected regions of the anomaly map over the threshold."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco
+from scipy import ndimage
+
+from qc_worker.domain.inspection import Defect, Mask
+from qc_worker.simplenet.preprocessing import content_box
+from qc_worker.simplenet.spec import Aspect
+
+EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=np.uint8)
+
+
+def localise(
+    anomaly_map: npt.NDArray[np.float32], threshold: float, image_size: tuple[int, int], aspect: Aspect
+) -> tuple[tuple[Defect, ...], Mask]:
+    """Regions over `threshold`, largest first, in pixels of the original; and one mask of them all.
+
+    Cells that touch at a corner belong together. The mask has the map's resolution, without padding, and covers
+    the whole image. Shapes: `anomaly_map` (S, S); `image_size` is height, width.
+    """
+    picture_map = without_padding(anomaly_map, image_size, aspect)
+    over = picture_map > threshold
+    labels, count = ndimage.label(over, structure=EIGHT_NEIGHBOURS)
+    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    peaks = ndimage.maximum(picture_map, labels, np.arange(1, count + 1)) if count else []
+    regions = zip(ndimage.find_objects(labels), areas, peaks, strict=True)
+    scale = (image_size[0] / over.shape[0], image_size[1] / over.shape[1])
+    defects = [_defect(where, int(area), float(peak), scale) for where, area, peak in regions]
+    return tuple(sorted(defects, key=lambda defect: -defect.area_px)), encode_mask(over)
+
+
+def without_padding(
+    anomaly_map: npt.NDArray[np.float32], image_size: tuple[int, int], aspect: Aspect
+) -> npt.NDArray[np.float32]:
+    """The part of an (S, S) map that the picture covers."""
+    box = content_box(image_size, anomaly_map.shape[0], aspect)
+    return anomaly_map[box.top : box.top + box.height, box.left : box.left + box.width]
+
+
+def encode_mask(mask: npt.NDArray[np.bool_]) -> Mask:
+    """A boolean (h, w) array in COCO's compressed run-length encoding."""
+    encoded: dict[str, Any] = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return Mask(size=(mask.shape[0], mask.shape[1]), counts=encoded["counts"].decode("ascii"))
+
+
+def _defect(where: tuple[slice, slice], area_cells: int, peak: float, scale: tuple[float, float]) -> Defect:
+    """Boxes grow to whole pixels, so that they never cut into their region."""
+    rows, columns = where
+    top, bottom = int(rows.start * scale[0]), int(np.ceil(rows.stop * scale[0]))
+    left, right = int(columns.start * scale[1]), int(np.ceil(columns.stop * scale[1]))
+    area_px = max(1, round(area_cells * scale[0] * scale[1]))
+    return Defect(x=left, y=top, width=right - left, height=bottom - top, area_px=area_px, peak_score=peak)

@@ -1,0 +1,31 @@
+"""Locally aware patch features (paper, equations 1-3)."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def embed(level_maps: Sequence[Tensor], patch_size: int) -> Tensor:
+    """Aggregate each level, bring all to the largest level's size, concatenate.
+
+    o = concat_l(resize(z_l -> h0 x w0)), bilinear. Shapes: (B, C_l, h_l, w_l) for each level -> (B, sum C_l, h0, w0).
+    """
+    size = max((level_map.shape[-2:] for level_map in level_maps), key=lambda shape: shape[0] * shape[1])
+    aggregated = [aggregate(level_map, patch_size) for level_map in level_maps]
+    return torch.cat([_resize(level_map, size) for level_map in aggregated], dim=1)
+
+
+def aggregate(level_map: Tensor, patch_size: int) -> Tensor:
+    """Average over the p x p neighbourhood of every cell; at the edges over the cells that are there.
+
+    z_l(h, w) = mean of phi_l over N_p(h, w), stride 1, p odd. Shapes: (B, C, h, w) -> (B, C, h, w).
+    """
+    return F.avg_pool2d(level_map, patch_size, stride=1, padding=patch_size // 2, count_include_pad=False)
+
+
+def _resize(level_map: Tensor, size: torch.Size) -> Tensor:
+    if level_map.shape[-2:] == size:
+        return level_map
+    return F.interpolate(level_map, size=tuple(size), mode="bilinear", align_corners=False)

@@ -1,0 +1,160 @@
+"""From encoded bytes to the square that enters the backbone: one path for training and serving.
+
+What arrives as RGB, and how:
+
+- grey, 1-bit, palette, CMYK, YCbCr, HSV: Pillow's conversion; colour profiles are not applied.
+- alpha and transparent palette entries: laid over black.
+- 16-bit grey (and 32-bit integers up to 65,535): 0..65,535 becomes 0..255. A camera with fewer bits must align them left.
+- floating point: 0..1 if no pixel is above 1, else 0..255.
+- EXIF orientation is applied; `image_size` is the size after it.
+
+Refused: anything with several frames (except the first picture of an MPO, as phones write them), formats that are
+documents, containers or run other programs (EPS, PDF, WMF, ...), truncated files.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image
+from torch import Tensor
+
+from qc_worker.domain.errors import InvalidFrame, Reason
+from qc_worker.simplenet.pixel_modes import flatten, to_eight_bits
+from qc_worker.simplenet.spec import Aspect
+
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "BMP",
+    "TIFF",
+    "WEBP",
+    "AVIF",
+    "GIF",
+    "JPEG2000",
+    "PPM",
+    "TGA",
+    "PCX",
+    "SGI",
+    "QOI",
+    "DIB",
+)
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What is refused before anything is decoded."""
+
+    max_bytes: int
+    max_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded frame. `pixels`: uint8 (3, S, S), RGB."""
+
+    pixels: Tensor
+    image_size: tuple[int, int]
+    """Height and width of the original after EXIF orientation, pixels."""
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def decode_picture(content: bytes, *, input_size: int, aspect: Aspect, limits: ImageLimits) -> Picture:
+    """Decode, turn upright, bring to an RGB square of `input_size`. Any number of threads may.
+
+    Raises InvalidFrame.
+    """
+    if not content:
+        raise InvalidFrame(Reason.EMPTY, "the frame has no bytes")
+    if len(content) > limits.max_bytes:
+        raise InvalidFrame(Reason.TOO_LARGE, f"{len(content)} bytes, at most {limits.max_bytes} are decoded")
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            return _to_picture(image, input_size, aspect, limits)
+    except InvalidFrame:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InvalidFrame(Reason.TOO_MANY_PIXELS, str(error)) from None
+    except MemoryError:
+        raise InvalidFrame(Reason.TOO_MANY_PIXELS, "decoding takes more memory than there is") from None
+    except Image.UnidentifiedImageError:
+        raise InvalidFrame(Reason.UNDECODABLE, "not an image of a known format") from None
+    except Exception as error:  # noqa: BLE001 -- Pillow's plugins raise nearly anything on broken input
+        raise InvalidFrame(Reason.UNDECODABLE, f"{type(error).__name__}: {error}"[:200]) from None
+
+
+def content_box(image_size: tuple[int, int], input_size: int, aspect: Aspect) -> Box:
+    """Where the picture lies in the square: all of it for `squash`, centred for `pad`."""
+    if aspect == "squash":
+        return Box(0, 0, input_size, input_size)
+    height, width = image_size
+    longest = max(height, width)
+    inner_width = max(1, round(width * input_size / longest))
+    inner_height = max(1, round(height * input_size / longest))
+    return Box((input_size - inner_width) // 2, (input_size - inner_height) // 2, inner_width, inner_height)
+
+
+def _to_picture(image: Image.Image, input_size: int, aspect: Aspect, limits: ImageLimits) -> Picture:
+    pixel_count = image.width * image.height
+    if pixel_count > limits.max_pixels:
+        raise InvalidFrame(Reason.TOO_MANY_PIXELS, f"{pixel_count} pixels, at most {limits.max_pixels} are decoded")
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        raise InvalidFrame(Reason.UNDECODABLE, f"more than one frame in this {image.format}")
+    stored = _load(image, input_size)
+    # Asked only now: loading a TIFF turns it upright and takes the tag away.
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    sideways = orientation in (5, 6, 7, 8)
+    image_size = (stored.width, stored.height) if sideways else (stored.height, stored.width)
+    box = content_box(image_size, input_size, aspect)
+    inner_size = (box.height, box.width) if sideways else (box.width, box.height)
+    square = to_eight_bits(image).resize(inner_size, Image.Resampling.BILINEAR, box=stored.decoded_box)
+    upright = square.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else square
+    return Picture(pixels=_fill_square(np.asarray(flatten(upright)), box, input_size), image_size=image_size)
+
+
+class _Stored(NamedTuple):
+    """The picture as stored, before orientation: its size, and where it lies in what was decoded."""
+
+    width: int
+    height: int
+    decoded_box: tuple[float, float, float, float]
+
+
+def _load(image: Image.Image, input_size: int) -> _Stored:
+    """Decode; a JPEG much larger than needed at a half, quarter or eighth of its size, which is far cheaper."""
+    full_size = image.size
+    drafted = None
+    if image.format in ("JPEG", "MPO") and min(full_size) >= 2 * input_size:
+        drafted = image.draft(None, (input_size, input_size))
+    image.load()
+    if drafted:
+        return _Stored(*full_size, decoded_box=drafted[1])
+    return _Stored(*image.size, decoded_box=(0, 0, *image.size))
+
+
+def _fill_square(rgb: np.ndarray, box: Box, input_size: int) -> Tensor:
+    """Repeat the picture's border outwards. Shapes: (box.height, box.width, 3) -> (3, S, S)."""
+    below = input_size - box.top - box.height
+    right = input_size - box.left - box.width
+    padded = np.pad(rgb, ((box.top, below), (box.left, right), (0, 0)), mode="edge")
+    return torch.from_numpy(np.ascontiguousarray(padded.transpose(2, 0, 1)))

@@ -1,0 +1,29 @@
+"""What makes two frames share one backbone pass."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Aspect = Literal["squash", "pad"]
+"""How a picture becomes a square.
+
+squash: both sides are scaled to the input size, whatever the aspect ratio.
+pad: the longer side is scaled to the input size, and the border is repeated to fill the square.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSpec:
+    """From decoded frame to embedding. Lines with equal specs share the backbone pass (the batcher's key)."""
+
+    backbone: str
+    """Name, as `load_backbone` takes it."""
+    weights_sha256: str
+    """Of the weights file: another file gives other features, so a head would not fit."""
+    levels: tuple[int, ...]
+    """Strides of the feature maps, ascending, e.g. (8, 16)."""
+    patch_size: int
+    """Side of the neighbourhood that is averaged, in cells of the feature map."""
+    input_size: int
+    """Side of the square that enters the backbone, pixels."""
+    aspect: Aspect
+    """How a picture becomes that square."""

@@ -1,0 +1,76 @@
+"""The producer's settings and its one way of sending: in order, until acknowledged."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from qc_worker.domain.errors import TransportError
+from qc_worker.transport.kafka_config import MAX_DEAD_LETTER_BYTES, KafkaAccess, open_client, transport_errors
+
+DELIVERY_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRecord:
+    """One record on its way out."""
+
+    topic: str
+    key: bytes | None
+    content: bytes
+    headers: list[tuple[str, bytes]]
+
+
+def open_producer(access: KafkaAccess, delivery_timeout_s: float = DELIVERY_TIMEOUT_S) -> KafkaProducer:
+    """A producer that keeps the order and never stores a retry twice. Raises TransportError."""
+    delivery_timeout_ms = int(delivery_timeout_s * 1000)
+    return open_client(
+        KafkaProducer,
+        _with_request_timeout(access, delivery_timeout_ms),
+        acks="all",
+        # Idempotence numbers the batches of a partition, so the broker refuses one that comes out of order, up to 5
+        # requests in flight; kafka-python moreover keeps one batch per partition in flight. Together: send order.
+        enable_idempotence=True,
+        max_in_flight_requests_per_connection=5,
+        compression_type=None,  # images do not compress
+        max_request_size=MAX_DEAD_LETTER_BYTES,
+        # Gathers what is sent before the flush into one batch; the flush itself ends the wait.
+        linger_ms=20,
+        delivery_timeout_ms=delivery_timeout_ms,
+        max_block_ms=delivery_timeout_ms,
+        allow_auto_create_topics=False,
+    )
+
+
+def send_and_wait(producer: Any, records: Sequence[OutgoingRecord], *, timeout_s: float) -> None:
+    """Send in order and look at every acknowledgement. Raises TransportError if any is missing."""
+    with transport_errors("publishing"):
+        futures = [_send(producer, record) for record in records]
+        # `flush` gives its time to each batch, and a batch gives up by itself after the delivery timeout.
+        producer.flush(timeout=2 * timeout_s)
+    failures = [future.exception for future in futures if not future.succeeded()]
+    if failures:
+        first = "no answer" if failures[0] is None else f"{type(failures[0]).__name__}: {failures[0]}"
+        raise TransportError(f"{len(failures)} of {len(futures)} records were not acknowledged; first: {first}")
+
+
+def close_producer(producer: Any, *, timeout_s: float) -> None:
+    """Flush and disconnect."""
+    with suppress(KafkaError, RuntimeError, OSError):
+        producer.close(timeout=2 * timeout_s)
+
+
+def _send(producer: Any, record: OutgoingRecord) -> Any:
+    try:
+        return producer.send(record.topic, value=record.content, key=record.key, headers=record.headers)
+    except (ValueError, TypeError) as error:
+        # Such as a topic without partitions. Not the frame's fault: it must not be dropped for it.
+        raise TransportError(f"sending to {record.topic}: {error}") from error
+
+
+def _with_request_timeout(access: KafkaAccess, delivery_timeout_ms: int) -> KafkaAccess:
+    """A request must be able to time out, and be repeated, before its delivery does."""
+    return replace(access, request_timeout_ms=min(access.request_timeout_ms, delivery_timeout_ms // 2))

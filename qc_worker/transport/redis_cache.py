@@ -1,0 +1,117 @@
+"""Heatmaps in Redis, one hash per frame; a slow or absent Redis costs 50 ms once in a while and nothing else."""
+
+from collections.abc import Callable, Sequence
+from time import monotonic
+
+import structlog
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from qc_worker.domain.errors import SettingsError
+from qc_worker.ports import HeatmapEntry
+
+log = structlog.get_logger()
+
+SOCKET_TIMEOUT_S = 0.05
+BACK_OFF_S = 2.0
+HEATMAP_FIELD = "heatmap"
+THUMBNAIL_FIELD = "thumbnail"
+
+
+class RedisHeatmapCache:
+    """Hash `key` with the fields `heatmap` (PNG) and `thumbnail` (JPEG)."""
+
+    def __init__(
+        self, url: str, *, ttl_s: int, back_off_s: float = BACK_OFF_S, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._redis = _client(url)
+        self._ttl_s = ttl_s
+        self._back_off_s = back_off_s
+        self._clock = clock
+        self._away_until_s = float("-inf")
+
+    def put(self, entries: Sequence[HeatmapEntry]) -> bool:
+        if not self.available():
+            return False
+        try:
+            # A transaction, so that no entry is ever left without its time to live.
+            with self._redis.pipeline(transaction=True) as pipeline:
+                for entry in entries:
+                    fields = {HEATMAP_FIELD: entry.heatmap_png, THUMBNAIL_FIELD: entry.thumbnail_jpeg}
+                    pipeline.hset(entry.key, mapping=fields)  # type: ignore[arg-type]  # redis-py wants str keys only
+                    pipeline.expire(entry.key, self._ttl_s)
+                pipeline.execute()
+        except (RedisError, OSError) as error:
+            self._back_off(error)
+            return False
+        return True
+
+    def get(self, key: str) -> HeatmapEntry | None:
+        if not self.available():
+            return None
+        try:
+            heatmap, thumbnail = self._redis.hmget(key, [HEATMAP_FIELD, THUMBNAIL_FIELD])
+        except (RedisError, OSError) as error:
+            self._back_off(error)
+            return None
+        if heatmap is None or thumbnail is None:
+            return None
+        return HeatmapEntry(key=key, heatmap_png=heatmap, thumbnail_jpeg=thumbnail)
+
+    def available(self) -> bool:
+        return self._clock() >= self._away_until_s
+
+    def close(self) -> None:
+        self._redis.close()
+
+    def _back_off(self, error: Exception) -> None:
+        self._away_until_s = self._clock() + self._back_off_s
+        log.warning("heatmap cache away", error=f"{type(error).__name__}: {error}", back_off_s=self._back_off_s)
+
+
+class NullHeatmapCache:
+    """What an empty `redis_url` asks for: no heatmaps."""
+
+    def put(self, entries: Sequence[HeatmapEntry]) -> bool:  # noqa: ARG002
+        return False
+
+    def get(self, key: str) -> HeatmapEntry | None:  # noqa: ARG002
+        return None
+
+    def available(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+def open_heatmap_cache(url: str, *, ttl_s: int) -> RedisHeatmapCache | NullHeatmapCache:
+    """The cache that `redis_url` asks for. Raises SettingsError."""
+    return RedisHeatmapCache(url, ttl_s=ttl_s) if url else NullHeatmapCache()
+
+
+def cache_answers(url: str) -> bool:
+    """Whether a Redis answers there within a moment. Raises SettingsError."""
+    redis = _client(url)
+    try:
+        return bool(redis.ping())
+    except (RedisError, OSError):
+        return False
+    finally:
+        redis.close()
+
+
+def _client(url: str) -> Redis:
+    try:
+        return Redis.from_url(
+            url,
+            socket_timeout=SOCKET_TIMEOUT_S,
+            socket_connect_timeout=SOCKET_TIMEOUT_S,
+            # Waiting for a second try is what the caller must never do.
+            retry=Retry(NoBackoff(), 0),
+            retry_on_timeout=False,
+        )
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"redis_url: {error}") from error

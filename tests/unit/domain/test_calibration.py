@@ -1,0 +1,121 @@
+import math
+from itertools import permutations
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from qc_worker.domain.calibration import Calibration, frames_needed, smallest_alpha
+from qc_worker.domain.inspection import Verdict
+
+SEVERITY = [Verdict.PASS, Verdict.REVIEW, Verdict.REJECT]
+
+# Few distinct values, so that ties and the bounds themselves are met often.
+scores = st.integers(-5, 5).map(float) | st.floats(-10, 10)
+
+
+@st.composite
+def calibrations(draw: st.DrawFn, *, grey_zone: bool = False) -> Calibration:
+    held_out = sorted(draw(st.lists(scores, min_size=1, max_size=40)))
+    lowest = smallest_alpha(len(held_out))
+    alpha = draw(st.floats(lowest, 0.9, allow_nan=False) | st.just(lowest))
+    review_rate = None
+    if grey_zone:
+        assume(alpha < 0.89)
+        review_rate = draw(st.floats(alpha, 0.95, exclude_min=True))
+    return Calibration(tuple(held_out), alpha, review_rate)
+
+
+@given(calibrations(), scores)
+def test_score_over_the_threshold_means_p_value_of_at_most_alpha(calibration: Calibration, score: float) -> None:
+    rejected = calibration.p_value(score) <= calibration.max_false_reject + 1e-12
+    assert (score > calibration.threshold) == rejected
+
+
+@given(calibrations(), st.integers(0, 39))
+def test_equivalence_holds_at_the_calibration_scores_themselves(calibration: Calibration, index: int) -> None:
+    score = calibration.scores[index % len(calibration.scores)]
+    rejected = calibration.p_value(score) <= calibration.max_false_reject + 1e-12
+    assert (calibration.verdict(score) is Verdict.REJECT) == rejected
+
+
+@given(calibrations(grey_zone=True), scores, scores)
+def test_higher_score_never_gives_a_milder_verdict(calibration: Calibration, one: float, other: float) -> None:
+    milder, harsher = sorted([one, other])
+    severity = SEVERITY.index
+    assert severity(calibration.verdict(milder)) <= severity(calibration.verdict(harsher))
+    assert calibration.p_value(milder) >= calibration.p_value(harsher)
+
+
+@given(calibrations(grey_zone=True), scores)
+def test_grey_zone_lies_below_the_threshold_and_rejects_the_same_frames(calibration: Calibration, score: float) -> None:
+    plain = Calibration(calibration.scores, calibration.max_false_reject)
+    assert calibration.review_threshold <= calibration.threshold
+    assert (calibration.verdict(score) is Verdict.REJECT) == (plain.verdict(score) is Verdict.REJECT)
+    assert plain.verdict(score) is not Verdict.REVIEW
+
+
+@given(st.lists(scores, min_size=2, max_size=30), st.floats(0.03, 0.9))
+def test_at_most_alpha_of_exchangeable_good_frames_are_rejected(drawn: list[float], alpha: float) -> None:
+    # Exchangeable: each of the n + 1 frames is equally likely to be the new one. So the false-reject rate is exactly
+    # the share of the n + 1 choices that are rejected by the other n, ties included.
+    assume(smallest_alpha(len(drawn) - 1) <= alpha)
+    assert _rejected_in_turn(drawn, alpha) <= alpha * len(drawn) + 1e-9
+
+
+@pytest.mark.parametrize("n", [4, 9, 19, 99])
+@pytest.mark.parametrize("alpha", [0.05, 0.1, 0.2])
+def test_distinct_scores_use_the_allowance_up_to_one_frame(n: int, alpha: float) -> None:
+    if alpha < smallest_alpha(n):
+        pytest.skip("n frames do not support alpha")
+    assert _rejected_in_turn([float(score) for score in range(n + 1)], alpha) == math.floor(alpha * (n + 1) + 1e-9)
+
+
+def test_order_in_which_frames_come_does_not_matter() -> None:
+    for order in permutations([1.0, 2.0, 2.0, 3.0]):
+        *held_out, new = order
+        rejected = Calibration(tuple(sorted(held_out)), 0.25).verdict(new) is Verdict.REJECT
+        assert rejected == (new == 3.0)
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_score_that_is_no_number_is_never_a_pass(score: float) -> None:
+    assert Calibration((1.0,), 0.5, 0.8).verdict(score) is Verdict.ERROR
+
+
+@pytest.mark.parametrize("held_out", [(), (math.nan,), (1.0, math.inf), (2.0, 1.0)])
+def test_unusable_calibration_scores_are_refused(held_out: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="calibration"):
+        Calibration(held_out, 0.5)
+
+
+def test_rate_that_the_frames_cannot_support_is_refused_with_the_smallest_they_can() -> None:
+    with pytest.raises(ValueError, match=r"9 held-out frames support a false-reject rate of 0\.1000 at the least"):
+        Calibration(tuple(map(float, range(9))), 0.05)
+
+
+@pytest.mark.parametrize("alpha", [0.0, -0.1, 1.0, math.nan])
+def test_rate_that_is_no_rate_is_refused(alpha: float) -> None:
+    with pytest.raises(ValueError, match="false-reject rate"):
+        Calibration((1.0, 2.0), alpha)
+
+
+@pytest.mark.parametrize("review_rate", [0.5, 0.4, 1.0, math.nan])
+def test_grey_zone_must_be_wider_than_the_reject_zone(review_rate: float) -> None:
+    with pytest.raises(ValueError, match="review_rate"):
+        Calibration((1.0, 2.0), 0.5, review_rate)
+
+
+@given(st.integers(1, 5000))
+def test_frames_needed_is_the_least_number_that_supports_alpha(n: int) -> None:
+    alpha = smallest_alpha(n)
+    assert frames_needed(alpha) == n
+    Calibration(tuple(map(float, range(frames_needed(alpha)))), alpha)
+
+
+def _rejected_in_turn(drawn: list[float], alpha: float) -> int:
+    rejected = 0
+    for index, new in enumerate(drawn):
+        held_out = tuple(sorted(drawn[:index] + drawn[index + 1 :]))
+        rejected += Calibration(held_out, alpha).verdict(new) is Verdict.REJECT
+    return rejected

@@ -1,0 +1,150 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qc_worker.domain.errors import InvalidFrame, Reason
+from qc_worker.domain.frame import Frame, Position, Record
+from qc_worker.domain.names import camera_name, frame_id, line_name
+from qc_worker.wire.headers import MAX_HEADER_BYTES, MAX_HEADERS
+from qc_worker.wire.images import EVENT_TYPE, decode_record, encode_frame
+from tests.unit.wire.strategies import NOON, frame_ids, hostile_records, names, record, stamps
+
+
+@given(line=names, camera=names, identity=frame_ids, captured_at=stamps, content=st.binary(max_size=100))
+def test_decoding_gives_back_what_the_camera_encoded(
+    line: str, camera: str, identity: str, captured_at: datetime, content: bytes
+) -> None:
+    message = encode_frame(content, line=line, camera=camera, captured_at=captured_at, frame_id=identity)
+    position = Position("images", 0, 0)
+    frame = decode_record(Record(position, message.key, message.content, tuple(message.headers), NOON))
+    assert (frame.line, frame.camera, frame.frame_id) == (line, camera, identity)
+    assert (frame.captured_at, frame.content, frame.position) == (captured_at, content, position)
+
+
+def test_encoded_frame_is_a_binary_mode_cloud_event() -> None:
+    headers = dict(encode_frame(b"x", line="A", camera="top", captured_at=NOON, frame_id="f1").headers)
+    assert headers["ce_specversion"] == b"1.0"
+    assert headers["ce_id"] == b"f1"
+    assert headers["ce_source"] == b"/lines/A/cameras/top"
+    assert headers["ce_type"] == EVENT_TYPE.encode()
+    assert headers["ce_time"] == b"2026-01-02T12:00:00+00:00"
+
+
+def test_key_keeps_a_camera_in_one_partition() -> None:
+    first, second = (encode_frame(b"x", line="A", camera="top", captured_at=NOON) for _ in range(2))
+    assert first.key == second.key == b"A/top"
+
+
+def test_frame_without_an_id_gets_its_own() -> None:
+    first, second = (dict(encode_frame(b"x", line="A", camera="c", captured_at=NOON).headers) for _ in range(2))
+    assert first["ce_id"] != second["ce_id"]
+
+
+@pytest.mark.parametrize("line", ["", "../../etc", "A/B", "a b", "x" * 65, "A\n", ".hidden", "-flag"])
+def test_camera_cannot_encode_a_name_the_worker_would_refuse(line: str) -> None:
+    with pytest.raises(ValueError, match="is not a line"):
+        encode_frame(b"x", line=line, camera="top", captured_at=NOON)
+
+
+def test_plain_headers_are_enough() -> None:
+    frame = decode_record(
+        record(("line", b"B"), ("camera", b"side"), ("frame-id", b"42"), ("captured-at", b"1767355200000"), key=None)
+    )
+    assert (frame.line, frame.camera, frame.frame_id, frame.captured_at) == ("B", "side", "42", NOON)
+
+
+def test_key_names_line_and_camera_where_headers_do_not() -> None:
+    frame = decode_record(record(key=b"A/top"))
+    assert (frame.line, frame.camera) == ("A", "top")
+
+
+def test_headers_win_over_the_key() -> None:
+    frame = decode_record(record(("line", b"B"), key=b"A/top"))
+    assert (frame.line, frame.camera) == ("B", "top")
+
+
+def test_header_names_are_read_in_any_case_and_the_last_counts() -> None:
+    assert decode_record(record(("Line", b"B"), ("LINE", b"C"))).line == "C"
+
+
+def test_frame_without_id_and_time_is_named_by_position_and_dated_by_its_record() -> None:
+    frame = decode_record(record())
+    assert (frame.frame_id, frame.captured_at) == ("images:2:7", NOON)
+
+
+def test_times_are_turned_to_utc() -> None:
+    stamp = datetime(2026, 1, 2, 14, 0, tzinfo=timezone(timedelta(hours=2)))
+    frame = decode_record(record(("ce_time", stamp.isoformat().encode())))
+    assert frame.captured_at == NOON
+    assert frame.captured_at.tzinfo is UTC
+
+
+def test_traceparent_is_carried() -> None:
+    assert decode_record(record(("traceparent", b"00-abc-def-01"))).traceparent == "00-abc-def-01"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("line", b"../../etc"),
+        ("line", b""),
+        ("line", b"A\n"),
+        ("line", b"A\x00"),
+        ("line", "Ä".encode()),
+        ("line", b"x" * 65),
+        ("camera", b"/dev/null"),
+        ("frame-id", b"../x"),
+        ("frame-id", b"x" * 129),
+        ("captured-at", b"yesterday"),
+        ("captured-at", b"2026-01-02T03:04:05"),
+        ("captured-at", b"9" * 30),
+        ("captured-at", b"9" * 5000),
+        ("captured-at", "²".encode()),
+        ("ce_time", b"0001-01-01T00:00:00+23:59"),
+        ("ce_time", b"9999-12-31T23:59:59-23:59"),
+        ("line", b"\xff\xfe"),
+        ("unknown", b"\xff\xfe"),
+        ("unknown", b"x" * (MAX_HEADER_BYTES + 1)),
+    ],
+)
+def test_absurd_header_is_a_bad_header(name: str, value: bytes) -> None:
+    with pytest.raises(InvalidFrame) as refused:
+        decode_record(record((name, value)))
+    assert refused.value.reason is Reason.BAD_HEADERS
+    assert len(refused.value.detail) < 400
+
+
+@pytest.mark.parametrize("key", [None, b"", b"A", b"/", b"A/", b"/top", b"A/top/x", b"../../etc/passwd", b"\xff/\xff"])
+def test_key_that_names_no_line_and_camera_is_a_bad_header(key: bytes | None) -> None:
+    with pytest.raises(InvalidFrame) as refused:
+        decode_record(record(key=key))
+    assert refused.value.reason is Reason.BAD_HEADERS
+
+
+def test_sixty_four_headers_are_read_and_one_more_is_refused() -> None:
+    many = [(f"h{n}", b"x") for n in range(MAX_HEADERS)]
+    assert decode_record(record(*many)).line == "A"
+    with pytest.raises(InvalidFrame) as refused:
+        decode_record(record(*many, ("one-more", b"x")))
+    assert refused.value.reason is Reason.BAD_HEADERS
+
+
+@given(hostile_records)
+def test_any_record_is_a_frame_with_safe_names_or_a_bad_header(hostile: Record) -> None:
+    frame = _frame_or_reason(hostile)
+    if not isinstance(frame, Frame):
+        assert frame is Reason.BAD_HEADERS
+        return
+    assert line_name(frame.line) == frame.line
+    assert camera_name(frame.camera) == frame.camera
+    assert frame_id(frame.frame_id) == frame.frame_id
+    assert frame.captured_at.utcoffset() == timedelta(0)
+
+
+def _frame_or_reason(hostile: Record) -> Frame | Reason:
+    try:
+        return decode_record(hostile)
+    except InvalidFrame as error:
+        return error.reason

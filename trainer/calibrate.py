@@ -1,0 +1,67 @@
+"""A threshold from held-out good frames, and what it promises."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from scipy.special import betaincinv
+from torch import Tensor
+
+from qc_worker.domain.calibration import Calibration, smallest_alpha
+from qc_worker.domain.errors import TrainingError
+from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.scorer import Scorer
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class FalseRejectPromise:
+    """What a calibration says of the false-reject rate on good frames like the held-out ones."""
+
+    n: int
+    """Held-out good frames."""
+    alpha: float
+    """Bound of the rate, averaged over held-out sets."""
+    smallest_alpha: float
+    """The lowest bound that n frames can support."""
+    interval: tuple[float, float]
+    """Where the rate of this very threshold lies with 95 % confidence."""
+
+
+def calibrate(scores: Iterable[float], *, alpha: float, review_rate: float | None) -> Calibration:
+    """Turn scores of held-out good frames into a calibration. Raises TrainingError."""
+    ascending = tuple(sorted(scores))
+    if not all(map(math.isfinite, ascending)):
+        raise TrainingError("the head gave scores that are not finite; nothing was released")
+    try:
+        return Calibration(ascending, max_false_reject=alpha, review_rate=review_rate)
+    except ValueError as error:
+        raise TrainingError(str(error)) from None
+
+
+def promise(calibration: Calibration) -> FalseRejectPromise:
+    """State what the calibration guarantees.
+
+    With k = floor(alpha (n + 1)), the share of good frames below the threshold follows Beta(n + 1 - k, k) over the
+    draw of the held-out frames: Vovk, "Conditional validity of inductive conformal predictors", ACML 2012;
+    Angelopoulos and Bates, arXiv:2107.07511, section 3.2. The rate above it is then Beta(k, n + 1 - k).
+    """
+    n, alpha = len(calibration.scores), calibration.max_false_reject
+    k = math.floor(alpha * (n + 1) + 1e-9)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = (float(betaincinv(k, n + 1 - k, q)) for q in (tail, 1 - tail))
+    return FalseRejectPromise(n=n, alpha=alpha, smallest_alpha=smallest_alpha(n), interval=(low, high))
+
+
+def score_batches(
+    scorer: Scorer, head: Head, batches: Iterable[Tensor], *, advance: Callable[[int], None]
+) -> list[float]:
+    """Image scores in order, the way the worker scores; `batches` are uint8 (B, 3, S, S)."""
+    scores: list[float] = []
+    with torch.inference_mode():
+        for pixels in batches:
+            scores += scorer.score(pixels, [head] * len(pixels)).scores.tolist()
+            advance(len(pixels))
+    return scores

@@ -1,0 +1,112 @@
+"""Feedback becomes samples: the frames that people judged are read back from `images` by position."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from qc_worker.domain.errors import InvalidFrame
+from qc_worker.domain.frame import Frame
+from qc_worker.domain.names import line_name
+from qc_worker.domain.release import Feedback, Judgement
+from qc_worker.ports import FeedbackSource, FrameReader
+from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture
+from qc_worker.wire.images import decode_record
+from trainer.import_samples import CHECK_SIZE
+from trainer.samples import Origin, SampleStore, Stored
+
+POLL_S = 1.0
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class CollectReport:
+    """What became of the feedback; `added` by line and judgement, the rest in frames."""
+
+    added: dict[str, dict[str, int]] = field(default_factory=dict)
+    known: int = 0
+    expired: int = 0
+    """Retention had removed the frame."""
+    mismatched: int = 0
+    """The record at that position is not the frame that the feedback names."""
+    undecodable: int = 0
+
+    @property
+    def feedback(self) -> int:
+        added = sum(sum(by_judgement.values()) for by_judgement in self.added.values())
+        return added + self.known + self.expired + self.mismatched + self.undecodable
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """Gathers feedback from a source into the sample store."""
+
+    source: FeedbackSource
+    frames: FrameReader
+    store: SampleStore
+    limits: ImageLimits
+    images_topic: str
+
+    def run(self, *, stop: Callable[[], bool] | None = None) -> CollectReport:
+        """Take all feedback there is; with `stop`, go on waiting for more until that is true.
+
+        Raises TransportError or OSError; feedback that was not stored is then not committed, and comes again.
+        """
+        report = CollectReport()
+        while True:
+            batch = self.source.poll(timeout_s=POLL_S)
+            for feedback in batch:
+                self._take(feedback, report)
+            if batch:
+                # Only now: a crash before this line reads the same feedback again, and the store keeps it once.
+                self.source.commit()
+                log.info("feedback collected", count=len(batch))
+            if (stop is None and not batch) or (stop is not None and stop()):
+                return report
+
+    def _take(self, feedback: Feedback, report: CollectReport) -> None:
+        if feedback.source.topic != self.images_topic:
+            self._refuse(feedback, report, found=f"topic {feedback.source.topic}")
+            return
+        record = self.frames.read(feedback.source)
+        if record is None:
+            report.expired += 1
+            log.warning("frame of feedback has expired", line=feedback.line, position=str(feedback.source))
+            return
+        try:
+            frame = decode_record(record)
+            decode_picture(frame.content, input_size=CHECK_SIZE, aspect="squash", limits=self.limits)
+        except InvalidFrame as error:
+            report.undecodable += 1
+            log.warning("frame of feedback cannot be decoded", position=str(feedback.source), detail=error.detail)
+            return
+        if (frame.line, frame.frame_id) != (feedback.line, feedback.frame_id):
+            self._refuse(feedback, report, found=f"line {frame.line}, frame {frame.frame_id}")
+            return
+        self._store(feedback, frame, report)
+
+    def _refuse(self, feedback: Feedback, report: CollectReport, *, found: str) -> None:
+        report.mismatched += 1
+        log.warning(
+            "feedback does not match its record",
+            line=feedback.line,
+            frame_id=feedback.frame_id,
+            position=str(feedback.source),
+            found=found,
+        )
+
+    def _store(self, feedback: Feedback, frame: Frame, report: CollectReport) -> None:
+        origin = Origin(
+            position=frame.position,
+            frame_id=frame.frame_id,
+            accepted_by=feedback.accepted_by,
+            accepted_at=feedback.accepted_at,
+        )
+        judgement = Judgement(feedback.verdict)
+        stored = self.store.add(line_name(feedback.line), judgement, frame.content, origin=origin)
+        if stored is Stored.KNOWN:
+            report.known += 1
+            return
+        by_judgement = report.added.setdefault(feedback.line, {})
+        by_judgement[judgement.value] = by_judgement.get(judgement.value, 0) + 1

@@ -1,0 +1,27 @@
+"""Mapping over many files in threads, with bounded memory."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+AHEAD_PER_THREAD = 4
+
+
+def map_in_order(function: Callable[[In], Out], items: Iterable[In], *, threads: int) -> Iterator[Out]:
+    """Like `map`, in threads; only a few items ahead are read, and the rest is given up when the caller stops."""
+    # Executor.map takes all items at once: with thousands of images it would hold every one of them.
+    pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="decode")
+    waiting: deque[Future[Out]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > threads * AHEAD_PER_THREAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
