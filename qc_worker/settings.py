@@ -58,7 +58,8 @@ class Settings(BaseSettings):
     session_timeout_ms: int = Field(default=45_000, ge=1_000)
     """How long a silent worker keeps its partitions."""
 
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    # Not in repr: the URL may hold a password.
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
     """Heatmap cache; empty: no heatmaps."""
     heatmap_ttl_s: int = Field(default=86_400, ge=1)
     """How long heatmaps are kept."""

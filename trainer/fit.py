@@ -83,8 +83,8 @@ def _optimizer(head: Head, settings: TrainingSettings) -> torch.optim.Optimizer:
     """Adam for both parts, each with its own rate (the paper's: adaptor 1e-4, discriminator 2e-4)."""
     return torch.optim.Adam(
         [
-            {"params": head.adaptor.parameters(), "lr": settings.adaptor_rate},
-            {"params": head.discriminator.parameters(), "lr": settings.discriminator_rate},
+            {"params": head.adaptor.parameters(), "lr": settings.adaptor_lr},
+            {"params": head.discriminator.parameters(), "lr": settings.discriminator_lr},
         ],
         weight_decay=settings.weight_decay,
     )

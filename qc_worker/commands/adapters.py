@@ -7,15 +7,12 @@ import torch
 
 from qc_worker.domain.errors import SettingsError
 from qc_worker.engine.residents import BackbonePool, LoadBackbone, ModelLoader
-from qc_worker.ports import HeatmapCache
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.settings import Settings
 from qc_worker.simplenet.backbone import Backbone, load_backbone
 from qc_worker.simplenet.preprocessing import ImageLimits
 from qc_worker.simplenet.spec import EmbeddingSpec
 from qc_worker.transport.kafka_config import KafkaAccess
-from qc_worker.transport.memory import NullHeatmapCache
-from qc_worker.transport.redis_cache import RedisHeatmapCache
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:
@@ -29,13 +26,6 @@ def kafka_access(settings: Settings) -> KafkaAccess:
         sasl_username=settings.kafka_sasl_username,
         sasl_password=password.get_secret_value() if password else None,
     )
-
-
-def heatmap_cache(settings: Settings) -> HeatmapCache:
-    """Redis, or nothing where no URL is set."""
-    if not settings.redis_url:
-        return NullHeatmapCache()
-    return RedisHeatmapCache(settings.redis_url, ttl_s=settings.heatmap_ttl_s)
 
 
 def image_limits(settings: Settings) -> ImageLimits:

@@ -2,7 +2,7 @@
 
 import structlog
 
-from qc_worker.commands.adapters import backbone_pool, heatmap_cache, image_limits, kafka_access, model_loader
+from qc_worker.commands.adapters import backbone_pool, image_limits, kafka_access, model_loader
 from qc_worker.engine.batcher import Batcher, BatchQueue
 from qc_worker.engine.clock import SystemClock
 from qc_worker.engine.heatmaps import HeatmapWriter
@@ -19,6 +19,7 @@ from qc_worker.settings import Settings
 from qc_worker.transport.kafka_releases import KafkaReleaseLog
 from qc_worker.transport.kafka_sink import AtLeastOnceSink
 from qc_worker.transport.kafka_source import KafkaFrameSource
+from qc_worker.transport.redis_cache import open_heatmap_cache
 
 LIVE_WITHIN_S = 60.0
 
@@ -32,7 +33,7 @@ def run_worker(settings: Settings) -> None:
     residents, backbones = ResidentModels(), backbone_pool(settings)
     loader = model_loader(settings, backbones, warmup_sizes=(1, settings.max_batch_size))
     source = _source(settings)
-    cache = heatmap_cache(settings)
+    cache = open_heatmap_cache(settings.redis_url, ttl_s=settings.heatmap_ttl_s)
     heatmaps = HeatmapWriter(cache)
     worker = Worker(
         source=source,

@@ -69,17 +69,8 @@ class BackbonePool:
         """The scorer of that embedding, loaded on first use. Raises ModelError."""
         with self._loading:
             if spec not in self._scorers:
-                self._scorers[spec] = Scorer(self._checked(spec), spec, self._device)
+                self._scorers[spec] = Scorer(self._load(spec), spec, self._device)
             return self._scorers[spec]
-
-    def _checked(self, spec: EmbeddingSpec) -> Backbone:
-        backbone = self._load(spec)
-        if backbone.weights_sha256 != spec.weights_sha256:
-            raise ModelError(
-                f"the model was trained on {spec.backbone} weights {spec.weights_sha256[:12]}, "
-                f"here they are {backbone.weights_sha256[:12]}: supply the same weights file or retrain"
-            )
-        return backbone
 
 
 class ModelLoader:
@@ -114,19 +105,9 @@ class ModelLoader:
         return model
 
     def _warmed_up(self, model: Model) -> Resident:
-        spec = model.card.embedding
-        scorer = self._backbones.scorer(spec)
-        head = model.head.to(scorer.device)
+        card, scorer = model.card, self._backbones.scorer(model.card.embedding)
+        scorer.warm_up(model.head)
+        side = card.embedding.input_size
         for size in self._warmup_sizes:
-            self._check_warmup(scorer, head, size)
-        return Resident(model.card.line, model.card.version, spec, head, model.card.calibration)
-
-    def _check_warmup(self, scorer: Scorer, head: Head, size: int) -> None:
-        side = scorer.spec.input_size
-        grey = torch.full((size, 3, side, side), 128, dtype=torch.uint8)
-        try:
-            scored = scorer.score(grey, [head] * size)
-        except RuntimeError as error:
-            raise ModelError(f"the model cannot judge a grey frame: {error}") from error
-        if not bool(torch.isfinite(scored.scores).all()):
-            raise ModelError("the model gives a grey frame a score that is not a number")
+            scorer.score(torch.zeros((size, 3, side, side), dtype=torch.uint8), [model.head] * size)
+        return Resident(card.line, card.version, card.embedding, model.head, card.calibration)

@@ -30,9 +30,9 @@ class Patience:
 
     grace_s: float = 6.0
     """After a stop signal, for the frames in flight."""
-    publish_s: float = 120.0
-    """For a broker that does not take inspections."""
-    publish_retry_s: float = 0.5
+    broker_s: float = 120.0
+    """For a broker that does not answer; longer than that is for the supervisor to notice."""
+    retry_s: float = 0.5
     """Between two attempts."""
 
 
@@ -60,7 +60,7 @@ class Worker:
         self._stop = stop
         self._patience = patience
         self._failing_since: float | None = None
-        self._publish_at = 0.0
+        self._paused = False
         self._observe_at = 0.0
         self.last_step_at = clock.monotonic()
 
@@ -78,21 +78,24 @@ class Worker:
             self._close()
 
     def step(self) -> None:
-        """Take one turn."""
-        self._forget_lost_partitions()
-        self._take_in()
-        self._publish()
-        self._observe()
+        """Take one turn. Raises TransportError when the broker has been away for too long."""
+        try:
+            self._forget_lost_partitions()
+            self._take_in()
+            self._publish()
+            self._observe()
+            self._failing_since = None
+        except TransportError as error:
+            self._wait_for_broker(error)
         if self._in_flight.frames:
             self._pipeline.wait_for_progress(BUSY_WAIT_S)
 
     def _take_in(self) -> None:
         """Poll as much as there is room for; polling goes on while paused, to stay in the group."""
         room = self._in_flight.room_frames
-        if room:
-            self._source.resume()
-        else:
-            self._source.pause()
+        if (room == 0) != self._paused:
+            self._paused = room == 0
+            (self._source.pause if self._paused else self._source.resume)()
         timeout_s = 0.0 if self._in_flight.frames else IDLE_POLL_S
         for record in self._source.poll(timeout_s=timeout_s, max_records=max(1, room)):
             self._admit(self._in_flight.admit(record, self._clock.monotonic()))
@@ -112,34 +115,33 @@ class Worker:
     def _publish(self) -> None:
         """Publish what is settled; after a failure the same frames are tried again."""
         settled = self._in_flight.committable()
-        now = self._clock.monotonic()
-        if not settled.tickets or now < self._publish_at:
+        if not settled.tickets:
             return
-        try:
-            self._sink.publish(settled.outcomes, settled.offsets)
-        except TransportError as error:
-            self._put_off_publishing(error, now)
-        else:
-            self._failing_since = None
-            self._in_flight.retire(settled)
-            self._count(settled, started=now)
+        started = self._clock.monotonic()
+        self._sink.publish(settled.outcomes, settled.offsets)
+        self._in_flight.retire(settled)
+        self._count(settled, started=started)
 
-    def _put_off_publishing(self, error: TransportError, now: float) -> None:
-        """Try again later, unless the broker has been away for too long. Raises TransportError."""
-        metrics.PUBLISH_FAILURES.inc()
-        self._failing_since = self._failing_since or now
-        self._publish_at = self._clock.monotonic() + self._patience.publish_retry_s
-        log.warning("publishing failed", error=str(error), failing_s=round(now - self._failing_since, 1))
-        if now - self._failing_since > self._patience.publish_s:
+    def _wait_for_broker(self, error: TransportError) -> None:
+        metrics.TRANSPORT_FAILURES.inc()
+        now = self._clock.monotonic()
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        log.warning("broker away", error=str(error), away_s=round(now - self._failing_since, 1))
+        if now - self._failing_since > self._patience.broker_s:
             raise error
+        self._stop.wait(self._patience.retry_s)
 
     def _drain(self) -> None:
         """Finish what is in flight; what does not finish in time stays uncommitted for the next worker."""
         deadline = self._clock.monotonic() + self._patience.grace_s
         log.info("worker stopping", in_flight=self._in_flight.frames)
         while self._in_flight.frames and self._clock.monotonic() < deadline:
-            self._forget_lost_partitions()
-            self._publish()
+            try:
+                self._forget_lost_partitions()
+                self._publish()
+            except TransportError as error:
+                log.warning("broker away while stopping", error=str(error))
+                return
             self._pipeline.wait_for_progress(BUSY_WAIT_S)
 
     def _close(self) -> None:

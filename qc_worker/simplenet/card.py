@@ -10,7 +10,6 @@ from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.names import NAME_PATTERN
 from qc_worker.simplenet.spec import EmbeddingSpec
 
-CARD_SCHEMA_VERSION = "1.0"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
@@ -64,7 +63,7 @@ class Software(_Part):
 class ModelCard(_Part):
     """A model's description, checked whenever it is read."""
 
-    schema_version: Literal["1.0"] = CARD_SCHEMA_VERSION
+    schema_version: Literal["1.0"] = "1.0"
     """Another major number means that fields changed their meaning."""
     line: Name
     """Production line."""

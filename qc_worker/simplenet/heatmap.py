@@ -48,12 +48,14 @@ def render_heatmap(
 def turbo(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """RGB in 0..1 for values in 0..1. Shapes: (...) -> (..., 3)."""
     powers = values[..., None] ** np.arange(6, dtype=values.dtype)
-    return np.clip(powers @ _TURBO.T.astype(values.dtype), 0, 1)
+    colours: npt.NDArray[np.floating] = np.clip(powers @ _TURBO.T.astype(values.dtype), 0, 1)
+    return colours
 
 
 def _heat(scores: npt.NDArray[np.floating], threshold: float) -> npt.NDArray[np.floating]:
     """0.5 at the threshold, 0 and 1 a span below and above it. Scores may be negative, so a ratio would not do."""
-    return np.clip(0.5 + (scores - threshold) / (2 * SCORE_SPAN), 0, 1)
+    heat: npt.NDArray[np.floating] = np.clip(0.5 + (scores - threshold) / (2 * SCORE_SPAN), 0, 1)
+    return heat
 
 
 def _frame(picture: Picture, aspect: Aspect) -> Image.Image:

@@ -42,7 +42,8 @@ def _with_alpha(image: Image.Image) -> Image.Image:
 def _integers(pixels: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
     if pixels.min() < 0 or pixels.max() > 65_535:
         raise InvalidFrame(Reason.UNDECODABLE, "integer pixels outside of 0..65535 have no known range")
-    return _SIXTEEN_TO_EIGHT[pixels]
+    eight: npt.NDArray[np.uint8] = _SIXTEEN_TO_EIGHT[pixels]
+    return eight
 
 
 def _floats(pixels: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:

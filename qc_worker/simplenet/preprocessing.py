@@ -4,7 +4,8 @@ What arrives as RGB, and how:
 
 - grey, 1-bit, palette, CMYK, YCbCr, HSV: Pillow's conversion; colour profiles are not applied.
 - alpha and transparent palette entries: laid over black.
-- 16-bit grey (and 32-bit integers up to 65,535): 0..65,535 becomes 0..255. A camera with fewer bits must align them left.
+- 16-bit grey (and 32-bit integers up to 65,535): 0..65,535 becomes 0..255.
+  A camera with 10 or 12 bits must align them left.
 - floating point: 0..1 if no pixel is above 1, else 0..255.
 - EXIF orientation is applied; `image_size` is the size after it.
 
@@ -18,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from qc_worker.domain.errors import InvalidFrame, Reason
@@ -97,7 +98,7 @@ def decode_picture(content: bytes, *, input_size: int, aspect: Aspect, limits: I
         raise InvalidFrame(Reason.TOO_MANY_PIXELS, str(error)) from None
     except MemoryError:
         raise InvalidFrame(Reason.TOO_MANY_PIXELS, "decoding takes more memory than there is") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise InvalidFrame(Reason.UNDECODABLE, "not an image of a known format") from None
     except Exception as error:  # noqa: BLE001 -- Pillow's plugins raise nearly anything on broken input
         raise InvalidFrame(Reason.UNDECODABLE, f"{type(error).__name__}: {error}"[:200]) from None

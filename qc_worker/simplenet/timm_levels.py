@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import timm
 from torch import Tensor, nn
@@ -14,20 +15,21 @@ from qc_worker.simplenet.weights import read_state
 class TimmLevels:
     """A timm network without the blocks below the deepest level."""
 
-    def __init__(self, network: nn.Module, levels: tuple[int, ...]) -> None:
-        strides = network.feature_info.reduction()
+    def __init__(self, network: Any, levels: tuple[int, ...]) -> None:
+        strides = [level["reduction"] for level in network.feature_info]
         check_levels(type(network).__name__, levels, tuple(sorted(set(strides))))
         # Of several maps with one stride the last has seen most.
         deepest = {stride: index for index, stride in enumerate(strides)}
         self.indices = [deepest[stride] for stride in levels]
-        self.channels = tuple(network.feature_info.channels(self.indices))
+        self.channels = tuple(network.feature_info[index]["num_chs"] for index in self.indices)
         self.mean: tuple[float, ...] = tuple(network.pretrained_cfg["mean"])
         self.std: tuple[float, ...] = tuple(network.pretrained_cfg["std"])
         network.prune_intermediate_layers(self.indices, prune_norm=True, prune_head=True)
-        self.module = network
+        self.module: nn.Module = network
+        self._intermediates = network.forward_intermediates
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        found: list[Tensor] = self.module.forward_intermediates(
+        found: list[Tensor] = self._intermediates(
             images, indices=self.indices, intermediates_only=True, stop_early=True
         )
         return found

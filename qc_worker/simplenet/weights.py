@@ -34,12 +34,12 @@ def missing_weights(name: str, weights_dir: Path, *, why: str, remedy: str = "")
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read a state dict from a .safetensors or .pth file, on the CPU. Raises ModelError."""
-    try:
+    try:  # broad, for a broken pickle leads to any exception
         if path.suffix == ".safetensors":
             return load_file(path)
         # weights_only: a weights file must not be able to run code.
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 -- torch raises whatever the broken pickle leads to
+    except Exception as error:
         raise ModelError(f"{path} is not a weights file: {type(error).__name__}") from error
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise ModelError(f"{path} is not a state dict of tensors")
@@ -64,7 +64,7 @@ def torchvision_wide_resnet50_2(weights_dir: Path) -> Path:
     """Torchvision's checkpoint: from torch hub's cache, else downloaded into `weights_dir`. Raises ModelError."""
     from torchvision.models import Wide_ResNet50_2_Weights  # noqa: PLC0415 -- seconds of import that others need not pay
 
-    url = Wide_ResNet50_2_Weights.IMAGENET1K_V1.url
+    url: str = Wide_ResNet50_2_Weights.IMAGENET1K_V1.url
     cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if cached.is_file():
         return cached

@@ -98,6 +98,11 @@ def test_password_is_never_shown(monkeypatch: pytest.MonkeyPatch, show: object) 
     assert settings.kafka_sasl_password.get_secret_value() == SECRET
 
 
+def test_password_in_the_redis_url_is_not_shown() -> None:
+    settings = load_settings(redis_url=f"redis://:{SECRET}@cache:6379/0")
+    assert SECRET not in repr(settings) + str(settings)
+
+
 def test_password_is_not_in_the_error_about_another_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QC_KAFKA_SASL_PASSWORD", SECRET)
     assert SECRET not in _refused("partitions", partitions=0)
