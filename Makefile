@@ -30,11 +30,11 @@ lint: $(READY) ## ruff, mypy --strict, import contracts, generated documents up 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m qc_worker.wire.schema --check
-	$(BIN)/python -m docs.settings_table --check
+	$(BIN)/python -m docs.tables --check
 
-docs: $(READY) ## Write the generated documents: JSON Schemas, AsyncAPI, settings table
+docs: $(READY) ## Write the generated documents: JSON Schemas, AsyncAPI, the tables in docs
 	$(BIN)/python -m qc_worker.wire.schema
-	$(BIN)/python -m docs.settings_table
+	$(BIN)/python -m docs.tables
 
 bench: $(READY) ## Run every benchmark; each prints one JSON object
 	@for benchmark in $(sort $(wildcard benchmarks/[!_]*.py)); do \

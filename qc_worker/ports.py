@@ -35,7 +35,11 @@ class FrameSource(Protocol):
         ...
 
     def take_lost(self) -> frozenset[Partition]:
-        """Partitions taken away since the last call; their frames in flight must not be published."""
+        """Partitions taken away since the last call; their frames in flight must not be published.
+
+        Ask after each poll and before taking in what it returned: a partition can be lost, come back and deliver its
+        uncommitted frames anew within one poll, and only those of earlier polls are void.
+        """
         ...
 
     def pause(self) -> None:
@@ -56,6 +60,10 @@ class FrameSource(Protocol):
 
     def lag_frames(self) -> int:
         """High watermark minus position, summed over the assignment."""
+        ...
+
+    def reachable(self) -> bool:
+        """Whether a broker is connected, as far as known without asking it; safe from any thread."""
         ...
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """A threshold from held-out good frames, and what it promises."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from qc_worker.domain.calibration import Calibration, smallest_alpha
 from qc_worker.domain.errors import TrainingError
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.scorer import Scorer
+from trainer.progress import Advance
 
 CONFIDENCE = 0.95
 
@@ -55,9 +56,7 @@ def promise(calibration: Calibration) -> FalseRejectPromise:
     return FalseRejectPromise(n=n, alpha=alpha, smallest_alpha=smallest_alpha(n), interval=(low, high))
 
 
-def score_batches(
-    scorer: Scorer, head: Head, batches: Iterable[Tensor], *, advance: Callable[[int], None]
-) -> list[float]:
+def score_batches(scorer: Scorer, head: Head, batches: Iterable[Tensor], *, advance: Advance) -> list[float]:
     """Image scores in order, the way the worker scores; `batches` are uint8 (B, 3, S, S)."""
     scores: list[float] = []
     with torch.inference_mode():

@@ -1,6 +1,7 @@
 """Feedback becomes samples: the frames that people judged are read back from `images` by position."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -16,6 +17,9 @@ from trainer.import_samples import CHECK_SIZE
 from trainer.samples import Origin, SampleStore, Stored
 
 POLL_S = 1.0
+LAST_IDLE_POLLS = 2
+"""One empty poll may stand for a batch in which nothing was readable."""
+JOIN_TIMEOUT_S = 60.0
 
 log = structlog.get_logger()
 
@@ -47,23 +51,36 @@ class Collector:
     store: SampleStore
     limits: ImageLimits
     images_topic: str
+    joined: Callable[[], bool] = lambda: True
+    """Whether the source may answer yet: a consumer group hands out nothing before all members have joined."""
+    monotonic: Callable[[], float] = time.monotonic
 
-    def run(self, *, stop: Callable[[], bool] | None = None) -> CollectReport:
-        """Take all feedback there is; with `stop`, go on waiting for more until that is true.
+    def run(self, report: CollectReport, *, stop: Callable[[], bool] | None = None) -> None:
+        """Take all feedback there is; with `stop`, go on waiting for more until that is true. Counts in `report`.
 
         Raises TransportError or OSError; feedback that was not stored is then not committed, and comes again.
         """
-        report = CollectReport()
-        while True:
+        self._wait_for_partitions(report)
+        idle_polls = 0
+        while not (idle_polls >= LAST_IDLE_POLLS if stop is None else stop()):
             batch = self.source.poll(timeout_s=POLL_S)
-            for feedback in batch:
-                self._take(feedback, report)
-            if batch:
-                # Only now: a crash before this line reads the same feedback again, and the store keeps it once.
-                self.source.commit()
-                log.info("feedback collected", count=len(batch))
-            if (stop is None and not batch) or (stop is not None and stop()):
-                return report
+            idle_polls = 0 if batch else idle_polls + 1
+            self._take_all(batch, report)
+
+    def _wait_for_partitions(self, report: CollectReport) -> None:
+        deadline_s = self.monotonic() + JOIN_TIMEOUT_S
+        while not self.joined() and self.monotonic() < deadline_s:
+            self._take_all(self.source.poll(timeout_s=POLL_S), report)
+        if not self.joined():
+            log.warning("no share of the feedback was assigned: another collector may be running")
+
+    def _take_all(self, batch: Sequence[Feedback], report: CollectReport) -> None:
+        for feedback in batch:
+            self._take(feedback, report)
+        if batch:
+            # Only now: a crash before this line reads the same feedback again, and the store keeps it once.
+            self.source.commit()
+            log.info("feedback collected", count=len(batch))
 
     def _take(self, feedback: Feedback, report: CollectReport) -> None:
         if feedback.source.topic != self.images_topic:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qc_worker.domain.errors import SettingsError
-from trainer.image_files import find_mask, image_files
+from qc_worker.simplenet.image_files import image_files
+from trainer.masks import find_mask
 
 GOOD = "good"
 

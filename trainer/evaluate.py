@@ -1,6 +1,6 @@
 """`qc-trainer evaluate`: how a model does on a labelled folder it has never seen."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +19,7 @@ from trainer.dataset import GOOD, LabelledImage
 from trainer.localisation import Localisation, PixelScores, localisation
 from trainer.masks import mask_at_input_size
 from trainer.pictures import BATCH_SIZE, in_batches
+from trainer.progress import Advance
 from trainer.threads import map_in_order
 
 log = structlog.get_logger()
@@ -71,7 +72,7 @@ class Evaluator:
         self._limits = limits
         self._decode_threads = decode_threads
 
-    def run(self, images: Sequence[LabelledImage], *, advance: Callable[[int], None]) -> Evaluation:
+    def run(self, images: Sequence[LabelledImage], *, advance: Advance) -> Evaluation:
         """Judge every image. Raises TrainingError if no good one or no defect can be read."""
         kinds = {image.kind for image in images}
         scores: dict[str, list[float]] = {kind: [] for kind in sorted(kinds)}
@@ -108,9 +109,7 @@ class Evaluator:
             return None
         return mask_at_input_size(image.mask, input_size=spec.input_size, aspect=spec.aspect)
 
-    def _score(
-        self, batch: Sequence[_Example], scores: dict[str, list[float]], pixels: dict[str, PixelScores]
-    ) -> None:
+    def _score(self, batch: Sequence[_Example], scores: dict[str, list[float]], pixels: dict[str, PixelScores]) -> None:
         stacked = torch.stack([example.picture.pixels for example in batch])
         scored = self._scorer.score(stacked, [self._model.head] * len(batch))
         for example, score, anomaly_map in zip(batch, scored.scores.tolist(), scored.maps.numpy(), strict=True):

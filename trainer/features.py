@@ -1,6 +1,6 @@
 """The embedding of every training frame, computed once and kept: the backbone is frozen, so it never changes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from qc_worker.domain.errors import TrainingError
 from qc_worker.simplenet.scorer import Scorer
 from qc_worker.simplenet.standardiser import Standardiser
+from trainer.progress import Advance
 
 BYTES_PER_NUMBER = 4
 ROWS_AT_ONCE = 65_536
@@ -31,7 +32,7 @@ def collect_features(
     n_frames: int,
     max_bytes: int,
     seed: int,
-    advance: Callable[[int], None],
+    advance: Advance,
 ) -> PatchFeatures:
     """Embed `n_frames` frames; `batches` are uint8 (B, 3, S, S), `advance` is told the frames of each batch.
 
@@ -69,8 +70,8 @@ def standardise(patches: Tensor) -> PatchFeatures:
 def channel_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation over N of (N, C), both (C,), summed in float64."""
     nothing = torch.zeros(patches.shape[1], dtype=torch.float64)
-    mean = sum((rows.double().sum(0) for rows in patches.split(ROWS_AT_ONCE)), nothing) / len(patches)
-    squares = (((rows.double() - mean) ** 2).sum(0) for rows in patches.split(ROWS_AT_ONCE))
+    mean = sum((rows.double().sum(0) for rows in torch.split(patches, ROWS_AT_ONCE)), nothing) / len(patches)
+    squares = (((rows.double() - mean) ** 2).sum(0) for rows in torch.split(patches, ROWS_AT_ONCE))
     return mean, (sum(squares, nothing) / len(patches)).sqrt()
 
 

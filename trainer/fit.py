@@ -2,7 +2,6 @@
 
 import math
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +12,8 @@ from qc_worker.simplenet.checkpoint import TrainingSettings
 from qc_worker.simplenet.head import Head
 from trainer.features import PatchFeatures
 from trainer.generator import AnomalousFeatures
-from trainer.loss import is_learned, truncated_l1
+from trainer.loss import chance_loss, is_learned, truncated_l1
+from trainer.progress import Advance
 
 CLOSING_SHARE = 0.1
 
@@ -33,9 +33,9 @@ def fit_head(
     hidden: int,
     seed: int,
     device: torch.device,
-    advance: Callable[[float], None],
+    advance: Advance,
 ) -> Fitted:
-    """Fit a new head; `advance` gets the loss of every step.
+    """Fit a new head; `advance` is called after every step.
 
     Equal features, settings and seed give equal bits on the same machine and number of threads.
     Raises TrainingError if the loss stays at chance: such a head would call everything anything.
@@ -47,7 +47,7 @@ def fit_head(
     if not is_learned(closing_loss, margin=settings.margin):
         raise TrainingError(
             f"the head did not learn: loss {closing_loss:.3f} after {settings.steps} steps, where chance gives "
-            f"{2 * settings.margin:.3f}; nothing was released"
+            f"{chance_loss(settings.margin):.3f}; nothing was released"
         )
     return Fitted(head.cpu(), closing_loss)
 
@@ -61,21 +61,20 @@ def _new_head(features: PatchFeatures, hidden: int, seed: int) -> Head:
     return head
 
 
-def _run_steps(
-    head: Head, patches: Tensor, settings: TrainingSettings, seed: int, advance: Callable[[float], None]
-) -> deque[float]:
+def _run_steps(head: Head, patches: Tensor, settings: TrainingSettings, seed: int, advance: Advance) -> deque[float]:
     device = head.standardiser.mean.device
+    batch_size = min(settings.patches_per_step, len(patches))
     random = torch.Generator(device).manual_seed(seed)
     draw = torch.Generator().manual_seed(seed)
-    noised = AnomalousFeatures(settings.sigma, random)
+    noised = AnomalousFeatures(settings.sigmas, random)
     optimizer = _optimizer(head, settings)
     losses: deque[float] = deque(maxlen=max(1, math.ceil(CLOSING_SHARE * settings.steps)))
     head.train()
     for _ in range(settings.steps):
-        rows = torch.randint(len(patches), (settings.patches_per_step,), generator=draw)
+        rows = torch.randint(len(patches), (batch_size,), generator=draw)
         loss = _step(head, patches[rows].to(device), noised, optimizer, settings.margin)
         losses.append(loss)
-        advance(loss)
+        advance(1, f"loss {loss:.3f}")
     return losses
 
 
@@ -98,6 +97,6 @@ def _step(
     outputs = head.discriminator(torch.cat([adapted, noised(adapted)]))
     loss = truncated_l1(outputs[: len(patches)], outputs[len(patches) :], margin=margin)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     optimizer.step()
     return float(loss.detach())

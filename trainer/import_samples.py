@@ -11,8 +11,10 @@ import structlog
 from qc_worker.domain.errors import InvalidFrame, SettingsError, TrainingError
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement
+from qc_worker.simplenet.image_files import image_files
 from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture
-from trainer.image_files import find_mask, image_files
+from trainer.masks import find_mask
+from trainer.progress import Advance
 from trainer.samples import Origin, SampleStore, Stored
 from trainer.threads import map_in_order
 
@@ -50,21 +52,21 @@ class ImportFolder:
 
 @dataclass(frozen=True, slots=True)
 class Importer:
-    """Imports folders into a store; `advance` is called with the share of files that are done."""
+    """Imports folders into a store."""
 
     store: SampleStore
     limits: ImageLimits
     now: Callable[[], datetime]
     decode_threads: int
 
-    def run(self, task: ImportFolder, *, advance: Callable[[float], None]) -> ImportReport:
+    def run(self, task: ImportFolder, *, advance: Advance) -> ImportReport:
         """Store every image that decodes. Raises SettingsError, or TrainingError if none does."""
         files = _files(task)
         report = ImportReport()
         contents = map_in_order(partial(self._read, task.folder), files, threads=self.decode_threads)
-        for count, (path, content) in enumerate(zip(files, contents, strict=True), start=1):
+        for path, content in zip(files, contents, strict=True):
             self._take(task, path, content, report)
-            advance(count / len(files))
+            advance(1)
         if not report.stored:
             raise TrainingError(f"none of the {len(files)} image files in {task.folder} could be read")
         return report

@@ -26,3 +26,12 @@ def mask_at_input_size(path: Path, *, input_size: int, aspect: Aspect) -> npt.ND
     inner = np.asarray(grey.resize((box.width, box.height), Image.Resampling.NEAREST)) > 0
     square[box.top : box.top + box.height, box.left : box.left + box.width] = inner
     return square
+
+
+def find_mask(masks: Path, image: Path) -> Path | None:
+    """The mask of an image, MVTec's `<stem>_mask.png` or `<stem>.png`; `image` is relative to the images' folder."""
+    for name in (f"{image.stem}_mask.png", f"{image.stem}.png"):
+        candidate = masks / image.parent / name
+        if candidate.is_file():
+            return candidate
+    return None

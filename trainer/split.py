@@ -37,7 +37,7 @@ def split_samples(samples: Sequence[str], *, alpha: float, seed: int) -> Split:
 
 
 def choose_alpha(n_samples: int, requested: float | None) -> float:
-    """The false-reject rate to guarantee: the one asked for, else 0.01, else the smallest that half the samples support.
+    """The false-reject rate to guarantee: the one asked for, else 0.01, else the smallest that the samples support.
 
     Raises TrainingError if there are too few samples at all, or for the rate that was asked for.
     """

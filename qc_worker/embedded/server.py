@@ -33,7 +33,7 @@ class Server:
 
     def start(self, answers: Callable[[], bool]) -> None:
         """Start and wait until `answers` says so. Raises TransportError with the server's last words."""
-        self._output = tempfile.TemporaryFile()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  # closed by stop
         # A session of its own: Ctrl-C is for us, and the servers must outlive our orderly stop.
         self._supervisor = subprocess.Popen(  # noqa: S603
             [sys.executable, "-I", str(_SUPERVISOR), *self._command],

@@ -102,4 +102,6 @@ def _belt() -> Field:
 def _ramps(shades: tuple[Colour, ...]) -> tuple[list[int], ...]:
     """One look-up table of 256 entries for each channel."""
     stops = np.linspace(0, 255, len(shades))
-    return tuple(np.interp(np.arange(256), stops, channel).round().astype(int).tolist() for channel in zip(*shades, strict=True))
+    return tuple(
+        np.interp(np.arange(256), stops, channel).round().astype(int).tolist() for channel in zip(*shades, strict=True)
+    )

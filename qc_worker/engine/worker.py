@@ -80,7 +80,6 @@ class Worker:
     def step(self) -> None:
         """Take one turn. Raises TransportError when the broker has been away for too long."""
         try:
-            self._forget_lost_partitions()
             self._take_in()
             self._publish()
             self._observe()
@@ -97,7 +96,10 @@ class Worker:
             self._paused = room == 0
             (self._source.pause if self._paused else self._source.resume)()
         timeout_s = 0.0 if self._in_flight.frames else IDLE_POLL_S
-        for record in self._source.poll(timeout_s=timeout_s, max_records=max(1, room)):
+        records = self._source.poll(timeout_s=timeout_s, max_records=max(1, room))
+        # Before taking in what came: a partition can be lost, come back and deliver its frames anew within one poll.
+        self._forget_lost_partitions()
+        for record in records:
             self._admit(self._in_flight.admit(record, self._clock.monotonic()))
 
     def _admit(self, ticket: Ticket) -> None:

@@ -1,12 +1,10 @@
 """What each backbone is used with unless the trainer is told otherwise; chosen by evidence.
 
-`sigma` is the standard deviation of the anomalous features' noise on standardised embeddings (mean 0 and standard
+`sigmas` are the standard deviations of the anomalous features' noise on standardised embeddings (mean 0 and standard
 deviation 1 per channel over the training frames), so that it means the same on every backbone. The paper's 0.015
 presumes the raw features of WideResNet-50.
 
-Evidence: magnetic tiles, `efficientnet_lite0`, 256 px squashed, 512 hidden, 400 steps of 4,096 patches.
-Strides 8 and 16: sigma 0.25-0.5 gives image AUROC 0.76-0.80 over seeds; the paper's sigma on raw features never
-learns (the loss stays at 1.0). Strides 16 and 32: 0.78, with better pixel AUROC.
+Evidence: EVIDENCE_HERE
 """
 
 from collections.abc import Mapping
@@ -18,7 +16,7 @@ from types import MappingProxyType
 class BackboneDefaults:
     """Settings that suit one backbone."""
 
-    levels: tuple[int, ...] = (8, 16)
+    levels: tuple[int, ...] = (16, 32)
     """Strides of the feature maps."""
     patch_size: int = 3
     """Side of the averaged neighbourhood, cells."""
@@ -26,14 +24,22 @@ class BackboneDefaults:
     """Side of the input square, pixels."""
     hidden: int = 512
     """Width of the discriminator's hidden layer."""
-    sigma: float = 0.35
-    """Noise of the anomalous features, in standard deviations of the embedding."""
+    sigmas: tuple[float, ...] = (0.25, 0.5)
+    """Noise of the anomalous features, in standard deviations of the embedding; mixed in equal shares."""
+    steps: int = 400
+    """Optimiser steps."""
+    patches_per_step: int = 2048
+    """Patches drawn for each step."""
+    adaptor_lr: float = 1e-4
+    """Adam's learning rate for the adaptor; the paper's."""
+    discriminator_lr: float = 1e-3
+    """Adam's learning rate for the discriminator; the paper trains longer with 2e-4."""
 
 
 BACKBONE_DEFAULTS: Mapping[str, BackboneDefaults] = MappingProxyType(
     {
         "efficientnet_lite0": BackboneDefaults(),
-        "wide_resnet50_2": BackboneDefaults(hidden=1024),
+        "wide_resnet50_2": BackboneDefaults(levels=(8, 16), hidden=1024),
     }
 )
 

@@ -26,12 +26,16 @@ def ranked_area(
 ) -> float:
     """Area under the weighted ROC curve for false-positive rates from 0 to `limit`, divided by `limit`.
 
-    `ascending`: sorted arrays that together hold the normal scores; `positives`, `weights`: (n,). NaN if either is empty.
+    `ascending`: sorted arrays that together hold the normal scores; `positives`, `weights`: (n,).
+    NaN if there are no normal scores or no positives.
     """
     total = sum(map(len, ascending))
     if not total or not len(positives):
         return float("nan")
     area = 0.0
+    # In order, the searches below stay in the processor's cache: several times faster for millions of pixels.
+    order = np.argsort(positives)
+    positives, weights = positives[order], weights[order]
     for start in range(0, len(positives), CHUNK):
         part = slice(start, start + CHUNK)
         area += float(np.dot(weights[part], _areas(ascending, positives[part], total, limit)))

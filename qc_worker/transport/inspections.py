@@ -9,11 +9,12 @@ from typing import Any
 import structlog
 from kafka import KafkaConsumer
 
+from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Inspection
-from qc_worker.transport.kafka_config import REQUEST_TIMEOUT_MS, Connections, KafkaAccess, transport_errors
+from qc_worker.transport.kafka_config import Connections, KafkaAccess, transport_errors
+from qc_worker.transport.kafka_reader import open_reader, partitions_of, poll_until
 from qc_worker.transport.kafka_records import to_record
-from qc_worker.transport.kafka_releases import open_reader, partitions_of
 from qc_worker.wire.json_types import decode_inspection
 
 log = structlog.get_logger()
@@ -36,27 +37,25 @@ class InspectionReader:
     def __init__(self, access: KafkaAccess, *, topic: str, from_beginning: bool = True) -> None:
         self._access = access
         self._topic = topic
-        self._from_beginning = from_beginning
+        self._reset = "earliest" if from_beginning else "latest"
         self._connections = Connections()
         self._consumer: KafkaConsumer | None = None
 
     def start(self) -> None:
         """Connect and fix the place to read from. Raises TransportError."""
-        reset = "earliest" if self._from_beginning else "latest"
-        consumer = open_reader(self._access, self._connections, auto_offset_reset=reset)
+        consumer = open_reader(self._access, self._connections, auto_offset_reset=self._reset)
         self._consumer = consumer
-        partitions = partitions_of(consumer, self._topic)
-        consumer.assign(partitions)
-        with transport_errors(f"looking up the end of {self._topic}"):
-            for partition in partitions:
-                consumer.position(partition, timeout_ms=REQUEST_TIMEOUT_MS)
+        with transport_errors(f"reading {self._topic}"):
+            consumer.assign(partitions_of(consumer, self._topic))
+            if self._reset == "latest":
+                _go_to_end(consumer)
 
     def poll(self, *, timeout_s: float) -> list[PublishedInspection]:
         """Inspections that came within `timeout_s`; unreadable ones are logged and left out."""
         if self._consumer is None:
-            self.start()
+            raise TransportError("the inspection reader is not started, or closed")
         with transport_errors(f"polling {self._topic}"):
-            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000)) if self._consumer else {}
+            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
         decoded = (_decoded(record) for records in polled.values() for record in records)
         return [published for published in decoded if published is not None]
 
@@ -73,6 +72,14 @@ class InspectionReader:
                 self._consumer.close(autocommit=False)
             self._consumer = None
         self._connections.close()
+
+
+def _go_to_end(consumer: KafkaConsumer) -> None:
+    """Seek to the high watermarks; "latest" alone may lie before them on Tansu (see `kafka_reader`)."""
+    partitions = consumer.assignment()
+    poll_until(consumer, lambda: all(consumer.highwater(partition) is not None for partition in partitions))
+    for partition in partitions:
+        consumer.seek(partition, consumer.highwater(partition))
 
 
 def _decoded(polled: Any) -> PublishedInspection | None:

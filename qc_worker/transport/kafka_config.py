@@ -13,13 +13,6 @@ from qc_worker.domain.errors import SettingsError, TransportError
 
 Client = TypeVar("Client")
 
-MEBIBYTE = 1024 * 1024
-RECORD_HEADROOM_BYTES = MEBIBYTE
-"""Key, headers and batch framing around the largest frame."""
-MAX_RECORD_BYTES = 16 * MEBIBYTE + RECORD_HEADROOM_BYTES
-"""The largest record that topics, producers and consumers are set up for."""
-MAX_DEAD_LETTER_BYTES = MAX_RECORD_BYTES + RECORD_HEADROOM_BYTES
-"""A dead letter is the largest frame and a few headers more; it must fit, or one frame would stop the line."""
 CONNECT_TIMEOUT_MS = 10_000
 REQUEST_TIMEOUT_MS = 15_000
 

@@ -10,12 +10,12 @@ from qc_worker.domain.release import Feedback
 from qc_worker.transport.kafka_config import Connections, KafkaAccess, open_client, transport_errors
 from qc_worker.transport.kafka_producer import (
     DELIVERY_TIMEOUT_S,
-    OutgoingRecord,
     close_producer,
     open_producer,
     send_and_wait,
 )
 from qc_worker.transport.kafka_source import CLOSE_TIMEOUT_MS, COMMIT_TIMEOUT_MS, NOT_A_MEMBER
+from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.json_types import decode_feedback, encode_feedback
 
 log = structlog.get_logger()
@@ -44,12 +44,12 @@ class KafkaFeedbackSource:
         return [feedback for feedback in map(_decoded, records) if feedback is not None]
 
     def commit(self) -> None:
-        try:
-            with transport_errors(f"committing offsets of {self._topic}"):
+        with transport_errors(f"committing offsets of {self._topic}"):
+            try:
                 self._commit_positions()
-        except NOT_A_MEMBER as error:
-            # Another trainer gets the same feedback again; samples are stored by content, so once.
-            log.info("commit put off by a rebalance", error=type(error).__name__)
+            except NOT_A_MEMBER as error:
+                # Another trainer gets the same feedback again; samples are stored by content, so once.
+                log.info("commit put off by a rebalance", error=type(error).__name__)
 
     def joined(self) -> bool:
         """Whether the group has given this member its partitions; until then polls return nothing."""

@@ -1,33 +1,22 @@
 """Reads recorded frames back by position, for samples accepted after the fact."""
 
-from time import monotonic
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import OffsetOutOfRangeError
 
-from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Position, Record
-from qc_worker.transport.kafka_config import (
-    MAX_RECORD_BYTES,
-    REQUEST_TIMEOUT_MS,
-    Connections,
-    KafkaAccess,
-    open_client,
-    transport_errors,
-)
+from qc_worker.transport.kafka_config import Connections, KafkaAccess, transport_errors
+from qc_worker.transport.kafka_reader import at_end, open_reader, poll_until
 from qc_worker.transport.kafka_records import to_record
-
-READ_TIMEOUT_S = 15.0
-IDLE_S = 3.0
-"""Nothing within this time: no such record. Well above the 0.5 s for which a broker holds an empty fetch."""
+from qc_worker.transport.limits import MAX_RECORD_BYTES
 
 
 class KafkaFrameReader:
     """A consumer without a group that is sent to one position at a time."""
 
-    def __init__(self, access: KafkaAccess, *, idle_s: float = IDLE_S) -> None:
+    def __init__(self, access: KafkaAccess) -> None:
         self._access = access
-        self._idle_s = idle_s
         self._connections = Connections()
         self._consumer: KafkaConsumer | None = None
 
@@ -45,41 +34,32 @@ class KafkaFrameReader:
 
     def _polled(self, position: Position) -> Any | None:
         consumer = self._reader()
-        if position.partition not in (consumer.partitions_for_topic(position.topic) or ()):
+        if position.partition not in consumer.partitions_for_topic(position.topic):
             return None
         topic_partition = TopicPartition(position.topic, position.partition)
-        if position.offset < self._first_offset(consumer, topic_partition):
-            return None  # removed by retention
+        # Afresh, or the high watermark of the last reading would count.
+        consumer.unsubscribe()
         consumer.assign([topic_partition])
         consumer.seek(topic_partition, position.offset)
-        return self._first_at(consumer, position)
+        return self._first_at(consumer, topic_partition, position.offset)
 
-    def _first_at(self, consumer: KafkaConsumer, position: Position) -> Any | None:
-        # Past the end the broker answers "out of range" and the consumer goes to the latest offset, where nothing
-        # comes; end offsets would tell at once, but Tansu's are wrong for batches of several records.
-        deadline_s = monotonic() + READ_TIMEOUT_S
-        idle_until_s = monotonic() + self._idle_s
-        while monotonic() < idle_until_s:
-            if monotonic() > deadline_s:
-                raise TransportError(f"reading {position} took longer than {READ_TIMEOUT_S:.0f} s")
-            records = [record for batch in consumer.poll(timeout_ms=200, max_records=1).values() for record in batch]
-            if records:
-                return records[0] if records[0].offset == position.offset else None
-        return None
+    def _first_at(self, consumer: KafkaConsumer, partition: TopicPartition, offset: int) -> Any | None:
+        try:
+            # The first poll that brings anything brings this record, or a later one where it was removed.
+            records = poll_until(consumer, lambda: self._moved_on(consumer, partition, offset))
+        except OffsetOutOfRangeError:
+            return None  # before the first offset that retention left, or beyond the end
+        return next((record for record in records if record.offset == offset), None)
 
-    def _first_offset(self, consumer: KafkaConsumer, topic_partition: TopicPartition) -> int:
-        return int(consumer.beginning_offsets([topic_partition], timeout_ms=REQUEST_TIMEOUT_MS)[topic_partition])
+    def _moved_on(self, consumer: KafkaConsumer, partition: TopicPartition, offset: int) -> bool:
+        return at_end(consumer, partition) or consumer.position(partition, timeout_ms=0) != offset
 
     def _reader(self) -> KafkaConsumer:
         if self._consumer is None:
-            self._consumer = open_client(
-                KafkaConsumer,
+            self._consumer = open_reader(
                 self._access,
                 self._connections,
-                enable_auto_commit=False,
-                auto_offset_reset="latest",
-                isolation_level="read_committed",
-                allow_auto_create_topics=False,
+                auto_offset_reset="none",
                 # One frame at a time is wanted; more in a fetch would be thrown away at the next position.
                 max_partition_fetch_bytes=MAX_RECORD_BYTES,
                 fetch_max_bytes=MAX_RECORD_BYTES,

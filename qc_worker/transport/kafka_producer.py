@@ -2,26 +2,18 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from qc_worker.domain.errors import TransportError
-from qc_worker.transport.kafka_config import MAX_DEAD_LETTER_BYTES, KafkaAccess, open_client, transport_errors
+from qc_worker.transport.kafka_config import KafkaAccess, open_client, transport_errors
+from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES
+from qc_worker.transport.outgoing import OutgoingRecord
 
 DELIVERY_TIMEOUT_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class OutgoingRecord:
-    """One record on its way out."""
-
-    topic: str
-    key: bytes | None
-    content: bytes
-    headers: list[tuple[str, bytes]]
 
 
 def open_producer(access: KafkaAccess, delivery_timeout_s: float = DELIVERY_TIMEOUT_S) -> KafkaProducer:

@@ -1,29 +1,24 @@
 """The compacted topic `models`: announced by the trainer, read whole by every worker."""
 
 from collections.abc import Sequence
-from time import monotonic
 from typing import Any
 
 import structlog
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer
 
-from qc_worker.domain.errors import TransportError
 from qc_worker.domain.release import Release
-from qc_worker.transport.kafka_config import Connections, KafkaAccess, open_client, transport_errors
+from qc_worker.transport.kafka_config import Connections, KafkaAccess, transport_errors
 from qc_worker.transport.kafka_producer import (
     DELIVERY_TIMEOUT_S,
-    OutgoingRecord,
     close_producer,
     open_producer,
     send_and_wait,
 )
+from qc_worker.transport.kafka_reader import open_reader, partitions_of, read_to_end
+from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.json_types import decode_release, encode_release
 
 log = structlog.get_logger()
-
-READ_TIMEOUT_S = 30.0
-IDLE_S = 0.7
-"""A table is read to its end if nothing came for this long, and more than one fetch was answered in that time."""
 
 
 class KafkaReleaseLog:
@@ -49,9 +44,7 @@ class KafkaReleaseLog:
     def read_all(self) -> dict[str, Release]:
         newest: dict[str, Release] = {}
         with transport_errors(f"reading {self._topic}"):
-            consumer = self._reader()
-            consumer.seek_to_beginning()
-            for polled in self._to_the_end(consumer):
+            for polled in read_to_end(self._rewound()):
                 release = self._decoded(polled)
                 if release is not None:
                     newest[release.line] = release
@@ -75,25 +68,15 @@ class KafkaReleaseLog:
         self._producer = self._consumer = None
 
     def _reader(self) -> KafkaConsumer:
-        if self._consumer is None:
-            self._consumer = open_reader(self._access, self._connections)
-            self._consumer.assign(partitions_of(self._consumer, self._topic))
-            self._consumer.seek_to_beginning()
-        return self._consumer
+        return self._consumer if self._consumer is not None else self._rewound()
 
-    def _to_the_end(self, consumer: KafkaConsumer) -> list[Any]:
-        """All records there are; by time stamp, so that the newest of a line comes last whatever its partition."""
-        records: list[Any] = []
-        deadline_s = monotonic() + READ_TIMEOUT_S
-        idle_until_s = monotonic() + IDLE_S
-        while monotonic() < idle_until_s:
-            if monotonic() > deadline_s:
-                raise TransportError(f"reading {self._topic} took longer than {READ_TIMEOUT_S:.0f} s")
-            polled = [r for batch in consumer.poll(timeout_ms=100).values() for r in batch]
-            if polled:
-                records += polled
-                idle_until_s = monotonic() + IDLE_S
-        return sorted(records, key=lambda r: (r.timestamp, r.offset))
+    def _rewound(self) -> KafkaConsumer:
+        consumer = self._consumer or open_reader(self._access, self._connections)
+        self._consumer = consumer
+        # Assigned afresh, so that the high watermark is that of now and not of the last fetch.
+        consumer.unsubscribe()
+        consumer.assign(partitions_of(consumer, self._topic))
+        return consumer
 
     def _decoded(self, polled: Any) -> Release | None:
         if not polled.value:
@@ -104,20 +87,3 @@ class KafkaReleaseLog:
             self.refused += 1
             log.warning("release refused", reason=str(error), partition=polled.partition, offset=polled.offset)
             return None
-
-
-def open_reader(access: KafkaAccess, connections: Connections, **config: Any) -> KafkaConsumer:
-    """A consumer without a group. Raises TransportError."""
-    settings = {"auto_offset_reset": "earliest", "isolation_level": "read_committed", **config}
-    return open_client(
-        KafkaConsumer, access, connections, enable_auto_commit=False, allow_auto_create_topics=False, **settings
-    )
-
-
-def partitions_of(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
-    """All partitions of a topic. Raises TransportError if it has none, which is to say that it is not there."""
-    with transport_errors(f"looking up {topic}"):
-        partitions = consumer.partitions_for_topic(topic)
-    if not partitions:
-        raise TransportError(f"topic {topic} does not exist; `qc-worker topics` creates it")
-    return [TopicPartition(topic, partition) for partition in sorted(partitions)]

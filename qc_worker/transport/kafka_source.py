@@ -18,14 +18,9 @@ from kafka.errors import (
 
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Offsets, Partition, Record
-from qc_worker.transport.kafka_config import (
-    RECORD_HEADROOM_BYTES,
-    Connections,
-    KafkaAccess,
-    open_client,
-    transport_errors,
-)
-from qc_worker.transport.kafka_records import to_commit, to_partition, to_record, to_topic_partition
+from qc_worker.transport.kafka_config import Connections, KafkaAccess, open_client, transport_errors
+from qc_worker.transport.kafka_records import to_commit, to_partition, to_record
+from qc_worker.transport.limits import RECORD_HEADROOM_BYTES
 
 log = structlog.get_logger()
 

@@ -56,7 +56,7 @@ class RedisHeatmapCache:
         except (RedisError, OSError) as error:
             self._back_off(error)
             return None
-        if heatmap is None or thumbnail is None:
+        if not isinstance(heatmap, bytes) or not isinstance(thumbnail, bytes):
             return None
         return HeatmapEntry(key=key, heatmap_png=heatmap, thumbnail_jpeg=thumbnail)
 

@@ -10,14 +10,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from qc_worker.domain.errors import TransportError
-from qc_worker.transport.kafka_config import (
-    MAX_DEAD_LETTER_BYTES,
-    MAX_RECORD_BYTES,
-    Connections,
-    KafkaAccess,
-    open_client,
-    transport_errors,
-)
+from qc_worker.transport.kafka_config import Connections, KafkaAccess, open_client, transport_errors
+from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES
 
 HOUR_MS = 3_600_000
 IMAGES_RETENTION_MS = 72 * HOUR_MS
@@ -57,7 +51,14 @@ class TopicReport:
 
 
 def plan_topics(
-    *, images: str, results: str, dead_letters: str, feedback: str, models: str, partitions: int, replication_factor: int
+    *,
+    images: str,
+    results: str,
+    dead_letters: str,
+    feedback: str,
+    models: str,
+    partitions: int,
+    replication_factor: int,
 ) -> tuple[TopicPlan, ...]:
     """The five topics."""
     passing = {"cleanup.policy": "delete", "retention.ms": str(RECORDS_RETENTION_MS)}
@@ -177,9 +178,7 @@ class _Admin:
             answer = self._client.describe_configs(wanted, config_filter="all").get("topic", {})
         except (KafkaError, ValueError, KeyError):
             return {}  # Tansu does not know the question in every version
-        return {
-            name: {key: str(entry["value"]) for key, entry in entries.items()} for name, entries in answer.items()
-        }
+        return {name: {key: str(entry["value"]) for key, entry in entries.items()} for name, entries in answer.items()}
 
     def _created(self, plan: TopicPlan) -> bool:
         request = {

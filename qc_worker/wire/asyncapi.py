@@ -15,6 +15,7 @@ from qc_worker.wire.images import EVENT_TYPE
 from qc_worker.wire.json_schemas import COMPONENT_REF, Schema, component_schemas
 
 KAFKA_BINDING = "0.5.0"
+INSPECTION_TYPE = "io.qc-worker.inspection.v1"
 
 CAMERA_KEY: Schema = {
     "type": "string",
@@ -136,7 +137,7 @@ def _messages() -> dict[str, Schema]:
         "cloudEventFrame": _frame("A frame as a CloudEvent in Kafka's binary mode", _cloud_event_headers()),
         "plainFrame": _frame("A frame with plain headers", _plain_headers()),
         "deadLetter": _frame("The original record, with the reason added as headers", _dead_letter_headers()),
-        "inspection": _json_message("Inspection", key=CAMERA_KEY),
+        "inspection": _json_message("Inspection", key=CAMERA_KEY) | {"headers": _inspection_headers()},
         "feedback": _json_message("Feedback", key=LINE_KEY),
         "release": _json_message("Release", key=LINE_KEY),
     }
@@ -163,13 +164,29 @@ def _key_binding(key: Schema) -> Schema:
 
 def _cloud_event_headers() -> Schema:
     required = {
-        "ce_specversion": {"type": "string", "const": "1.0"},
+        **_envelope(EVENT_TYPE, source="/lines/A/cameras/top"),
         "ce_id": {"type": "string", "pattern": FRAME_ID_PATTERN, "description": "The frame id."},
-        "ce_source": {"type": "string", "description": "For example `/lines/A/cameras/top`."},
-        "ce_type": {"type": "string", "examples": [EVENT_TYPE]},
     }
     optional = {"ce_time": _stamp("When the frame was taken")} | _name_headers()
     return {"type": "object", "required": list(required), "properties": required | optional}
+
+
+def _inspection_headers() -> Schema:
+    required = {
+        **_envelope(INSPECTION_TYPE, source="/topics/images"),
+        "ce_id": {"type": "string", "description": "`topic:partition:offset` of the judged record."},
+        "ce_time": {"type": "string", "format": "date-time", "description": "When the verdict was made."},
+        "content-type": {"type": "string", "const": "application/json"},
+    }
+    return {"type": "object", "required": list(required), "properties": required}
+
+
+def _envelope(event_type: str, *, source: str) -> dict[str, Schema]:
+    return {
+        "ce_specversion": {"type": "string", "const": "1.0"},
+        "ce_source": {"type": "string", "examples": [source]},
+        "ce_type": {"type": "string", "examples": [event_type]},
+    }
 
 
 def _plain_headers() -> Schema:
@@ -203,7 +220,8 @@ def _dead_letter_headers() -> Schema:
         DETAIL_HEADER: {"type": "string", "description": "The reason in a sentence."},
         SOURCE_HEADER: {"type": "string", "description": "`topic:partition:offset` of the original record."},
     }
-    return {"type": "object", "required": list(added), "properties": added}
+    cut = {"type": "string", "description": "Bytes of the original record, if it was too large to be kept whole."}
+    return {"type": "object", "required": list(added), "properties": added | {"qc-content-bytes": cut}}
 
 
 def _default(setting: str) -> str | int:

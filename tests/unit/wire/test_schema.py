@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -6,9 +7,14 @@ import pytest
 from hypothesis import given
 from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
 
-from qc_worker.domain.inspection import Inspection
+from qc_worker.domain.errors import Reason
+from qc_worker.domain.frame import Position
+from qc_worker.domain.inspection import DeadLetter, Inspection, Verdict
 from qc_worker.domain.release import Feedback, Release
-from qc_worker.wire.asyncapi import asyncapi_document
+from qc_worker.settings import Settings
+from qc_worker.transport.kafka_sink import dead_letter_record, inspection_record
+from qc_worker.transport.topics import plan_topics
+from qc_worker.wire.asyncapi import INSPECTION_TYPE, asyncapi_document
 from qc_worker.wire.images import encode_frame
 from qc_worker.wire.json_schemas import json_schemas
 from qc_worker.wire.json_types import encode_feedback, encode_inspection, encode_release
@@ -92,6 +98,35 @@ def test_models_is_compacted_and_the_rest_is_deleted_by_age() -> None:
     assert all(policy == ["delete"] for policy in policies.values())
 
 
+def test_topics_are_described_as_they_are_created() -> None:
+    planned = plan_topics(
+        images="images",
+        results="results",
+        dead_letters="images.dlq",
+        feedback="feedback",
+        models="models",
+        partitions=Settings.model_fields["partitions"].default,
+        replication_factor=Settings.model_fields["replication_factor"].default,
+    )
+    described = {channel["address"]: channel["bindings"]["kafka"] for channel in _asyncapi()["channels"].values()}
+    for plan in planned:
+        kafka = described[plan.name]
+        assert (kafka["partitions"], kafka["replicas"]) == (plan.partitions, plan.replication_factor)
+        assert kafka["topicConfiguration"]["cleanup.policy"] == plan.settings["cleanup.policy"].split(",")
+
+
+def test_headers_of_a_published_inspection_and_dead_letter_are_as_described() -> None:
+    messages = _asyncapi()["components"]["messages"]
+    source = Position("images", 0, 5)
+    judged = Inspection("f1", "A", "top", NOON, NOON, source, Verdict.ERROR, reason=Reason.EMPTY, detail="no bytes")
+    refused = DeadLetter(source, b"A/top", b"", (), Reason.EMPTY, "no bytes")
+    inspection = inspection_record("results", b"A/top", judged)
+    letter = dead_letter_record("images.dlq", refused)
+    _validate(messages["inspection"]["headers"], inspection.headers)
+    _validate(messages["deadLetter"]["headers"], letter.headers)
+    assert dict(inspection.headers)["ce_type"] == INSPECTION_TYPE.encode()
+
+
 def test_headers_of_an_encoded_frame_fit_exactly_one_of_the_two_messages() -> None:
     messages = _asyncapi()["components"]["messages"]
     encoded = encode_frame(b"x", line="A", camera="top", captured_at=NOON)
@@ -120,6 +155,10 @@ def test_check_names_a_stale_document_and_changes_nothing(tmp_path: Path, capsys
 def _asyncapi() -> dict[str, Any]:
     document: dict[str, Any] = json.loads(json.dumps(asyncapi_document()))
     return document
+
+
+def _validate(headers_schema: dict[str, Any], headers: Sequence[tuple[str, bytes]]) -> None:
+    Draft7Validator(headers_schema).validate({name: raw.decode() for name, raw in headers})
 
 
 def _references(node: object) -> list[str]:

@@ -1,0 +1,108 @@
+"""The tables in docs/*.md that are generated from the code: settings, metrics, model card, training, backbones.
+
+Run as `python -m docs.tables [--check]`.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.metrics import MetricWrapperBase
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from qc_worker.observability import metrics
+from qc_worker.settings import Settings
+from qc_worker.simplenet.card import ModelCard, TrainingSettings
+from qc_worker.simplenet.defaults import BACKBONE_DEFAULTS, BackboneDefaults
+
+FOLDER = Path(__file__).parent
+
+
+def main(arguments: list[str]) -> int:
+    """Write the tables into their pages, or check that they are there; 1 if a check found a stale page."""
+    stale = [page for page in TABLES if with_tables(page) != (FOLDER / page).read_text(encoding="utf-8")]
+    if "--check" in arguments:
+        sys.stderr.writelines(f"error: the tables of docs/{page} are stale; run `make docs`\n" for page in stale)
+        return int(bool(stale))
+    for page in stale:
+        (FOLDER / page).write_text(with_tables(page), encoding="utf-8")
+    return 0
+
+
+def with_tables(page: str) -> str:
+    """The page with today's tables, each between its two marks."""
+    text = (FOLDER / page).read_text(encoding="utf-8")
+    for name, table in TABLES[page].items():
+        begin, end = f"<!-- {name}: written by `make docs` -->", f"<!-- {name}: end -->"
+        before, after = text.split(begin)[0], text.split(end)[1]
+        text = f"{before}{begin}\n{table()}\n{end}{after}"
+    return text
+
+
+def settings_table() -> str:
+    """One row per setting; the environment's name is QC_ and the setting's in capitals."""
+    rows = ((f"`{name}`", f"`QC_{name.upper()}`", default, meaning) for name, default, meaning in _fields(Settings))
+    return _table(("`qc.toml`", "environment", "default", "meaning"), rows)
+
+
+def metrics_table() -> str:
+    """One row per metric, in the order of the code."""
+    collectors = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
+    return _table(("metric", "kind", "labels", "meaning"), map(_metric, collectors))
+
+
+def card_table() -> str:
+    """One row per field of the model card."""
+    return _table(("field", "meaning"), ((f"`{name}`", meaning) for name, _, meaning in _fields(ModelCard)))
+
+
+def training_table() -> str:
+    """One row per training setting."""
+    rows = ((f"`{name}`", default, meaning) for name, default, meaning in _fields(TrainingSettings))
+    return _table(("setting", "default", "meaning"), rows)
+
+
+def backbones_table() -> str:
+    """One row per backbone with defaults of its own."""
+    names = [field.name for field in fields(BackboneDefaults)]
+    rows = (
+        (f"`{backbone}`", *(str(getattr(defaults, name)) for name in names))
+        for backbone, defaults in BACKBONE_DEFAULTS.items()
+    )
+    return _table(("backbone", *(f"`{name}`" for name in names)), rows)
+
+
+TABLES: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "operations.md": {"settings": settings_table, "metrics": metrics_table},
+    "model.md": {"backbones": backbones_table, "training": training_table, "card": card_table},
+}
+
+
+def _fields(model: type[BaseModel]) -> Iterable[tuple[str, str, str]]:
+    for name, field in model.model_fields.items():
+        yield name, _default(field.default), " ".join((field.description or "").split())
+
+
+def _default(default: Any) -> str:
+    if default is PydanticUndefined:
+        return "the user's data folder"
+    return "none" if default in (None, "") else f"`{default}`"
+
+
+def _metric(collector: MetricWrapperBase) -> tuple[str, ...]:
+    kind = str(collector._type)
+    suffix = "_total" if kind == "counter" else ""
+    labels = ", ".join(f"`{label}`" for label in collector._labelnames)
+    return f"`{collector._name}{suffix}`", kind, labels, collector._documentation
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

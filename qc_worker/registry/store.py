@@ -1,0 +1,194 @@
+"""Model folders on a disk or on anything that fsspec has a name for (`s3://`, `gs://`, `memory://`, ...).
+
+<line>/<version>/head.safetensors
+<line>/<version>/card.json          written last: a version exists if and only if this file does
+<line>/releases.jsonl               every release of the line, oldest first
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import structlog
+from fsspec.core import url_to_fs
+
+from qc_worker.domain import names
+from qc_worker.domain.errors import ModelError, SettingsError
+from qc_worker.domain.release import Release
+from qc_worker.registry.local_copy import place
+from qc_worker.wire.json_types import decode_release, encode_release
+
+log = structlog.get_logger()
+
+HEAD_FILE = "head.safetensors"
+CARD_FILE = "card.json"
+RELEASES_FILE = "releases.jsonl"
+MEBIBYTE = 1024 * 1024
+MAX_BYTES = {HEAD_FILE: 1024 * MEBIBYTE, CARD_FILE: 64 * MEBIBYTE, RELEASES_FILE: 64 * MEBIBYTE}
+"""No honest file is larger; a store gone wrong must not fill the worker's disk or memory."""
+STALE_AFTER = timedelta(hours=1)
+"""Half-written leftovers older than this belong to nobody any more."""
+
+
+class FsspecModelStore:
+    """A folder by default; every line and version name is checked before it becomes part of a path."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._fs, root = url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise SettingsError(f"model_store {url!r}: {error}") from error
+        self._root = root.rstrip("/")
+
+    def lines(self) -> list[str]:
+        with _store_errors("listing lines"):
+            return [line for line in self._folders(self._root) if self._complete(line)]
+
+    def versions(self, line: str) -> list[str]:
+        with _store_errors(f"listing versions of {line}"):
+            return self._complete(_line(line))
+
+    def add(self, folder: Path, *, line: str, version: str) -> None:
+        home = self._home(line, version)
+        with _store_errors(f"storing {line}/{version}"):
+            self._sweep(line)
+            if self._fs.exists(f"{home}/{CARD_FILE}"):
+                raise ModelError(f"{line}/{version} is in the store already, and versions never change")
+            try:
+                self._write(folder / HEAD_FILE, f"{home}/{HEAD_FILE}")
+                self._write(folder / CARD_FILE, f"{home}/{CARD_FILE}")
+            except BaseException:
+                with suppress(Exception):
+                    self._fs.rm(home, recursive=True)
+                raise
+
+    def fetch(self, line: str, version: str, *, into: Path) -> Path:
+        home = self._home(line, version)
+        with _store_errors(f"fetching {line}/{version}"):
+            if not self._fs.exists(f"{home}/{CARD_FILE}"):
+                raise ModelError(f"{line}/{version} is not in the model store")
+            return place(into / line / version, lambda folder: self._download(home, folder))
+
+    def releases(self, line: str) -> list[Release]:
+        with _store_errors(f"reading releases of {line}"):
+            return [release for row in self._release_rows(line) if (release := _release(line, row)) is not None]
+
+    def record_release(self, release: Release) -> None:
+        with _store_errors(f"recording a release of {release.line}"):
+            names.model_version(release.version)
+            rows = [*self._release_rows(release.line), encode_release(release)]
+            # Written anew and moved into place: readers see the old history or the new one, never half a row.
+            self._replace(self._history(release.line), b"".join(row + b"\n" for row in rows))
+
+    def _complete(self, line: str) -> list[str]:
+        folder = f"{self._root}/{line}"
+        return [version for version in self._folders(folder) if self._fs.exists(f"{folder}/{version}/{CARD_FILE}")]
+
+    def _folders(self, path: str) -> list[str]:
+        """Names of the folders in a folder, sorted; those that no line or version could have are not ours."""
+        try:
+            entries = self._fs.ls(path, detail=True, refresh=True)
+        except FileNotFoundError:
+            return []
+        found = (entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory")
+        return sorted(name for name in found if _is_name(name))
+
+    def _release_rows(self, line: str) -> list[bytes]:
+        history = self._history(line)
+        if not self._fs.exists(history):
+            return []
+        self._check_size(history)
+        return [row for row in self._fs.cat_file(history).splitlines() if row.strip()]
+
+    def _download(self, home: str, folder: Path) -> None:
+        for file in (HEAD_FILE, CARD_FILE):
+            self._check_size(f"{home}/{file}")
+            self._fs.get_file(f"{home}/{file}", str(folder / file))
+
+    def _check_size(self, path: str) -> None:
+        size_bytes = self._fs.info(path)["size"]
+        limit_bytes = MAX_BYTES[path.rpartition("/")[2]]
+        if size_bytes > limit_bytes:
+            raise ModelError(f"{path} has {size_bytes} bytes, at most {limit_bytes} are read")
+
+    def _write(self, source: Path, path: str) -> None:
+        partial = self._partial(path)
+        self._fs.put_file(str(source), partial)
+        self._fs.mv(partial, path)
+
+    def _replace(self, path: str, content: bytes) -> None:
+        partial = self._partial(path)
+        try:
+            self._fs.pipe_file(partial, content)
+            self._fs.mv(partial, path)
+        except BaseException:
+            with suppress(Exception):
+                self._fs.rm_file(partial)
+            raise
+
+    def _partial(self, path: str) -> str:
+        folder, _, file = path.rpartition("/")
+        self._fs.makedirs(folder, exist_ok=True)
+        return f"{folder}/.{file}.{uuid4().hex}.partial"
+
+    def _sweep(self, line: str) -> None:
+        """Remove versions of the line that a crash left without card.json."""
+        for version in self._folders(f"{self._root}/{line}"):
+            home = f"{self._root}/{line}/{version}"
+            if not self._fs.exists(f"{home}/{CARD_FILE}") and self._stale(home):
+                log.info("half-written model removed", line=line, version=version)
+                self._fs.rm(home, recursive=True)
+
+    def _stale(self, home: str) -> bool:
+        changed: list[datetime] = [self._fs.modified(file) for file in self._fs.find(home)]
+        return all(_aware(at) < datetime.now(UTC) - STALE_AFTER for at in changed)
+
+    def _home(self, line: str, version: str) -> str:
+        try:
+            return f"{self._root}/{_line(line)}/{names.model_version(version)}"
+        except ValueError as error:
+            raise ModelError(str(error)) from None
+
+    def _history(self, line: str) -> str:
+        return f"{self._root}/{_line(line)}/{RELEASES_FILE}"
+
+
+@contextmanager
+def _store_errors(what: str) -> Iterator[None]:
+    """Whatever a file system of any kind raises means that the store cannot be used now."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ModelError(f"model store: {what}: {reason}") from error
+
+
+def _release(line: str, row: bytes) -> Release | None:
+    try:
+        release = decode_release(row)
+        return release if release.line == line else None
+    except ValueError as error:
+        log.warning("release history has an unreadable row", line=line, reason=str(error))
+        return None
+
+
+def _line(line: str) -> str:
+    try:
+        return names.line_name(line)
+    except ValueError as error:
+        raise ModelError(str(error)) from None
+
+
+def _is_name(name: str) -> bool:
+    try:
+        return bool(names.model_version(name))
+    except ValueError:
+        return False
+
+
+def _aware(at: datetime) -> datetime:
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

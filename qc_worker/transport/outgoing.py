@@ -1,0 +1,58 @@
+"""What goes out for each judged record, whatever broker it goes to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from qc_worker.domain.inspection import DeadLetter, Inspection, Outcome
+from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES, RECORD_HEADROOM_BYTES
+from qc_worker.wire.dead_letters import dead_letter_headers
+from qc_worker.wire.headers import write_headers
+from qc_worker.wire.json_types import encode_inspection
+
+INSPECTION_TYPE = "io.qc-worker.inspection.v1"
+CONTENT_BYTES_HEADER = "qc-content-bytes"
+LONGEST_CONTENT_BYTES = MAX_DEAD_LETTER_BYTES - RECORD_HEADROOM_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRecord:
+    """One record on its way out."""
+
+    topic: str
+    key: bytes | None
+    content: bytes
+    headers: list[tuple[str, bytes]]
+
+
+def outgoing_records(outcome: Outcome, *, results_topic: str, dead_letter_topic: str) -> Iterator[OutgoingRecord]:
+    """Dead letter, if any, then inspection: whoever sees the reason finds the bytes already there."""
+    if outcome.dead_letter is not None:
+        yield dead_letter_record(dead_letter_topic, outcome.dead_letter)
+    yield inspection_record(results_topic, outcome.key, outcome.inspection)
+
+
+def inspection_record(topic: str, key: bytes | None, inspection: Inspection) -> OutgoingRecord:
+    """An inspection as a CloudEvent in Kafka's binary mode; its id is the position of the judged record."""
+    headers = write_headers(
+        [
+            ("ce_specversion", "1.0"),
+            ("ce_id", str(inspection.source)),
+            ("ce_source", f"/topics/{inspection.source.topic}"),
+            ("ce_type", INSPECTION_TYPE),
+            ("ce_time", inspection.scored_at.isoformat()),
+            ("content-type", "application/json"),
+        ]
+    )
+    return OutgoingRecord(topic, key, encode_inspection(inspection), headers)
+
+
+def dead_letter_record(topic: str, letter: DeadLetter) -> OutgoingRecord:
+    """The original key, bytes and headers, with reason and origin added as headers.
+
+    Bytes over what the topic takes are cut off, and a header tells how many there were: a dead letter that can never
+    be published would stop the line.
+    """
+    headers = dead_letter_headers(letter)
+    if len(letter.content) > LONGEST_CONTENT_BYTES:
+        headers += write_headers([(CONTENT_BYTES_HEADER, str(len(letter.content)))])
+    return OutgoingRecord(topic, letter.key, letter.content[:LONGEST_CONTENT_BYTES], headers)

@@ -1,0 +1,219 @@
+"""The same tests on every broker: what a test needs, once on the in-memory broker and once on a real one."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from kafka import KafkaConsumer, KafkaProducer
+
+from qc_worker.domain.frame import Offsets, Position, Record
+from qc_worker.domain.inspection import DeadLetter, Inspection, Outcome, Verdict
+from qc_worker.domain.release import Feedback, Judgement, Release
+from qc_worker.ports import FeedbackSource, FrameReader, FrameSource, InspectionSink, ReleaseLog
+from qc_worker.transport.kafka_config import Connections, KafkaAccess
+from qc_worker.transport.kafka_feedback import KafkaFeedbackSource
+from qc_worker.transport.kafka_frames import KafkaFrameReader
+from qc_worker.transport.kafka_reader import open_reader, partitions_of, read_to_end
+from qc_worker.transport.kafka_records import to_record
+from qc_worker.transport.kafka_releases import KafkaReleaseLog
+from qc_worker.transport.kafka_sink import AtLeastOnceSink
+from qc_worker.transport.kafka_source import KafkaFrameSource
+from qc_worker.transport.limits import MAX_RECORD_BYTES
+from qc_worker.transport.memory import (
+    MemoryFeedbackSource,
+    MemoryFrameReader,
+    MemoryFrameSource,
+    MemoryReleaseLog,
+    MemorySink,
+)
+from qc_worker.transport.memory_broker import MemoryBroker
+from qc_worker.transport.outgoing import OutgoingRecord
+from qc_worker.transport.topics import TopicPlan, ensure_topics, plan_topics
+from tests.conftest import unique
+
+PARTITIONS = 2
+NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Topics:
+    """Names that no other test uses."""
+
+    images: str = field(default_factory=lambda: unique("images"))
+    results: str = field(default_factory=lambda: unique("results"))
+    dead_letters: str = field(default_factory=lambda: unique("images.dlq"))
+    feedback: str = field(default_factory=lambda: unique("feedback"))
+    models: str = field(default_factory=lambda: unique("models"))
+
+
+class Rig(Protocol):
+    """A broker with its adapters. Everything it makes is closed at the end of the test."""
+
+    topics: Topics
+    session_timeout_s: float
+
+    def source(self, group: str) -> FrameSource: ...
+
+    def sink(self, commit: Callable[[Offsets], None]) -> InspectionSink: ...
+
+    def release_log(self) -> ReleaseLog: ...
+
+    def feedback_source(self, group: str) -> FeedbackSource: ...
+
+    def frame_reader(self) -> FrameReader: ...
+
+    def append(self, record: OutgoingRecord, *, partition: int | None = None) -> Position: ...
+
+    def records(self, topic: str) -> Sequence[Record]: ...
+
+
+class MemoryRig:
+    """The in-memory broker."""
+
+    session_timeout_s = 0.05
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.topics = Topics()
+        self.broker = MemoryBroker(partitions=PARTITIONS)
+        self._stack = stack
+
+    def source(self, group: str) -> FrameSource:
+        source = MemoryFrameSource(self.broker, topic=self.topics.images, group=group)
+        self._stack.callback(source.close)
+        return source
+
+    def sink(self, commit: Callable[[Offsets], None]) -> InspectionSink:
+        return MemorySink(
+            self.broker, results_topic=self.topics.results, dead_letter_topic=self.topics.dead_letters, commit=commit
+        )
+
+    def release_log(self) -> ReleaseLog:
+        return MemoryReleaseLog(self.broker, topic=self.topics.models)
+
+    def feedback_source(self, group: str) -> FeedbackSource:
+        source = MemoryFeedbackSource(self.broker, topic=self.topics.feedback, group=group)
+        self._stack.callback(source.close)
+        return source
+
+    def frame_reader(self) -> FrameReader:
+        return MemoryFrameReader(self.broker)
+
+    def append(self, record: OutgoingRecord, *, partition: int | None = None) -> Position:
+        return self.broker.append(record, partition=partition)
+
+    def records(self, topic: str) -> Sequence[Record]:
+        return [
+            record
+            for partition in self.broker.partitions(topic)
+            for record in self.broker.read(partition, 0, max_records=1_000)
+        ]
+
+
+class KafkaRig:
+    """A real broker."""
+
+    def __init__(self, access: KafkaAccess, session_timeout_ms: int, producer: KafkaProducer, stack: ExitStack) -> None:
+        self.topics = Topics()
+        self.session_timeout_s = session_timeout_ms / 1000
+        self.access = access
+        self._session_timeout_ms = session_timeout_ms
+        self._producer = producer
+        self._stack = stack
+        ensure_topics(access, topic_plans(self.topics))
+
+    def source(self, group: str) -> FrameSource:
+        source = KafkaFrameSource(
+            self.access,
+            topic=self.topics.images,
+            group=group,
+            max_frame_bytes=16 * 1024 * 1024,
+            session_timeout_ms=self._session_timeout_ms,
+        )
+        self._stack.callback(source.close)
+        return source
+
+    def sink(self, commit: Callable[[Offsets], None]) -> InspectionSink:
+        sink = AtLeastOnceSink(
+            self.access, results_topic=self.topics.results, dead_letter_topic=self.topics.dead_letters, commit=commit
+        )
+        self._stack.callback(sink.close)
+        return sink
+
+    def release_log(self) -> ReleaseLog:
+        releases = KafkaReleaseLog(self.access, topic=self.topics.models)
+        self._stack.callback(releases.close)
+        return releases
+
+    def feedback_source(self, group: str) -> FeedbackSource:
+        source = KafkaFeedbackSource(
+            self.access, topic=self.topics.feedback, group=group, session_timeout_ms=self._session_timeout_ms
+        )
+        self._stack.callback(source.close)
+        return source
+
+    def frame_reader(self) -> FrameReader:
+        reader = KafkaFrameReader(self.access)
+        self._stack.callback(reader.close)
+        return reader
+
+    def append(self, record: OutgoingRecord, *, partition: int | None = None) -> Position:
+        # An empty value is sent as none at all: that is how a tombstone looks on Kafka.
+        sent = self._producer.send(
+            record.topic, value=record.content or None, key=record.key, headers=record.headers, partition=partition
+        )
+        self._producer.flush(timeout=20)
+        at = sent.get(timeout=20)
+        return Position(at.topic, at.partition, at.offset)
+
+    def records(self, topic: str) -> Sequence[Record]:
+        connections = Connections()
+        consumer: KafkaConsumer = open_reader(self.access, connections, max_partition_fetch_bytes=MAX_RECORD_BYTES)
+        try:
+            consumer.assign(partitions_of(consumer, topic))
+            found = [to_record(polled) for polled in read_to_end(consumer)]
+            return sorted(found, key=lambda record: record.position)
+        finally:
+            consumer.close(autocommit=False)
+            connections.close()
+
+
+def topic_plans(topics: Topics) -> tuple[TopicPlan, ...]:
+    return plan_topics(
+        images=topics.images,
+        results=topics.results,
+        dead_letters=topics.dead_letters,
+        feedback=topics.feedback,
+        models=topics.models,
+        partitions=PARTITIONS,
+        replication_factor=1,
+    )
+
+
+def frame(rig: Rig, content: bytes, *, partition: int = 0, key: bytes = b"A/cam1") -> Position:
+    """Put one frame on `images`."""
+    headers = [("line", b"A"), ("camera", b"cam1")]
+    return rig.append(OutgoingRecord(rig.topics.images, key, content, headers), partition=partition)
+
+
+def outcome(source: Position, *, key: bytes | None = b"A/cam1", dead_letter: DeadLetter | None = None) -> Outcome:
+    inspection = Inspection(
+        frame_id="f1", line="A", camera="cam1", captured_at=NOW, scored_at=NOW, source=source, verdict=Verdict.PASS
+    )
+    return Outcome(inspection, key, dead_letter)
+
+
+def release(line: str, version: str) -> Release:
+    return Release(line=line, version=version, card_sha256="0" * 64, threshold=1.5, released_at=NOW)
+
+
+def feedback(frame_id: str, line: str = "A") -> Feedback:
+    return Feedback(
+        line=line,
+        frame_id=frame_id,
+        source=Position("images", 0, 7),
+        verdict=Judgement.GOOD,
+        accepted_by="an operator",
+        accepted_at=NOW,
+    )

@@ -1,0 +1,187 @@
+"""FrameSource: what every adapter keeps to."""
+
+from collections.abc import Sequence
+from time import monotonic
+
+import pytest
+
+from qc_worker.domain.errors import TransportError
+from qc_worker.domain.frame import Partition, Record
+from qc_worker.ports import FrameSource
+from tests.conftest import eventually, unique
+from tests.contract.rigs import PARTITIONS, Rig, frame
+
+
+def joined(rig: Rig, group: str) -> FrameSource:
+    """A member that has every partition."""
+    source = rig.source(group)
+    source.start()
+    source.pause()  # so that no record is polled on the way
+    eventually(lambda: not source.poll(timeout_s=0.2, max_records=1) and len(source.assignment()) == PARTITIONS)
+    source.resume()
+    return source
+
+
+def poll_records(source: FrameSource, count: int) -> Sequence[Record]:
+    """The next `count` records."""
+    records: list[Record] = []
+
+    def enough() -> bool:
+        records.extend(source.poll(timeout_s=0.2, max_records=100))
+        return len(records) >= count
+
+    eventually(enough)
+    return records
+
+
+def poll_for(source: FrameSource, duration_s: float) -> Sequence[Record]:
+    """Whatever comes within that time."""
+    until_s = monotonic() + duration_s
+    records: list[Record] = []
+    while monotonic() < until_s:
+        records += source.poll(timeout_s=0.05, max_records=100)
+    return records
+
+
+def test_records_arrive_in_offset_order_with_all_that_was_sent(rig: Rig) -> None:
+    sent = [frame(rig, b"frame %d" % index, partition=index % 2, key=b"A/cam%d" % index) for index in range(6)]
+    records = poll_records(joined(rig, unique("group")), 6)
+    for partition in range(PARTITIONS):
+        expected = [position for position in sent if position.partition == partition]
+        assert [record.position for record in records if record.position.partition == partition] == expected
+    first = next(record for record in records if record.position == sent[0])
+    assert (first.key, first.content) == (b"A/cam0", b"frame 0")
+    assert first.headers == (("line", b"A"), ("camera", b"cam1"))
+    assert first.appended_at.tzinfo is not None
+
+
+def test_uncommitted_records_are_delivered_again_after_close(rig: Rig) -> None:
+    group = unique("group")
+    position = frame(rig, b"frame")
+    source = joined(rig, group)
+    poll_records(source, 1)
+    source.close()
+    assert [record.position for record in poll_records(joined(rig, group), 1)] == [position]
+
+
+def test_committed_records_are_not_delivered_again(rig: Rig) -> None:
+    group = unique("group")
+    first, second = frame(rig, b"first"), frame(rig, b"second")
+    source = joined(rig, group)
+    poll_records(source, 2)
+    source.commit({first.shard: first.offset + 1})
+    source.close()
+    assert [record.position for record in poll_records(joined(rig, group), 1)] == [second]
+
+
+def test_paused_source_returns_nothing_and_stays_a_member(rig: Rig) -> None:
+    source = joined(rig, unique("group"))
+    source.pause()
+    position = frame(rig, b"frame")
+    assert poll_for(source, 1.5 * rig.session_timeout_s) == []
+    assert len(source.assignment()) == PARTITIONS
+    assert source.take_lost() == frozenset()
+    source.resume()
+    assert [record.position for record in poll_records(source, 1)] == [position]
+
+
+def test_pause_holds_for_partitions_assigned_later(rig: Rig) -> None:
+    frame(rig, b"frame")
+    source = rig.source(unique("group"))
+    source.start()
+    source.pause()
+    eventually(lambda: not source.poll(timeout_s=0.2, max_records=1) and source.assignment())
+    assert poll_for(source, 0.3) == []
+    source.resume()
+    assert len(poll_records(source, 1)) == 1
+
+
+def test_two_members_split_the_partitions_and_the_lost_ones_are_reported(rig: Rig) -> None:
+    group = unique("group")
+    old = joined(rig, group)
+    assert old.take_lost() == frozenset()
+    new = split(rig, group, old)
+    assert old.assignment().isdisjoint(new.assignment())
+    assert old.take_lost() == new.assignment()
+    assert old.take_lost() == frozenset()
+
+
+def test_a_member_keeps_its_place_in_partitions_that_it_keeps(rig: Rig) -> None:
+    group = unique("group")
+    for partition in range(PARTITIONS):
+        frame(rig, b"before", partition=partition)
+    old = joined(rig, group)
+    poll_records(old, PARTITIONS)
+    split(rig, group, old)
+    (kept,) = old.assignment()
+    after = frame(rig, b"after", partition=kept.partition)
+    assert [record.position for record in poll_records(old, 1)] == [after]
+
+
+def test_commit_leaves_out_partitions_of_others(rig: Rig) -> None:
+    group = unique("group")
+    positions = {frame(rig, b"frame", partition=partition).shard for partition in range(PARTITIONS)}
+    old = joined(rig, group)
+    poll_records(old, PARTITIONS)
+    new = split(rig, group, old)
+    poll_records(new, 1)
+    old.commit(dict.fromkeys(positions, 1))
+    of_new = new.assignment()
+    old.close()
+    new.close()
+    redelivered = poll_records(joined(rig, group), 1)
+    assert {record.position.shard for record in redelivered} == of_new
+
+
+def test_lag_counts_records_not_yet_polled(rig: Rig) -> None:
+    for _ in range(3):
+        frame(rig, b"frame")
+    source = joined(rig, unique("group"))
+    eventually(lambda: source.poll(timeout_s=0.2, max_records=1))
+    assert source.lag_frames() == 2
+    poll_records(source, 2)
+    assert source.lag_frames() == 0
+
+
+def test_a_frame_of_15_mb_arrives_whole(rig: Rig) -> None:
+    content = bytes(range(256)) * (15 * 1024 * 1024 // 256)
+    frame(rig, content)
+    (record,) = poll_records(joined(rig, unique("group")), 1)
+    assert record.content == content
+
+
+def test_source_that_is_not_started_says_so(rig: Rig) -> None:
+    source = rig.source(unique("group"))
+    assert not source.reachable()
+    with pytest.raises(TransportError, match="not started"):
+        source.poll(timeout_s=0.1, max_records=1)
+
+
+def test_started_source_is_reachable_until_closed(rig: Rig) -> None:
+    source = joined(rig, unique("group"))
+    assert source.reachable()
+    source.close()
+    assert not source.reachable()
+
+
+def split(rig: Rig, group: str, old: FrameSource) -> FrameSource:
+    """Add a member and wait until each has half of the partitions; polls no record."""
+    new = rig.source(group)
+    new.start()
+    for member in (old, new):
+        member.pause()
+    half = PARTITIONS // 2
+
+    def settled() -> bool:
+        for member in (old, new):
+            assert not member.poll(timeout_s=0.1, max_records=1)
+        return len(old.assignment()) == len(new.assignment()) == half
+
+    eventually(settled)
+    for member in (old, new):
+        member.resume()
+    return new
+
+
+def shards(rig: Rig) -> set[Partition]:
+    return {Partition(rig.topics.images, number) for number in range(PARTITIONS)}

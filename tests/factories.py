@@ -1,0 +1,142 @@
+"""Small real things for tests: records, encoded images, a model that any line can have."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from PIL import Image
+
+from qc_worker.domain.calibration import Calibration
+from qc_worker.domain.frame import Position, Record
+from qc_worker.domain.inspection import Inspection, Outcome, Verdict
+from qc_worker.domain.release import Release
+from qc_worker.ports import ModelStore
+from qc_worker.simplenet.backbone import Backbone, load_backbone
+from qc_worker.simplenet.card import ModelCard, SampleManifest, TrainingSettings
+from qc_worker.simplenet.checkpoint import CARD_FILE, file_sha256, save_model
+from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.spec import EmbeddingSpec
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+SIDE = 64
+"""Input size of the test model: small, so that hundreds of frames take a second."""
+
+
+@dataclass(slots=True)
+class ManualClock:
+    """Time that passes when told to."""
+
+    seconds: float = 0.0
+    on_read: Callable[[], None] = field(default=lambda: None)
+
+    def monotonic(self) -> float:
+        self.on_read()
+        return self.seconds
+
+    def now(self) -> datetime:
+        return NOON + timedelta(seconds=self.seconds)
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+def jpeg(seed: int = 0, *, width: int = 96, height: int = 64) -> bytes:
+    """A small textured picture, another for every seed."""
+    return encoded("JPEG", seed, width=width, height=height)
+
+
+def encoded(image_format: str, seed: int = 0, *, width: int = 96, height: int = 64) -> bytes:
+    pixels = np.random.default_rng(seed).integers(96, 160, (height, width, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, image_format)
+    return buffer.getvalue()
+
+
+def record(
+    offset: int = 0,
+    *,
+    partition: int = 0,
+    line: str = "A",
+    camera: str = "cam1",
+    content: bytes | None = None,
+    topic: str = "images",
+) -> Record:
+    """A record as a camera would have written it."""
+    return Record(
+        position=Position(topic, partition, offset),
+        key=f"{line}/{camera}".encode(),
+        content=jpeg(offset) if content is None else content,
+        headers=(("line", line.encode()), ("camera", camera.encode()), ("frame-id", f"f{partition}-{offset}".encode())),
+        appended_at=NOON,
+    )
+
+
+def outcome(of: Record, verdict: Verdict = Verdict.PASS) -> Outcome:
+    return Outcome(
+        Inspection(
+            frame_id="f", line="A", camera="c", captured_at=NOON, scored_at=NOON, source=of.position, verdict=verdict
+        ),
+        of.key,
+    )
+
+
+@cache
+def backbone() -> Backbone:
+    """The packaged one with its real weights."""
+    return load_backbone("efficientnet_lite0", levels=(16, 32), weights_dir=Path("no-such-folder"))
+
+
+def embedding_spec() -> EmbeddingSpec:
+    return EmbeddingSpec(
+        backbone="efficientnet_lite0",
+        weights_sha256=backbone().weights_sha256,
+        levels=(16, 32),
+        patch_size=3,
+        input_size=SIDE,
+        aspect="squash",
+    )
+
+
+def head(seed: int = 0) -> Head:
+    """A head with random weights: its verdicts mean nothing, but it computes like any other."""
+    torch.manual_seed(seed)
+    return Head(sum(backbone().channels), 16).eval().requires_grad_(False)
+
+
+def card(line: str = "A", version: str = "v1", *, scores: tuple[float, ...] = (-5.0, 0.0, 5.0)) -> ModelCard:
+    return ModelCard(
+        line=line,
+        version=version,
+        embedding=embedding_spec(),
+        channels=sum(backbone().channels),
+        hidden=16,
+        calibration=Calibration(scores=scores, max_false_reject=0.25),
+        samples=SampleManifest(training=(), calibration=()),
+        training=TrainingSettings(),
+        seed=0,
+        duration_s=1.0,
+        created_at=NOON,
+    )
+
+
+def add_version(
+    store: ModelStore,
+    line: str = "A",
+    version: str = "v1",
+    *,
+    seed: int = 0,
+    scores: tuple[float, ...] = (-5.0, 0.0, 5.0),
+) -> Release:
+    """Save a model with random weights into the store and make the release that would announce it."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder)
+        save_model(path, head(seed), card(line, version, scores=scores))
+        card_sha256 = file_sha256(path / CARD_FILE)
+        store.add(path, line=line, version=version)
+    return Release(line=line, version=version, card_sha256=card_sha256, threshold=max(scores), released_at=NOON)

@@ -1,0 +1,164 @@
+"""A whole worker in the process: real model and threads, in-memory broker, cache and store."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+import pytest
+import torch
+
+from qc_worker.domain.errors import QcError
+from qc_worker.domain.frame import Record
+from qc_worker.domain.inspection import Inspection
+from qc_worker.engine.batcher import Batcher, BatchQueue
+from qc_worker.engine.clock import SystemClock
+from qc_worker.engine.heatmaps import HeatmapWriter
+from qc_worker.engine.in_flight import InFlight
+from qc_worker.engine.judge import Judge, ModelRunner
+from qc_worker.engine.pipeline import Pipeline
+from qc_worker.engine.refresher import ModelRefresher
+from qc_worker.engine.residents import BackbonePool, ModelLoader, ResidentModels
+from qc_worker.engine.stop import StopSignal
+from qc_worker.engine.worker import Patience, Worker
+from qc_worker.registry.store import FsspecModelStore
+from qc_worker.simplenet.preprocessing import ImageLimits
+from qc_worker.transport.memory import MemoryFrameSource, MemoryHeatmapCache, MemoryReleaseLog, MemorySink
+from qc_worker.transport.memory_broker import MemoryBroker
+from qc_worker.transport.outgoing import OutgoingRecord
+from qc_worker.wire.json_types import decode_inspection
+from tests import factories
+
+MAX_FRAME_BYTES = 100_000
+
+
+@dataclass
+class Plant:
+    """One worker and what surrounds it."""
+
+    broker: MemoryBroker
+    store: FsspecModelStore
+    cache: MemoryHeatmapCache
+    releases: MemoryReleaseLog
+    residents: ResidentModels
+    refresher: ModelRefresher
+    source: MemoryFrameSource
+    pipeline: Pipeline
+    in_flight: InFlight
+    heatmaps: HeatmapWriter
+    worker: Worker
+    stop: StopSignal
+    failure: list[QcError] = field(default_factory=list)
+    _thread: threading.Thread | None = None
+
+    def train(
+        self, line: str = "A", version: str = "v1", *, seed: int = 0, scores: tuple[float, ...] = (-5.0, 0.0, 5.0)
+    ):
+        """Put a model into the store and announce it."""
+        self.releases.announce(factories.add_version(self.store, line, version, seed=seed, scores=scores))
+
+    def start(self) -> None:
+        self.refresher.catch_up()
+        self.refresher.start()
+        self.heatmaps.start()
+        self._thread = threading.Thread(target=self._run, name="worker")
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.worker.run()
+        except QcError as error:
+            self.failure.append(error)
+
+    def finish(self) -> None:
+        self.stop.set()
+        if self._thread:
+            self._thread.join(20)
+            assert not self._thread.is_alive()
+        self.heatmaps.close()
+        self.refresher.close()
+
+    def send(self, record: Record) -> None:
+        self.broker.append(
+            OutgoingRecord("images", record.key, record.content, list(record.headers)),
+            partition=record.position.partition,
+        )
+
+    def published(self) -> list[Inspection]:
+        return [decode_inspection(record.content) for record in self.records("results")]
+
+    def records(self, topic: str) -> list[Record]:
+        return [
+            record
+            for partition in self.broker.partitions(topic)
+            for record in self.broker.read(partition, 0, max_records=10_000)
+        ]
+
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+        self.broker.wait_for_change(timeout_s=timeout_s, until=condition)
+        deadline = monotonic() + timeout_s
+        while not condition():
+            assert monotonic() < deadline, "waited in vain"
+            self.stop.wait(0.01)
+
+    def wait_for_inspections(self, count: int) -> list[Inspection]:
+        self.wait_for(lambda: len(self.records("results")) >= count)
+        return self.published()
+
+
+@pytest.fixture
+def make_plant(tmp_path: Path) -> Iterator[Callable[..., Plant]]:
+    plants: list[Plant] = []
+
+    def make(*, broker: MemoryBroker | None = None, patience: Patience | None = None, **limits: int) -> Plant:
+        plants.append(build(tmp_path / str(len(plants)), broker or MemoryBroker(), patience or Patience(), limits))
+        return plants[-1]
+
+    yield make
+    for plant in plants:
+        plant.broker.available = True
+        plant.finish()
+
+
+@pytest.fixture
+def plant(make_plant: Callable[..., Plant]) -> Plant:
+    return make_plant()
+
+
+def build(folder: Path, broker: MemoryBroker, patience: Patience, limits: dict[str, int]) -> Plant:
+    clock, stop, residents = SystemClock(), StopSignal(), ResidentModels()
+    for topic in ("images", "results", "images.dlq"):
+        broker.create_topic(topic, partitions=2)
+    broker.create_topic("models", partitions=1)
+    store = FsspecModelStore(str(folder / "store"))
+    backbones = BackbonePool(lambda _: factories.backbone(), device=torch.device("cpu"))
+    loader = ModelLoader(store, backbones, cache_dir=folder / "cache", warmup_sizes=(1,))
+    source = MemoryFrameSource(broker, topic="images", group="qc-worker")
+    cache = MemoryHeatmapCache(ttl_s=60)
+    heatmaps = HeatmapWriter(cache)
+    releases = MemoryReleaseLog(broker, topic="models")
+    in_flight = InFlight(max_frames=limits.get("max_frames", 64), max_bytes=10_000_000, max_frame_bytes=MAX_FRAME_BYTES)
+    pipeline = Pipeline(
+        runner=ModelRunner(backbones, clock),
+        judge=Judge(heatmaps, clock, heatmap_pass_share=0.0),
+        batches=BatchQueue(Batcher(max_size=4, max_wait_s=0.005), clock),
+        image_limits=ImageLimits(max_bytes=MAX_FRAME_BYTES, max_pixels=1_000_000),
+        decode_threads=2,
+        clock=clock,
+    )
+    sink = MemorySink(broker, results_topic="results", dead_letter_topic="images.dlq", commit=source.commit)
+    worker = Worker(
+        source=source,
+        sink=sink,
+        pipeline=pipeline,
+        residents=residents,
+        in_flight=in_flight,
+        clock=clock,
+        stop=stop,
+        patience=patience,
+    )
+    refresher = ModelRefresher(releases, loader, residents, clock=clock, stop=stop)
+    return Plant(
+        broker, store, cache, releases, residents, refresher, source, pipeline, in_flight, heatmaps, worker, stop
+    )

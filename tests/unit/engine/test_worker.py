@@ -1,0 +1,224 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from qc_worker.domain.errors import Reason, TransportError
+from qc_worker.domain.frame import Partition, Record
+from qc_worker.domain.inspection import Verdict
+from qc_worker.engine.worker import Patience
+from qc_worker.transport.memory_broker import MemoryBroker
+from tests import factories
+from tests.unit.engine.conftest import MAX_FRAME_BYTES, Plant
+
+MakePlant = Callable[..., Plant]
+REJECTS_ALL = (-1e6, -1e6, -1e6)
+PASSES_ALL = (1e6, 1e6, 1e6)
+
+
+def test_every_frame_gets_one_inspection_in_order_per_camera(plant: Plant) -> None:
+    plant.train("A")
+    plant.train("B", seed=1)
+    plant.start()
+    for offset in range(20):
+        plant.send(factories.record(offset, partition=0, line="A"))
+        plant.send(factories.record(offset, partition=1, line="B", camera="cam2"))
+    inspections = plant.wait_for_inspections(40)
+    assert len(inspections) == 40
+    for line in "AB":
+        assert [i.source.offset for i in inspections if i.line == line] == list(range(20))
+
+
+def test_committed_offsets_are_those_of_the_published_inspections(plant: Plant) -> None:
+    plant.train()
+    plant.start()
+    for offset in range(5):
+        plant.send(factories.record(offset))
+    plant.wait_for_inspections(5)
+    plant.finish()
+    assert plant.broker.group("qc-worker").committed()[Partition("images", 0)] == 5
+
+
+def test_an_inspection_says_who_judged_what_and_how_long_it_took(plant: Plant) -> None:
+    plant.train(version="v7", scores=REJECTS_ALL)
+    plant.start()
+    plant.send(factories.record(0))
+    (inspection,) = plant.wait_for_inspections(1)
+    assert (inspection.line, inspection.camera, inspection.frame_id) == ("A", "cam1", "f0-0")
+    assert (inspection.model_version, inspection.verdict) == ("v7", Verdict.REJECT)
+    assert inspection.image_size == (64, 96)
+    assert inspection.p_value == 0.25
+    assert inspection.threshold == -1e6
+    assert inspection.defects[0].area_px > 0
+    assert inspection.mask is not None
+    assert inspection.stage_ms.inference > 0
+    assert inspection.stage_ms.total >= inspection.stage_ms.decode + inspection.stage_ms.inference
+
+
+def test_the_key_of_an_inspection_is_the_key_of_its_frame(plant: Plant) -> None:
+    plant.train()
+    plant.start()
+    plant.send(factories.record(0))
+    plant.wait_for_inspections(1)
+    assert [record.key for record in plant.records("results")] == [b"A/cam1"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (factories.record(0, content=b"no image"), Reason.UNDECODABLE),
+        (factories.record(0, content=b""), Reason.EMPTY),
+        (factories.record(0, content=bytes(MAX_FRAME_BYTES + 1)), Reason.TOO_LARGE),
+        (factories.record(0, content=factories.encoded("PNG", width=1001, height=1000)[:500]), Reason.TOO_MANY_PIXELS),
+        (factories.record(0, line="../../etc"), Reason.BAD_HEADERS),
+        (factories.record(0, line="Z"), Reason.UNKNOWN_LINE),
+        (replace(factories.record(0), headers=(), key=None), Reason.BAD_HEADERS),
+        (replace(factories.record(0), headers=(("line", b"\xff\xfe"),)), Reason.BAD_HEADERS),
+    ],
+)
+def test_a_frame_that_cannot_be_judged_becomes_an_inspection_and_a_dead_letter(
+    plant: Plant, broken: Record, reason: Reason
+) -> None:
+    plant.train(scores=PASSES_ALL)
+    plant.start()
+    plant.send(broken)
+    plant.send(factories.record(1))
+    inspection, judged = plant.wait_for_inspections(2)
+    assert inspection.verdict is (Verdict.NO_MODEL if reason is Reason.UNKNOWN_LINE else Verdict.ERROR)
+    assert inspection.reason is reason
+    assert inspection.detail
+    (letter,) = plant.records("images.dlq")
+    assert letter.content == broken.content
+    assert letter.key == broken.key
+    assert dict(letter.headers)["qc-reason"] == reason.encode()
+    assert dict(letter.headers)["qc-source"] == b"images:0:0"
+    assert judged.verdict is Verdict.PASS
+
+
+def test_rejects_get_a_heatmap_in_the_cache_and_passes_do_not(plant: Plant) -> None:
+    plant.train("A", scores=REJECTS_ALL)
+    plant.train("B", scores=PASSES_ALL)
+    plant.start()
+    plant.send(factories.record(0, line="A"))
+    plant.send(factories.record(1, line="B"))
+    rejected, passed = plant.wait_for_inspections(2)
+    assert passed.heatmap_key is None
+    assert rejected.heatmap_key == "qc:heatmap:images:0:0"
+    plant.wait_for(lambda: plant.cache.get("qc:heatmap:images:0:0") is not None)
+
+
+def test_verdicts_flow_without_heatmaps_while_the_cache_is_away(plant: Plant) -> None:
+    plant.train(scores=REJECTS_ALL)
+    plant.cache.away = True
+    plant.start()
+    plant.send(factories.record(0))
+    (inspection,) = plant.wait_for_inspections(1)
+    assert (inspection.verdict, inspection.heatmap_key) == (Verdict.REJECT, None)
+
+
+def test_a_broker_that_comes_back_gets_every_inspection(make_plant: MakePlant) -> None:
+    plant = make_plant(patience=Patience(retry_s=0.01))
+    plant.train()
+    plant.start()
+    plant.send(factories.record(0))
+    plant.wait_for_inspections(1)
+    for offset in range(1, 8):
+        plant.send(factories.record(offset))
+    plant.broker.available = False
+    plant.stop.wait(0.1)
+    plant.broker.available = True
+    inspections = plant.wait_for_inspections(8)
+    assert [i.source.offset for i in inspections] == list(range(8))
+
+
+def test_a_broker_that_stays_away_ends_the_worker(make_plant: MakePlant) -> None:
+    plant = make_plant(patience=Patience(broker_s=0.05, retry_s=0.01))
+    plant.train()
+    plant.start()
+    plant.broker.available = False
+    plant.wait_for(lambda: bool(plant.failure))
+    assert isinstance(plant.failure[0], TransportError)
+
+
+def test_frames_in_flight_never_exceed_their_limit(make_plant: MakePlant) -> None:
+    plant = make_plant(max_frames=3)
+    plant.train()
+    seen: list[int] = []
+    admit = plant.in_flight.admit
+
+    def watched(record: Record, polled_at: float):  # type: ignore[no-untyped-def]
+        ticket = admit(record, polled_at)
+        seen.append(plant.in_flight.frames)
+        return ticket
+
+    plant.in_flight.admit = watched  # type: ignore[method-assign]
+    for offset in range(30):
+        plant.send(factories.record(offset))
+    plant.start()
+    plant.wait_for_inspections(30)
+    assert max(seen) <= 3
+
+
+def test_stopping_finishes_what_is_in_flight(plant: Plant) -> None:
+    plant.train()
+    for offset in range(12):
+        plant.send(factories.record(offset))
+    plant.start()
+    plant.wait_for_inspections(1)
+    plant.finish()
+    committed = plant.broker.group("qc-worker").committed()[Partition("images", 0)]
+    assert [i.source.offset for i in plant.published()] == list(range(committed))
+    assert plant.in_flight.frames == 0
+
+
+def test_a_second_worker_goes_on_where_the_first_one_stopped(make_plant: MakePlant) -> None:
+    broker = MemoryBroker()
+    first = make_plant(broker=broker)
+    first.train()
+    for offset in range(30):
+        first.send(factories.record(offset))
+    first.start()
+    first.wait_for_inspections(3)
+    first.finish()
+    second = make_plant(broker=broker)
+    second.train()
+    second.start()
+    inspections = second.wait_for_inspections(30)
+    assert [i.source.offset for i in inspections] == list(range(30))
+
+
+def test_frames_of_a_partition_lost_in_flight_are_judged_again_by_whoever_gets_it(plant: Plant) -> None:
+    plant.train()
+    plant.start()
+    for offset in range(10):
+        plant.send(factories.record(offset))
+    plant.wait_for_inspections(2)
+    plant.source.lose_membership()
+    plant.wait_for(lambda: {i.source.offset for i in plant.published()} == set(range(10)))
+
+
+def test_a_model_that_fails_on_one_frame_does_not_fail_its_batch(plant: Plant) -> None:
+    plant.train("A", scores=PASSES_ALL)
+    plant.train("B", scores=PASSES_ALL)
+    plant.start()
+    resident = plant.residents.current("B")
+    assert resident is not None
+    resident.head.adaptor.projection = torch.nn.Linear(1, 1)
+    for offset in range(4):
+        plant.send(factories.record(offset, line="B" if offset == 2 else "A"))
+    inspections = plant.wait_for_inspections(4)
+    assert [i.verdict for i in inspections] == [Verdict.PASS, Verdict.PASS, Verdict.ERROR, Verdict.PASS]
+    assert inspections[2].reason is Reason.MODEL_FAILED
+    assert [letter.content for letter in plant.records("images.dlq")] == [factories.jpeg(2)]
+
+
+def test_a_score_that_is_not_a_number_is_an_error_and_never_a_pass(plant: Plant) -> None:
+    plant.train(scores=PASSES_ALL)
+    plant.start()
+    resident = plant.residents.current("A")
+    assert resident is not None
+    resident.head.adaptor.projection.weight.data.fill_(float("nan"))
+    plant.send(factories.record(0))
+    (inspection,) = plant.wait_for_inspections(1)
+    assert (inspection.verdict, inspection.reason) == (Verdict.ERROR, Reason.MODEL_FAILED)

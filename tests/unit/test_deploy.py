@@ -1,0 +1,128 @@
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import typer.main
+import yaml
+from jsonschema import Draft202012Validator
+
+from qc_worker.settings import Settings, load_settings
+from qc_worker.transport.kafka_config import MAX_DEAD_LETTER_BYTES
+
+REPOSITORY = Path(__file__).parents[2]
+COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text(encoding="utf-8"))
+DOCKERFILE = (REPOSITORY / "deploy/Dockerfile").read_text(encoding="utf-8")
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if service["image"] == "qc-worker"}
+
+
+def test_compose_file_is_valid_by_the_compose_specification() -> None:
+    specification = json.loads((REPOSITORY / "tests/unit/schemas/compose-spec.json").read_text(encoding="utf-8"))
+    errors = [
+        f"{error.json_path}: {error.message[:200]}"
+        for error in Draft202012Validator(specification).iter_errors(COMPOSE)
+    ]
+    assert errors == []
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_setting_a_service_gets_exists_and_is_accepted(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = _environment(name)
+    for variable, text in given.items():
+        monkeypatch.setenv(variable, text)
+    settings = load_settings()
+    for variable, text in given.items():
+        assert str(getattr(settings, variable.removeprefix("QC_").lower())) == text
+
+
+def test_every_setting_of_the_image_exists() -> None:
+    assert set(re.findall(r"\bQC_[A-Z_]+", DOCKERFILE)) <= {f"QC_{name.upper()}" for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_command_a_service_runs_exists_with_its_options(name: str) -> None:
+    _check_command(OURS[name]["command"])
+
+
+def test_the_images_own_command_exists() -> None:
+    _check_command(json.loads(re.findall(r"^CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)[-1]))
+
+
+def test_ports_are_open_to_this_machine_only() -> None:
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert published
+    assert [port for port in published if not port.startswith("127.0.0.1:")] == []
+
+
+def test_images_of_others_are_pinned() -> None:
+    images = [service["image"] for name, service in SERVICES.items() if name not in OURS]
+    assert all(re.fullmatch(r"[a-z/]+:\d[\w.-]*", image) for image in images), images
+
+
+def test_services_that_stay_up_come_back_and_are_watched_or_say_why_not() -> None:
+    staying = {name: service for name, service in SERVICES.items() if "profiles" not in service and name != "topics"}
+    assert all(service["restart"] == "unless-stopped" for service in staying.values())
+    unwatched = [name for name, service in staying.items() if service.get("healthcheck") == {"disable": True}]
+    assert unwatched == ["collect"]  # it answers no probes
+
+
+def test_nothing_of_ours_runs_as_root_or_writes_outside_its_volumes() -> None:
+    assert re.search(r"^USER (?!0|root)\d+$", DOCKERFILE, re.MULTILINE)
+    assert all(service["read_only"] and service["cap_drop"] == ["ALL"] for service in OURS.values())
+    writable = set(re.findall(r"/var/lib/qc/\w+", DOCKERFILE))
+    mounted = {volume.split(":")[1] for service in OURS.values() for volume in service.get("volumes", [])}
+    assert mounted <= writable
+
+
+def test_worker_cannot_write_the_models_it_reads() -> None:
+    assert "models:/var/lib/qc/models:ro" in SERVICES["worker"]["volumes"]
+
+
+def test_broker_takes_the_largest_dead_letter() -> None:
+    assert int(SERVICES["kafka"]["environment"]["KAFKA_MESSAGE_MAX_BYTES"]) >= MAX_DEAD_LETTER_BYTES
+
+
+def test_services_listen_where_the_others_look_for_them() -> None:
+    kafka = SERVICES["kafka"]["environment"]
+    assert f"INTERNAL://{_environment('worker')['QC_KAFKA_BOOTSTRAP_SERVERS']}" in kafka["KAFKA_ADVERTISED_LISTENERS"]
+    assert _environment("worker")["QC_HEALTH_PORT"] == "8080"
+    assert "127.0.0.1:8080/livez" in DOCKERFILE
+
+
+def test_image_is_built_from_files_that_exist_and_are_sent_to_the_builder() -> None:
+    sent = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    copied = re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE)
+    for source in " ".join(copied).split():
+        assert (REPOSITORY / source).exists()
+        assert f"!{source}" in sent
+
+
+def _environment(name: str) -> dict[str, str]:
+    return {variable: str(text) for variable, text in OURS[name]["environment"].items()}
+
+
+def _check_command(words: list[str]) -> None:
+    program, *rest = words
+    command = typer.main.get_command(_program(program))
+    if not rest[0].startswith("-"):
+        commands = getattr(command, "commands", {})
+        assert rest[0] in commands, f"{program} has no command {rest[0]}"
+        command = commands[rest[0]]
+    known = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+    assert {word for word in rest if word.startswith("-")} <= known
+
+
+def _program(name: str) -> typer.Typer:
+    if name == "qc-worker":
+        import qc_worker.cli
+
+        return qc_worker.cli.app
+    import trainer.cli
+
+    return trainer.cli.app

@@ -1,0 +1,254 @@
+"""`qc-trainer`: samples in, models out, and which of them is live.
+
+Commands import what they need when they run: torch alone takes seconds, and `--help` should not.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from qc_worker.observability.exits import exit_codes
+from qc_worker.observability.logging import configure_logging
+from qc_worker.settings import Settings, load_settings
+from trainer.interrupts import raise_on_terminate
+
+app = typer.Typer(
+    help="Teach production lines what good parts look like.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+
+
+class AspectFlag(StrEnum):
+    """How a picture becomes the square that the backbone sees."""
+
+    SQUASH = "squash"
+    PAD = "pad"
+
+
+Line = Annotated[str, typer.Option("--line", help="Production line.")]
+Kafka = Annotated[str | None, typer.Option("--kafka", help="Brokers, host:port, comma-separated.")]
+ModelStoreUrl = Annotated[str | None, typer.Option("--model-store", help="Folder or fsspec URL of the model store.")]
+SampleDir = Annotated[Path | None, typer.Option("--sample-store", help="Folder of the samples.")]
+StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Where models, samples and weights live.")]
+WeightsDir = Annotated[Path | None, typer.Option("--weights-dir", help="Folder with backbone weights files.")]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
+
+
+@app.command("import")
+def import_(
+    line: Line,
+    good: Annotated[Path | None, typer.Option(help="Folder of images of good parts, searched to the bottom.")] = None,
+    defect: Annotated[Path | None, typer.Option(help="Folder of images of defects; only ever tested on.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of the defects' masks: NAME_mask.png or NAME.png.")] = None,
+    sample_store: SampleDir = None,
+    model_store: ModelStoreUrl = None,
+    state_dir: StateDir = None,
+    kafka: Kafka = None,
+    as_json: Json = False,
+) -> None:
+    """Store images as samples of a line, each once. Files that do not decode are listed and left out."""
+    with exit_codes():
+        settings = _settings(
+            sample_store=sample_store, model_store=model_store, state_dir=state_dir, kafka_bootstrap_servers=kafka
+        )
+        from trainer.commands.samples import import_folders
+
+        import_folders(settings, line=line, good=good, defect=defect, masks=masks, as_json=as_json)
+
+
+@app.command()
+def retrain(
+    line: Line,
+    max_false_reject: Annotated[
+        float | None,
+        typer.Option(help="Share of good frames that may be rejected; 0.01, or what the samples support."),
+    ] = None,
+    review_rate: Annotated[float | None, typer.Option(help="Share of good frames that may go to review.")] = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.", min=0)] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Train, but collect, write and announce nothing.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no broker; the version stays unannounced.")] = False,
+    backbone: Annotated[str, typer.Option(help="Whose features are compared.")] = "efficientnet_lite0",
+    aspect: Annotated[AspectFlag, typer.Option(help="How a picture becomes a square.")] = AspectFlag.SQUASH,
+    input_size: Annotated[int | None, typer.Option(help="Side of that square, pixels.", min=32, max=2048)] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps.", min=1)] = None,
+    max_feature_mib: Annotated[
+        int, typer.Option(help="Memory for features; beyond it patches are drawn.", min=1)
+    ] = 1024,
+    kafka: Kafka = None,
+    model_store: ModelStoreUrl = None,
+    sample_store: SampleDir = None,
+    state_dir: StateDir = None,
+    weights_dir: WeightsDir = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Make a line's next model from its samples and let it go live."""
+    with exit_codes():
+        settings = _settings(
+            kafka_bootstrap_servers=kafka,
+            model_store=model_store,
+            sample_store=sample_store,
+            state_dir=state_dir,
+            weights_dir=weights_dir,
+            device=device,
+        )
+        from trainer.commands.retrain import RetrainFlags
+        from trainer.commands.retrain import retrain as retrain_line
+
+        flags = RetrainFlags(
+            line=line,
+            max_false_reject=max_false_reject,
+            review_rate=review_rate,
+            seed=seed,
+            dry_run=dry_run,
+            offline=offline,
+            backbone=backbone,
+            aspect=aspect.value,
+            input_size=input_size,
+            steps=steps,
+            max_feature_mib=max_feature_mib,
+        )
+        retrain_line(settings, flags, as_json=as_json)
+
+
+@app.command()
+def evaluate(
+    line: Line,
+    dataset: Annotated[
+        Path, typer.Option(help="Folder laid out as MVTec AD is: test/good, test/DEFECT, ground_truth.")
+    ],
+    version: Annotated[str | None, typer.Option(help="The live version if not given, else the newest.")] = None,
+    model_store: ModelStoreUrl = None,
+    sample_store: SampleDir = None,
+    state_dir: StateDir = None,
+    weights_dir: WeightsDir = None,
+    device: Device = None,
+    kafka: Kafka = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a model on labelled images: image and pixel AUROC, AUPRO, verdicts, by kind of defect."""
+    with exit_codes():
+        settings = _settings(
+            kafka_bootstrap_servers=kafka,
+            model_store=model_store,
+            sample_store=sample_store,
+            state_dir=state_dir,
+            weights_dir=weights_dir,
+            device=device,
+        )
+        from trainer.commands.evaluate import evaluate as evaluate_model
+
+        evaluate_model(settings, line=line, dataset=dataset, version=version, as_json=as_json)
+
+
+@app.command()
+def versions(
+    line: Line,
+    model_store: ModelStoreUrl = None,
+    sample_store: SampleDir = None,
+    state_dir: StateDir = None,
+    kafka: Kafka = None,
+    as_json: Json = False,
+) -> None:
+    """List a line's models, oldest first."""
+    with exit_codes():
+        settings = _settings(
+            sample_store=sample_store, model_store=model_store, state_dir=state_dir, kafka_bootstrap_servers=kafka
+        )
+        from trainer.commands.releases import print_versions
+
+        print_versions(settings, line=line, as_json=as_json)
+
+
+@app.command()
+def promote(
+    line: Line,
+    version: Annotated[str, typer.Option(help="Version to let go live.")],
+    kafka: Kafka = None,
+    model_store: ModelStoreUrl = None,
+    sample_store: SampleDir = None,
+    state_dir: StateDir = None,
+    as_json: Json = False,
+) -> None:
+    """Let an existing version go live."""
+    with exit_codes():
+        settings = _settings(
+            sample_store=sample_store, model_store=model_store, state_dir=state_dir, kafka_bootstrap_servers=kafka
+        )
+        from trainer.commands.releases import promote as promote_version
+
+        promote_version(settings, line=line, version=version, as_json=as_json)
+
+
+@app.command()
+def rollback(
+    line: Line,
+    kafka: Kafka = None,
+    model_store: ModelStoreUrl = None,
+    sample_store: SampleDir = None,
+    state_dir: StateDir = None,
+    as_json: Json = False,
+) -> None:
+    """Go back to the version that was live before this one."""
+    with exit_codes():
+        settings = _settings(
+            sample_store=sample_store, model_store=model_store, state_dir=state_dir, kafka_bootstrap_servers=kafka
+        )
+        from trainer.commands.releases import rollback as roll_back
+
+        roll_back(settings, line=line, as_json=as_json)
+
+
+@app.command()
+def lines(
+    model_store: ModelStoreUrl = None,
+    sample_store: SampleDir = None,
+    state_dir: StateDir = None,
+    kafka: Kafka = None,
+    as_json: Json = False,
+) -> None:
+    """List the lines that have samples or models."""
+    with exit_codes():
+        settings = _settings(
+            sample_store=sample_store, model_store=model_store, state_dir=state_dir, kafka_bootstrap_servers=kafka
+        )
+        from trainer.commands.samples import list_lines
+
+        list_lines(settings, as_json=as_json)
+
+
+@app.command()
+def collect(
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until interrupted.")] = False,
+    kafka: Kafka = None,
+    model_store: ModelStoreUrl = None,
+    sample_store: SampleDir = None,
+    state_dir: StateDir = None,
+    as_json: Json = False,
+) -> None:
+    """Turn operators' feedback into samples."""
+    with exit_codes():
+        settings = _settings(
+            sample_store=sample_store, model_store=model_store, state_dir=state_dir, kafka_bootstrap_servers=kafka
+        )
+        from trainer.commands.samples import collect as collect_feedback
+
+        collect_feedback(settings, follow=follow, as_json=as_json)
+
+
+def _settings(**flags: Any) -> Settings:
+    settings = load_settings(**flags)
+    configure_logging(settings.log_level, settings.log_format)
+    raise_on_terminate()
+    return settings
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

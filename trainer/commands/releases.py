@@ -1,0 +1,82 @@
+"""`versions`, `promote` and `rollback`: which model is live."""
+
+from qc_worker.domain.release import Release
+from qc_worker.settings import Settings
+from qc_worker.wire.json_types import RELEASE
+from trainer.atomic import disk_errors
+from trainer.commands.adapters import SystemClock, checked_line, checked_version, model_store, release_log
+from trainer.commands.documents import print_facts, print_json, print_rows
+from trainer.interrupts import interrupts_held
+from trainer.releases import Releaser, VersionEntry, list_versions
+
+COLUMNS = ["version", "created", "live", "threshold", "n samples", "max false reject", "seconds"]
+
+
+def print_versions(settings: Settings, *, line: str, as_json: bool) -> None:
+    """Print every stored version of a line. Raises QcError."""
+    name = checked_line(line)
+    with disk_errors():
+        entries = list_versions(model_store(settings), name)
+    if as_json:
+        print_json({"line": name, "versions": list(map(_document, entries))})
+    else:
+        print_rows(f"line {name}", COLUMNS, list(map(_row, entries)))
+
+
+def promote(settings: Settings, *, line: str, version: str, as_json: bool) -> None:
+    """Let an existing version go live. Raises QcError."""
+    name, wanted = checked_line(line), checked_version(version)
+    with disk_errors(), release_log(settings) as releases, interrupts_held():
+        release = Releaser(model_store(settings), releases, SystemClock()).promote(name, wanted)
+    _print_release(release, as_json=as_json)
+
+
+def rollback(settings: Settings, *, line: str, as_json: bool) -> None:
+    """Go back to the version that was live before. Raises QcError."""
+    name = checked_line(line)
+    with disk_errors(), release_log(settings) as releases, interrupts_held():
+        release = Releaser(model_store(settings), releases, SystemClock()).rollback(name)
+    _print_release(release, as_json=as_json)
+
+
+def _print_release(release: Release, *, as_json: bool) -> None:
+    document = RELEASE.dump_python(release, mode="json")
+    if as_json:
+        print_json(document)
+    else:
+        print_facts("now live", {name: document[name] for name in ("line", "version", "threshold", "action")})
+
+
+def _document(entry: VersionEntry) -> dict[str, object]:
+    document: dict[str, object] = {"version": entry.version, "live": entry.live, "released": entry.released}
+    if entry.card is None:
+        return document | {"readable": False}
+    card = entry.card
+    return document | {
+        "readable": True,
+        "created_at": card.created_at.isoformat(),
+        "backbone": card.embedding.backbone,
+        "threshold": card.calibration.threshold,
+        "training_samples": len(card.samples.training),
+        "calibration_samples": len(card.samples.calibration),
+        "max_false_reject": card.calibration.max_false_reject,
+        "review_rate": card.calibration.review_rate,
+        "seed": card.seed,
+        "duration_s": card.duration_s,
+        "head_sha256": card.head_sha256,
+    }
+
+
+def _row(entry: VersionEntry) -> list[object]:
+    card = entry.card
+    if card is None:
+        return [entry.version, "cannot be read", entry.live, None, None, None, None]
+    return [
+        entry.version,
+        f"{card.created_at:%Y-%m-%d %H:%M:%S}",
+        "live" if entry.live else "",
+        card.calibration.threshold,
+        len(card.samples.training) + len(card.samples.calibration),
+        card.calibration.max_false_reject,
+        card.duration_s,
+    ]

@@ -1,0 +1,148 @@
+"""`retrain`: from flags to the use case, and its report."""
+
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+
+from qc_worker.domain.errors import SettingsError, TransportError
+from qc_worker.settings import Settings
+from qc_worker.simplenet.checkpoint import TrainingSettings
+from qc_worker.simplenet.defaults import defaults_for
+from qc_worker.simplenet.scorer import Scorer
+from qc_worker.simplenet.spec import Aspect
+from trainer.calibrate import CONFIDENCE
+from trainer.collect import CollectReport
+from trainer.commands.adapters import (
+    SystemClock,
+    checked_line,
+    collector,
+    image_limits,
+    model_store,
+    new_scorer,
+    release_log,
+    sample_store,
+)
+from trainer.commands.documents import print_facts, print_json
+from trainer.commands.samples import collected
+from trainer.progress import stages
+from trainer.retrain import Retrained, Retrainer, RetrainRequest
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainFlags:
+    """The command's own flags, as given; None: not given."""
+
+    line: str
+    max_false_reject: float | None
+    review_rate: float | None
+    seed: int
+    dry_run: bool
+    offline: bool
+    backbone: str
+    aspect: Aspect
+    input_size: int | None
+    steps: int | None
+    max_feature_mib: int
+
+
+def retrain(settings: Settings, flags: RetrainFlags, *, as_json: bool) -> None:
+    """Retrain a line and print what came of it. Raises QcError."""
+    request = _request(flags)
+    online = not (flags.offline or flags.dry_run)
+    with ExitStack() as stack:
+        retrainer = Retrainer(
+            scorer=_scorer(settings, flags),
+            samples=sample_store(settings),
+            models=model_store(settings),
+            collect=partial(_collect, settings) if online else None,
+            releases=stack.enter_context(release_log(settings)) if online else None,
+            clock=SystemClock(),
+            limits=image_limits(settings),
+            decode_threads=settings.decode_threads,
+        )
+        retrained = retrainer.run(request, stack.enter_context(stages()))
+    document = retrained_document(retrained)
+    if as_json:
+        print_json(document)
+    else:
+        print_facts(f"line {request.line}", document)
+
+
+def retrained_document(retrained: Retrained) -> dict[str, object]:
+    """What `retrain --json` prints."""
+    card, promise = retrained.card, retrained.promise
+    return {
+        "line": card.line,
+        "version": card.version,
+        "dry_run": retrained.dry_run,
+        "announced": retrained.announced,
+        "backbone": card.embedding.backbone,
+        "seed": card.seed,
+        "training_samples": len(card.samples.training),
+        "calibration_samples": promise.n,
+        "max_false_reject": promise.alpha,
+        "smallest_max_false_reject": promise.smallest_alpha,
+        "false_reject_interval": promise.interval,
+        "false_reject_confidence": CONFIDENCE,
+        "review_rate": card.calibration.review_rate,
+        "threshold": card.calibration.threshold,
+        "closing_loss": retrained.closing_loss,
+        "defects": asdict(retrained.defects) if retrained.defects else None,
+        "collected": collected(retrained.collected) if retrained.collected else None,
+        "head_sha256": card.head_sha256,
+        "duration_s": round(card.duration_s, 3),
+    }
+
+
+def _request(flags: RetrainFlags) -> RetrainRequest:
+    _check_rates(flags.max_false_reject, flags.review_rate)
+    defaults = defaults_for(flags.backbone)
+    training = TrainingSettings(
+        steps=flags.steps or defaults.steps,
+        patches_per_step=defaults.patches_per_step,
+        sigmas=defaults.sigmas,
+        adaptor_lr=defaults.adaptor_lr,
+        discriminator_lr=defaults.discriminator_lr,
+        max_feature_bytes=flags.max_feature_mib * MEBIBYTE,
+    )
+    return RetrainRequest(
+        line=checked_line(flags.line),
+        training=training,
+        hidden=defaults.hidden,
+        max_false_reject=flags.max_false_reject,
+        review_rate=flags.review_rate,
+        seed=flags.seed,
+        dry_run=flags.dry_run,
+    )
+
+
+def _check_rates(max_false_reject: float | None, review_rate: float | None) -> None:
+    for flag, rate in (("--max-false-reject", max_false_reject), ("--review-rate", review_rate)):
+        if rate is not None and not 0 < rate < 1:
+            raise SettingsError(f"{flag} must lie between 0 and 1, not {rate:g}")
+    if review_rate is not None and max_false_reject is not None and review_rate <= max_false_reject:
+        raise SettingsError("--review-rate must be above --max-false-reject")
+
+
+def _scorer(settings: Settings, flags: RetrainFlags) -> Scorer:
+    defaults = defaults_for(flags.backbone)
+    return new_scorer(
+        settings,
+        flags.backbone,
+        levels=defaults.levels,
+        input_size=flags.input_size or defaults.input_size,
+        aspect=flags.aspect,
+    )
+
+
+def _collect(settings: Settings) -> CollectReport:
+    report = CollectReport()
+    try:
+        # Closed before the training: a member of the group that does not poll would hold up other collectors.
+        with collector(settings) as gatherer:
+            gatherer.run(report)
+    except TransportError as error:
+        raise TransportError(f"{error} (--offline retrains without a broker)") from error
+    return report

@@ -1,0 +1,55 @@
+"""Progress bars on stderr; where nobody watches, one log line per stage."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Protocol
+
+import structlog
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+log = structlog.get_logger()
+
+
+class Advance(Protocol):
+    """Reports that `steps` more are done, perhaps with a word beside the bar."""
+
+    def __call__(self, steps: int, note: str = "") -> None: ...
+
+
+class Stages:
+    """The stages of one command, each with a bar of its own."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Advance]:
+        """Run one stage of `total` steps."""
+        task = self._progress.add_task(name, total=total, note="")
+        started_s = monotonic()
+        yield _advance(self._progress, task)
+        log.debug("stage done", stage=name, steps=total, duration_s=round(monotonic() - started_s, 2))
+
+
+@contextmanager
+def stages() -> Iterator[Stages]:
+    """Show bars while the block runs, if stderr is a terminal."""
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        yield Stages(progress)
+
+
+def _advance(progress: Progress, task: TaskID) -> Advance:
+    def advance(steps: int, note: str = "") -> None:
+        progress.update(task, advance=steps, note=note)
+
+    return advance

@@ -1,0 +1,175 @@
+"""`qc-trainer retrain`, top to bottom."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from qc_worker.domain.errors import TransportError
+from qc_worker.domain.names import LineName
+from qc_worker.domain.release import Judgement, Release
+from qc_worker.ports import Clock, ModelStore, ReleaseLog
+from qc_worker.simplenet.checkpoint import (
+    ModelCard,
+    SampleManifest,
+    TrainingSettings,
+    file_sha256,
+    head_sha256,
+    new_version,
+    save_model,
+)
+from qc_worker.simplenet.preprocessing import ImageLimits
+from qc_worker.simplenet.scorer import Scorer
+from trainer.atomic import disk_errors
+from trainer.calibrate import FalseRejectPromise, promise
+from trainer.collect import CollectReport
+from trainer.interrupts import interrupts_held
+from trainer.locks import line_lock
+from trainer.pictures import SampleReader
+from trainer.progress import Stages
+from trainer.samples import SampleStore
+from trainer.split import HOLD_OUT_SHARE, choose_alpha, split_samples
+from trainer.train import DefectCheck, Plan, Trained, train
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainRequest:
+    """What is asked for. `max_false_reject` None: 0.01, or the smallest rate that the samples support."""
+
+    line: LineName
+    training: TrainingSettings
+    hidden: int
+    max_false_reject: float | None = None
+    review_rate: float | None = None
+    seed: int = 0
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retrained:
+    """What came of it."""
+
+    card: ModelCard
+    promise: FalseRejectPromise
+    closing_loss: float
+    defects: DefectCheck | None
+    collected: CollectReport | None
+    announced: bool
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Retrainer:
+    """Makes a line's next model from its samples and lets it go live.
+
+    Without `collect` and `releases` it works offline: no feedback is gathered, and the version is stored without
+    going live.
+    """
+
+    scorer: Scorer
+    samples: SampleStore
+    models: ModelStore
+    collect: Callable[[], CollectReport] | None
+    releases: ReleaseLog | None
+    clock: Clock
+    limits: ImageLimits
+    decode_threads: int
+
+    def run(self, request: RetrainRequest, stages: Stages) -> Retrained:
+        """Collect, train, store, announce. Raises QcError; then nothing was written that anyone would read."""
+        with line_lock(self.samples.folder, request.line), disk_errors():
+            collected = self.collect() if self.collect and not request.dry_run else None
+            started_s = self.clock.monotonic()
+            plan = self._plan(request)
+            trained = train(self.scorer, self._reader(request.line), plan, stages)
+            card = self._card(request.line, plan, trained, self.clock.monotonic() - started_s)
+            announced = False if request.dry_run else self._release(trained, card)
+        return Retrained(
+            card=card,
+            promise=promise(trained.calibration),
+            closing_loss=trained.closing_loss,
+            defects=trained.defects,
+            collected=collected,
+            announced=announced,
+            dry_run=request.dry_run,
+        )
+
+    def _plan(self, request: RetrainRequest) -> Plan:
+        good = self.samples.ids(request.line, Judgement.GOOD)
+        alpha = choose_alpha(len(good), request.max_false_reject)
+        return Plan(
+            split=split_samples(good, alpha=alpha, seed=request.seed),
+            defects=tuple(self.samples.ids(request.line, Judgement.DEFECT)),
+            training=request.training.model_copy(update={"hold_out_share": HOLD_OUT_SHARE}),
+            hidden=request.hidden,
+            max_false_reject=alpha,
+            review_rate=request.review_rate,
+            seed=request.seed,
+        )
+
+    def _reader(self, line: LineName) -> SampleReader:
+        return SampleReader(self.samples, line, self.scorer.spec, self.limits, self.decode_threads)
+
+    def _card(self, line: LineName, plan: Plan, trained: Trained, duration_s: float) -> ModelCard:
+        created_at = self.clock.now()
+        digest = head_sha256(trained.head)
+        return ModelCard(
+            line=line,
+            version=new_version(created_at, digest),
+            embedding=self.scorer.spec,
+            channels=self.scorer.channels,
+            hidden=plan.hidden,
+            head_sha256=digest,
+            calibration=trained.calibration,
+            samples=SampleManifest(training=plan.split.training, calibration=plan.split.calibration),
+            training=plan.training,
+            seed=plan.seed,
+            duration_s=duration_s,
+            created_at=created_at,
+        )
+
+    def _release(self, trained: Trained, card: ModelCard) -> bool:
+        """Store the version, then let it go live; True if it was announced."""
+        with tempfile.TemporaryDirectory(prefix="qc-trainer-") as temporary:
+            folder = Path(temporary)
+            save_model(folder, trained.head, card)
+            with interrupts_held():
+                self.models.add(folder, line=card.line, version=card.version)
+                if self.releases is None:
+                    return False
+                self._announce(self.releases, card, trained, file_sha256(folder / "card.json"))
+        return True
+
+    def _announce(self, releases: ReleaseLog, card: ModelCard, trained: Trained, card_sha256: str) -> None:
+        release = Release(
+            line=card.line,
+            version=card.version,
+            card_sha256=card_sha256,
+            threshold=card.calibration.threshold,
+            released_at=self.clock.now(),
+            metrics={
+                "training_samples": len(card.samples.training),
+                "calibration_samples": len(card.samples.calibration),
+                "max_false_reject": card.calibration.max_false_reject,
+                "closing_loss": trained.closing_loss,
+                "duration_s": card.duration_s,
+            },
+        )
+        go_live(self.models, releases, release)
+
+
+def go_live(models: ModelStore, releases: ReleaseLog, release: Release) -> None:
+    """Record a release, then announce it. Raises ModelError or TransportError."""
+    models.record_release(release)
+    try:
+        releases.announce(release)
+    except TransportError as error:
+        raise TransportError(
+            f"version {release.version} is stored but was not announced ({error}); when the broker is back: "
+            f"qc-trainer promote --line {release.line} --version {release.version}"
+        ) from error
+    log.info("release announced", line=release.line, version=release.version, action=release.action.value)
