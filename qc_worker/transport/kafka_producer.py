@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from qc_worker.domain.errors import TransportError
 from qc_worker.transport.kafka_config import KafkaAccess, open_client, transport_errors
@@ -14,6 +14,7 @@ from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES
 from qc_worker.transport.outgoing import OutgoingRecord
 
 DELIVERY_TIMEOUT_S = 30.0
+FORCED_CLOSE_S = 5.0
 
 
 def open_producer(access: KafkaAccess, delivery_timeout_s: float = DELIVERY_TIMEOUT_S) -> KafkaProducer:
@@ -41,8 +42,8 @@ def send_and_wait(producer: Any, records: Sequence[OutgoingRecord], *, timeout_s
     """Send in order and look at every acknowledgement. Raises TransportError if any is missing."""
     with transport_errors("publishing"):
         futures = [_send(producer, record) for record in records]
-        # `flush` gives its time to each batch, and a batch gives up by itself after the delivery timeout.
-        producer.flush(timeout=2 * timeout_s)
+        # A batch gives up by itself after the delivery timeout, if the producer ever got to send; hence a little more.
+        producer.flush(timeout=timeout_s + 1)
     failures = [future.exception for future in futures if not future.succeeded()]
     if failures:
         first = "no answer" if failures[0] is None else f"{type(failures[0]).__name__}: {failures[0]}"
@@ -50,9 +51,16 @@ def send_and_wait(producer: Any, records: Sequence[OutgoingRecord], *, timeout_s
 
 
 def close_producer(producer: Any, *, timeout_s: float) -> None:
-    """Flush and disconnect."""
-    with suppress(KafkaError, RuntimeError, OSError):
-        producer.close(timeout=2 * timeout_s)
+    """Wait up to `timeout_s` for what is under way, then disconnect whatever became of it."""
+    try:
+        producer.close(timeout=timeout_s)
+    except KafkaTimeoutError:
+        # Its close() flushes first and, failing that, closes nothing: the sender thread would live on and deliver
+        # stale records whenever the broker is back. There is no public way to stop it.
+        producer._sender.force_close()
+        producer._sender.join(timeout=FORCED_CLOSE_S)
+        with suppress(KafkaError):
+            producer.close(timeout=0)
 
 
 def _send(producer: Any, record: OutgoingRecord) -> Any:

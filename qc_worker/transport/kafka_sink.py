@@ -42,19 +42,19 @@ class AtLeastOnceSink:
             self._send_all([record for outcome in outcomes for record in outgoing_records(outcome, **self._topics)])
         except Exception:
             # After a failure nobody knows what the producer still holds or what sequence it is at: start afresh.
-            self._discard()
+            self._discard(timeout_s=0)
             raise
         self._commit(offsets)
 
     def close(self) -> None:
-        self._discard()
+        self._discard(timeout_s=self._delivery_timeout_s)
 
     def _send_all(self, records: Sequence[OutgoingRecord]) -> None:
         if self._producer is None:
             self.start()
         send_and_wait(self._producer, records, timeout_s=self._delivery_timeout_s)
 
-    def _discard(self) -> None:
+    def _discard(self, *, timeout_s: float) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            close_producer(producer, timeout_s=self._delivery_timeout_s)
+            close_producer(producer, timeout_s=timeout_s)

@@ -1,6 +1,6 @@
 """Frames from `images` for a member of the consumer group."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -9,6 +9,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import (
     CommitFailedError,
+    CorruptRecordError,
     FencedInstanceIdError,
     IllegalGenerationError,
     KafkaError,
@@ -56,6 +57,7 @@ class KafkaFrameSource:
         """Connect and subscribe; the group is joined by the polls that follow."""
         # Cooperative (KIP-429), not eager: an eager rebalance revokes everything, hands most of it back, and goes on
         # after the frames already polled, so that dropping the revoked frames would lose them. Tansu takes both.
+        self._connections = Connections()
         consumer = open_client(
             KafkaConsumer,
             self._access,
@@ -68,7 +70,7 @@ class KafkaFrameSource:
 
     def poll(self, *, timeout_s: float, max_records: int) -> Sequence[Record]:
         with transport_errors(f"polling {self._topic}"):
-            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+            polled = self._poll(timeout_s, max_records)
         self._commit_owed()
         return [to_record(record) for records in polled.values() for record in records]
 
@@ -108,6 +110,18 @@ class KafkaFrameSource:
             log.warning("leaving the consumer group failed", error=str(error))
         finally:
             self._connections.close()
+
+    def _poll(self, timeout_s: float, max_records: int) -> Mapping[TopicPartition, Sequence[Any]]:
+        try:
+            polled: Mapping[TopicPartition, Sequence[Any]] = self._consumer.poll(
+                timeout_ms=int(timeout_s * 1000), max_records=max_records
+            )
+        except CorruptRecordError:
+            # Polled again, kafka-python would spin on the broken batch without an end: only a new consumer helps.
+            self.close()
+            self.start()
+            raise
+        return polled
 
     def _on_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         # A partition that arrives while we hold back must be held back too; nothing of it has been fetched yet.

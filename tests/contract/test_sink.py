@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from threading import active_count
 
 import pytest
 
@@ -10,15 +11,14 @@ from qc_worker.domain.frame import Offsets, Partition, Position
 from qc_worker.domain.inspection import DeadLetter
 from qc_worker.embedded.services import EmbeddedBroker
 from qc_worker.transport.kafka_config import KafkaAccess
-from qc_worker.transport.kafka_producer import close_producer, open_producer
 from qc_worker.transport.kafka_sink import AtLeastOnceSink
 from qc_worker.transport.memory import MemorySink
 from qc_worker.transport.memory_broker import MemoryBroker
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.transport.topics import ensure_topics
 from qc_worker.wire.json_types import decode_inspection
-from tests.conftest import started, unique
-from tests.contract.rigs import KafkaRig, Rig, frame, outcome, topic_plans
+from tests.conftest import started
+from tests.contract.rigs import Rig, Topics, frame, outcome, topic_plans
 
 SHARD = Partition("images", 0)
 
@@ -143,55 +143,44 @@ def broker() -> Iterator[EmbeddedBroker]:
         yield started(EmbeddedBroker(), stack)
 
 
-def test_kafka_sink_commits_nothing_when_the_broker_is_gone_and_publishes_when_it_is_back(
+def test_kafka_sink_commits_nothing_while_the_broker_is_gone_and_goes_on_when_it_is_back(
     broker: EmbeddedBroker,
 ) -> None:
-    access = KafkaAccess(broker.bootstrap_servers, connect_timeout_ms=2_000)
-    with ExitStack() as stack:
-        producer = open_producer(access)
-        stack.callback(close_producer, producer, timeout_s=1)
-        rig = KafkaRig(access, 2_000, producer, stack)
-        committed: list[Offsets] = []
-        sink = short_of_patience(access, rig, committed)
-        stack.callback(sink.close)
-        broker.stop()
-        with pytest.raises(TransportError):
-            sink.publish([outcome(Position("images", 0, 0))], {SHARD: 1})
-        with pytest.raises(TransportError, match="no Kafka broker answers"):
-            sink.publish([outcome(Position("images", 0, 0))], {SHARD: 1})
-        assert committed == []
-        broker.start()
-        ensure_topics(access, topic_plans(rig.topics))
-        sink.publish([outcome(Position("images", 0, 0))], {SHARD: 1})
-        assert committed == [{SHARD: 1}]
-        assert len(rig.records(rig.topics.results)) == 1
-
-
-def test_kafka_sink_commits_nothing_when_the_topic_does_not_exist(access: KafkaAccess) -> None:
+    topics = Topics()
     committed: list[Offsets] = []
-    sink = AtLeastOnceSink(
-        access,
-        results_topic=unique("never-created"),
-        dead_letter_topic=unique("never-created"),
-        commit=committed.append,
-        delivery_timeout_s=1.0,
-    )
-    sink.start()
+    sink = impatient_sink(broker, topics, committed)
+    broker.stop()
     with pytest.raises(TransportError):
         sink.publish([outcome(Position("images", 0, 0))], {SHARD: 1})
-    sink.close()
+    with pytest.raises(TransportError, match="no Kafka broker answers"):
+        sink.publish([outcome(Position("images", 0, 0))], {SHARD: 1})
     assert committed == []
+    broker.start()
+    ensure_topics(KafkaAccess(broker.bootstrap_servers), topic_plans(topics))  # it keeps nothing over a restart
+    sink.publish([outcome(Position("images", 0, 0))], {SHARD: 1})
+    assert committed == [{SHARD: 1}]
+    sink.close()
 
 
-def short_of_patience(access: KafkaAccess, rig: KafkaRig, committed: list[Offsets]) -> AtLeastOnceSink:
+def test_failed_publish_leaves_no_thread_behind(broker: EmbeddedBroker) -> None:
+    # A producer left running would deliver its stale records whenever the broker is back.
+    threads = active_count()
+    sink = impatient_sink(broker, Topics(), [])
+    broker.stop()
+    with pytest.raises(TransportError):
+        sink.publish([outcome(Position("images", 0, 0))], {SHARD: 1})
+    assert active_count() == threads
+
+
+def impatient_sink(broker: EmbeddedBroker, topics: Topics, committed: list[Offsets]) -> AtLeastOnceSink:
+    access = KafkaAccess(broker.bootstrap_servers, connect_timeout_ms=500)
+    ensure_topics(access, topic_plans(topics))
     sink = AtLeastOnceSink(
         access,
-        results_topic=rig.topics.results,
-        dead_letter_topic=rig.topics.dead_letters,
+        results_topic=topics.results,
+        dead_letter_topic=topics.dead_letters,
         commit=committed.append,
         delivery_timeout_s=1.0,
     )
     sink.start()
-    sink.publish([], {})
-    committed.clear()
     return sink

@@ -10,7 +10,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from qc_worker.settings import Settings, load_settings
-from qc_worker.transport.kafka_config import MAX_DEAD_LETTER_BYTES
+from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES
 
 REPOSITORY = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text(encoding="utf-8"))

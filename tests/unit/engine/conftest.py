@@ -54,7 +54,7 @@ class Plant:
 
     def train(
         self, line: str = "A", version: str = "v1", *, seed: int = 0, scores: tuple[float, ...] = (-5.0, 0.0, 5.0)
-    ):
+    ) -> None:
         """Put a model into the store and announce it."""
         self.releases.announce(factories.add_version(self.store, line, version, seed=seed, scores=scores))
 
@@ -96,11 +96,10 @@ class Plant:
         ]
 
     def wait_for(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
-        self.broker.wait_for_change(timeout_s=timeout_s, until=condition)
         deadline = monotonic() + timeout_s
         while not condition():
             assert monotonic() < deadline, "waited in vain"
-            self.stop.wait(0.01)
+            self.broker.wait_for_change(timeout_s=0.02, until=condition)
 
     def wait_for_inspections(self, count: int) -> list[Inspection]:
         self.wait_for(lambda: len(self.records("results")) >= count)

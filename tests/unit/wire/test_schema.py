@@ -12,7 +12,7 @@ from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import DeadLetter, Inspection, Verdict
 from qc_worker.domain.release import Feedback, Release
 from qc_worker.settings import Settings
-from qc_worker.transport.kafka_sink import dead_letter_record, inspection_record
+from qc_worker.transport.outgoing import dead_letter_record, inspection_record
 from qc_worker.transport.topics import plan_topics
 from qc_worker.wire.asyncapi import INSPECTION_TYPE, asyncapi_document
 from qc_worker.wire.images import encode_frame

@@ -1,0 +1,127 @@
+"""What the Kafka adapters do while their broker is gone, and when it is back."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from threading import active_count
+from time import monotonic
+
+import pytest
+
+from qc_worker.domain.errors import TransportError
+from qc_worker.domain.frame import Partition, Position
+from qc_worker.embedded.services import EmbeddedBroker
+from qc_worker.transport import kafka_source
+from qc_worker.transport.camera import CameraProducer
+from qc_worker.transport.kafka_config import KafkaAccess
+from qc_worker.transport.kafka_frames import KafkaFrameReader
+from qc_worker.transport.kafka_releases import KafkaReleaseLog
+from qc_worker.transport.kafka_source import KafkaFrameSource
+from qc_worker.transport.topics import ensure_topics
+from qc_worker.wire.images import encode_frame
+from tests.conftest import eventually, started
+from tests.contract.rigs import NOW, PARTITIONS, Topics, release, topic_plans
+
+
+@dataclass
+class Site:
+    """A broker of its own with its topics."""
+
+    broker: EmbeddedBroker
+    access: KafkaAccess
+    topics: Topics
+    stack: ExitStack
+
+    def source(self) -> KafkaFrameSource:
+        source = KafkaFrameSource(
+            self.access,
+            topic=self.topics.images,
+            group="group",
+            max_frame_bytes=1_000_000,
+            session_timeout_ms=self.broker.session_timeout_ms,
+        )
+        self.stack.callback(source.close)
+        source.start()
+        return source
+
+    def come_back(self) -> None:
+        """The embedded broker keeps nothing, so topics are made anew."""
+        self.broker.start()
+        ensure_topics(self.access, topic_plans(self.topics))
+
+    def push(self, content: bytes) -> None:
+        with CameraProducer(self.access, topic=self.topics.images) as camera:
+            camera.send(encode_frame(content, line="A", camera="cam1", captured_at=NOW))
+            camera.flush()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with ExitStack() as stack:
+        broker = started(EmbeddedBroker(), stack)
+        access = KafkaAccess(broker.bootstrap_servers, connect_timeout_ms=1_000)
+        topics = Topics()
+        ensure_topics(access, topic_plans(topics))
+        yield Site(broker, access, topics, stack)
+
+
+def test_source_outlives_its_broker_and_reads_on_when_it_is_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_source, "COMMIT_TIMEOUT_MS", 1_000)
+    site.push(b"before")
+    source = site.source()
+    eventually(lambda: source.poll(timeout_s=0.2, max_records=1))
+    shard = next(iter(source.assignment()))
+    assert source.reachable()
+    site.broker.stop()
+    eventually(lambda: not polled_quietly(source) and not source.reachable())
+    with pytest.raises(TransportError, match="committing"):
+        source.commit({shard: 1})
+    site.come_back()
+    site.push(b"after")
+    assert eventually(lambda: polled_quietly(source), timeout_s=60) == [b"after"]
+    assert source.reachable()
+
+
+def test_nobody_at_home_is_a_transport_error_and_leaves_no_thread(site: Site) -> None:
+    site.broker.stop()
+    threads = active_count()
+    began_s = monotonic()
+    with pytest.raises(TransportError, match="no Kafka broker answers at 127.0.0.1"):
+        site.source()
+    assert monotonic() - began_s < 5
+    assert active_count() == threads
+
+
+@pytest.mark.parametrize("ask", ["read_all", "announce", "frame", "camera"])
+def test_every_adapter_says_that_the_broker_is_gone(site: Site, ask: str) -> None:
+    site.broker.stop()
+    releases = KafkaReleaseLog(site.access, topic=site.topics.models)
+    asked = {
+        "read_all": releases.read_all,
+        "announce": lambda: releases.announce(release("A", "v1")),
+        "frame": lambda: KafkaFrameReader(site.access).read(Position(site.topics.images, 0, 0)),
+        "camera": lambda: site.push(b"frame"),
+    }
+    with pytest.raises(TransportError, match="no Kafka broker answers"):
+        asked[ask]()
+
+
+def test_embedded_broker_comes_back_on_the_same_port(site: Site) -> None:
+    address = site.broker.bootstrap_servers
+    site.broker.stop()
+    site.broker.start()
+    assert site.broker.bootstrap_servers == address
+
+
+def polled_quietly(source: KafkaFrameSource) -> list[bytes]:
+    """What a worker does in an outage: poll on."""
+    try:
+        return [record.content for record in source.poll(timeout_s=0.2, max_records=10)]
+    except TransportError:
+        return []
+
+
+def all_shards(topic: str) -> set[Partition]:
+    return {Partition(topic, number) for number in range(PARTITIONS)}
