@@ -60,9 +60,8 @@ def card_table() -> str:
 
 
 def training_table() -> str:
-    """One row per training setting."""
-    rows = ((f"`{name}`", default, meaning) for name, default, meaning in _fields(TrainingSettings))
-    return _table(("setting", "default", "meaning"), rows)
+    """One row per training setting; without the defaults, which are the backbone's."""
+    return _table(("setting", "meaning"), ((f"`{name}`", meaning) for name, _, meaning in _fields(TrainingSettings)))
 
 
 def backbones_table() -> str:

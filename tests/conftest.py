@@ -11,11 +11,11 @@ from uuid import uuid4
 import pytest
 
 from qc_worker.domain.errors import SettingsError
-from qc_worker.embedded.services import EmbeddedBroker, EmbeddedCache
+from qc_worker.embedded.services import EmbeddedBroker, EmbeddedCache, EmbeddedServices
 from qc_worker.transport.kafka_config import KafkaAccess
 
 Found = TypeVar("Found")
-Service = TypeVar("Service", EmbeddedBroker, EmbeddedCache)
+Service = TypeVar("Service", EmbeddedBroker, EmbeddedCache, EmbeddedServices)
 
 KAFKA_SESSION_TIMEOUT_MS = 6_000
 """The shortest that Kafka allows by default."""

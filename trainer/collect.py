@@ -54,6 +54,7 @@ class Collector:
     joined: Callable[[], bool] = lambda: True
     """Whether the source may answer yet: a consumer group hands out nothing before all members have joined."""
     monotonic: Callable[[], float] = time.monotonic
+    poll_s: float = POLL_S
 
     def run(self, report: CollectReport, *, stop: Callable[[], bool] | None = None) -> None:
         """Take all feedback there is; with `stop`, go on waiting for more until that is true. Counts in `report`.
@@ -63,14 +64,14 @@ class Collector:
         self._wait_for_partitions(report)
         idle_polls = 0
         while not (idle_polls >= LAST_IDLE_POLLS if stop is None else stop()):
-            batch = self.source.poll(timeout_s=POLL_S)
+            batch = self.source.poll(timeout_s=self.poll_s)
             idle_polls = 0 if batch else idle_polls + 1
             self._take_all(batch, report)
 
     def _wait_for_partitions(self, report: CollectReport) -> None:
         deadline_s = self.monotonic() + JOIN_TIMEOUT_S
         while not self.joined() and self.monotonic() < deadline_s:
-            self._take_all(self.source.poll(timeout_s=POLL_S), report)
+            self._take_all(self.source.poll(timeout_s=self.poll_s), report)
         if not self.joined():
             log.warning("no share of the feedback was assigned: another collector may be running")
 

@@ -27,7 +27,7 @@ _KINDS = {"A": FLANGE, "B": BRACKET, "C": GEAR}
 
 @dataclass(frozen=True, slots=True)
 class SimulatedFrame:
-    """One part as the camera sees it. `mask` (height, width) is True where the defect shows; all False for a good part."""
+    """One part as the camera sees it; `mask` (height, width) is True where the defect shows."""
 
     content: bytes
     defect: str | None

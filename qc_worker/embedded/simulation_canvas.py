@@ -5,12 +5,13 @@ All arrays are float32 of shape (height, width) unless said otherwise; lengths a
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
 
 FRAME_SIZE = (320, 384)
 """Height and width of every simulated frame, pixels."""
@@ -72,18 +73,20 @@ def rounded_box(u: Field, v: Field, half: tuple[float, float], radius: float) ->
     """Signed distance to a rectangle with round corners; `half` is half its width and height."""
     du = np.abs(u) - np.float32(half[0] - radius)
     dv = np.abs(v) - np.float32(half[1] - radius)
-    outside = np.hypot(np.maximum(du, 0), np.maximum(dv, 0))
+    outside: Field = np.hypot(np.maximum(du, 0), np.maximum(dv, 0))
     return outside + np.minimum(np.maximum(du, dv), 0) - np.float32(radius)
 
 
 def chamfer(outline: Field, width: float, slope: float = 0.9) -> Field:
     """Relief of a chamfer that falls over the last `width` pixels before the edge."""
-    return np.clip(-outline - np.float32(width), -width - 1, 0) * np.float32(slope)
+    depth: Field = np.clip(-outline - np.float32(width), -width - 1, 0)
+    return depth * np.float32(slope)
 
 
 def step(distance: Field, width: float) -> Field:
     """0 inside, 1 outside, rising over `width` pixels."""
-    return np.clip(distance / np.float32(width) + np.float32(0.5), 0, 1)
+    rising: Field = np.clip(distance / np.float32(width) + np.float32(0.5), 0, 1)
+    return rising
 
 
 def fold(u: Field, v: Field, count: int) -> tuple[Field, Field, NDArray[np.intp]]:

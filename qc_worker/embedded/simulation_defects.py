@@ -1,7 +1,8 @@
-"""Defects, from obvious to barely visible; each changes the relief or the tone of a surface, and light does the rest."""
+"""Defects, from obvious to barely visible; each changes a surface's relief or tone, light does the rest."""
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.random import Generator
@@ -111,7 +112,7 @@ def _distance_to_path(points: list[Point]) -> Field:
     y, x = np.ogrid[0:height, 0:width]
     x, y = x.astype(np.float32), y.astype(np.float32)
     nearest = np.full(FRAME_SIZE, 1e6, dtype=np.float32)
-    for (ax, ay), (bx, by) in zip(points, points[1:], strict=False):
+    for (ax, ay), (bx, by) in pairwise(points):
         dx, dy = np.float32(bx - ax), np.float32(by - ay)
         along = np.clip(((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy + np.float32(1e-6)), 0, 1)
         nearest = np.minimum(nearest, (x - ax - along * dx) ** 2 + (y - ay - along * dy) ** 2)

@@ -15,7 +15,7 @@ from qc_worker.embedded.simulation_canvas import FRAME_SIZE, Field, Pose, Surfac
 from qc_worker.embedded.simulation_parts import Colour
 
 LAMP_HEIGHT = 330.0
-HIGHLIGHT_WIDTH = 0.17
+HIGHLIGHT_WIDTH = 0.14
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,14 @@ def shade(surface: Surface, scene: Scene) -> Field:
     slope_y, slope_x = np.gradient(surface.height)
     towards_lamp = -(slope_x * to_lamp_x + slope_y * to_lamp_y)
     steep = slope_x * slope_x + slope_y * slope_y
-    diffuse = (0.36 + 0.30 * towards_lamp) / np.sqrt(1 + steep)
+    diffuse = (0.33 + 0.30 * towards_lamp) / np.sqrt(1 + steep)
     along = surface.marks_x * to_lamp_x + surface.marks_y * to_lamp_y - 0.5 * towards_lamp
     away = to_lamp_x * to_lamp_x + to_lamp_y * to_lamp_y
     highlight = np.exp(-(along * along) / (np.float32(4 * HIGHLIGHT_WIDTH**2) * (1 + away))) / (1 + 0.35 * away + steep)
-    light = diffuse * (1 + 0.10 * surface.grain) + 0.30 * highlight * (1 + 0.28 * surface.grain)
+    light = diffuse * (1 + 0.10 * surface.grain) + 0.46 * highlight * (1 + 0.28 * surface.grain)
     glint = 0.35 * np.clip(towards_lamp - 0.35, 0, 1)
-    return np.clip((light * surface.tone + glint) * np.float32(235 * scene.exposure), 0, 255)
+    grey: Field = np.clip((light * surface.tone + glint) * np.float32(235 * scene.exposure), 0, 255)
+    return grey
 
 
 def expose(metal: Field, outline: Field, scene: Scene, shades: tuple[Colour, ...], noise: Generator) -> Image.Image:

@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from qc_worker.embedded.simulation_canvas import Field, Pose, Surface, chamfer, circle, fold, rounded_box, step
@@ -103,9 +104,9 @@ def draw_gear(pose: Pose, rng: Generator, missing: int | None) -> Surface:
 
 def _turned(radius: Field, rng: Generator) -> Field:
     """Lathe marks: fresh concentric rings for every part."""
-    rings = rng.standard_normal(900).astype(np.float32)
-    feed = np.convolve(rings, np.float32([0.2, 0.6, 0.2]), mode="same")
-    return feed[(radius * 3).astype(np.intp)]
+    rings = rng.standard_normal(400).astype(np.float32)
+    finer: Field = np.interp(np.arange(0, 400, 0.2), np.arange(400), rings).astype(np.float32)
+    return finer[(radius * 7).astype(np.intp)]
 
 
 def _brushed(pose: Pose, rng: Generator) -> Field:
@@ -119,8 +120,11 @@ def _brushing() -> Image.Image:
     rng = np.random.default_rng(20)
     long = rng.normal(127, 34, (1000, 30)).clip(0, 255).astype(np.uint8)
     short = rng.normal(127, 34, (1000, 120)).clip(0, 255).astype(np.uint8)
-    strokes = [Image.fromarray(marks).resize((1000, 1000), Image.Resampling.BICUBIC) for marks in (long, short)]
-    return Image.blend(*strokes, alpha=0.4)
+    return Image.blend(_stretched(long), _stretched(short), alpha=0.4)
+
+
+def _stretched(marks: NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(marks).resize((1000, 1000), Image.Resampling.BICUBIC)
 
 
 @cache

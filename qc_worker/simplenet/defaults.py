@@ -28,7 +28,7 @@ class BackboneDefaults:
     """Noise of the anomalous features, in standard deviations of the embedding; mixed in equal shares."""
     steps: int = 400
     """Optimiser steps."""
-    patches_per_step: int = 2048
+    patches_per_step: int = 1024
     """Patches drawn for each step."""
     adaptor_lr: float = 1e-4
     """Adam's learning rate for the adaptor; the paper's."""

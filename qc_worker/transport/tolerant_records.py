@@ -1,14 +1,13 @@
 """Record batches that no single record can spoil.
 
-kafka-python 3.0.12 raises from `poll` for a header name that is not UTF-8 and for a codec that is not installed, and then
-spins in the next `poll` for ever, so that one hostile or merely odd producer would stop every line of a partition. Here
-such records arrive like any other, with a header that the wire layer refuses: they become `error` inspections.
+kafka-python 3.0.12 raises from `poll` for a header name that is not UTF-8 and for a codec that is not installed, and
+then spins in the next `poll` for ever, so that one hostile or merely odd producer would stop every line of a partition.
+Here such records arrive like any other, with a header that the wire layer refuses: they become `error` inspections.
 
 Batches whose checksum is wrong still raise: of those not even the offsets can be trusted.
 """
 
 import zlib
-from typing import Any
 
 import structlog
 from kafka.errors import CorruptRecordError, KafkaError
@@ -34,11 +33,9 @@ def install() -> None:
 class TolerantRecordBatch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no types
     """Message format v2 as kafka-python reads it, but for the unreadable."""
 
-    __slots__ = ("_opaque",)
-
-    def __init__(self, buffer: Any) -> None:
-        super().__init__(buffer)
-        self._opaque = False
+    _buffer: bytearray
+    _pos: int
+    _opaque = False
 
     def __next__(self) -> DefaultRecord:
         if self._opaque:

@@ -22,7 +22,7 @@ EVENT_TYPE = "io.qc-worker.frame.v1"
 class ImageMessage:
     """What a camera hands to its producer."""
 
-    key: bytes
+    key: bytes | None
     content: bytes
     headers: list[tuple[str, bytes]]
 

@@ -8,15 +8,15 @@ from typing import Protocol
 
 from kafka import KafkaConsumer, KafkaProducer
 
-from qc_worker.domain.frame import Offsets, Position, Record
+from qc_worker.domain.frame import Offsets, Partition, Position, Record
 from qc_worker.domain.inspection import DeadLetter, Inspection, Outcome, Verdict
 from qc_worker.domain.release import Feedback, Judgement, Release
-from qc_worker.ports import FeedbackSource, FrameReader, FrameSource, InspectionSink, ReleaseLog
-from qc_worker.transport.kafka_config import Connections, KafkaAccess
+from qc_worker.ports import FeedbackSource, FrameReader, FrameSource, InspectionSink
+from qc_worker.transport.kafka_config import Connections, KafkaAccess, open_client
 from qc_worker.transport.kafka_feedback import KafkaFeedbackSource
 from qc_worker.transport.kafka_frames import KafkaFrameReader
 from qc_worker.transport.kafka_reader import open_reader, partitions_of, read_to_end
-from qc_worker.transport.kafka_records import to_record
+from qc_worker.transport.kafka_records import to_record, to_topic_partition
 from qc_worker.transport.kafka_releases import KafkaReleaseLog
 from qc_worker.transport.kafka_sink import AtLeastOnceSink
 from qc_worker.transport.kafka_source import KafkaFrameSource
@@ -58,7 +58,7 @@ class Rig(Protocol):
 
     def sink(self, commit: Callable[[Offsets], None]) -> InspectionSink: ...
 
-    def release_log(self) -> ReleaseLog: ...
+    def release_log(self) -> KafkaReleaseLog | MemoryReleaseLog: ...
 
     def feedback_source(self, group: str) -> FeedbackSource: ...
 
@@ -67,6 +67,8 @@ class Rig(Protocol):
     def append(self, record: OutgoingRecord, *, partition: int | None = None) -> Position: ...
 
     def records(self, topic: str) -> Sequence[Record]: ...
+
+    def committed(self, group: str) -> dict[Partition, int]: ...
 
 
 class MemoryRig:
@@ -89,7 +91,7 @@ class MemoryRig:
             self.broker, results_topic=self.topics.results, dead_letter_topic=self.topics.dead_letters, commit=commit
         )
 
-    def release_log(self) -> ReleaseLog:
+    def release_log(self) -> MemoryReleaseLog:
         return MemoryReleaseLog(self.broker, topic=self.topics.models)
 
     def feedback_source(self, group: str) -> FeedbackSource:
@@ -109,6 +111,9 @@ class MemoryRig:
             for partition in self.broker.partitions(topic)
             for record in self.broker.read(partition, 0, max_records=1_000)
         ]
+
+    def committed(self, group: str) -> dict[Partition, int]:
+        return self.broker.group(group).committed()
 
 
 class KafkaRig:
@@ -141,7 +146,7 @@ class KafkaRig:
         self._stack.callback(sink.close)
         return sink
 
-    def release_log(self) -> ReleaseLog:
+    def release_log(self) -> KafkaReleaseLog:
         releases = KafkaReleaseLog(self.access, topic=self.topics.models)
         self._stack.callback(releases.close)
         return releases
@@ -177,6 +182,15 @@ class KafkaRig:
         finally:
             consumer.close(autocommit=False)
             connections.close()
+
+    def committed(self, group: str) -> dict[Partition, int]:
+        consumer = open_client(KafkaConsumer, self.access, group_id=group, enable_auto_commit=False)
+        try:
+            shards = [Partition(self.topics.images, number) for number in range(PARTITIONS)]
+            found = {shard: consumer.committed(to_topic_partition(shard), timeout_ms=10_000) for shard in shards}
+        finally:
+            consumer.close(autocommit=False)
+        return {shard: offset for shard, offset in found.items() if offset is not None}
 
 
 def topic_plans(topics: Topics) -> tuple[TopicPlan, ...]:

@@ -65,7 +65,9 @@ def test_frame_that_retention_removed_is_none(rig: Rig) -> None:
 def remove_before(rig: Rig, offset: int) -> None:
     """What retention does."""
     if isinstance(rig, MemoryRig):
-        rig.broker.remove_before(rig.broker.read(rig.broker.partitions(rig.topics.images)[0], offset, max_records=1)[0].position)
+        rig.broker.remove_before(
+            rig.broker.read(rig.broker.partitions(rig.topics.images)[0], offset, max_records=1)[0].position
+        )
     elif isinstance(rig, KafkaRig):
         delete_records(rig.access, TopicPartition(rig.topics.images, 0), offset)
 

@@ -48,7 +48,7 @@ def memory_rig() -> Rig:
     def switch(away: bool) -> None:
         cache.away = away
 
-    return Rig(cache, lambda: switch(True), lambda: switch(False), lambda seconds: None)
+    return Rig(cache, lambda: switch(True), lambda: switch(False), lambda _: None)
 
 
 def redis_rig(stack: ExitStack) -> Rig:

@@ -35,7 +35,7 @@ def letter(source: Position, content: bytes) -> DeadLetter:
 
 
 def test_inspections_keep_their_order_per_camera(rig: Rig) -> None:
-    sink = rig.sink(lambda offsets: None)
+    sink = rig.sink(lambda _: None)
     sink.start()
     cameras = [b"A/cam%d" % (index % 3) for index in range(30)]
     sink.publish([outcome(Position("images", 0, offset), key=key) for offset, key in enumerate(cameras)], {})
@@ -48,7 +48,7 @@ def test_inspections_keep_their_order_per_camera(rig: Rig) -> None:
 
 
 def test_inspection_lies_on_the_partition_that_its_frame_would_choose(rig: Rig) -> None:
-    sink = rig.sink(lambda offsets: None)
+    sink = rig.sink(lambda _: None)
     sink.start()
     for number in range(5):
         key = b"A/cam%d" % number
@@ -59,7 +59,7 @@ def test_inspection_lies_on_the_partition_that_its_frame_would_choose(rig: Rig) 
 
 
 def test_inspection_is_a_cloud_event_named_by_its_source(rig: Rig) -> None:
-    sink = rig.sink(lambda offsets: None)
+    sink = rig.sink(lambda _: None)
     sink.start()
     sink.publish([outcome(Position("images", 3, 14))], {})
     (record,) = rig.records(rig.topics.results)
@@ -81,7 +81,7 @@ def test_offsets_are_committed_after_the_inspection_lies_on_the_topic(rig: Rig) 
 def test_dead_letter_keeps_key_bytes_and_headers(rig: Rig) -> None:
     source = frame(rig, b"text called .jpg")
     content = bytes(range(256)) * 1000
-    sink = rig.sink(lambda offsets: None)
+    sink = rig.sink(lambda _: None)
     sink.start()
     sink.publish([outcome(source, dead_letter=letter(source, content))], {})
     (record,) = rig.records(rig.topics.dead_letters)
@@ -98,7 +98,7 @@ def test_dead_letter_keeps_key_bytes_and_headers(rig: Rig) -> None:
 @pytest.mark.parametrize("size", [16 * 1024 * 1024, 17 * 1024 * 1024])
 def test_the_largest_frame_fits_into_a_dead_letter(rig: Rig, size: int) -> None:
     source = Position("images", 0, 0)
-    sink = rig.sink(lambda offsets: None)
+    sink = rig.sink(lambda _: None)
     sink.start()
     sink.publish([outcome(source, dead_letter=letter(source, bytes(size)))], {})
     (record,) = rig.records(rig.topics.dead_letters)
@@ -107,7 +107,7 @@ def test_the_largest_frame_fits_into_a_dead_letter(rig: Rig, size: int) -> None:
 
 def test_empty_frame_becomes_an_empty_dead_letter(rig: Rig) -> None:
     source = Position("images", 0, 0)
-    sink = rig.sink(lambda offsets: None)
+    sink = rig.sink(lambda _: None)
     sink.start()
     sink.publish([outcome(source, dead_letter=letter(source, b""))], {})
     (record,) = rig.records(rig.topics.dead_letters)
@@ -116,7 +116,7 @@ def test_empty_frame_becomes_an_empty_dead_letter(rig: Rig) -> None:
 
 def test_record_without_a_key_is_published(rig: Rig) -> None:
     source = Position("images", 0, 0)
-    sink = rig.sink(lambda offsets: None)
+    sink = rig.sink(lambda _: None)
     sink.start()
     sink.publish([outcome(source, key=None)], {})
     (record,) = rig.records(rig.topics.results)

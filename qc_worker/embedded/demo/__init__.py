@@ -1,0 +1,1 @@
+"""`qc-worker demo`: cameras, a worker, heatmaps, and a line retrained and taken up while frames flow."""

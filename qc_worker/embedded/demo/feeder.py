@@ -1,0 +1,118 @@
+"""Pushes shots to `images` at a steady rate, slower while the worker is behind or a retrain is awaited."""
+
+import threading
+from collections.abc import Iterator
+from time import monotonic
+from uuid import uuid4
+
+from qc_worker.domain.errors import QcError
+from qc_worker.embedded.cameras import Schedule, Shot
+from qc_worker.embedded.demo.ledger import Ledger, SentFrame
+from qc_worker.ports import Clock
+from qc_worker.transport.camera import CameraProducer
+from qc_worker.wire.images import encode_frame
+
+CHECK_EVERY_FRAMES = 5
+MOST_BEHIND_S = 4.0
+"""The worker counts as behind when it would take this long to catch up at the present rate."""
+SLOWEST_HZ = 0.5
+
+
+class Feeder:
+    """A thread that sends `frames` shots; the last `reserve` of them wait until `release_reserve` is called."""
+
+    def __init__(
+        self, shots: Iterator[Shot], producer: CameraProducer, ledger: Ledger, *, clock: Clock, rate_hz: float
+    ) -> None:
+        self._shots = shots
+        self._producer = producer
+        self._ledger = ledger
+        self._clock = clock
+        self._wanted_hz = rate_hz
+        self._stop = threading.Event()
+        self._free = threading.Event()
+        self._run_id = uuid4().hex[:8]
+        self._schedule = Schedule(rate_hz, monotonic=monotonic, wait=self._stop.wait)
+        self._thread: threading.Thread | None = None
+        self._failure: QcError | None = None
+        self.sent = 0
+        self.holding = False
+        self.flowing_s = 0.0
+
+    @property
+    def rate_hz(self) -> float:
+        return self._schedule.rate_hz
+
+    @property
+    def wanted_hz(self) -> float:
+        return self._wanted_hz
+
+    def start(self, frames: int, *, reserve: int) -> None:
+        """Start sending."""
+        self._thread = threading.Thread(target=self._run, args=(frames, reserve), name="cameras", daemon=True)
+        self._thread.start()
+
+    def ask_rate(self, rate_hz: float) -> None:
+        """Send at this rate, as far as the worker keeps up."""
+        self._wanted_hz = max(rate_hz, SLOWEST_HZ)
+        self._schedule.change_rate(self._wanted_hz)
+
+    def release_reserve(self) -> None:
+        """Let the last frames go."""
+        self._free.set()
+
+    def finished(self) -> bool:
+        """Whether all frames are out. Raises the QcError that ended the sending."""
+        if self._failure is not None:
+            raise self._failure
+        return self._thread is not None and not self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Send no more; what was sent arrives."""
+        self._stop.set()
+        self._free.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self, frames: int, reserve: int) -> None:
+        try:
+            self._send_all(frames, reserve)
+            self._producer.flush()
+        except QcError as error:
+            # Raised again where the demo waits for this thread.
+            self._failure = error
+
+    def _send_all(self, frames: int, reserve: int) -> None:
+        for number in range(frames):
+            if number == frames - reserve:
+                self._hold()
+            started_s = monotonic()
+            shot = next(self._shots)
+            self._schedule.wait_turn()
+            if self._stop.is_set():
+                return
+            self._send(shot)
+            self.flowing_s += monotonic() - started_s
+            if number % CHECK_EVERY_FRAMES == 0:
+                self._suit_the_worker()
+
+    def _hold(self) -> None:
+        self.holding = not self._free.is_set()
+        self._free.wait()
+        self.holding = False
+
+    def _send(self, shot: Shot) -> None:
+        frame_id = f"{self._run_id}-{shot.line}-{self.sent:06d}"
+        self._ledger.record_sent(SentFrame(frame_id, shot.line, shot.defect))
+        message = encode_frame(
+            shot.content, line=shot.line, camera=shot.camera, captured_at=self._clock.now(), frame_id=frame_id
+        )
+        self._producer.send(message)
+        self.sent += 1
+
+    def _suit_the_worker(self) -> None:
+        behind_s = self._ledger.missing / self._schedule.rate_hz
+        if behind_s > MOST_BEHIND_S:
+            self._schedule.change_rate(max(self._schedule.rate_hz * 0.8, SLOWEST_HZ))
+        elif behind_s < MOST_BEHIND_S / 4 and self._schedule.rate_hz < self._wanted_hz:
+            self._schedule.change_rate(min(self._schedule.rate_hz * 1.15, self._wanted_hz))

@@ -1,0 +1,122 @@
+"""The real `qc-trainer`, from outside: exit codes, one line for an error, nothing half-written."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import eventually
+from tests.unit.trainer.factories import filled_store, write_images
+
+QUICK = ("--offline", "--input-size", "64", "--steps", "150", "--json")
+ENDLESS = ("--offline", "--input-size", "64", "--steps", "1000000")
+
+
+def start(state: Path, *arguments: str, max_file_bytes: int | None = None) -> "subprocess.Popen[str]":
+    def limit() -> None:
+        if max_file_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, max_file_bytes))
+
+    environment = {**os.environ, "QC_STATE_DIR": str(state), "QC_TORCH_THREADS": "1", "TMPDIR": str(state)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "trainer.cli", *arguments],
+        env=environment,
+        cwd=state,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=limit,
+    )
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=150)
+    return process.returncode, out, err
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def holds_lock(state: Path) -> bool:
+    return (state / "samples" / ".A.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("retrain", "--line", "A", "--offline"), "0 good samples are too few"),
+        (("retrain", "--line", "../../etc", "--offline"), "is not a line"),
+        (("retrain", "--line", "A", "--max-false-reject", "2"), "must lie between 0 and 1"),
+        (("retrain", "--line", "A", "--offline", "--backbone", "nope"), "no backbone named"),
+        (("evaluate", "--line", "A", "--dataset", "."), "not laid out as MVTec"),
+        (("import", "--line", "A"), "nothing to import"),
+        (("import", "--line", "A", "--good", "nowhere"), "is not a folder"),
+        (("promote", "--line", "A", "--version", "v1"), "has no model yet"),
+        (("rollback", "--line", "A"), "no earlier live version"),
+        (("retrain", "--line", "A", "--kafka", "127.0.0.1:1"), "--offline retrains without a broker"),
+    ],
+)
+def test_an_error_is_one_line_and_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    code, out, err = finish(start(tmp_path, *arguments))
+    last = err.strip().splitlines()[-1]
+    assert (code, out) == (2, "")
+    assert last.startswith("error: ")
+    assert message in last
+    assert "Traceback" not in err
+
+
+def test_import_retrain_and_evaluate_print_one_json_object_each(tmp_path: Path) -> None:
+    write_images(tmp_path / "good", 24)
+    write_images(tmp_path / "set" / "test" / "good", 3, first_seed=100)
+    write_images(tmp_path / "set" / "test" / "blot", 3, first_seed=200, defect=True)
+    imported = json.loads(finish(start(tmp_path, "import", "--line", "A", "--good", "good", "--json"))[1])
+    assert imported["good"]["added"] == 24
+    retrained = json.loads(finish(start(tmp_path, "retrain", "--line", "A", *QUICK))[1])
+    assert (retrained["training_samples"], retrained["calibration_samples"]) == (12, 12)
+    assert retrained["max_false_reject"] == pytest.approx(1 / 13)
+    evaluated = json.loads(finish(start(tmp_path, "evaluate", "--line", "A", "--dataset", "set", "--json"))[1])
+    assert (evaluated["version"], evaluated["n"]) == (retrained["version"], 6)
+    versions = json.loads(finish(start(tmp_path, "versions", "--line", "A", "--json"))[1])
+    assert [entry["live"] for entry in versions["versions"]] == [False]
+    lines = json.loads(finish(start(tmp_path, "lines", "--json"))[1])
+    assert lines == {"lines": [{"line": "A", "good": 24, "defect": 0, "versions": 1, "live": None}]}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_half_way_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    filled_store(tmp_path / "samples", good=24)
+    before = files(tmp_path)
+    process = start(tmp_path, "retrain", "--line", "A", *ENDLESS)
+    eventually(lambda: holds_lock(tmp_path), timeout_s=60)
+    process.send_signal(number)
+    code, out, err = finish(process)
+    assert (code, out) == (130, "")
+    assert err.strip().splitlines() == ["interrupted"]
+    assert files(tmp_path) - {"samples/.A.lock"} == before
+
+
+def test_two_retrains_of_one_line_do_not_run_at_once(tmp_path: Path) -> None:
+    filled_store(tmp_path / "samples", good=24)
+    first = start(tmp_path, "retrain", "--line", "A", *ENDLESS)
+    eventually(lambda: holds_lock(tmp_path), timeout_s=60)
+    code, _, err = finish(start(tmp_path, "retrain", "--line", "A", *QUICK))
+    first.send_signal(signal.SIGINT)
+    finish(first)
+    assert code == 2
+    assert "line A is being retrained by another process" in err
+
+
+def test_a_disk_that_fills_up_leaves_no_version_and_no_leftovers(tmp_path: Path) -> None:
+    filled_store(tmp_path / "samples", good=24)
+    before = files(tmp_path)
+    code, out, err = finish(start(tmp_path, "retrain", "--line", "A", *QUICK, max_file_bytes=20_000))
+    assert (code, out) == (2, "")
+    assert "File too large" in err
+    assert "Traceback" not in err
+    assert files(tmp_path) - {"samples/.A.lock"} == before

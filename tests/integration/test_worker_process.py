@@ -1,0 +1,156 @@
+"""The real command line as a process, on a real broker and cache."""
+
+import signal
+from dataclasses import replace
+
+from qc_worker.domain.errors import Reason
+from qc_worker.domain.inspection import Verdict
+from qc_worker.transport.redis_cache import RedisHeatmapCache
+from tests import factories
+from tests.conftest import eventually
+from tests.integration.plant import Books, Plant, balance
+
+CLEAN = Books(missing=[], duplicates=0, out_of_order=0)
+REJECTS_ALL = (-1e6, -1e6, -1e6)
+PASSES_ALL = (1e6, 1e6, 1e6)
+
+
+def test_every_frame_of_every_camera_gets_one_inspection_in_order(plant: Plant) -> None:
+    plant.train("A", "v1")
+    plant.train("B", "v1")
+    with plant.worker() as worker:
+        sent = plant.push(200)
+        inspections = plant.settled_inspections(200)
+        assert balance(sent, inspections) == CLEAN
+        assert {inspection.line for inspection in inspections} == {"A", "B"}
+        metrics = worker.read("/metrics")
+        assert worker.get("/livez") == 200
+    judged = [line for line in metrics.splitlines() if line.startswith("qc_inspections_total{")]
+    assert sum(float(line.split()[-1]) for line in judged) == 200
+
+
+def test_a_retrained_line_is_taken_up_in_flight_without_losing_a_frame(plant: Plant) -> None:
+    plant.train("A", "v1", scores=PASSES_ALL)
+    with plant.worker() as worker:
+        sent = plant.push(40, lines="A")
+        plant.inspections(1)
+        plant.train("A", "v2", scores=REJECTS_ALL)
+        eventually(lambda: plant.push(1, lines="A", first=40) and worker.events()["model taken up"] == 2)
+        sent += plant.push(20, lines="A", first=100)
+        inspections = plant.settled_inspections(60)
+    assert balance(sent, inspections) == CLEAN
+    assert {inspection.model_version for inspection in inspections} == {"v1", "v2"}
+    for camera in ("cam0", "cam1"):
+        versions = [inspection.model_version for inspection in inspections if inspection.camera == camera]
+        assert versions == sorted(v for v in versions if v)
+
+
+def test_a_release_that_was_tampered_with_is_refused_in_flight(plant: Plant) -> None:
+    plant.train("A", "v1")
+    with plant.worker() as worker:
+        bad = factories.add_version(plant.store, "A", "v2")
+        (head,) = plant.folder.glob("store/A/v2/head.safetensors")
+        head.write_bytes(head.read_bytes()[:-1])
+        plant.announce(bad)
+        eventually(lambda: plant.push(1, lines="A") and worker.events()["release refused"] == 1)
+        plant.push(1, lines="A")
+        inspections = plant.settled_inspections(2)
+        assert 'qc_releases_total{outcome="refused"} 1.0' in worker.read("/metrics")
+    assert {inspection.model_version for inspection in inspections} == {"v1"}
+
+
+def test_sigterm_in_mid_stream_loses_nothing_and_repeats_nothing(plant: Plant) -> None:
+    plant.train("A", "v1")
+    plant.train("B", "v1")
+    with plant.worker() as first:
+        sent = plant.push(300)
+        plant.inspections(20)
+        first.signal(signal.SIGTERM)
+        assert first.wait(10) == 0
+    with plant.worker():
+        inspections = plant.settled_inspections(300)
+    assert balance(sent, inspections) == CLEAN
+
+
+def test_sigkill_in_mid_stream_loses_nothing(plant: Plant) -> None:
+    plant.train("A", "v1")
+    plant.train("B", "v1")
+    with plant.worker() as first:
+        sent = plant.push(300)
+        plant.inspections(20)
+        first.signal(signal.SIGKILL)
+        first.wait(10)
+    with plant.worker():
+        plant.inspections(300)
+        eventually(lambda: balance(sent, plant.inspections(300)).missing == [])
+        books = balance(sent, plant.settled_inspections(300))
+    print(f"duplicates after SIGKILL: {books.duplicates} of {len(sent)}")
+    assert books.missing == []
+
+
+def test_a_worker_that_joins_takes_its_share_and_nothing_is_lost(plant: Plant) -> None:
+    plant.train("A", "v1")
+    plant.train("B", "v1")
+    with plant.worker() as first:
+        sent = plant.push(100)
+        with plant.worker():
+            sent += plant.push(200, first=100)
+            plant.inspections(300)
+        sent += plant.push(50, first=300)
+        eventually(lambda: balance(sent, plant.inspections(350)).missing == [])
+        assert first.get("/readyz") == 200
+
+
+def test_frames_that_cannot_be_judged_become_inspections_and_dead_letters(plant: Plant) -> None:
+    plant.train("A", "v1", scores=PASSES_ALL)
+    good = factories.record(0)
+    hostile = {
+        "text called .jpg": replace(good, content=b"this is no picture"),
+        "nothing": replace(good, content=b""),
+        "15 MB of noise": replace(good, content=bytes(range(256)) * (15 * 4096)),
+        "a line out of the folder": factories.record(0, line="../../etc"),
+        "an unknown line": factories.record(0, line="Z"),
+        "no headers": replace(good, headers=(), key=None),
+        "100 headers": replace(good, headers=good.headers + tuple((f"h{n}", b"x") for n in range(100))),
+        "a year beyond years": replace(good, headers=(*good.headers, ("captured-at", b"9" * 40))),
+    }
+    with plant.worker() as worker:
+        for record in hostile.values():
+            plant.push_record(record)
+        last = plant.push(1, lines="A")
+        inspections = plant.settled_inspections(len(hostile) + 1)
+        assert worker.resident_bytes() < 2 * 1024**3
+    assert len(inspections) == len(hostile) + 1
+    verdicts = {inspection.source: inspection.verdict for inspection in inspections}
+    assert verdicts.pop(last[0]) is Verdict.PASS
+    assert set(verdicts.values()) == {Verdict.ERROR, Verdict.NO_MODEL}
+    assert {inspection.reason for inspection in inspections} >= {
+        Reason.UNDECODABLE,
+        Reason.EMPTY,
+        Reason.BAD_HEADERS,
+        Reason.UNKNOWN_LINE,
+    }
+    letters = plant.dead_letters(len(hostile))
+    assert sorted(len(letter.content) for letter in letters) == sorted(len(r.content) for r in hostile.values())
+
+
+def test_rejects_have_their_heatmap_in_redis(plant: Plant) -> None:
+    plant.train("A", "v1", scores=REJECTS_ALL)
+    cache = RedisHeatmapCache(plant.services.redis_url, ttl_s=60)
+    with plant.worker():
+        plant.push(1, lines="A")
+        (inspection,) = plant.inspections(1)
+        assert inspection.heatmap_key
+        entry = eventually(lambda: cache.get(str(inspection.heatmap_key)))
+    cache.close()
+    assert entry.heatmap_png.startswith(b"\x89PNG")
+    assert entry.thumbnail_jpeg.startswith(b"\xff\xd8")
+
+
+def test_verdicts_flow_without_redis(plant: Plant) -> None:
+    plant.train("A", "v1", scores=REJECTS_ALL)
+    with plant.worker(QC_REDIS_URL="redis://127.0.0.1:1/0"):
+        sent = plant.push(30, lines="A")
+        inspections = plant.settled_inspections(30)
+    assert balance(sent, inspections) == CLEAN
+    assert inspections[-1].heatmap_key is None

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from qc_worker.domain.errors import SettingsError
+from tests.unit.trainer.factories import LIMITS, LINE, no_progress, small_scorer, write_images
+from tests.unit.trainer.test_retrain import Workshop
+from trainer.dataset import labelled_images
+from trainer.evaluate import Evaluation, Evaluator
+from trainer.masks import mask_at_input_size
+from trainer.releases import open_model
+
+
+def dataset(folder: Path, *, masks: bool = True) -> Path:
+    write_images(folder / "test" / "good", 6, first_seed=500)
+    write_images(folder / "test" / "blot", 4, first_seed=600, defect=True)
+    if masks:
+        truth = folder / "ground_truth" / "blot"
+        truth.mkdir(parents=True)
+        for number in range(600, 604):
+            mask = Image.new("L", (48, 48))
+            mask.paste(255, (8, 16, 24, 32))
+            mask.save(truth / f"{number}_mask.png")
+    return folder
+
+
+def evaluate(tmp_path: Path, folder: Path) -> Evaluation:
+    workshop = Workshop(tmp_path)
+    model = workshop.retrain(offline=True)
+    opened = open_model(workshop.models, LINE, model.card.version)
+    scorer = small_scorer(tmp_path)
+    scorer.warm_up(opened.head)
+    return Evaluator(opened, scorer, limits=LIMITS, decode_threads=2).run(labelled_images(folder), advance=no_progress)
+
+
+def test_a_plain_defect_is_told_from_good_frames(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "set")
+    (folder / "test" / "blot" / "broken.png").write_text("not a picture")
+    evaluation = evaluate(tmp_path, folder)
+    assert (evaluation.n, evaluation.unreadable) == (10, ("blot/broken.png",))
+    assert evaluation.image_auroc > 0.9
+    assert evaluation.pixel_auroc is not None
+    assert evaluation.pixel_auroc > 0.8
+    assert evaluation.by_defect["blot"].n == 4
+    assert sum(evaluation.verdicts["good"].values()) == 6
+    assert evaluation.by_defect["blot"].image_auroc == pytest.approx(evaluation.image_auroc)
+
+
+def test_without_masks_image_metrics_remain(tmp_path: Path) -> None:
+    evaluation = evaluate(tmp_path, dataset(tmp_path / "set", masks=False))
+    assert (evaluation.pixel_auroc, evaluation.aupro, evaluation.by_defect["blot"].aupro) == (None, None, None)
+
+
+def test_a_folder_of_another_layout_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no folder test/good"):
+        labelled_images(tmp_path)
+    write_images(tmp_path / "test" / "good", 1)
+    with pytest.raises(SettingsError, match="no images of defects"):
+        labelled_images(tmp_path)
+
+
+def test_a_mask_lies_where_its_picture_lies(tmp_path: Path) -> None:
+    Image.new("L", (64, 32), 255).save(tmp_path / "mask.png")
+    padded = mask_at_input_size(tmp_path / "mask.png", input_size=32, aspect="pad")
+    assert padded[8:24].all()
+    assert not padded[:8].any()
+    assert not padded[24:].any()
+    assert mask_at_input_size(tmp_path / "mask.png", input_size=32, aspect="squash").all()

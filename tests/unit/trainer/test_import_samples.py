@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+
+from qc_worker.domain.errors import SettingsError, TrainingError
+from qc_worker.domain.release import Judgement
+from tests.unit.trainer.factories import LIMITS, LINE, NOW, no_progress, png, write_images
+from trainer.import_samples import Importer, ImportFolder, ImportReport
+from trainer.samples import SampleStore
+
+
+def run_import(tmp_path: Path, folder: Path, *, defect: bool = False, masks: Path | None = None) -> ImportReport:
+    importer = Importer(store=SampleStore(tmp_path / "store"), limits=LIMITS, now=lambda: NOW, decode_threads=2)
+    judgement = Judgement.DEFECT if defect else Judgement.GOOD
+    return importer.run(ImportFolder(LINE, judgement, folder, masks), advance=no_progress)
+
+
+def test_folders_are_searched_to_the_bottom_and_other_files_left_out(tmp_path: Path) -> None:
+    write_images(tmp_path / "in", 2)
+    write_images(tmp_path / "in" / "deep" / "deeper", 1, first_seed=5)
+    write_images(tmp_path / "in" / ".hidden", 1, first_seed=9)
+    (tmp_path / "in" / "notes.txt").write_text("text")
+    report = run_import(tmp_path, tmp_path / "in")
+    assert (report.added, report.unreadable) == (3, [])
+
+
+def test_files_that_do_not_decode_are_listed_and_left_out(tmp_path: Path) -> None:
+    write_images(tmp_path / "in", 2)
+    (tmp_path / "in" / "bad.jpg").write_text("not a picture")
+    (tmp_path / "in" / "cut.png").write_bytes(png(7)[:-200])
+    report = run_import(tmp_path, tmp_path / "in")
+    assert (report.added, report.unreadable) == (2, ["bad.jpg", "cut.png"])
+
+
+def test_a_folder_of_which_nothing_decodes_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.jpg").write_text("not a picture")
+    with pytest.raises(TrainingError, match="none of the 1 image files"):
+        run_import(tmp_path, tmp_path / "in")
+
+
+def test_importing_twice_stores_once(tmp_path: Path) -> None:
+    write_images(tmp_path / "in", 3)
+    run_import(tmp_path, tmp_path / "in")
+    again = run_import(tmp_path, tmp_path / "in")
+    assert (again.added, again.known) == (0, 3)
+
+
+def test_masks_of_defects_are_found_by_name(tmp_path: Path) -> None:
+    write_images(tmp_path / "in" / "scratch", 2, defect=True)
+    masks = tmp_path / "masks" / "scratch"
+    masks.mkdir(parents=True)
+    (masks / "000_mask.png").write_bytes(png(50))
+    report = run_import(tmp_path, tmp_path / "in", defect=True, masks=tmp_path / "masks")
+    assert (report.added, report.with_mask) == (2, 1)
+
+
+def test_a_missing_or_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="is not a folder"):
+        run_import(tmp_path, tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SettingsError, match="holds no image files"):
+        run_import(tmp_path, tmp_path / "empty")
+
+
+def test_good_images_are_not_imported_as_defects(tmp_path: Path) -> None:
+    write_images(tmp_path / "test" / "good", 1)
+    with pytest.raises(SettingsError, match="folder `good`"):
+        run_import(tmp_path, tmp_path / "test", defect=True)

@@ -1,0 +1,179 @@
+"""The use case on the real backbone, with tiny pictures and the in-memory broker."""
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from qc_worker.domain.errors import ModelError, TrainingError, TransportError
+from qc_worker.domain.release import Judgement, Release, ReleaseAction
+from qc_worker.ports import ReleaseLog
+from qc_worker.registry.store import FsspecModelStore
+from qc_worker.simplenet.checkpoint import TrainingSettings, file_sha256, load_model
+from qc_worker.transport.memory import MemoryReleaseLog
+from qc_worker.transport.memory_broker import MemoryBroker
+from tests.unit.trainer.factories import LIMITS, LINE, filled_store, small_scorer
+from trainer.atomic import disk_errors
+from trainer.commands.adapters import SystemClock
+from trainer.progress import stages
+from trainer.releases import Releaser, list_versions, open_model
+from trainer.retrain import Retrained, Retrainer, RetrainRequest
+
+QUICK = TrainingSettings(steps=60, patches_per_step=256, sigmas=(0.5,), discriminator_lr=5e-3)
+REQUEST = RetrainRequest(LINE, QUICK, hidden=32)
+
+
+class Workshop:
+    """A sample store, a model store and a broker in memory."""
+
+    def __init__(self, folder: Path, *, good: int = 24, defect: int = 0) -> None:
+        self.folder = folder
+        self.samples = filled_store(folder / "samples", good=good, defect=defect)
+        self.models = FsspecModelStore(str(folder / "models"))
+        self.broker = MemoryBroker(partitions=1)
+        self.broker.create_topic("models", partitions=1)
+        self.releases = MemoryReleaseLog(self.broker, topic="models")
+
+    def retrain(self, request: RetrainRequest = REQUEST, *, offline: bool = False) -> Retrained:
+        with stages() as shown:
+            return self.retrainer(None if offline else self.releases).run(request, shown)
+
+    def retrainer(self, releases: ReleaseLog | None) -> Retrainer:
+        return Retrainer(
+            scorer=small_scorer(self.folder),
+            samples=self.samples,
+            models=self.models,
+            collect=None,
+            releases=releases,
+            clock=SystemClock(),
+            limits=LIMITS,
+            decode_threads=2,
+        )
+
+    def releaser(self) -> Releaser:
+        return Releaser(self.models, self.releases, SystemClock())
+
+
+def test_a_retrain_stores_a_version_and_announces_it_last(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path, defect=3)
+    retrained = workshop.retrain()
+    version = retrained.card.version
+    assert workshop.models.versions("A") == [version]
+    release = workshop.releases.read_all()["A"]
+    assert workshop.models.releases("A") == [release]
+    assert (release.version, release.action) == (version, ReleaseAction.RETRAIN)
+    card = tmp_path / "models" / "A" / version / "card.json"
+    assert release.card_sha256 == file_sha256(card)
+    assert load_model(card.parent).card == retrained.card
+    assert (retrained.defects is not None) and retrained.defects.n == 3
+
+
+def test_the_card_lists_every_sample_and_the_promise(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    retrained = workshop.retrain(replace(REQUEST, max_false_reject=0.1, review_rate=0.3), offline=True)
+    card = retrained.card
+    used = sorted(card.samples.training + card.samples.calibration)
+    assert used == workshop.samples.ids(LINE, Judgement.GOOD)
+    assert (len(card.samples.calibration), retrained.promise.n) == (9, 9)
+    assert (card.calibration.max_false_reject, card.calibration.review_rate) == (0.1, 0.3)
+
+
+def test_the_same_samples_and_seed_give_the_same_head_bit_for_bit(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    dry = replace(REQUEST, dry_run=True)
+    first, second = workshop.retrain(dry), workshop.retrain(dry)
+    assert first.card.head_sha256 == second.card.head_sha256
+    assert first.card.calibration == second.card.calibration
+
+
+def test_a_dry_run_writes_and_announces_nothing(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    assert not workshop.retrain(replace(REQUEST, dry_run=True)).announced
+    assert workshop.models.versions("A") == []
+    assert workshop.releases.read_all() == {}
+
+
+def test_offline_the_version_is_stored_and_not_live(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    assert not workshop.retrain(offline=True).announced
+    [entry] = list_versions(workshop.models, LINE)
+    assert (entry.live, entry.released) == (False, False)
+    assert workshop.models.releases("A") == []
+
+
+def test_a_line_that_is_being_retrained_is_refused_at_once(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    with FileLock(tmp_path / "samples" / ".A.lock"), pytest.raises(TrainingError, match="by another process"):
+        workshop.retrain()
+
+
+def test_too_few_samples_leave_the_old_model_alone(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="12 good samples are too few"):
+        Workshop(tmp_path, good=12).retrain()
+
+
+def test_when_the_broker_dies_the_version_is_kept_and_the_error_says_how_to_announce_it(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    workshop.broker.available = False
+    with pytest.raises(TransportError, match=r"stored but was not announced.*qc-trainer promote --line A --version"):
+        workshop.retrain()
+    assert len(workshop.models.versions("A")) == 1
+
+
+def test_promote_and_rollback_move_between_stored_versions(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    one, two = (workshop.retrain(replace(REQUEST, seed=seed)).card.version for seed in (0, 1))
+    assert workshop.releaser().rollback(LINE).version == one
+    assert workshop.releases.read_all()["A"].action is ReleaseAction.ROLLBACK
+    with pytest.raises(TrainingError, match="no earlier live version"):
+        workshop.releaser().rollback(LINE)
+    assert workshop.releaser().promote(LINE, two).version == two
+    assert [entry.version for entry in list_versions(workshop.models, LINE) if entry.live] == [two]
+    with pytest.raises(TrainingError, match="has no version nope"):
+        workshop.releaser().promote(LINE, "nope")
+
+
+def test_a_broken_version_is_not_promoted(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    version = workshop.retrain(offline=True).card.version
+    (tmp_path / "models" / "A" / version / "head.safetensors").write_bytes(b"broken")
+    with pytest.raises(ModelError):
+        workshop.releaser().promote(LINE, version)
+    assert workshop.models.releases("A") == []
+    assert [entry.card for entry in list_versions(workshop.models, LINE)] == [None]
+    with pytest.raises(ModelError):
+        open_model(workshop.models, LINE, version)
+
+
+def test_an_interrupt_while_releasing_waits_until_it_is_announced(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    with stages() as shown:
+        retrained = workshop.retrainer(InterruptingLog(workshop.releases)).run(REQUEST, shown)
+    assert workshop.releases.read_all()["A"].version == retrained.card.version
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"cannot read or write.*No space left"), disk_errors():
+        raise OSError(28, "No space left on device", str(tmp_path))
+
+
+class InterruptingLog:
+    """The operator presses Ctrl-C in the very moment of the announcement."""
+
+    def __init__(self, log: MemoryReleaseLog) -> None:
+        self._log = log
+
+    def announce(self, release: Release) -> None:
+        signal.raise_signal(signal.SIGINT)
+        self._log.announce(release)
+
+    def read_all(self) -> dict[str, Release]:
+        return self._log.read_all()
+
+    def poll(self, *, timeout_s: float) -> list[Release]:
+        return list(self._log.poll(timeout_s=timeout_s))
+
+    def close(self) -> None:
+        self._log.close()

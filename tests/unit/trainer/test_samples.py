@@ -1,0 +1,60 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from qc_worker.domain.errors import TrainingError
+from qc_worker.domain.release import Judgement
+from tests.unit.trainer.factories import LINE, imported, png
+from trainer.samples import SampleStore, Stored, sha256
+
+
+def test_a_sample_is_named_by_its_content_and_tells_its_origin(tmp_path: Path) -> None:
+    store = SampleStore(tmp_path)
+    assert store.add(LINE, Judgement.GOOD, png(0), origin=imported("a.png")) is Stored.ADDED
+    name = hashlib.sha256(png(0)).hexdigest()
+    assert store.ids(LINE, Judgement.GOOD) == [name]
+    assert store.read(LINE, Judgement.GOOD, name) == png(0)
+    assert json.loads((tmp_path / "A" / "good" / f"{name}.json").read_text())["origins"][0]["imported"] == "a.png"
+
+
+def test_the_same_bytes_are_stored_once_with_every_origin(tmp_path: Path) -> None:
+    store = SampleStore(tmp_path)
+    for name in ("a.png", "b.png", "a.png"):
+        store.add(LINE, Judgement.GOOD, png(0), origin=imported(name))
+    assert len(store.ids(LINE, Judgement.GOOD)) == 1
+    origins = store.card(LINE, Judgement.GOOD, sha256(png(0))).origins
+    assert [origin.imported for origin in origins] == ["a.png", "b.png"]
+
+
+def test_the_newer_judgement_of_the_same_bytes_holds(tmp_path: Path) -> None:
+    store = SampleStore(tmp_path)
+    store.add(LINE, Judgement.GOOD, png(0), origin=imported())
+    assert store.add(LINE, Judgement.DEFECT, png(0), origin=imported(), mask=png(1)) is Stored.JUDGED_ANEW
+    assert (store.ids(LINE, Judgement.GOOD), len(store.ids(LINE, Judgement.DEFECT))) == ([], 1)
+    assert store.mask(LINE, sha256(png(0))) == png(1)
+
+
+def test_bytes_without_their_card_are_no_sample_and_adding_again_completes_them(tmp_path: Path) -> None:
+    store = SampleStore(tmp_path)
+    store.add(LINE, Judgement.GOOD, png(0), origin=imported())
+    (tmp_path / "A" / "good" / f"{sha256(png(0))}.json").unlink()
+    assert store.ids(LINE, Judgement.GOOD) == []
+    assert store.add(LINE, Judgement.GOOD, png(0), origin=imported()) is Stored.ADDED
+
+
+def test_a_sample_that_was_changed_on_disk_is_not_trained_on(tmp_path: Path) -> None:
+    store = SampleStore(tmp_path)
+    store.add(LINE, Judgement.GOOD, png(0), origin=imported())
+    (tmp_path / "A" / "good" / sha256(png(0))).write_bytes(png(1))
+    with pytest.raises(TrainingError, match="was changed on disk"):
+        store.read(LINE, Judgement.GOOD, sha256(png(0)))
+
+
+def test_only_lines_with_samples_are_lines(tmp_path: Path) -> None:
+    store = SampleStore(tmp_path)
+    (tmp_path / "empty" / "good").mkdir(parents=True)
+    store.add(LINE, Judgement.GOOD, png(0), origin=imported())
+    assert store.lines() == ["A"]
+    assert SampleStore(tmp_path / "nowhere").lines() == []

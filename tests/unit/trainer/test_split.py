@@ -1,0 +1,60 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qc_worker.domain.calibration import frames_needed, smallest_alpha
+from qc_worker.domain.errors import TrainingError
+from trainer.split import choose_alpha, hold_out_count, split_samples
+
+NAMES = st.sets(st.text("0123456789abcdef", min_size=4, max_size=8), min_size=20, max_size=80)
+
+
+@given(names=NAMES, seed=st.integers(0, 100))
+def test_every_sample_is_in_exactly_one_part(names: set[str], seed: int) -> None:
+    split = split_samples(list(names), alpha=0.1, seed=seed)
+    assert sorted(split.training + split.calibration) == sorted(names)
+
+
+@given(names=NAMES, seed=st.integers(0, 100))
+def test_the_split_depends_on_ids_and_seed_alone(names: set[str], seed: int) -> None:
+    shuffled = sorted(names, reverse=True)
+    assert split_samples(list(names), alpha=0.1, seed=seed) == split_samples(shuffled, alpha=0.1, seed=seed)
+
+
+def test_another_seed_holds_out_others() -> None:
+    names = [f"{number:03}" for number in range(100)]
+    assert split_samples(names, alpha=0.1, seed=0) != split_samples(names, alpha=0.1, seed=1)
+
+
+@given(n=st.integers(20, 5_000), alpha=st.floats(0.001, 0.5))
+def test_held_out_samples_support_alpha_and_never_exceed_half(n: int, alpha: float) -> None:
+    count = hold_out_count(n, max(alpha, smallest_alpha(n // 2)))
+    assert frames_needed(max(alpha, smallest_alpha(n // 2))) <= count <= n // 2
+
+
+def test_a_fifth_is_held_out_where_alpha_takes_less() -> None:
+    assert hold_out_count(1_000, 0.01) == 200
+    assert hold_out_count(292, 0.01) == 99
+
+
+def test_a_rate_that_was_asked_for_and_cannot_be_had_is_refused_with_what_it_takes() -> None:
+    with pytest.raises(TrainingError, match=r"100 good samples support .* 0\.0197 at the least; 0\.01 takes 198"):
+        choose_alpha(100, 0.01)
+
+
+@given(n=st.integers(20, 500))
+def test_the_smallest_rate_that_the_error_names_is_accepted(n: int) -> None:
+    with pytest.raises(TrainingError) as refusal:
+        choose_alpha(n, 0.001)
+    named = float(str(refusal.value).split("rate of ")[1].split(" ")[0])
+    assert choose_alpha(n, named) == named
+
+
+def test_without_a_wish_the_rate_is_one_percent_or_what_half_the_samples_support() -> None:
+    assert choose_alpha(198, None) == 0.01
+    assert choose_alpha(100, None) == smallest_alpha(50)
+
+
+def test_fewer_than_twenty_samples_are_refused() -> None:
+    with pytest.raises(TrainingError, match="19 good samples are too few: import at least 20"):
+        choose_alpha(19, None)
