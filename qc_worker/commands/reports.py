@@ -48,8 +48,10 @@ def file_inspection_document(judged: FileInspection) -> dict[str, Any]:
 
 def print_file_inspections(inspections: Iterable[FileInspection], console: Console | None = None) -> None:
     """Print one row per file, the most unusual first."""
-    table = Table("file", "verdict", "score", "threshold", "p-value", "defects")
-    for judged in sorted(inspections, key=lambda judged: -(judged.inspection.score or 0.0)):
+    ranked = sorted(inspections, key=lambda judged: -(judged.inspection.score or 0.0))
+    table = Table("verdict", "score", "threshold", "p-value", "defects", "file")
+    table.columns[-1].overflow = "fold"
+    for judged in ranked:
         table.add_row(*_row(judged))
     (console or Console()).print(table)
 
@@ -58,8 +60,8 @@ def _row(judged: FileInspection) -> tuple[str, ...]:
     inspection = judged.inspection
     verdict = f"[{STYLES.get(inspection.verdict, 'default')}]{inspection.verdict}[/]"
     if inspection.score is None:
-        return (str(judged.path), verdict, "", "", "", inspection.detail or "")
+        return (verdict, "", "", "", inspection.detail or "", judged.path.name)
     boxes = ", ".join(f"{d.width}x{d.height} at {d.x},{d.y}" for d in inspection.defects[:3])
     more = f" and {len(inspection.defects) - 3} more" if len(inspection.defects) > 3 else ""
     figures = (inspection.score, inspection.threshold or 0.0, inspection.p_value or 0.0)
-    return (str(judged.path), verdict, *(f"{figure:.3f}" for figure in figures), boxes + more)
+    return (verdict, *(f"{figure:.3f}" for figure in figures), boxes + more, judged.path.name)

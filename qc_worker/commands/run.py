@@ -110,7 +110,7 @@ def _health(
 
     def ready() -> dict[str, bool]:
         return {
-            "assigned": bool(source.assignment()),
+            "assigned": worker.assigned_partitions > 0,
             "model_resident": len(residents) > 0,
             "broker_reachable": source.reachable(),
         }

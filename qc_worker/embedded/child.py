@@ -24,6 +24,8 @@ def main(command: list[str]) -> None:
     """Run the server until it ends or standard input does."""
     # SIGKILL: both servers hold nothing worth saving, and Tansu takes 5 s over a SIGTERM.
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)  # noqa: PLW1509, S603
+    # SIGTERM to the process group asks the server to end in order; the supervisor must stay until it has.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     Thread(target=_end_with, args=(server,), daemon=True).start()
     sys.stdin.buffer.read()
     server.kill()

@@ -10,7 +10,7 @@ from qc_worker.transport.kafka_config import KafkaAccess
 from qc_worker.transport.redis_cache import cache_answers
 from qc_worker.transport.topics import broker_answers
 
-SESSION_TIMEOUT_MS = 1000
+SESSION_TIMEOUT_MS = 2_000
 """Tansu answers JoinGroup after half the session timeout, so there, and only there, it must be short."""
 CACHE_MEMORY = "256mb"
 PORT_ATTEMPTS = 3

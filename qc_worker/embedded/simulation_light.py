@@ -96,7 +96,8 @@ def _belt() -> Field:
     weave = np.sin(x * 1.35 + y * 0.75) * np.sin(y * 1.35 - x * 0.75)
     near = 1 - np.hypot(x - width * 0.3, y - height * 0.1) / 760
     speckle = np.random.default_rng(3).normal(0, 1.6, FRAME_SIZE)
-    return np.clip((64 + 5 * weave + speckle) * near, 0, 255).astype(np.float32)
+    grey: Field = np.clip((64 + 5 * weave + speckle) * near, 0, 255).astype(np.float32)
+    return grey
 
 
 @cache

@@ -63,6 +63,7 @@ class Worker:
         self._paused = False
         self._observe_at = 0.0
         self.last_step_at = clock.monotonic()
+        self.assigned_partitions = 0
 
     def run(self) -> None:
         """Loop until stopped, then finish what is in flight. Raises TransportError when the broker stays away."""
@@ -79,6 +80,7 @@ class Worker:
 
     def step(self) -> None:
         """Take one turn. Raises TransportError when the broker has been away for too long."""
+        self.last_step_at = self._clock.monotonic()
         try:
             self._take_in()
             self._publish()
@@ -168,11 +170,11 @@ class Worker:
         return inspection.line if inspection.line and self._residents.current(inspection.line) else ""
 
     def _observe(self) -> None:
-        self.last_step_at = self._clock.monotonic()
         if self.last_step_at < self._observe_at:
             return
         self._observe_at = self.last_step_at + OBSERVE_EVERY_S
         metrics.IN_FLIGHT_FRAMES.set(self._in_flight.frames)
         metrics.IN_FLIGHT_BYTES.set(self._in_flight.bytes)
-        metrics.ASSIGNED_PARTITIONS.set(len(self._source.assignment()))
+        self.assigned_partitions = len(self._source.assignment())
+        metrics.ASSIGNED_PARTITIONS.set(self.assigned_partitions)
         metrics.LAG_FRAMES.set(self._source.lag_frames())

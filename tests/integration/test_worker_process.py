@@ -11,6 +11,7 @@ from tests.conftest import eventually
 from tests.integration.plant import Books, Plant, balance
 
 CLEAN = Books(missing=[], duplicates=0, out_of_order=0)
+MAX_IN_FLIGHT_FRAMES = 128
 REJECTS_ALL = (-1e6, -1e6, -1e6)
 PASSES_ALL = (1e6, 1e6, 1e6)
 
@@ -84,8 +85,9 @@ def test_sigkill_in_mid_stream_loses_nothing(plant: Plant) -> None:
         plant.inspections(300)
         eventually(lambda: balance(sent, plant.inspections(300)).missing == [])
         books = balance(sent, plant.settled_inspections(300))
-    print(f"duplicates after SIGKILL: {books.duplicates} of {len(sent)}")
-    assert books.missing == []
+    # At least once: what was published but not yet committed comes twice, and no more than was in flight.
+    assert (books.missing, books.out_of_order) == ([], 0)
+    assert books.duplicates <= MAX_IN_FLIGHT_FRAMES
 
 
 def test_a_worker_that_joins_takes_its_share_and_nothing_is_lost(plant: Plant) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from time import monotonic
 from uuid import uuid4
 
-from qc_worker.domain.errors import QcError
+from qc_worker.domain.errors import QcError, SettingsError
 from qc_worker.embedded.cameras import Schedule, Shot
 from qc_worker.embedded.demo.ledger import Ledger, SentFrame
 from qc_worker.ports import Clock
@@ -81,6 +81,8 @@ class Feeder:
         except QcError as error:
             # Raised again where the demo waits for this thread.
             self._failure = error
+        except OSError as error:
+            self._failure = SettingsError(f"a frame cannot be read: {error}")
 
     def _send_all(self, frames: int, reserve: int) -> None:
         for number in range(frames):

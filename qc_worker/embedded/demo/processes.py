@@ -1,0 +1,151 @@
+"""The real command lines as child processes: each in a session of its own, and gone when the demo is."""
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import monotonic, sleep
+from typing import cast
+
+from qc_worker.domain.errors import TrainingError, TransportError
+from qc_worker.embedded import child
+from qc_worker.embedded.server import LOOPBACK, free_port
+from qc_worker.settings import Settings
+
+READY_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 15.0
+LOG_TAIL_LINES = 15
+PROBE_EVERY_S = 0.1
+
+PASSED_ON = ("kafka_bootstrap_servers", "redis_url", "state_dir", "model_store", "sample_store", "session_timeout_ms")
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """The environment that makes a child work on the demo's servers and folders."""
+    fields = {name: getattr(settings, name) for name in PASSED_ON}
+    chosen = {f"QC_{name.upper()}": str(value) for name, value in fields.items() if value is not None}
+    return {**os.environ, **chosen, "QC_HEALTH_HOST": LOOPBACK}
+
+
+class Program:
+    """One command of ours, running; its output goes to a file, or (None) to our stderr, where bars are live."""
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path | None = None) -> None:
+        self._log = log
+        output = log.open("wb") if log else None
+        # The supervisor's stdin is the string that ties the program to us: see `child`.
+        self._supervisor = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-I", child.__file__, sys.executable, "-m", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=output or sys.stderr,
+            stderr=output or sys.stderr,
+            start_new_session=True,
+            env=dict(environment),
+        )
+        if output:
+            output.close()
+
+    def exit_code(self) -> int | None:
+        """The exit code; None while it runs."""
+        return self._supervisor.poll()
+
+    def wait(self) -> int:
+        """Wait until it ends."""
+        return self._supervisor.wait()
+
+    def stop(self) -> None:
+        """Ask it to end in order; kill it if it does not."""
+        if self._supervisor.poll() is None:
+            os.killpg(self._supervisor.pid, signal.SIGTERM)
+            try:
+                self._supervisor.wait(timeout=STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._supervisor.stdin is not None:
+            self._supervisor.stdin.close()
+        self._supervisor.wait()
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        lines = self._log.read_text(errors="replace").splitlines() if self._log else []
+        return "\n".join(lines[-LOG_TAIL_LINES:]) or "it said nothing"
+
+
+class WorkerProgram:
+    """A real `qc-worker run` with its health port on a free port."""
+
+    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+        self._port = free_port()
+        chosen = {"QC_HEALTH_PORT": str(self._port), "QC_LOG_FORMAT": "json"}
+        self._program = Program(["qc_worker.cli", "run"], {**environment, **chosen}, log)
+
+    def wait_ready(self) -> None:
+        """Wait until it has partitions and models. Raises TransportError with its last words."""
+        deadline_s = monotonic() + READY_TIMEOUT_S
+        while not self._answers("/readyz"):
+            self.check()
+            if monotonic() > deadline_s:
+                raise TransportError(f"the worker was not ready in {READY_TIMEOUT_S:.0f} s: {self.last_words()}")
+            sleep(PROBE_EVERY_S)
+
+    def check(self) -> None:
+        """See that it still runs. Raises TransportError with its last words."""
+        if self._program.exit_code() is not None:
+            raise TransportError(f"the worker ended with code {self._program.exit_code()}: {self.last_words()}")
+
+    def releases_taken_up(self) -> int:
+        """How many releases it has made resident so far."""
+        metrics = (self._answers("/metrics") or b"").decode()
+        wanted = 'qc_releases_total{outcome="taken_up"} '
+        counts = [line.removeprefix(wanted) for line in metrics.splitlines() if line.startswith(wanted)]
+        return int(float(counts[0])) if counts else 0
+
+    def stop(self) -> None:
+        """Ask it to end in order."""
+        self._program.stop()
+
+    def last_words(self) -> str:
+        return self._program.last_words()
+
+    def _answers(self, path: str) -> bytes | None:
+        try:
+            with urllib.request.urlopen(f"http://{LOOPBACK}:{self._port}{path}", timeout=2) as page:  # noqa: S310
+                return cast(bytes, page.read())
+        except (urllib.error.URLError, OSError):
+            return None
+
+
+class Trainer:
+    """The real `qc-trainer`."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def import_good(self, line: str, folder: Path) -> None:
+        """Store a folder of good images as samples. Raises TrainingError."""
+        self._run("import", "--line", line, "--good", str(folder))
+
+    def retrain(self, line: str, *, seed: int) -> None:
+        """Train and announce, showing its progress. Raises TrainingError."""
+        self._run("retrain", "--line", line, "--seed", str(seed))
+
+    def start_retrain(self, line: str, *, seed: int, log: Path) -> Program:
+        """The same aside, its output in a file."""
+        return Program(["trainer.cli", "retrain", "--line", line, "--seed", str(seed)], self._environment, log)
+
+    def _run(self, *arguments: str) -> None:
+        program = Program(["trainer.cli", *arguments], self._environment)
+        try:
+            code = program.wait()
+        finally:
+            program.stop()
+        if code:
+            raise TrainingError(f"qc-trainer {' '.join(arguments)} ended with code {code}")
