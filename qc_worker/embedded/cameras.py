@@ -1,6 +1,7 @@
 """Cameras to try everything on: they know the truth about every frame, and keep an absolute schedule."""
 
 import itertools
+import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,8 +82,8 @@ def interleaved(cameras: Sequence[Camera]) -> Iterator[Shot]:
         yield from together
 
 
-def labelled_files(folder: Path) -> list[tuple[Path, str | None]]:
-    """Files below `<folder>/test` with their defect kind; None for `good`. Raises SettingsError."""
+def labelled_files(folder: Path, *, seed: int) -> list[tuple[Path, str | None]]:
+    """Files below `<folder>/test` with their defect kind, shuffled; None for `good`. Raises SettingsError."""
     test = folder / "test"
     if not test.is_dir():
         raise SettingsError(f"{folder} is not laid out as MVTec AD is: there is no folder test")
@@ -90,6 +91,7 @@ def labelled_files(folder: Path) -> list[tuple[Path, str | None]]:
     files = [(path, None if kind.name == GOOD else kind.name) for kind in kinds for path in image_files(kind)]
     if not files:
         raise SettingsError(f"{test} holds no image files")
+    random.Random(seed).shuffle(files)  # noqa: S311  # a shuffle, no secret
     return files
 
 

@@ -95,6 +95,11 @@ def write_dataset(
         first += test_per_defect
 
 
+def write_good_frames(folder: Path, *, line: str, seed: int, frames: int) -> None:
+    """Write good parts of a line, one file each."""
+    _write_frames(Simulation(line, seed=seed), range(frames), None, folder)
+
+
 def _write_frames(
     simulation: Simulation, indices: range, defect: str | None, images: Path, masks: Path | None = None
 ) -> None:

@@ -120,3 +120,5 @@ def _check_tensors(state: Mapping[str, Tensor], expected: Expected) -> None:
     for name, tensor in state.items():
         if not bool(torch.isfinite(tensor).all()):
             raise ModelError(f"{HEAD_FILE}: {name} has values that are not finite")
+        if name.endswith((".std", ".running_var")) and not bool((tensor > 0).all()):
+            raise ModelError(f"{HEAD_FILE}: {name} has values that are not positive")

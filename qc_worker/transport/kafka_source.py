@@ -25,7 +25,7 @@ from qc_worker.transport.limits import RECORD_HEADROOM_BYTES
 
 log = structlog.get_logger()
 
-COMMIT_TIMEOUT_MS = 10_000
+COMMIT_TIMEOUT_MS = 5_000
 CLOSE_TIMEOUT_MS = 5_000
 
 NOT_A_MEMBER = (
@@ -69,9 +69,10 @@ class KafkaFrameSource:
         consumer.subscribe([self._topic], listener=_Listener(self))
 
     def poll(self, *, timeout_s: float, max_records: int) -> Sequence[Record]:
+        # First, and not after the poll: a failure there would throw away records that count as polled.
+        self._commit_owed()
         with transport_errors(f"polling {self._topic}"):
             polled = self._poll(timeout_s, max_records)
-        self._commit_owed()
         return [to_record(record) for records in polled.values() for record in records]
 
     def take_lost(self) -> frozenset[Partition]:

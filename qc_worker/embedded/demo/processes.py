@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep
+from types import TracebackType
 from typing import cast
 
 from qc_worker.domain.errors import TrainingError, TransportError
@@ -87,6 +88,12 @@ class WorkerProgram:
         chosen = {"QC_HEALTH_PORT": str(self._port), "QC_LOG_FORMAT": "json"}
         self._program = Program(["qc_worker.cli", "run"], {**environment, **chosen}, log)
 
+    def __enter__(self) -> "WorkerProgram":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
     def wait_ready(self) -> None:
         """Wait until it has partitions and models. Raises TransportError with its last words."""
         deadline_s = monotonic() + READY_TIMEOUT_S
@@ -117,7 +124,7 @@ class WorkerProgram:
 
     def _answers(self, path: str) -> bytes | None:
         try:
-            with urllib.request.urlopen(f"http://{LOOPBACK}:{self._port}{path}", timeout=2) as page:  # noqa: S310
+            with urllib.request.urlopen(f"http://{LOOPBACK}:{self._port}{path}", timeout=2) as page:
                 return cast(bytes, page.read())
         except (urllib.error.URLError, OSError):
             return None

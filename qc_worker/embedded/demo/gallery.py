@@ -1,0 +1,91 @@
+"""The demo's last picture: its most striking rejects, thumbnail beside heatmap."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from qc_worker.domain.inspection import Verdict
+from qc_worker.embedded.demo.ledger import JudgedFrame
+from qc_worker.ports import HeatmapCache, HeatmapEntry
+
+COLUMNS, ROWS = 2, 3
+TILE = (300, 250)
+"""Width and height of one picture, pixels."""
+CAPTION_PX, GAP_PX = 30, 12
+INK, PAPER = (32, 36, 42), (250, 250, 250)
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Where the pictures are."""
+
+    heatmap: Path
+    sheet: Path
+
+
+def save_gallery(frames: Sequence[JudgedFrame], cache: HeatmapCache, folder: Path) -> Gallery | None:
+    """Fetch heatmaps of rejects from the cache and save them; None if it has none."""
+    found = [(frame, entry) for frame in _striking(frames) if (entry := _entry(frame, cache))][: COLUMNS * ROWS]
+    if not found:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    gallery = Gallery(heatmap=folder / "heatmap.png", sheet=folder / "rejects.png")
+    gallery.heatmap.write_bytes(found[0][1].heatmap_png)
+    _sheet(found).save(gallery.sheet)
+    return gallery
+
+
+def _striking(frames: Sequence[JudgedFrame]) -> list[JudgedFrame]:
+    """True rejects, each line's and each defect's strongest first, so that the few that are shown differ."""
+    rejects = [f for f in frames if f.inspection.verdict is Verdict.REJECT and f.sent.defect is not None]
+    rejects.sort(key=_excess, reverse=True)
+    rank: dict[tuple[str, str | None], int] = {}
+    turns: list[tuple[int, JudgedFrame]] = []
+    for frame in rejects:
+        kind = (frame.sent.line, frame.sent.defect)
+        rank[kind] = rank.get(kind, -1) + 1
+        turns.append((rank[kind], frame))
+    return [frame for _, frame in sorted(turns, key=lambda turn: turn[0])]
+
+
+def _excess(frame: JudgedFrame) -> float:
+    return (frame.inspection.score or 0.0) - (frame.inspection.threshold or 0.0)
+
+
+def _entry(frame: JudgedFrame, cache: HeatmapCache) -> HeatmapEntry | None:
+    key = frame.inspection.heatmap_key
+    return cache.get(key) if key else None
+
+
+def _sheet(found: Sequence[tuple[JudgedFrame, HeatmapEntry]]) -> Image.Image:
+    rows = -(-len(found) // COLUMNS)
+    cell = (2 * TILE[0] + GAP_PX, TILE[1] + CAPTION_PX)
+    size = (COLUMNS * (cell[0] + 2 * GAP_PX), rows * (cell[1] + GAP_PX) + GAP_PX)
+    sheet = Image.new("RGB", size, PAPER)
+    for number, (frame, entry) in enumerate(found):
+        row, column = divmod(number, COLUMNS)
+        corner = (GAP_PX + column * (cell[0] + 2 * GAP_PX), GAP_PX + row * (cell[1] + GAP_PX))
+        _paste(sheet, corner, frame, entry)
+    return sheet
+
+
+def _paste(sheet: Image.Image, corner: tuple[int, int], frame: JudgedFrame, entry: HeatmapEntry) -> None:
+    left, top = corner
+    for number, encoded in enumerate((entry.thumbnail_jpeg, entry.heatmap_png)):
+        picture = Image.open(io.BytesIO(encoded)).convert("RGB")
+        picture.thumbnail(TILE, Image.Resampling.LANCZOS)
+        sheet.paste(picture, (left + number * (TILE[0] + GAP_PX), top + CAPTION_PX))
+    font = ImageFont.load_default(16)
+    ImageDraw.Draw(sheet).text((left, top + 4), _caption(frame), font=font, fill=INK)
+
+
+def _caption(frame: JudgedFrame) -> str:
+    inspection = frame.inspection
+    defect = (frame.sent.defect or "").replace("_", " ")
+    return (
+        f"line {frame.sent.line}: {inspection.verdict}   score {inspection.score or 0:.2f} "
+        f"(threshold {inspection.threshold or 0:.2f})   truth: {defect}"
+    )

@@ -1,0 +1,81 @@
+"""The demo from the empty machine to the report: servers, topics, training, worker, then the show."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from rich.console import Console
+
+from qc_worker.domain.errors import SettingsError
+from qc_worker.embedded.demo.processes import Trainer, WorkerProgram, child_environment
+from qc_worker.embedded.demo.report import DemoReport
+from qc_worker.embedded.demo.show import Show, ShowPlan
+from qc_worker.embedded.demo.stage import Parts, opened_stage, parts_of_folder, simulated_parts
+from qc_worker.ports import Clock
+from qc_worker.settings import Settings
+from qc_worker.transport.kafka_config import KafkaAccess
+from qc_worker.transport.topics import TopicPlan, ensure_topics
+
+DEFAULT_FRAMES = 1500
+FEWEST_FRAMES = 8
+RATE_HZ = 15.0
+"""What a worker with the small backbone keeps up with on two cores, cameras and retrain beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What the command line asks for. `frames` None: enough to see it all."""
+
+    images: Path | None = None
+    frames: int | None = None
+    seed: int = 0
+    rate_hz: float = RATE_HZ
+    output: Path = Path("demo-output")
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """From settings to what the demo talks to."""
+
+    clock: Clock
+    kafka_access: Callable[[Settings], KafkaAccess]
+    topic_plans: Callable[[Settings], Sequence[TopicPlan]]
+
+
+def run_demo(options: DemoOptions, settings: Settings, wiring: Wiring) -> DemoReport:
+    """Train two lines, judge their frames, retrain one of them in flight. Raises QcError."""
+    frames = DEFAULT_FRAMES if options.frames is None else options.frames
+    if frames < FEWEST_FRAMES:
+        raise SettingsError(f"--frames {frames}: the demo needs at least {FEWEST_FRAMES}")
+    say = Console(stderr=True, highlight=False).print
+    say("starting servers")
+    with opened_stage(settings) as staged:
+        access, environment = wiring.kafka_access(staged), child_environment(staged)
+        ensure_topics(access, wiring.topic_plans(staged))
+        parts = _parts(options, settings, staged.state_dir, frames)
+        trainer = Trainer(environment)
+        retrain_s = _train(trainer, parts, seed=options.seed)
+        say("starting the worker")
+        with WorkerProgram(environment, staged.state_dir / "worker.log") as worker:
+            worker.wait_ready()
+            plan = ShowPlan(frames, options.rate_hz, options.seed + len(parts.good), retrain_s, options.output)
+            return Show(plan, staged, access=access, clock=wiring.clock, worker=worker, trainer=trainer).run(parts)
+
+
+def _parts(options: DemoOptions, settings: Settings, state_dir: Path, frames: int) -> Parts:
+    if options.images is None:
+        return simulated_parts(state_dir / "simulated", seed=options.seed)
+    embedded = "kafka_bootstrap_servers" not in settings.model_fields_set
+    return parts_of_folder(options.images, frames=frames, seed=options.seed, embedded=embedded)
+
+
+def _train(trainer: Trainer, parts: Parts, *, seed: int) -> float:
+    """Train every line; seconds that the last one took."""
+    spent_s = 0.0
+    for number, (line, good) in enumerate(parts.good.items()):
+        trainer.import_good(line, good)
+        started_s = monotonic()
+        trainer.retrain(line, seed=seed + number)
+        spent_s = monotonic() - started_s
+    return spent_s

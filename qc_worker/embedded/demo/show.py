@@ -1,0 +1,166 @@
+"""The part of the demo that moves: frames flow, verdicts come back, a line is retrained and taken up."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from qc_worker.embedded.cameras import interleaved
+from qc_worker.embedded.demo.display import Display
+from qc_worker.embedded.demo.feeder import Feeder
+from qc_worker.embedded.demo.gallery import Gallery, save_gallery
+from qc_worker.embedded.demo.ledger import Ledger, image_auroc, latency, reject_quality, verdict_counts
+from qc_worker.embedded.demo.processes import Trainer, WorkerProgram
+from qc_worker.embedded.demo.refresh import Refresh, Step
+from qc_worker.embedded.demo.report import DemoReport
+from qc_worker.embedded.demo.stage import LINES, Parts
+from qc_worker.ports import Clock
+from qc_worker.registry.store import FsspecModelStore
+from qc_worker.settings import Settings
+from qc_worker.transport.camera import CameraProducer
+from qc_worker.transport.inspections import InspectionReader
+from qc_worker.transport.kafka_config import KafkaAccess
+from qc_worker.transport.kafka_feedback import FeedbackProducer
+from qc_worker.transport.redis_cache import open_heatmap_cache
+
+RETRAINED_LINE = LINES[0]
+DRAIN_TIMEOUT_S = 60.0
+POLL_S = 0.2
+LAST_LOOK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ShowPlan:
+    """How much of it; `retrain_s` is what a retrain took before, `seed` the next one's."""
+
+    frames: int
+    rate_hz: float
+    seed: int
+    retrain_s: float
+    output: Path
+
+    @property
+    def reserve(self) -> int:
+        """Frames kept back until the new model is taken up: the last fifth."""
+        return max(2, self.frames // 5)
+
+    @property
+    def retrain_after(self) -> int:
+        """Inspections after which the retrain starts: a third."""
+        return self.frames // 3
+
+
+class Show:
+    """One run over one set of parts."""
+
+    def __init__(
+        self,
+        plan: ShowPlan,
+        settings: Settings,
+        *,
+        access: KafkaAccess,
+        clock: Clock,
+        worker: WorkerProgram,
+        trainer: Trainer,
+    ) -> None:
+        self._plan = plan
+        self._settings = settings
+        self._clock = clock
+        self._worker = worker
+        self._trainer = trainer
+        self._ledger = Ledger()
+        self._producer = CameraProducer(access, topic=settings.images_topic)
+        self._reader = InspectionReader(access, topic=settings.results_topic, from_beginning=False)
+        self._feedback = FeedbackProducer(access, topic=settings.feedback_topic)
+
+    def run(self, parts: Parts) -> DemoReport:
+        """Push all frames and wait for their inspections; Ctrl-C ends it early. Raises QcError."""
+        with ExitStack() as stack:
+            stack.callback(self._reader.close)
+            stack.callback(self._feedback.close)
+            stack.callback(self._producer.close)
+            self._reader.start()
+            shots = interleaved(parts.cameras)
+            feeder = Feeder(shots, self._producer, self._ledger, clock=self._clock, rate_hz=self._plan.rate_hz)
+            stack.callback(feeder.stop)
+            refresh = Refresh(
+                RETRAINED_LINE,
+                ledger=self._ledger,
+                feeder=feeder,
+                worker=self._worker,
+                trainer=self._trainer,
+                store=FsspecModelStore(self._settings.model_store_url),
+            )
+            stack.callback(refresh.stop)
+            interrupted = self._watch(feeder, refresh)
+            return self._report(feeder, refresh, interrupted=interrupted)
+
+    def _watch(self, feeder: Feeder, refresh: Refresh) -> bool:
+        """Look on until all is over; whether somebody interrupted."""
+        display = Display(self._ledger, feeder, refresh, lines=LINES, frames=self._plan.frames)
+        feeder.start(self._plan.frames, reserve=self._plan.reserve)
+        try:
+            with display:
+                while not feeder.finished():
+                    self._look_on(display)
+                    self._turn(feeder, refresh)
+                self._drain(display)
+        except KeyboardInterrupt:
+            feeder.stop()
+            self._drain(display)
+            return True
+        return False
+
+    def _turn(self, feeder: Feeder, refresh: Refresh) -> None:
+        plan = self._plan
+        if refresh.step is not Step.WATCHING:
+            refresh.advance(full_rate_hz=plan.rate_hz)
+        elif self._ledger.inspections >= plan.retrain_after and (refresh.has_candidates() or feeder.holding):
+            refresh.begin(self._feedback, self._clock, seed=plan.seed, log=self._settings.state_dir / "retrain.log")
+            refresh.stretch(plan.frames - plan.reserve - feeder.sent, retrain_s=plan.retrain_s)
+
+    def _drain(self, display: Display) -> None:
+        """Wait until every frame sent has its inspection, not for ever."""
+        deadline_s = monotonic() + DRAIN_TIMEOUT_S
+        while self._ledger.missing and monotonic() < deadline_s:
+            self._look_on(display)
+
+    def _look_on(self, display: Display) -> None:
+        self._take_inspections(POLL_S)
+        self._worker.check()
+        display.update()
+
+    def _take_inspections(self, timeout_s: float) -> None:
+        for published in self._reader.poll(timeout_s=timeout_s):
+            self._ledger.record_inspection(published.inspection)
+
+    def _report(self, feeder: Feeder, refresh: Refresh, *, interrupted: bool) -> DemoReport:
+        # Only a worker that has ended can publish no duplicate any more.
+        self._worker.stop()
+        for published in self._reader.read(timeout_s=LAST_LOOK_S):
+            self._ledger.record_inspection(published.inspection)
+        gallery = self._gallery()
+        by_line = {line: self._ledger.judged(line) for line in LINES}
+        return DemoReport(
+            frames_sent=self._ledger.frames_sent,
+            inspections=self._ledger.inspections,
+            duplicates=self._ledger.duplicates,
+            missing=self._ledger.missing,
+            verdicts={line: verdict_counts(frames) for line, frames in by_line.items()},
+            frames_per_s=self._ledger.inspections / feeder.flowing_s if feeder.flowing_s else 0.0,
+            latency_ms=latency(self._ledger.judged()),
+            image_auroc={line: image_auroc(frames) for line, frames in by_line.items()},
+            model_versions={line: self._ledger.model_versions(line) for line in LINES},
+            swap_s=refresh.swap_s(),
+            reject_quality={line: reject_quality(frames) for line, frames in by_line.items()},
+            heatmap=gallery.heatmap if gallery else None,
+            gallery=gallery.sheet if gallery else None,
+            interrupted=interrupted,
+        )
+
+    def _gallery(self) -> Gallery | None:
+        cache = open_heatmap_cache(self._settings.redis_url, ttl_s=self._settings.heatmap_ttl_s)
+        try:
+            return save_gallery(self._ledger.judged(), cache, self._plan.output)
+        finally:
+            cache.close()

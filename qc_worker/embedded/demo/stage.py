@@ -1,0 +1,88 @@
+"""Where the demo takes place: servers, folders and cameras, the user's where they were named, else its own."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qc_worker.domain.errors import SettingsError
+from qc_worker.embedded.cameras import GOOD, Camera, folder_cameras, labelled_files, simulated_cameras
+from qc_worker.embedded.services import SESSION_TIMEOUT_MS, EmbeddedBroker, EmbeddedCache, EmbeddedServices
+from qc_worker.embedded.simulation import write_good_frames
+from qc_worker.settings import Settings
+from qc_worker.simplenet.image_files import image_files
+
+LINES = ("A", "B")
+TRAINING_FRAMES = 140
+MAX_EMBEDDED_BYTES = 1 << 30
+"""The embedded broker keeps all it is fed in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the cameras see, and the folder of good images of each line."""
+
+    cameras: Sequence[Camera]
+    good: dict[str, Path]
+
+
+@contextmanager
+def opened_stage(settings: Settings) -> Iterator[Settings]:
+    """Settings with servers that run and a state folder that exists. Raises SettingsError, TransportError."""
+    with ExitStack() as stack:
+        changes = _servers(settings, stack)
+        if "state_dir" not in settings.model_fields_set:
+            state_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qc-demo-")))
+            weights = {"weights_dir": settings.weights_path}  # weights that the user has are not a demo's business
+            changes |= {"state_dir": state_dir, "model_store": "", "sample_store": state_dir / "samples", **weights}
+        staged = settings.model_copy(update=changes)
+        staged.state_dir.mkdir(parents=True, exist_ok=True)
+        yield staged
+
+
+def simulated_parts(folder: Path, *, seed: int) -> Parts:
+    """Flanges on line A, brackets on line B; writes the training images into `folder`."""
+    good = {line: folder / line / GOOD for line in LINES}
+    for line, images in good.items():
+        write_good_frames(images, line=line, seed=seed + 1, frames=TRAINING_FRAMES)
+    return Parts(simulated_cameras(LINES, seed=seed), good)
+
+
+def parts_of_folder(folder: Path, *, frames: int, seed: int, embedded: bool) -> Parts:
+    """Both lines learn `train/good`; `test` is dealt out to all cameras. Raises SettingsError."""
+    good = folder / "train" / GOOD
+    if not good.is_dir() or not image_files(good):
+        raise SettingsError(f"{folder} is not laid out as MVTec AD is: there are no images in train/good")
+    files = labelled_files(folder, seed=seed)
+    total_bytes = sum(path.stat().st_size for path, _ in files) * frames // len(files)
+    if embedded and total_bytes > MAX_EMBEDDED_BYTES:
+        raise SettingsError(
+            f"{frames} of these frames are {total_bytes >> 20} MiB, and the embedded broker keeps them in memory: "
+            "give fewer --frames or a broker of your own"
+        )
+    return Parts(folder_cameras(LINES, files), dict.fromkeys(LINES, good))
+
+
+def _servers(settings: Settings, stack: ExitStack) -> dict[str, Any]:
+    own_kafka = "kafka_bootstrap_servers" in settings.model_fields_set
+    own_redis = "redis_url" in settings.model_fields_set
+    if own_kafka and own_redis:
+        return {}
+    if own_kafka:
+        cache = EmbeddedCache()
+        cache.start()
+        stack.callback(cache.stop)
+        return {"redis_url": cache.redis_url}
+    if own_redis:
+        broker = EmbeddedBroker()
+        broker.start()
+        stack.callback(broker.stop)
+        return {"kafka_bootstrap_servers": broker.bootstrap_servers, "session_timeout_ms": SESSION_TIMEOUT_MS}
+    both = stack.enter_context(EmbeddedServices())
+    return {
+        "kafka_bootstrap_servers": both.bootstrap_servers,
+        "redis_url": both.redis_url,
+        "session_timeout_ms": SESSION_TIMEOUT_MS,
+    }

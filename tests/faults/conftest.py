@@ -1,0 +1,3 @@
+from tests.integration.conftest import plant
+
+__all__ = ["plant"]

@@ -1,0 +1,46 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qc_worker.simplenet.heatmap import render_heatmap, turbo
+from qc_worker.simplenet.preprocessing import decode_picture
+from qc_worker.simplenet.spec import Aspect
+from tests.unit.simplenet.factories import LIMITS, a_gradient, encoded
+
+
+@pytest.mark.parametrize("aspect", ["squash", "pad"])
+@pytest.mark.parametrize("size", [(60, 40), (1200, 300), (10, 2000), (1, 1)])
+def test_heatmap_and_thumbnail_keep_the_aspect_ratio(size: tuple[int, int], aspect: Aspect) -> None:
+    picture = decode_picture(encoded(a_gradient(size=size)), input_size=64, aspect=aspect, limits=LIMITS)
+    heatmap_png, thumbnail_jpeg = render_heatmap(picture, np.zeros((64, 64), np.float32), 0.0, aspect)
+    scale = min(1, 512 / max(size))
+    expected = tuple(max(1, round(side * scale)) for side in size)
+    assert Image.open(io.BytesIO(heatmap_png)).size == expected
+    assert Image.open(io.BytesIO(thumbnail_jpeg)).size == expected
+    assert Image.open(io.BytesIO(thumbnail_jpeg)).format == "JPEG"
+
+
+def test_a_colour_means_the_same_distance_from_the_threshold_on_every_frame() -> None:
+    picture = decode_picture(encoded(Image.new("RGB", (64, 64))), input_size=64, aspect="squash", limits=LIMITS)
+    first, second = np.full((2, 64, 64), -1.0, np.float32)
+    first[10:20, 10:20] = 0.3
+    second[10:20, 10:20], second[40:50, 40:50] = 0.3, 9.0
+    spots = [np.asarray(Image.open(io.BytesIO(render_heatmap(picture, m, 0.2, "squash")[0])))[15, 15]
+             for m in (first, second)]
+    assert np.array_equal(spots[0], spots[1])
+
+
+def test_far_below_the_threshold_the_frame_is_shown_as_it_is() -> None:
+    picture = decode_picture(encoded(a_gradient(size=(64, 64))), input_size=64, aspect="squash", limits=LIMITS)
+    heatmap_png, _ = render_heatmap(picture, np.full((64, 64), -9.0, np.float32), 0.0, "squash")
+    shown = np.asarray(Image.open(io.BytesIO(heatmap_png)))
+    assert np.array_equal(shown, picture.pixels.permute(1, 2, 0).numpy())
+
+
+def test_turbo_runs_from_dark_blue_over_green_to_dark_red() -> None:
+    red, green, blue = np.moveaxis(turbo(np.array([0.1, 0.5, 0.95])), -1, 0)
+    assert blue[0] > max(red[0], green[0])
+    assert green[1] > max(red[1], blue[1])
+    assert red[2] > max(green[2], blue[2])

@@ -1,0 +1,95 @@
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools import mask as coco
+
+from qc_worker.domain.inspection import Mask
+from qc_worker.simplenet.localise import encode_mask, localise
+from qc_worker.simplenet.preprocessing import content_box
+
+Map = npt.NDArray[np.float32]
+Region = tuple[int, int, int, int, int, float]
+
+
+def a_map(size: int, seed: int) -> Map:
+    return np.random.default_rng(seed).random((size, size), dtype=np.float32)
+
+
+def decoded(mask: Mask) -> npt.NDArray[np.bool_]:
+    pixels: npt.NDArray[np.bool_] = coco.decode({"size": list(mask.size), "counts": mask.counts.encode()}).astype(bool)
+    return pixels
+
+
+def literal_regions(anomaly_map: Map, threshold: float) -> list[Region]:
+    """Flood fill, cell by cell: x, y, width, height, area, peak."""
+    unseen = {(int(y), int(x)) for y, x in np.argwhere(anomaly_map > threshold)}
+    regions = []
+    while unseen:
+        edge = [unseen.pop()]
+        cells = list(edge)
+        while edge:
+            y, x = edge.pop()
+            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & unseen
+            unseen -= near
+            edge += near
+            cells += near
+        ys, xs = [y for y, _ in cells], [x for _, x in cells]
+        peak = max(float(anomaly_map[cell]) for cell in cells)
+        box = (min(xs), min(ys), max(xs) - min(xs) + 1, max(ys) - min(ys) + 1)
+        regions.append((*box, len(cells), peak))
+    return regions
+
+
+@settings(deadline=None, max_examples=60)
+@given(size=st.integers(1, 16), threshold=st.floats(0, 1), seed=st.integers(0, 999))
+def test_regions_are_those_of_a_flood_fill(size: int, threshold: float, seed: int) -> None:
+    anomaly_map = a_map(size, seed)
+    defects, mask = localise(anomaly_map, threshold, (size, size), "squash")
+    found = [(d.x, d.y, d.width, d.height, d.area_px, d.peak_score) for d in defects]
+    assert sorted(found) == sorted(literal_regions(anomaly_map, threshold))
+    assert [d.area_px for d in defects] == sorted((d.area_px for d in defects), reverse=True)
+    assert np.array_equal(decoded(mask), anomaly_map > threshold)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    height=st.integers(1, 90),
+    width=st.integers(1, 90),
+    aspect=st.sampled_from(["squash", "pad"]),
+    seed=st.integers(0, 999),
+)
+def test_boxes_lie_inside_the_original_and_cover_the_mask(height: int, width: int, aspect: str, seed: int) -> None:
+    defects, mask = localise(a_map(16, seed), 0.8, (height, width), aspect)  # type: ignore[arg-type]
+    for defect in defects:
+        assert 0 <= defect.x < defect.x + defect.width <= width
+        assert 0 <= defect.y < defect.y + defect.height <= height
+    centres = (np.argwhere(decoded(mask)) + 0.5) * np.array([height, width]) / np.array(mask.size)
+    for y, x in centres:
+        assert any(d.x <= x <= d.x + d.width and d.y <= y <= d.y + d.height for d in defects)
+
+
+@settings(deadline=None, max_examples=60)
+@given(height=st.integers(1, 30), width=st.integers(1, 30), share=st.floats(0, 1), seed=st.integers(0, 999))
+def test_mask_survives_its_encoding(height: int, width: int, share: float, seed: int) -> None:
+    mask = np.random.default_rng(seed).random((height, width)) < share
+    assert encode_mask(mask).size == (height, width)
+    assert np.array_equal(decoded(encode_mask(mask)), mask)
+
+
+def test_padding_is_neither_in_boxes_nor_in_the_mask() -> None:
+    anomaly_map = np.zeros((64, 64), np.float32)
+    anomaly_map[:16] = 1.0  # above a picture that is twice as wide as high
+    anomaly_map[16:20, 0:8] = 1.0
+    defects, mask = localise(anomaly_map, 0.5, (100, 200), "pad")
+    assert content_box((100, 200), 64, "pad") == (0, 16, 64, 32)
+    assert mask.size == (32, 64)
+    assert [(d.x, d.y, d.width, d.height) for d in defects] == [(0, 0, 25, 13)]
+    assert defects[0].area_px == pytest.approx(25 * 12.5, abs=1)
+
+
+def test_nothing_over_the_threshold_is_no_defect() -> None:
+    defects, mask = localise(np.zeros((8, 8), np.float32), 0.0, (80, 80), "squash")
+    assert defects == ()
+    assert not decoded(mask).any()
