@@ -1,7 +1,8 @@
 """Frames per second of a real worker process through a real broker, beside the backbone's forward pass alone.
 
-The sides alternate in one run. The worker's side counts everything: broker, decoding, batching, backbone, head, calibration,
-masks, heatmaps into the cache, publishing, committing. The floor is the same backbone on the same batch size, nothing else.
+The sides alternate in one run. The worker's side counts everything: broker, decoding, batching, backbone, head,
+calibration, masks, heatmaps into the cache, publishing, committing. The floor is the same backbone on batches of the
+same size, nothing else.
 
 Prints one JSON object: {"floor_fps", "worker_fps", "worker_over_floor", "worker_rss_mb", "rounds": [...], ...}.
 """

@@ -1,6 +1,8 @@
 """Small real things for tests: records, encoded images, a model that any line can have."""
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -55,6 +57,23 @@ def encoded(image_format: str, seed: int = 0, *, width: int = 96, height: int = 
     pixels = np.random.default_rng(seed).integers(96, 160, (height, width, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, image_format)
+    return buffer.getvalue()
+
+
+def png_bomb(side: int = 30_000) -> bytes:
+    """A PNG that says it is `side` pixels square and holds a few bytes."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1 << 16))), (b"IEND", b"")]
+    framed = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+
+
+def animated_gif() -> bytes:
+    buffer = io.BytesIO()
+    frames = [Image.new("RGB", (64, 64), color) for color in ("red", "green")]
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
     return buffer.getvalue()
 
 

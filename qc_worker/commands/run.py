@@ -1,8 +1,12 @@
 """`qc-worker run`: put the worker together and let it loop."""
 
+from collections.abc import Callable
+
 import structlog
 
 from qc_worker.commands.adapters import backbone_pool, image_limits, kafka_access, model_loader
+from qc_worker.commands.topics import topic_plans
+from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.engine.batcher import Batcher, BatchQueue
 from qc_worker.engine.clock import SystemClock
 from qc_worker.engine.heatmaps import HeatmapWriter
@@ -20,6 +24,7 @@ from qc_worker.transport.kafka_releases import KafkaReleaseLog
 from qc_worker.transport.kafka_sink import AtLeastOnceSink
 from qc_worker.transport.kafka_source import KafkaFrameSource
 from qc_worker.transport.redis_cache import open_heatmap_cache
+from qc_worker.transport.topics import TopicState, check_topics
 
 LIVE_WITHIN_S = 60.0
 
@@ -60,7 +65,8 @@ def run_worker(settings: Settings) -> None:
         stop=stop,
     )
     try:
-        refresher.catch_up()
+        _once_broker_answers(lambda: _check_topics(settings), stop, clock)
+        _once_broker_answers(refresher.catch_up, stop, clock)
         refresher.start()
         heatmaps.start()
         worker.run()
@@ -70,6 +76,31 @@ def run_worker(settings: Settings) -> None:
         refresher.close()
         cache.close()
         health.close()
+
+
+def _once_broker_answers(attempt: Callable[[], None], stop: StopSignal, clock: SystemClock) -> None:
+    """Workers and brokers start in any order: wait as long as a running worker would. Raises TransportError."""
+    patience, started = Patience(), clock.monotonic()
+    while not stop.is_set():
+        try:
+            attempt()
+        except TransportError as error:
+            if clock.monotonic() - started > patience.broker_s:
+                raise
+            log.warning("broker away", error=str(error))
+            stop.wait(patience.retry_s)
+        else:
+            return
+
+
+def _check_topics(settings: Settings) -> None:
+    """Raises SettingsError if a topic is missing: a consumer of nothing would wait for ever in silence."""
+    reports = check_topics(kafka_access(settings), topic_plans(settings))
+    if missing := [report.name for report in reports if report.state is TopicState.MISSING]:
+        raise SettingsError(f"no topic {', '.join(missing)}: create it with qc-worker topics")
+    for report in reports:
+        if report.state is TopicState.DIFFERS:
+            log.warning("topic differs", topic=report.name, differences=report.differences, remedies=report.remedies)
 
 
 def _source(settings: Settings) -> KafkaFrameSource:

@@ -4,7 +4,19 @@
 deviation 1 per channel over the training frames), so that it means the same on every backbone. The paper's 0.015
 presumes the raw features of WideResNet-50.
 
-Evidence: EVIDENCE_HERE
+Evidence: magnetic tiles, `efficientnet_lite0`, 256 px squashed, 512 hidden, 400 steps, 193 frames to train on, 99 held
+out; image AUROC, mean over seeds from 0 on; everything that was tried is listed.
+
+| strides | sigmas | discriminator_lr | patches | seeds | image AUROC | pixel AUROC | AUPRO | seconds, 1 thread |
+|---|---|---|---|---|---|---|---|---|
+| 8, 16 | 0.35 | 2e-4 | 4096 | 3 | 0.734 | 0.700 | 0.626 | - |
+| 8, 16 | 0.25, 0.5 | 1e-3 | 1024 | 2 | 0.719 | 0.662 | 0.577 | 16 |
+| 16 | 0.25, 0.5 | 1e-3 | 1024 | 2 | 0.740 | 0.772 | 0.656 | 8 |
+| 8, 16, 32 | 0.25, 0.5 | 1e-3 | 1024 | 2 | 0.801 | 0.775 | 0.671 | 40 |
+| 16, 32 | 0.25, 0.5 | 1e-3 | 1024 | 2 | 0.813 | 0.764 | 0.673 | 22 |
+| 16, 32 | 0.25, 0.5 | 1e-3 | 2048 | 3 | 0.823 | 0.752 | 0.668 | - |
+
+On raw features the paper's sigma never learns: the loss stays at 1.0.
 """
 
 from collections.abc import Mapping

@@ -178,7 +178,7 @@ class WorkerProcess:
             )
 
     def wait_until_ready(self) -> None:
-        eventually(lambda: self.get("/readyz") == 200 or self._fail_if_ended(), timeout_s=START_TIMEOUT_S)
+        eventually(lambda: self.get("/readyz") == 200 or self.pause(), timeout_s=START_TIMEOUT_S)
 
     def get(self, path: str) -> int:
         """Status of a health page; 0 while there is none."""
@@ -221,14 +221,13 @@ class WorkerProcess:
             self.process.kill()
             self.process.wait(10)
 
-    def _fail_if_ended(self) -> bool:
-        assert self.process.poll() is None, self.log_file.read_text()
-        # Asking a process that is still importing torch cannot be waited for in a better way.
+    def pause(self) -> bool:
+        """Give a starting process a moment; fail if it has ended."""
         try:
             self.process.wait(0.1)
         except subprocess.TimeoutExpired:
             return False
-        return False
+        raise AssertionError(self.log_file.read_text())
 
 
 @dataclass(frozen=True)

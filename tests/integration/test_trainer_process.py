@@ -2,11 +2,12 @@
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,20 +18,38 @@ QUICK = ("--offline", "--input-size", "64", "--steps", "150", "--json")
 ENDLESS = ("--offline", "--input-size", "64", "--steps", "1000000")
 
 
-def start(state: Path, *arguments: str, max_file_bytes: int | None = None) -> "subprocess.Popen[str]":
-    def limit() -> None:
-        if max_file_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, max_file_bytes))
+MARK = "--- next command ---"
+SEVERAL = f"""
+import json, sys
+from trainer.cli import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["qc-trainer", *arguments]
+    try:
+        main()
+        code = 0
+    except SystemExit as ended:
+        code = ended.code or 0
+    print("{MARK}", code, "{MARK}", sep="", end="", flush=True)
+    print("{MARK}", code, "{MARK}", sep="", end="", file=sys.stderr, flush=True)
+"""
 
+NEARLY_FULL = """
+import resource
+from trainer.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+main()
+"""
+
+
+def start(state: Path, *arguments: str, program: tuple[str, ...] = ("-m", "trainer.cli")) -> "subprocess.Popen[str]":
     environment = {**os.environ, "QC_STATE_DIR": str(state), "QC_TORCH_THREADS": "1", "TMPDIR": str(state)}
     return subprocess.Popen(
-        [sys.executable, "-m", "trainer.cli", *arguments],
+        [sys.executable, *program, *arguments],
         env=environment,
         cwd=state,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=limit,
     )
 
 
@@ -47,44 +66,74 @@ def holds_lock(state: Path) -> bool:
     return (state / "samples" / ".A.lock").exists()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("retrain", "--line", "A", "--offline"), "0 good samples are too few"),
-        (("retrain", "--line", "../../etc", "--offline"), "is not a line"),
-        (("retrain", "--line", "A", "--max-false-reject", "2"), "must lie between 0 and 1"),
-        (("retrain", "--line", "A", "--offline", "--backbone", "nope"), "no backbone named"),
-        (("evaluate", "--line", "A", "--dataset", "."), "not laid out as MVTec"),
-        (("import", "--line", "A"), "nothing to import"),
-        (("import", "--line", "A", "--good", "nowhere"), "is not a folder"),
-        (("promote", "--line", "A", "--version", "v1"), "has no model yet"),
-        (("rollback", "--line", "A"), "no earlier live version"),
-        (("retrain", "--line", "A", "--kafka", "127.0.0.1:1"), "--offline retrains without a broker"),
-    ],
-)
-def test_an_error_is_one_line_and_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    code, out, err = finish(start(tmp_path, *arguments))
-    last = err.strip().splitlines()[-1]
-    assert (code, out) == (2, "")
-    assert last.startswith("error: ")
-    assert message in last
-    assert "Traceback" not in err
+def run_all(state: Path, *commands: tuple[str, ...]) -> "list[Ended]":
+    """Run several command lines, one after the other, in one process: importing torch takes longer than they do."""
+    process = start(state, json.dumps(commands), program=("-c", SEVERAL))
+    code, out, err = finish(process)
+    assert code == 0, err
+    return [
+        Ended(int(code), own_out, own_err)
+        for code, own_out, own_err in zip(
+            out.split(MARK)[1::2], out.split(MARK)[0::2], err.split(MARK)[0::2], strict=False
+        )
+    ]
 
 
-def test_import_retrain_and_evaluate_print_one_json_object_each(tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+def test_every_error_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    expected = {
+        ("retrain", "--line", "A", "--offline"): "0 good samples are too few",
+        ("retrain", "--line", "../../etc", "--offline"): "is not a line",
+        ("retrain", "--line", "A", "--max-false-reject", "2"): "must lie between 0 and 1",
+        ("retrain", "--line", "A", "--offline", "--backbone", "nope"): "no backbone named",
+        ("evaluate", "--line", "A", "--dataset", "."): "not laid out as MVTec",
+        ("import", "--line", "A"): "nothing to import",
+        ("import", "--line", "A", "--good", "nowhere"): "is not a folder",
+        ("promote", "--line", "A", "--version", "v1"): "has no model yet",
+        ("rollback", "--line", "A"): "no earlier live version",
+        ("retrain", "--line", "A", "--kafka", "127.0.0.1:1"): "--offline retrains without a broker",
+    }
+    for ended, message in zip(run_all(tmp_path, *expected), expected.values(), strict=True):
+        last = ended.err.strip().splitlines()[-1]
+        assert (ended.code, ended.out) == (2, ""), ended.err
+        assert last.startswith("error: ")
+        assert message in last
+        assert "Traceback" not in ended.err
+
+
+def test_each_command_prints_one_json_object(tmp_path: Path) -> None:
     write_images(tmp_path / "good", 24)
     write_images(tmp_path / "set" / "test" / "good", 3, first_seed=100)
     write_images(tmp_path / "set" / "test" / "blot", 3, first_seed=200, defect=True)
-    imported = json.loads(finish(start(tmp_path, "import", "--line", "A", "--good", "good", "--json"))[1])
+    imported, retrained, evaluated, versions, lines = (
+        ended.document
+        for ended in run_all(
+            tmp_path,
+            ("import", "--line", "A", "--good", "good", "--json"),
+            ("retrain", "--line", "A", *QUICK),
+            ("evaluate", "--line", "A", "--dataset", "set", "--json"),
+            ("versions", "--line", "A", "--json"),
+            ("lines", "--json"),
+        )
+    )
     assert imported["good"]["added"] == 24
-    retrained = json.loads(finish(start(tmp_path, "retrain", "--line", "A", *QUICK))[1])
     assert (retrained["training_samples"], retrained["calibration_samples"]) == (12, 12)
     assert retrained["max_false_reject"] == pytest.approx(1 / 13)
-    evaluated = json.loads(finish(start(tmp_path, "evaluate", "--line", "A", "--dataset", "set", "--json"))[1])
     assert (evaluated["version"], evaluated["n"]) == (retrained["version"], 6)
-    versions = json.loads(finish(start(tmp_path, "versions", "--line", "A", "--json"))[1])
     assert [entry["live"] for entry in versions["versions"]] == [False]
-    lines = json.loads(finish(start(tmp_path, "lines", "--json"))[1])
     assert lines == {"lines": [{"line": "A", "good": 24, "defect": 0, "versions": 1, "live": None}]}
 
 
@@ -97,7 +146,8 @@ def test_an_interrupt_half_way_leaves_nothing_behind(tmp_path: Path, number: sig
     process.send_signal(number)
     code, out, err = finish(process)
     assert (code, out) == (130, "")
-    assert err.strip().splitlines() == ["interrupted"]
+    assert err.strip().splitlines()[-1] == "interrupted"
+    assert "Traceback" not in err
     assert files(tmp_path) - {"samples/.A.lock"} == before
 
 
@@ -115,7 +165,7 @@ def test_two_retrains_of_one_line_do_not_run_at_once(tmp_path: Path) -> None:
 def test_a_disk_that_fills_up_leaves_no_version_and_no_leftovers(tmp_path: Path) -> None:
     filled_store(tmp_path / "samples", good=24)
     before = files(tmp_path)
-    code, out, err = finish(start(tmp_path, "retrain", "--line", "A", *QUICK, max_file_bytes=20_000))
+    code, out, err = finish(start(tmp_path, "retrain", "--line", "A", *QUICK, program=("-c", NEARLY_FULL)))
     assert (code, out) == (2, "")
     assert "File too large" in err
     assert "Traceback" not in err

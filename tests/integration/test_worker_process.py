@@ -8,7 +8,7 @@ from qc_worker.domain.inspection import Verdict
 from qc_worker.transport.redis_cache import RedisHeatmapCache
 from tests import factories
 from tests.conftest import eventually
-from tests.integration.plant import Books, Plant, balance
+from tests.integration.plant import Books, Plant, WorkerProcess, balance
 
 CLEAN = Books(missing=[], duplicates=0, out_of_order=0)
 MAX_IN_FLIGHT_FRAMES = 128
@@ -109,6 +109,9 @@ def test_frames_that_cannot_be_judged_become_inspections_and_dead_letters(plant:
     hostile = {
         "text called .jpg": replace(good, content=b"this is no picture"),
         "nothing": replace(good, content=b""),
+        "a JPEG cut short": replace(good, content=factories.jpeg()[:-200]),
+        "a PNG of 30,000 x 30,000": replace(good, content=factories.png_bomb()),
+        "an animated GIF": replace(good, content=factories.animated_gif()),
         "15 MB of noise": replace(good, content=bytes(range(256)) * (15 * 4096)),
         "a line out of the folder": factories.record(0, line="../../etc"),
         "an unknown line": factories.record(0, line="Z"),
@@ -128,6 +131,7 @@ def test_frames_that_cannot_be_judged_become_inspections_and_dead_letters(plant:
     assert set(verdicts.values()) == {Verdict.ERROR, Verdict.NO_MODEL}
     assert {inspection.reason for inspection in inspections} >= {
         Reason.UNDECODABLE,
+        Reason.TOO_MANY_PIXELS,
         Reason.EMPTY,
         Reason.BAD_HEADERS,
         Reason.UNKNOWN_LINE,
@@ -156,3 +160,18 @@ def test_verdicts_flow_without_redis(plant: Plant) -> None:
         inspections = plant.settled_inspections(30)
     assert balance(sent, inspections) == CLEAN
     assert inspections[-1].heatmap_key is None
+
+
+def test_a_worker_without_topics_says_so_and_ends(plant: Plant) -> None:
+    plant.environment["QC_IMAGES_TOPIC"] = "never-created"
+    ended = plant.command("qc_worker.cli", "run", expect=2)
+    assert ended.stderr.splitlines()[-1] == "error: no topic never-created: create it with qc-worker topics"
+
+
+def test_a_worker_started_before_its_broker_waits_until_it_is_told_to_stop(plant: Plant) -> None:
+    worker = WorkerProcess(plant, {"QC_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
+    eventually(lambda: worker.pause() or worker.events()["broker away"] > 0, timeout_s=60)
+    assert worker.get("/livez") == 200
+    assert worker.get("/readyz") == 503
+    worker.signal(signal.SIGTERM)
+    assert worker.wait(15) == 0

@@ -57,7 +57,7 @@ def a_card(head: Head, **changes: object) -> ModelCard:
         "duration_s": 1.5,
         "created_at": datetime(2026, 11, 23, 12, tzinfo=UTC),
     }
-    return ModelCard(**{**fields, **changes})  # type: ignore[arg-type]
+    return ModelCard(**{**fields, **changes})
 
 
 def random_weights(folder: Path, name: str = "tf_efficientnet_lite0") -> Path:

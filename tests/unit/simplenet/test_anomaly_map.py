@@ -12,13 +12,11 @@ from qc_worker.simplenet.anomaly_map import anomaly_maps, image_scores
 @given(height=st.integers(1, 20), width=st.integers(1, 20), input_size=st.integers(20, 70), seed=st.integers(0, 999))
 def test_map_is_bilinear_resize_then_gaussian_of_sigma_4(height: int, width: int, input_size: int, seed: int) -> None:
     patch_scores = torch.randn(2, height, width, generator=torch.Generator().manual_seed(seed))
-    resized = F.interpolate(
-        patch_scores[:, None], size=(input_size, input_size), mode="bilinear", align_corners=False
-    )[:, 0]
+    resized = F.interpolate(patch_scores[:, None], size=(input_size, input_size), mode="bilinear", align_corners=False)[
+        :, 0
+    ]
     expected = np.stack([gaussian_filter(frame.numpy(), sigma=4) for frame in resized])
-    torch.testing.assert_close(
-        anomaly_maps(patch_scores, input_size), torch.from_numpy(expected), rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(anomaly_maps(patch_scores, input_size), torch.from_numpy(expected), rtol=1e-4, atol=1e-5)
 
 
 def test_image_score_is_the_maximum_of_its_own_map() -> None:

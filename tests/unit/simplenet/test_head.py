@@ -12,7 +12,6 @@ from tests.unit.simplenet.factories import a_head
 
 SMALL = st.integers(1, 6)
 SEEDS = st.integers(0, 999)
-TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 
 
 @settings(deadline=None, max_examples=30)
@@ -25,7 +24,7 @@ def test_adaptor_is_one_linear_layer(count: int, channels: int, seed: int) -> No
         [sum(weight[out][i] * patch[i] for i in range(channels)) + bias[out] for out in range(channels)]
         for patch in patches.tolist()
     ]
-    torch.testing.assert_close(adaptor(patches).detach(), torch.tensor(expected), **TOLERANCE)
+    torch.testing.assert_close(adaptor(patches).detach(), torch.tensor(expected), rtol=1e-4, atol=1e-5)
 
 
 @settings(deadline=None, max_examples=30)
@@ -34,7 +33,7 @@ def test_discriminator_is_linear_norm_leaky_relu_linear(count: int, channels: in
     discriminator = a_head(channels, hidden, seed).discriminator
     patches = torch.randn(count, channels, generator=torch.Generator().manual_seed(seed))
     expected = [literal_discriminator(discriminator, patch) for patch in patches.tolist()]
-    torch.testing.assert_close(discriminator(patches), torch.tensor(expected), **TOLERANCE)
+    torch.testing.assert_close(discriminator(patches), torch.tensor(expected), rtol=1e-4, atol=1e-5)
 
 
 def literal_discriminator(discriminator: Discriminator, patch: list[float]) -> float:
@@ -85,4 +84,4 @@ def test_patch_score_is_minus_the_discriminator_at_each_cell() -> None:
     for frame, y, x in np.ndindex(2, 3, 4):
         patch = embedding[frame, :, y, x][None]
         expected = -head.discriminator(head.adaptor(head.standardiser(patch)))[0]
-        torch.testing.assert_close(scores[frame, y, x], expected, **TOLERANCE)
+        torch.testing.assert_close(scores[frame, y, x], expected, rtol=1e-4, atol=1e-5)

@@ -27,8 +27,10 @@ def test_a_colour_means_the_same_distance_from_the_threshold_on_every_frame() ->
     first, second = np.full((2, 64, 64), -1.0, np.float32)
     first[10:20, 10:20] = 0.3
     second[10:20, 10:20], second[40:50, 40:50] = 0.3, 9.0
-    spots = [np.asarray(Image.open(io.BytesIO(render_heatmap(picture, m, 0.2, "squash")[0])))[15, 15]
-             for m in (first, second)]
+    spots = [
+        np.asarray(Image.open(io.BytesIO(render_heatmap(picture, m, 0.2, "squash")[0])))[15, 15]
+        for m in (first, second)
+    ]
     assert np.array_equal(spots[0], spots[1])
 
 

@@ -17,9 +17,7 @@ def features() -> PatchFeatures:
 
 
 def fit(settings: TrainingSettings = QUICK, *, seed: int = 0) -> Fitted:
-    return fit_head(
-        features(), settings, hidden=32, seed=seed, device=torch.device("cpu"), advance=no_progress
-    )
+    return fit_head(features(), settings, hidden=32, seed=seed, device=torch.device("cpu"), advance=no_progress)
 
 
 def test_the_same_seed_gives_the_same_bits() -> None:

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,7 @@ def literal_aupro(maps: npt.NDArray[np.float32], masks: npt.NDArray[np.bool_], l
         overlap = np.mean([detected[number][region].mean() for number, region in regions])
         points.append((float(detected[~masks].mean()), float(overlap)))
     area = 0.0
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         end = min(x1, limit)
         if end > x0:
             y_end = y0 + (y1 - y0) * (end - x0) / (x1 - x0)

@@ -67,7 +67,8 @@ def test_a_retrain_stores_a_version_and_announces_it_last(tmp_path: Path) -> Non
     card = tmp_path / "models" / "A" / version / "card.json"
     assert release.card_sha256 == file_sha256(card)
     assert load_model(card.parent).card == retrained.card
-    assert (retrained.defects is not None) and retrained.defects.n == 3
+    assert retrained.defects is not None
+    assert retrained.defects.n == 3
 
 
 def test_the_card_lists_every_sample_and_the_promise(tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""`qc-trainer` on a real broker."""
+
+import json
+
+from qc_worker.domain.frame import Position
+from qc_worker.domain.release import Feedback, Judgement, ReleaseAction
+from qc_worker.transport.kafka_feedback import FeedbackProducer
+from qc_worker.transport.kafka_releases import KafkaReleaseLog
+from qc_worker.wire.images import encode_frame
+from tests.integration.plant import Plant
+from tests.unit.trainer.factories import NOW, filled_store, png
+
+QUICK = ("--input-size", "64", "--steps", "150", "--json")
+
+
+def test_a_retrain_collects_accepted_frames_and_announces_its_version(plant: Plant) -> None:
+    filled_store(plant.folder / "state" / "samples", good=24)
+    accept(plant, png(900))
+    retrained = json.loads(plant.command("trainer.cli", "retrain", "--line", "A", *QUICK).stdout)
+    assert retrained["collected"]["added"] == {"A": {"good": 1}}
+    assert retrained["training_samples"] + retrained["calibration_samples"] == 25
+    assert retrained["announced"]
+    releases = KafkaReleaseLog(plant.access, topic=plant.topics["models"])
+    assert releases.read_all()["A"].version == retrained["version"]
+    promoted = plant.command("trainer.cli", "promote", "--line", "A", "--version", retrained["version"], "--json")
+    assert json.loads(promoted.stdout)["action"] == "promote"
+    assert releases.read_all()["A"].action is ReleaseAction.PROMOTE
+    releases.close()
+    again = json.loads(plant.command("trainer.cli", "collect", "--json").stdout)
+    assert again["feedback"] == 0
+
+
+def accept(plant: Plant, content: bytes) -> None:
+    """A camera sends a frame, and an operator accepts it."""
+    message = encode_frame(content, line="A", camera="top", captured_at=NOW, frame_id="f1")
+    sent = plant.camera.send(message).get(30)
+    producer = FeedbackProducer(plant.access, topic=plant.topics["feedback"])
+    position = Position(sent.topic, sent.partition, sent.offset)
+    producer.send(Feedback("A", "f1", position, Judgement.GOOD, "ada", NOW))
+    producer.close()

@@ -1,0 +1,76 @@
+"""The real command line, without any broker."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qc_worker.registry.store import FsspecModelStore
+from tests import factories
+
+
+def score(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "QC_STATE_DIR": str(folder / "state"), "QC_MODEL_STORE": str(folder / "store")}
+    command = [sys.executable, "-m", "qc_worker.cli", "score", *arguments]
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    store = FsspecModelStore(str(tmp_path / "store"))
+    factories.add_version(store, "A", "v1", scores=(1e6, 1e6, 1e6))
+    factories.add_version(store, "A", "v2", scores=(-1e6, -1e6, -1e6))
+    images = tmp_path / "images"
+    (images / "deeper").mkdir(parents=True)
+    (images / "one.jpg").write_bytes(factories.jpeg(1))
+    (images / "deeper" / "one.png").write_bytes(factories.encoded("PNG", 2))
+    return tmp_path
+
+
+def test_the_newest_version_judges_every_image_in_a_folder(folder: Path) -> None:
+    done = score(folder, "--line", "A", "images", "--json", "--heatmaps", "heat")
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    document = json.loads(line)
+    assert (document["line"], document["model_version"]) == ("A", "v2")
+    assert [Path(file["path"]).name for file in document["files"]] == ["one.png", "one.jpg"]
+    assert {file["verdict"] for file in document["files"]} == {"reject"}
+    heatmaps = {folder / file["heatmap_key"] for file in document["files"]}
+    assert len(heatmaps) == 2
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in heatmaps)
+
+
+def test_a_version_can_be_chosen_and_people_get_a_table(folder: Path) -> None:
+    done = score(folder, "--line", "A", "--version", "v1", "images/one.jpg")
+    assert done.returncode == 0, done.stderr
+    assert "pass" in done.stdout
+    assert "one.jpg" in done.stdout
+
+
+def test_a_file_that_is_no_image_is_told_and_makes_exit_code_1(folder: Path) -> None:
+    (folder / "text.jpg").write_text("no picture")
+    done = score(folder, "--line", "A", "text.jpg", "images/one.jpg", "--json")
+    assert done.returncode == 1
+    assert [file["verdict"] for file in json.loads(done.stdout)["files"]] == ["error", "reject"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--line", "B", "images"], "line B has no model"),
+        (["--line", "../A", "images"], "'../A' is not a line"),
+        (["--line", "A", "--version", "v9", "images"], "v9"),
+        (["--line", "A", "nowhere"], "nowhere: no such file or folder"),
+        (["--line", "A", "store"], "no image files found"),
+        (["--line", "A", "--device", "cuda:77", "images"], "device cuda:77 cannot be used here"),
+    ],
+)
+def test_what_cannot_work_is_one_line_and_exit_code_2(folder: Path, arguments: list[str], message: str) -> None:
+    done = score(folder, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert message in done.stderr

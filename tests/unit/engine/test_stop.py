@@ -1,0 +1,33 @@
+import os
+import signal
+import subprocess
+import sys
+
+PROGRAM = """
+from qc_worker.engine.stop import StopSignal
+stop = StopSignal()
+stop.install()
+print("ready", flush=True)
+stop.wait(60)
+print("stopping", flush=True)
+while True:
+    signal_pause()
+"""
+
+
+def started() -> "subprocess.Popen[str]":
+    program = PROGRAM.replace("signal_pause()", "import signal; signal.pause()")
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_the_first_signal_asks_and_the_second_one_ends_the_process() -> None:
+    process = started()
+    assert process.stdout is not None
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.stdout.readline() == "stopping\n"
+    assert process.poll() is None
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(10) == 137
