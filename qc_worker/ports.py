@@ -51,7 +51,10 @@ class FrameSource(Protocol):
         ...
 
     def commit(self, offsets: Offsets) -> None:
-        """Commit synchronously; partitions lost in the meantime are left out in silence."""
+        """Commit synchronously; partitions lost in the meantime are left out in silence.
+
+        What could not be committed stays owed, and a later poll or commit settles it.
+        """
         ...
 
     def assignment(self) -> frozenset[Partition]:

@@ -67,9 +67,10 @@ def run_worker(settings: Settings) -> None:
     try:
         _once_broker_answers(lambda: _check_topics(settings), stop, clock)
         _once_broker_answers(refresher.catch_up, stop, clock)
-        refresher.start()
-        heatmaps.start()
-        worker.run()
+        if not stop.is_set():
+            refresher.start()
+            heatmaps.start()
+            worker.run()
     finally:
         stop.set()
         heatmaps.close()

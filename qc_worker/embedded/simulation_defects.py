@@ -16,32 +16,33 @@ Point = tuple[float, float]
 def scratch(surface: Surface, rng: Generator) -> Surface:
     """A slightly bent groove with bright lips, across the marks as often as not."""
     x, y = _place(surface, rng, margin_px=12)
-    angle, length = rng.uniform(0, np.pi), rng.uniform(24, 110)
+    angle, length = rng.uniform(0, np.pi), rng.uniform(36, 130)
     bend = rng.uniform(-0.25, 0.25)
     points = [(x, y)]
     for _ in range(4):
         angle += bend
         points.append((points[-1][0] + np.cos(angle) * length / 4, points[-1][1] + np.sin(angle) * length / 4))
     away = _distance_to_path(points)
-    width, depth = rng.uniform(0.8, 1.5), rng.uniform(0.35, 1.5)
+    width, depth = rng.uniform(0.9, 1.7), rng.uniform(0.7, 3.0)
     groove = np.exp(-((away / width) ** 2)) - 0.4 * np.exp(-(((away - 2 * width) / width) ** 2))
-    bright = 0.22 * depth * np.exp(-((away / (width + 0.4)) ** 2))
+    bright = 0.2 * depth * np.exp(-((away / (width + 0.4)) ** 2))
     return replace(surface, height=surface.height - depth * groove, tone=surface.tone + bright)
 
 
 def dent(surface: Surface, rng: Generator) -> Surface:
     """An oval hollow from a knock."""
-    blob = _blob(_place(surface, rng, margin_px=9), rng, radii_px=(5, 12), wobble=0.15)
+    blob = _blob(_place(surface, rng, margin_px=9), rng, radii_px=(9, 18), wobble=0.15)
     hollow = np.exp(-1.3 * blob * blob)
-    return replace(surface, height=surface.height - rng.uniform(1.0, 4.2) * hollow, tone=surface.tone - 0.08 * hollow)
+    depth = rng.uniform(3, 12)
+    return replace(surface, height=surface.height - depth * hollow, tone=surface.tone - 0.035 * depth * hollow)
 
 
 def stain(surface: Surface, rng: Generator) -> Surface:
     """Dried coolant: darker, with a drying rim."""
-    blob = _blob(_place(surface, rng, margin_px=10), rng, radii_px=(9, 26), wobble=0.45)
+    blob = _blob(_place(surface, rng, margin_px=10), rng, radii_px=(13, 32), wobble=0.45)
     body = 1 / (1 + np.exp(np.clip((blob - 1) * 12, -30, 30)))
     rim = np.exp(-(((blob - 1) / 0.10) ** 2))
-    strength = rng.uniform(0.10, 0.36)
+    strength = rng.uniform(0.16, 0.55)
     return replace(surface, tone=surface.tone * (1 - strength * body - 0.4 * strength * rim))
 
 
@@ -55,7 +56,7 @@ def crack(surface: Surface, rng: Generator) -> Surface:
         reach = rng.uniform(4, 9)
         points.append((points[-1][0] + np.cos(turned) * reach, points[-1][1] + np.sin(turned) * reach))
     away = _distance_to_path(points)
-    gap = np.exp(-((away / rng.uniform(0.7, 1.2)) ** 2))
+    gap = np.exp(-((away / rng.uniform(0.8, 1.4)) ** 2))
     depth = rng.uniform(0.4, 0.85)
     return replace(surface, tone=surface.tone * (1 - depth * gap), height=surface.height - 0.8 * depth * gap)
 
@@ -66,10 +67,10 @@ def burr(surface: Surface, rng: Generator) -> Surface:
     height, width = FRAME_SIZE
     rows, columns = np.ogrid[0:height, 0:width]
     ragged = rng.normal(0, 1, (24, 24)).astype(np.float32).repeat(3, 0).repeat(3, 1)
-    near = np.exp(-(((columns - x) ** 2 + (rows - y) ** 2) / rng.uniform(7, 15) ** 2)).astype(np.float32)
+    near = np.exp(-(((columns - x) ** 2 + (rows - y) ** 2) / rng.uniform(10, 20) ** 2)).astype(np.float32)
     teeth = np.abs(ragged[rows % 72, columns % 72]) * near
     along = np.exp(-((surface.outline / 3.2) ** 2))
-    strength = rng.uniform(1.2, 3.0)
+    strength = rng.uniform(1.8, 4.5)
     return replace(
         surface,
         outline=surface.outline - strength * teeth * along * 1.5,

@@ -33,10 +33,10 @@ def draw_scene(rng: Generator) -> Scene:
     height, width = FRAME_SIZE
     return Scene(
         pose=Pose(
-            centre_x=width / 2 + rng.uniform(-7, 7),
-            centre_y=height / 2 + rng.uniform(-6, 6),
-            angle=rng.uniform(-0.12, 0.12),
-            scale=rng.uniform(0.985, 1.015),
+            centre_x=width / 2 + rng.uniform(-5, 5),
+            centre_y=height / 2 + rng.uniform(-5, 5),
+            angle=rng.uniform(-0.06, 0.06),
+            scale=rng.uniform(0.992, 1.008),
         ),
         lamp=(width * 0.30 + rng.uniform(-14, 14), height * 0.12 + rng.uniform(-14, 14)),
         exposure=rng.uniform(0.95, 1.05),
@@ -57,7 +57,7 @@ def shade(surface: Surface, scene: Scene) -> Field:
     along = surface.marks_x * to_lamp_x + surface.marks_y * to_lamp_y - 0.5 * towards_lamp
     away = to_lamp_x * to_lamp_x + to_lamp_y * to_lamp_y
     highlight = np.exp(-(along * along) / (np.float32(4 * HIGHLIGHT_WIDTH**2) * (1 + away))) / (1 + 0.35 * away + steep)
-    light = diffuse * (1 + 0.10 * surface.grain) + 0.46 * highlight * (1 + 0.28 * surface.grain)
+    light = diffuse * (1 + 0.10 * surface.grain) + 0.46 * highlight * (1 + 0.22 * surface.grain)
     glint = 0.35 * np.clip(towards_lamp - 0.35, 0, 1)
     grey: Field = np.clip((light * surface.tone + glint) * np.float32(235 * scene.exposure), 0, 255)
     return grey

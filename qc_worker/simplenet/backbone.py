@@ -52,7 +52,7 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(network.mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(network.std).view(1, 3, 1, 1) * 255)
         self.requires_grad_(False)
-        # Depthwise convolutions on a CPU are five times as fast with the channels innermost.
+        # Depthwise convolutions on a CPU are more than twice as fast with the channels innermost.
         self.to(memory_format=torch.channels_last)
         self.eval()
 

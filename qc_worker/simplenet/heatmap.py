@@ -1,6 +1,7 @@
 """The anomaly map as a picture for people."""
 
 import io
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -38,9 +39,8 @@ def render_heatmap(
     frame = _frame(picture, aspect).resize(size, Image.Resampling.BILINEAR)
     scores = Image.fromarray(without_padding(anomaly_map, picture.image_size, aspect))
     heat = _heat(np.asarray(scores.resize(size, Image.Resampling.BILINEAR)), threshold)
-    opacity = (heat * MAX_OPACITY)[..., None]
-    blended = np.asarray(frame) * (1 - opacity) + turbo(heat) * 255 * opacity
-    heatmap = Image.fromarray(np.round(blended).astype(np.uint8))
+    opacity = Image.fromarray(np.round(heat * MAX_OPACITY).astype(np.uint8))
+    heatmap = Image.composite(Image.fromarray(_colours()[heat]), frame, opacity)
     # Level 1: the worker renders while frames wait, and the cache forgets soon.
     return _encode(heatmap, "PNG", compress_level=1), _encode(frame, "JPEG", quality=THUMBNAIL_QUALITY)
 
@@ -52,10 +52,16 @@ def turbo(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     return colours
 
 
-def _heat(scores: npt.NDArray[np.floating], threshold: float) -> npt.NDArray[np.floating]:
-    """0.5 at the threshold, 0 and 1 a span below and above it. Scores may be negative, so a ratio would not do."""
-    heat: npt.NDArray[np.floating] = np.clip(0.5 + (scores - threshold) / (2 * SCORE_SPAN), 0, 1)
-    return heat
+def _heat(scores: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.uint8]:
+    """128 at the threshold, 0 and 255 a span below and above it. Scores may be negative, so a ratio would not do."""
+    heat: npt.NDArray[np.float32] = np.clip(0.5 + (scores - threshold) / (2 * SCORE_SPAN), 0, 1)
+    return np.round(heat * 255).astype(np.uint8)
+
+
+@cache
+def _colours() -> npt.NDArray[np.uint8]:
+    """RGB for each of 256 heats, (256, 3)."""
+    return np.round(turbo(np.linspace(0, 1, 256)) * 255).astype(np.uint8)
 
 
 def _frame(picture: Picture, aspect: Aspect) -> Image.Image:

@@ -6,14 +6,15 @@ from PIL import Image
 
 from qc_worker.domain.errors import InvalidFrame, Reason
 
-_DIRECT = ("L", "RGB", "RGBA")
-_WITH_ALPHA = ("LA", "La", "PA", "RGBa")
+# Pillow weights colours by their alpha when it resizes these, so alpha may wait until the picture is small.
+_DIRECT = ("L", "LA", "RGB", "RGBA")
+_WITH_ALPHA = ("La", "PA", "RGBa")
 # A table is the cheapest way down from 16 bits: one byte per pixel, no wide intermediate.
 _SIXTEEN_TO_EIGHT = np.round(np.arange(65_536) * (255 / 65_535)).astype(np.uint8)
 
 
 def to_eight_bits(image: Image.Image) -> Image.Image:
-    """Any mode to L, RGB or RGBA. Raises InvalidFrame for a range that cannot be told."""
+    """Any mode to L, LA, RGB or RGBA. Raises InvalidFrame for a range that cannot be told."""
     if image.mode.startswith("I"):
         return Image.fromarray(_integers(np.asarray(image)))
     if image.mode == "F":
@@ -26,11 +27,11 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def flatten(image: Image.Image) -> Image.Image:
-    """L, RGB or RGBA to RGB; what is transparent becomes black."""
-    if image.mode != "RGBA":
+    """L, LA, RGB or RGBA to RGB; what is transparent becomes black."""
+    if not image.mode.endswith("A"):
         return image.convert("RGB")
     black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-    return Image.alpha_composite(black, image).convert("RGB")
+    return Image.alpha_composite(black, image.convert("RGBA")).convert("RGB")
 
 
 def _with_alpha(image: Image.Image) -> Image.Image:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+import structlog
 from kafka import KafkaProducer
 
+from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Offsets
 from qc_worker.domain.inspection import Outcome
 from qc_worker.transport.kafka_config import KafkaAccess
@@ -14,6 +16,8 @@ from qc_worker.transport.kafka_producer import (
     send_and_wait,
 )
 from qc_worker.transport.outgoing import OutgoingRecord, outgoing_records
+
+log = structlog.get_logger()
 
 
 class AtLeastOnceSink:
@@ -44,10 +48,18 @@ class AtLeastOnceSink:
             # After a failure nobody knows what the producer still holds or what sequence it is at: start afresh.
             self._discard(timeout_s=0)
             raise
-        self._commit(offsets)
+        self._commit_published(offsets)
 
     def close(self) -> None:
         self._discard(timeout_s=self._delivery_timeout_s)
+
+    def _commit_published(self, offsets: Offsets) -> None:
+        try:
+            self._commit(offsets)
+        except TransportError as error:
+            # What is published must not be published again because of this: the source keeps owing these offsets, and
+            # its next poll either commits them or says that the broker is away.
+            log.warning("commit put off", error=str(error))
 
     def _send_all(self, records: Sequence[OutgoingRecord]) -> None:
         if self._producer is None:

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from qc_worker.domain.inspection import DeadLetter, Inspection, Outcome
 from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES, RECORD_HEADROOM_BYTES
 from qc_worker.wire.dead_letters import dead_letter_headers
-from qc_worker.wire.headers import write_headers
+from qc_worker.wire.headers import CONTENT_BYTES_HEADER, INSPECTION_TYPE, write_headers
 from qc_worker.wire.json_types import encode_inspection
 
-INSPECTION_TYPE = "io.qc-worker.inspection.v1"
-CONTENT_BYTES_HEADER = "qc-content-bytes"
 LONGEST_CONTENT_BYTES = MAX_DEAD_LETTER_BYTES - RECORD_HEADROOM_BYTES
 
 

@@ -11,11 +11,11 @@ from qc_worker.domain.inspection import SCHEMA_VERSION
 from qc_worker.domain.names import FRAME_ID_PATTERN, NAME_PATTERN
 from qc_worker.settings import Settings
 from qc_worker.wire.dead_letters import DETAIL_HEADER, REASON_HEADER, SOURCE_HEADER
+from qc_worker.wire.headers import CONTENT_BYTES_HEADER, INSPECTION_TYPE
 from qc_worker.wire.images import EVENT_TYPE
 from qc_worker.wire.json_schemas import COMPONENT_REF, Schema, component_schemas
 
 KAFKA_BINDING = "0.5.0"
-INSPECTION_TYPE = "io.qc-worker.inspection.v1"
 
 CAMERA_KEY: Schema = {
     "type": "string",
@@ -221,7 +221,7 @@ def _dead_letter_headers() -> Schema:
         SOURCE_HEADER: {"type": "string", "description": "`topic:partition:offset` of the original record."},
     }
     cut = {"type": "string", "description": "Bytes of the original record, if it was too large to be kept whole."}
-    return {"type": "object", "required": list(added), "properties": added | {"qc-content-bytes": cut}}
+    return {"type": "object", "required": list(added), "properties": added | {CONTENT_BYTES_HEADER: cut}}
 
 
 def _default(setting: str) -> str | int:

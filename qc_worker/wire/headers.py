@@ -7,6 +7,11 @@ from qc_worker.domain.errors import InvalidFrame, Reason
 
 Headers = tuple[tuple[str, bytes], ...]
 
+INSPECTION_TYPE = "io.qc-worker.inspection.v1"
+"""CloudEvents type of what lies on `results`."""
+CONTENT_BYTES_HEADER = "qc-content-bytes"
+"""On a dead letter that was cut: how many bytes the frame had."""
+
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 8192
 

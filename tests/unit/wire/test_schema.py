@@ -14,7 +14,8 @@ from qc_worker.domain.release import Feedback, Release
 from qc_worker.settings import Settings
 from qc_worker.transport.outgoing import dead_letter_record, inspection_record
 from qc_worker.transport.topics import plan_topics
-from qc_worker.wire.asyncapi import INSPECTION_TYPE, asyncapi_document
+from qc_worker.wire.asyncapi import asyncapi_document
+from qc_worker.wire.headers import INSPECTION_TYPE
 from qc_worker.wire.images import encode_frame
 from qc_worker.wire.json_schemas import json_schemas
 from qc_worker.wire.json_types import encode_feedback, encode_inspection, encode_release
