@@ -91,8 +91,8 @@ class Settings(BaseSettings):
     """Encoded bytes in the worker at once."""
     max_frame_bytes: int = Field(default=16 * MEBIBYTE, ge=1024)
     """Larger frames become dead letters."""
-    max_frame_pixels: int = Field(default=64_000_000, ge=1024)
-    """Images with more pixels become dead letters, before they are decoded."""
+    max_frame_pixels: int = Field(default=32_000_000, ge=1024)
+    """Images with more pixels become dead letters, before they are decoded; the worst formats take 20 bytes a pixel."""
 
     health_host: str = "127.0.0.1"
     """Address of /livez, /readyz and /metrics."""

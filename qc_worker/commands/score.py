@@ -22,7 +22,7 @@ from qc_worker.engine.clock import SystemClock
 from qc_worker.engine.in_flight import Ticket
 from qc_worker.engine.intake import Admitted, Decoded, decode, failure
 from qc_worker.engine.judge import Judge, ModelRunner
-from qc_worker.engine.residents import Resident
+from qc_worker.engine.residents import ModelLoader, Resident
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.settings import Settings
 from qc_worker.simplenet.heatmap import render_heatmap
@@ -70,8 +70,7 @@ def load_resident(settings: Settings, line: str, version: str | None) -> tuple[R
     """Load a line's model: the version given, else the live one, else the newest. Raises ModelError, SettingsError."""
     clock, backbones = SystemClock(), backbone_pool(settings)
     loader = model_loader(settings, backbones, warmup_sizes=(1,))
-    resident = loader.load_version(line, version or _version(settings, line))
-    return resident, ModelRunner(backbones, clock)
+    return _load(settings, loader, line, version), ModelRunner(backbones, clock)
 
 
 class FileJudge:
@@ -127,17 +126,21 @@ class HeatmapFolder:
         return str(target)
 
 
-def _version(settings: Settings, line: str) -> str:
+def _load(settings: Settings, loader: ModelLoader, line: str, version: str | None) -> Resident:
     try:
         names.line_name(line)
     except ValueError as error:
         raise SettingsError(str(error)) from None
     store = FsspecModelStore(settings.model_store_url)
-    if releases := store.releases(line):
-        return releases[-1].version
-    if versions := store.versions(line):
-        return versions[-1]
-    raise ModelError(f"line {line} has no model in {settings.model_store_url}: run qc-trainer retrain --line {line}")
+    released = [release for release in store.releases(line) if version in (None, release.version)]
+    if released:
+        return loader.load(released[-1])
+    versions = [version] if version else store.versions(line)
+    if not versions:
+        raise ModelError(
+            f"line {line} has no model in {settings.model_store_url}: run qc-trainer retrain --line {line}"
+        )
+    return loader.load_version(line, versions[-1])
 
 
 def _record(path: Path, number: int) -> Record:

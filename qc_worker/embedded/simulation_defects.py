@@ -23,7 +23,7 @@ def scratch(surface: Surface, rng: Generator) -> Surface:
         angle += bend
         points.append((points[-1][0] + np.cos(angle) * length / 4, points[-1][1] + np.sin(angle) * length / 4))
     away = _distance_to_path(points)
-    width, depth = rng.uniform(0.9, 1.7), rng.uniform(0.7, 3.0)
+    width, depth = rng.uniform(1.1, 2.0), rng.uniform(1.2, 3.6)
     groove = np.exp(-((away / width) ** 2)) - 0.4 * np.exp(-(((away - 2 * width) / width) ** 2))
     bright = 0.2 * depth * np.exp(-((away / (width + 0.4)) ** 2))
     return replace(surface, height=surface.height - depth * groove, tone=surface.tone + bright)
@@ -33,8 +33,8 @@ def dent(surface: Surface, rng: Generator) -> Surface:
     """An oval hollow from a knock."""
     blob = _blob(_place(surface, rng, margin_px=9), rng, radii_px=(9, 18), wobble=0.15)
     hollow = np.exp(-1.3 * blob * blob)
-    depth = rng.uniform(3, 12)
-    return replace(surface, height=surface.height - depth * hollow, tone=surface.tone - 0.035 * depth * hollow)
+    depth = rng.uniform(5, 15)
+    return replace(surface, height=surface.height - depth * hollow, tone=surface.tone - 0.015 * depth * hollow)
 
 
 def stain(surface: Surface, rng: Generator) -> Surface:
@@ -42,7 +42,7 @@ def stain(surface: Surface, rng: Generator) -> Surface:
     blob = _blob(_place(surface, rng, margin_px=10), rng, radii_px=(13, 32), wobble=0.45)
     body = 1 / (1 + np.exp(np.clip((blob - 1) * 12, -30, 30)))
     rim = np.exp(-(((blob - 1) / 0.10) ** 2))
-    strength = rng.uniform(0.16, 0.55)
+    strength = rng.uniform(0.18, 0.55)
     return replace(surface, tone=surface.tone * (1 - strength * body - 0.4 * strength * rim))
 
 
@@ -67,10 +67,10 @@ def burr(surface: Surface, rng: Generator) -> Surface:
     height, width = FRAME_SIZE
     rows, columns = np.ogrid[0:height, 0:width]
     ragged = rng.normal(0, 1, (24, 24)).astype(np.float32).repeat(3, 0).repeat(3, 1)
-    near = np.exp(-(((columns - x) ** 2 + (rows - y) ** 2) / rng.uniform(10, 20) ** 2)).astype(np.float32)
+    near = np.exp(-(((columns - x) ** 2 + (rows - y) ** 2) / rng.uniform(12, 22) ** 2)).astype(np.float32)
     teeth = np.abs(ragged[rows % 72, columns % 72]) * near
     along = np.exp(-((surface.outline / 3.2) ** 2))
-    strength = rng.uniform(1.8, 4.5)
+    strength = rng.uniform(2.4, 5.0)
     return replace(
         surface,
         outline=surface.outline - strength * teeth * along * 1.5,

@@ -57,7 +57,7 @@ def shade(surface: Surface, scene: Scene) -> Field:
     along = surface.marks_x * to_lamp_x + surface.marks_y * to_lamp_y - 0.5 * towards_lamp
     away = to_lamp_x * to_lamp_x + to_lamp_y * to_lamp_y
     highlight = np.exp(-(along * along) / (np.float32(4 * HIGHLIGHT_WIDTH**2) * (1 + away))) / (1 + 0.35 * away + steep)
-    light = diffuse * (1 + 0.10 * surface.grain) + 0.46 * highlight * (1 + 0.22 * surface.grain)
+    light = diffuse * (1 + 0.10 * surface.grain) + 0.46 * highlight * (1 + 0.18 * surface.grain)
     glint = 0.35 * np.clip(towards_lamp - 0.35, 0, 1)
     grey: Field = np.clip((light * surface.tone + glint) * np.float32(235 * scene.exposure), 0, 255)
     return grey

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from typing import Literal
 
 import structlog
@@ -26,6 +27,9 @@ def configure_logging(level: str = "info", log_format: LogFormat = "auto") -> No
     logging.basicConfig(handlers=[_handler(shared, console)], level=max(_severity(level), logging.INFO), force=True)
     # kafka-python reports every rebalance and reconnect at INFO and WARNING; our own lines say what matters.
     logging.getLogger("kafka").setLevel(logging.ERROR)
+    # Pillow complains of hostile images on its own account; an inspection says it already.
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="PIL")
 
 
 def _handler(shared: list[structlog.typing.Processor], console: bool) -> logging.Handler:

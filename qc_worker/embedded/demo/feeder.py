@@ -1,5 +1,6 @@
 """Pushes shots to `images` at a steady rate, slower while the worker is behind or a retrain is awaited."""
 
+import math
 import threading
 from collections.abc import Iterator
 from time import monotonic
@@ -37,7 +38,8 @@ class Feeder:
         self._failure: QcError | None = None
         self.sent = 0
         self.holding = False
-        self.flowing_s = 0.0
+        self._full_hz = rate_hz
+        self._at_full_rate: list[float] = []
 
     @property
     def rate_hz(self) -> float:
@@ -46,6 +48,10 @@ class Feeder:
     @property
     def wanted_hz(self) -> float:
         return self._wanted_hz
+
+    def frames_per_s(self) -> float:
+        """Frames sent per second while nothing but the worker's pace set the rate; NaN before the first."""
+        return len(self._at_full_rate) / sum(self._at_full_rate) if self._at_full_rate else math.nan
 
     def start(self, frames: int, *, reserve: int) -> None:
         """Start sending."""
@@ -89,12 +95,14 @@ class Feeder:
             if number == frames - reserve:
                 self._hold()
             started_s = monotonic()
+            full_rate = self._wanted_hz >= self._full_hz
             shot = next(self._shots)
             self._schedule.wait_turn()
             if self._stop.is_set():
                 return
             self._send(shot)
-            self.flowing_s += monotonic() - started_s
+            if full_rate:
+                self._at_full_rate.append(monotonic() - started_s)
             if number % CHECK_EVERY_FRAMES == 0:
                 self._suit_the_worker()
 

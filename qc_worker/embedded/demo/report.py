@@ -26,8 +26,10 @@ class RejectQuality:
 
 @dataclass(frozen=True, slots=True)
 class DemoReport:
-    """The demo in figures. `frames_per_s` counts the time in which frames flowed, `swap_s` runs from a release's
-    announcement to the first inspection by its model (None: never taken up).
+    """The demo in figures.
+
+    `frames_per_s` is what flowed while the cameras were not slowed down to outlast the retrain; `swap_s` runs from the
+    release's announcement to the first inspection by its model (None: never taken up).
     """
 
     frames_sent: int

@@ -48,12 +48,14 @@ def run_demo(options: DemoOptions, settings: Settings, wiring: Wiring) -> DemoRe
     frames = DEFAULT_FRAMES if options.frames is None else options.frames
     if frames < FEWEST_FRAMES:
         raise SettingsError(f"--frames {frames}: the demo needs at least {FEWEST_FRAMES}")
+    # Before anything starts: a wrong folder is told at once.
+    own_parts = _parts_of_folder(options, settings, frames)
     say = Console(stderr=True, highlight=False).print
     say("starting servers")
     with opened_stage(settings) as staged:
         access, environment = wiring.kafka_access(staged), child_environment(staged)
         ensure_topics(access, wiring.topic_plans(staged))
-        parts = _parts(options, settings, staged.state_dir, frames)
+        parts = own_parts or simulated_parts(staged.state_dir / "simulated", seed=options.seed)
         trainer = Trainer(environment)
         retrain_s = _train(trainer, parts, seed=options.seed)
         say("starting the worker")
@@ -63,9 +65,9 @@ def run_demo(options: DemoOptions, settings: Settings, wiring: Wiring) -> DemoRe
             return Show(plan, staged, access=access, clock=wiring.clock, worker=worker, trainer=trainer).run(parts)
 
 
-def _parts(options: DemoOptions, settings: Settings, state_dir: Path, frames: int) -> Parts:
+def _parts_of_folder(options: DemoOptions, settings: Settings, frames: int) -> Parts | None:
     if options.images is None:
-        return simulated_parts(state_dir / "simulated", seed=options.seed)
+        return None
     embedded = "kafka_bootstrap_servers" not in settings.model_fields_set
     return parts_of_folder(options.images, frames=frames, seed=options.seed, embedded=embedded)
 

@@ -147,7 +147,7 @@ class Show:
             duplicates=self._ledger.duplicates,
             missing=self._ledger.missing,
             verdicts={line: verdict_counts(frames) for line, frames in by_line.items()},
-            frames_per_s=self._ledger.inspections / feeder.flowing_s if feeder.flowing_s else 0.0,
+            frames_per_s=feeder.frames_per_s(),
             latency_ms=latency(self._ledger.judged()),
             image_auroc={line: image_auroc(frames) for line, frames in by_line.items()},
             model_versions={line: self._ledger.model_versions(line) for line in LINES},
