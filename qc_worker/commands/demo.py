@@ -6,14 +6,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from qc_worker.commands.adapters import kafka_access
+from qc_worker.clock import SystemClock
 from qc_worker.commands.reports import print_json
 from qc_worker.commands.topics import topic_plans
 from qc_worker.embedded.demo.report import DemoReport
 from qc_worker.embedded.demo.run import DemoOptions, Wiring, run_demo
-from qc_worker.engine.clock import SystemClock
 from qc_worker.observability.exits import INTERRUPTED
 from qc_worker.settings import Settings
+from qc_worker.wiring import kafka_access
 
 
 def show_demo(settings: Settings, *, images: Path | None, frames: int | None, seed: int, as_json: bool) -> int:

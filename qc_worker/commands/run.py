@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import structlog
 
-from qc_worker.commands.adapters import backbone_pool, image_limits, kafka_access, model_loader
+from qc_worker.clock import SystemClock
+from qc_worker.commands.adapters import backbone_pool, model_loader
 from qc_worker.commands.topics import topic_plans
 from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.engine.batcher import Batcher, BatchQueue
-from qc_worker.engine.clock import SystemClock
 from qc_worker.engine.heatmaps import HeatmapWriter
 from qc_worker.engine.in_flight import InFlight
 from qc_worker.engine.judge import Judge, ModelRunner
@@ -25,6 +25,7 @@ from qc_worker.transport.kafka_sink import AtLeastOnceSink
 from qc_worker.transport.kafka_source import KafkaFrameSource
 from qc_worker.transport.redis_cache import open_heatmap_cache
 from qc_worker.transport.topics import TopicState, check_topics
+from qc_worker.wiring import image_limits, kafka_access
 
 LIVE_WITHIN_S = 60.0
 

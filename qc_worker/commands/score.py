@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qc_worker.commands.adapters import backbone_pool, image_limits, model_loader
+from qc_worker.clock import SystemClock
+from qc_worker.commands.adapters import backbone_pool, model_loader
 from qc_worker.commands.reports import (
     FileInspection,
     file_inspection_document,
@@ -18,7 +19,6 @@ from qc_worker.domain import names
 from qc_worker.domain.errors import InvalidFrame, ModelError, SettingsError
 from qc_worker.domain.frame import Frame, Position, Record
 from qc_worker.domain.inspection import Verdict
-from qc_worker.engine.clock import SystemClock
 from qc_worker.engine.in_flight import Ticket
 from qc_worker.engine.intake import Admitted, Decoded, decode, failure
 from qc_worker.engine.judge import Judge, ModelRunner
@@ -27,6 +27,7 @@ from qc_worker.registry.store import FsspecModelStore
 from qc_worker.settings import Settings
 from qc_worker.simplenet.heatmap import render_heatmap
 from qc_worker.simplenet.image_files import image_files
+from qc_worker.wiring import image_limits
 
 CAMERA = names.camera_name("files")
 TOPIC = "files"

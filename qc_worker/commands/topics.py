@@ -5,10 +5,10 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from qc_worker.commands.adapters import kafka_access
 from qc_worker.commands.reports import print_json
 from qc_worker.settings import Settings
 from qc_worker.transport.topics import TopicPlan, TopicReport, TopicState, check_topics, ensure_topics, plan_topics
+from qc_worker.wiring import kafka_access
 
 WRONG = (TopicState.MISSING, TopicState.DIFFERS)
 

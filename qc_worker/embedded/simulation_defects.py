@@ -33,8 +33,8 @@ def dent(surface: Surface, rng: Generator) -> Surface:
     """An oval hollow from a knock."""
     blob = _blob(_place(surface, rng, margin_px=9), rng, radii_px=(9, 18), wobble=0.15)
     hollow = np.exp(-1.3 * blob * blob)
-    depth = rng.uniform(5, 15)
-    return replace(surface, height=surface.height - depth * hollow, tone=surface.tone - 0.015 * depth * hollow)
+    depth = rng.uniform(6, 15)
+    return replace(surface, height=surface.height - depth * hollow, tone=surface.tone - 0.024 * depth * hollow)
 
 
 def stain(surface: Surface, rng: Generator) -> Surface:

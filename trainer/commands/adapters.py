@@ -1,13 +1,7 @@
 """From settings to adapters. Those that need a broker are imported only when one is asked for."""
 
-import os
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-
-import torch
 
 from qc_worker.domain import names
 from qc_worker.domain.errors import SettingsError
@@ -16,24 +10,11 @@ from qc_worker.ports import ModelStore, ReleaseLog
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.settings import Settings
 from qc_worker.simplenet.backbone import Backbone, load_backbone
-from qc_worker.simplenet.preprocessing import ImageLimits
 from qc_worker.simplenet.scorer import Scorer
 from qc_worker.simplenet.spec import Aspect, EmbeddingSpec
+from qc_worker.wiring import compute_device, image_limits, kafka_access
 from trainer.collect import Collector
 from trainer.samples import SampleStore
-
-if TYPE_CHECKING:
-    from qc_worker.transport.kafka_config import KafkaAccess
-
-
-class SystemClock:
-    """Time as the machine has it."""
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 def checked_line(text: str) -> LineName:
@@ -58,10 +39,6 @@ def sample_store(settings: Settings) -> SampleStore:
 
 def model_store(settings: Settings) -> ModelStore:
     return FsspecModelStore(settings.model_store_url)
-
-
-def image_limits(settings: Settings) -> ImageLimits:
-    return ImageLimits(max_bytes=settings.max_frame_bytes, max_pixels=settings.max_frame_pixels)
 
 
 def open_backbone(settings: Settings, name: str, levels: tuple[int, ...]) -> Backbone:
@@ -90,24 +67,12 @@ def scorer_for(settings: Settings, spec: EmbeddingSpec) -> Scorer:
     return Scorer(open_backbone(settings, spec.backbone, spec.levels), spec, compute_device(settings))
 
 
-def compute_device(settings: Settings) -> torch.device:
-    """The device to train on; also sets how many threads a CPU may use. Raises SettingsError."""
-    torch.set_num_threads(settings.torch_threads or len(os.sched_getaffinity(0)))
-    name = settings.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise SettingsError(f"device {name} cannot be used here: {str(error).splitlines()[0]}") from None
-
-
 @contextmanager
 def release_log(settings: Settings) -> Iterator[ReleaseLog]:
     """The topic `models`. Raises TransportError when it is used and no broker answers."""
     from qc_worker.transport.kafka_releases import KafkaReleaseLog  # noqa: PLC0415
 
-    with closing(KafkaReleaseLog(_kafka_access(settings), topic=settings.models_topic)) as releases:
+    with closing(KafkaReleaseLog(kafka_access(settings), topic=settings.models_topic)) as releases:
         yield releases
 
 
@@ -117,7 +82,7 @@ def collector(settings: Settings) -> Iterator[Collector]:
     from qc_worker.transport.kafka_feedback import KafkaFeedbackSource  # noqa: PLC0415
     from qc_worker.transport.kafka_frames import KafkaFrameReader  # noqa: PLC0415
 
-    access = _kafka_access(settings)
+    access = kafka_access(settings)
     source = KafkaFeedbackSource(access, topic=settings.feedback_topic, session_timeout_ms=settings.session_timeout_ms)
     with closing(source), closing(KafkaFrameReader(access)) as frames:
         yield Collector(
@@ -128,17 +93,3 @@ def collector(settings: Settings) -> Iterator[Collector]:
             images_topic=settings.images_topic,
             joined=source.joined,
         )
-
-
-def _kafka_access(settings: Settings) -> "KafkaAccess":
-    from qc_worker.transport.kafka_config import KafkaAccess  # noqa: PLC0415
-
-    password = settings.kafka_sasl_password
-    return KafkaAccess(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        security_protocol=settings.kafka_security_protocol,
-        ssl_cafile=settings.kafka_ssl_cafile,
-        sasl_mechanism=settings.kafka_sasl_mechanism,
-        sasl_username=settings.kafka_sasl_username,
-        sasl_password=password.get_secret_value() if password else None,
-    )

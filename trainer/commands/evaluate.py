@@ -4,8 +4,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from qc_worker.settings import Settings
+from qc_worker.wiring import image_limits
 from trainer.atomic import disk_errors
-from trainer.commands.adapters import checked_line, checked_version, image_limits, model_store, scorer_for
+from trainer.commands.adapters import checked_line, checked_version, model_store, scorer_for
 from trainer.commands.documents import print_facts, print_json, print_rows
 from trainer.dataset import labelled_images
 from trainer.evaluate import Evaluation, Evaluator

@@ -4,19 +4,19 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 
+from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.settings import Settings
 from qc_worker.simplenet.checkpoint import TrainingSettings
 from qc_worker.simplenet.defaults import defaults_for
 from qc_worker.simplenet.scorer import Scorer
 from qc_worker.simplenet.spec import Aspect
+from qc_worker.wiring import image_limits
 from trainer.calibrate import CONFIDENCE
 from trainer.collect import CollectReport
 from trainer.commands.adapters import (
-    SystemClock,
     checked_line,
     collector,
-    image_limits,
     model_store,
     new_scorer,
     release_log,

@@ -9,11 +9,11 @@ from time import monotonic
 import pytest
 import torch
 
+from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import QcError
 from qc_worker.domain.frame import Record
 from qc_worker.domain.inspection import Inspection
 from qc_worker.engine.batcher import Batcher, BatchQueue
-from qc_worker.engine.clock import SystemClock
 from qc_worker.engine.heatmaps import HeatmapWriter
 from qc_worker.engine.in_flight import InFlight
 from qc_worker.engine.judge import Judge, ModelRunner

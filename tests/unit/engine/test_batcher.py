@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qc_worker.clock import SystemClock
 from qc_worker.engine.batcher import Batcher, BatchQueue
-from qc_worker.engine.clock import SystemClock
 from qc_worker.simplenet.spec import EmbeddingSpec
 from tests.factories import ManualClock
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import ModelError, TrainingError, TransportError
 from qc_worker.domain.release import Judgement, Release, ReleaseAction
 from qc_worker.ports import ReleaseLog
@@ -16,7 +17,6 @@ from qc_worker.transport.memory import MemoryReleaseLog
 from qc_worker.transport.memory_broker import MemoryBroker
 from tests.unit.trainer.factories import LIMITS, LINE, filled_store, small_scorer
 from trainer.atomic import disk_errors
-from trainer.commands.adapters import SystemClock
 from trainer.progress import stages
 from trainer.releases import Releaser, list_versions, open_model
 from trainer.retrain import Retrained, Retrainer, RetrainRequest
