@@ -1,7 +1,8 @@
 """The demo's last picture: its most striking rejects, thumbnail beside heatmap."""
 
 import io
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,16 +40,21 @@ def save_gallery(frames: Sequence[JudgedFrame], cache: HeatmapCache, folder: Pat
 
 
 def _striking(frames: Sequence[JudgedFrame]) -> list[JudgedFrame]:
-    """True rejects, each line's and each defect's strongest first, so that the few that are shown differ."""
+    """True rejects, lines in turn and each line's kinds of defects in turn, so that the few that are shown differ."""
     rejects = [f for f in frames if f.inspection.verdict is Verdict.REJECT and f.sent.defect is not None]
     rejects.sort(key=_excess, reverse=True)
-    rank: dict[tuple[str, str | None], int] = {}
-    turns: list[tuple[int, JudgedFrame]] = []
-    for frame in rejects:
-        kind = (frame.sent.line, frame.sent.defect)
-        rank[kind] = rank.get(kind, -1) + 1
-        turns.append((rank[kind], frame))
-    return [frame for _, frame in sorted(turns, key=lambda turn: turn[0])]
+    by_kind = _in_turn(rejects, lambda frame: f"{frame.sent.line} {frame.sent.defect}")
+    return _in_turn(by_kind, lambda frame: frame.sent.line)
+
+
+def _in_turn(frames: Sequence[JudgedFrame], group: Callable[[JudgedFrame], str]) -> list[JudgedFrame]:
+    """The first of every group, then the second of every group, and so on."""
+    seen: Counter[str] = Counter()
+    turns: list[int] = []
+    for frame in frames:
+        turns.append(seen[group(frame)])
+        seen[group(frame)] += 1
+    return [frames[number] for number in sorted(range(len(frames)), key=turns.__getitem__)]
 
 
 def _excess(frame: JudgedFrame) -> float:
