@@ -32,7 +32,8 @@ def render_heatmap(
 ) -> tuple[bytes, bytes]:
     """Heatmap over the frame (PNG) and the frame itself (JPEG), in the original's aspect ratio.
 
-    A colour means the same distance from the threshold on every frame: green is the threshold, red is over it.
+    Green is the threshold on every frame, dark red the frame's own peak if that is over it; what lies far below the
+    threshold is left as it is.
     Shapes: `anomaly_map` (S, S).
     """
     size = _shown_size(picture.image_size)
@@ -53,8 +54,14 @@ def turbo(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
 
 
 def _heat(scores: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.uint8]:
-    """128 at the threshold, 0 and 255 a span below and above it. Scores may be negative, so a ratio would not do."""
-    heat: npt.NDArray[np.float32] = np.clip(0.5 + (scores - threshold) / (2 * SCORE_SPAN), 0, 1)
+    """128 at the threshold, 0 a span below it, 255 at the peak or a span above, whichever is higher.
+
+    Scores may be negative, so a ratio would not do. Scaled by the peak, or the neighbourhood of a strong defect would
+    be as red as the defect.
+    """
+    over = scores - threshold
+    span_above = max(SCORE_SPAN, float(over.max()))
+    heat = np.clip(0.5 + np.where(over < 0, over / (2 * SCORE_SPAN), over / (2 * span_above)), 0, 1)
     return np.round(heat * 255).astype(np.uint8)
 
 

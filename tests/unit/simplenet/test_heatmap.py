@@ -22,16 +22,17 @@ def test_heatmap_and_thumbnail_keep_the_aspect_ratio(size: tuple[int, int], aspe
     assert Image.open(io.BytesIO(thumbnail_jpeg)).format == "JPEG"
 
 
-def test_a_colour_means_the_same_distance_from_the_threshold_on_every_frame() -> None:
+def test_the_threshold_has_the_same_colour_on_every_frame_and_only_the_peak_is_darkest_red() -> None:
     picture = decode_picture(encoded(Image.new("RGB", (64, 64))), input_size=64, aspect="squash", limits=LIMITS)
-    first, second = np.full((2, 64, 64), -1.0, np.float32)
-    first[10:20, 10:20] = 0.3
-    second[10:20, 10:20], second[40:50, 40:50] = 0.3, 9.0
-    spots = [
-        np.asarray(Image.open(io.BytesIO(render_heatmap(picture, m, 0.2, "squash")[0])))[15, 15]
-        for m in (first, second)
+    weak, strong = np.full((2, 64, 64), -1.0, np.float32)
+    weak[10:20, 10:20] = 0.2
+    strong[10:20, 10:20], strong[30:40, 30:40], strong[50:60, 50:60] = 0.2, 3.0, 9.0
+    shown = [
+        np.asarray(Image.open(io.BytesIO(render_heatmap(picture, scores, 0.2, "squash")[0])))
+        for scores in (weak, strong)
     ]
-    assert np.array_equal(spots[0], spots[1])
+    assert np.array_equal(shown[0][15, 15], shown[1][15, 15])
+    assert shown[1][55, 55][1] < shown[1][35, 35][1]
 
 
 def test_far_below_the_threshold_the_frame_is_shown_as_it_is() -> None:
