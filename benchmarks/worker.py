@@ -23,9 +23,9 @@ from pathlib import Path
 from time import monotonic
 from urllib.request import urlopen
 
-from qc_worker.observability.cpu_sharing import wait_without_spinning
+from qc_worker.process_tuning import tune_process
 
-wait_without_spinning()
+tune_process()
 
 import torch  # noqa: E402  (after the wait policy is set)
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from qc_worker.observability.cpu_sharing import wait_without_spinning
 from qc_worker.observability.exits import exit_codes
 from qc_worker.observability.logging import configure_logging
+from qc_worker.process_tuning import tune_process
 from qc_worker.settings import Settings, load_settings
 
 app = typer.Typer(
@@ -128,7 +128,7 @@ def _settings(**flags: Any) -> Settings:
 
 def main() -> None:
     """Run the command line."""
-    wait_without_spinning()
+    tune_process()
     app()
 
 
