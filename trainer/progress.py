@@ -27,8 +27,8 @@ class Stages:
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Advance]:
-        """Run one stage of `total` steps."""
-        task = self._progress.add_task(name, total=total, note="")
+        """Run one stage of `total` steps; one without steps shows no bar."""
+        task = self._progress.add_task(name, total=total, note="", visible=total > 0)
         started_s = monotonic()
         yield _advance(self._progress, task)
         log.debug("stage done", stage=name, steps=total, duration_s=round(monotonic() - started_s, 2))

@@ -25,8 +25,8 @@ def configure_logging(level: str = "info", log_format: LogFormat = "auto") -> No
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_handler(shared, console)], level=max(_severity(level), logging.INFO), force=True)
-    # kafka-python reports every rebalance and reconnect at INFO and WARNING; our own lines say what matters.
-    logging.getLogger("kafka").setLevel(logging.ERROR)
+    # kafka-python reports every rebalance, reconnect and refused connection; our own lines say what matters of them.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     # Pillow complains of hostile images on its own account; an inspection says it already.
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="PIL")

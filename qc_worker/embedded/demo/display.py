@@ -58,7 +58,13 @@ class Display:
 
     def _picture(self) -> RenderableType:
         table = Table(title=self._state(), title_justify="left", title_style="bold", expand=False)
-        for name in ("line", *(verdict.value for verdict in STYLES), "rejects right", "latency ms", "model versions"):
+        for name in (
+            "line",
+            *(verdict.value for verdict in STYLES),
+            "rejects right",
+            "p50 / p95 / p99 ms",
+            "model versions",
+        ):
             table.add_column(name, justify="left" if name in ("line", "model versions") else "right")
         for line in self._lines:
             table.add_row(*self._row(line))
@@ -75,7 +81,7 @@ class Display:
         spent = latency(self._ledger.judged()[-RECENT_FRAMES:])
         return (
             f"{self._feeder.sent}/{self._frames} frames sent, {self._ledger.inspections} inspected, "
-            f"{self._rate_hz():.1f} frames/s, lag {self._ledger.missing}, latency {_percentiles(spent)}"
+            f"{self._rate_hz():.1f} frames/s, lag {self._ledger.missing}, latency {_percentiles(spent)} ms"
         )
 
     def _remark(self) -> str:
