@@ -28,7 +28,8 @@ def print_rows(title: str, columns: list[str], rows: list[list[object]]) -> None
     table = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
         figures = any(isinstance(row[number], int | float) for row in rows)
-        table.add_column(column, justify="right" if figures else "left")
+        # The first column names the row: people copy it from here.
+        table.add_column(column, justify="right" if figures else "left", no_wrap=number == 0)
     for row in rows:
         table.add_row(*map(shown, row))
     Console().print(table)
