@@ -10,7 +10,7 @@ from trainer.commands.documents import print_facts, print_json, print_rows
 from trainer.interrupts import interrupts_held
 from trainer.releases import Releaser, VersionEntry, list_versions
 
-COLUMNS = ["version", "created", "live", "threshold", "n samples", "max false reject", "seconds"]
+COLUMNS = ["version", "live", "threshold", "samples", "max false reject", "seconds"]
 
 
 def print_versions(settings: Settings, *, line: str, as_json: bool) -> None:
@@ -71,10 +71,9 @@ def _document(entry: VersionEntry) -> dict[str, object]:
 def _row(entry: VersionEntry) -> list[object]:
     card = entry.card
     if card is None:
-        return [entry.version, "cannot be read", entry.live, None, None, None, None]
+        return [f"{entry.version} (cannot be read)", entry.live, None, None, None, None]
     return [
         entry.version,
-        f"{card.created_at:%Y-%m-%d %H:%M:%S}",
         "live" if entry.live else "",
         card.calibration.threshold,
         len(card.samples.training) + len(card.samples.calibration),
