@@ -68,7 +68,7 @@ class Settings(BaseSettings):
 
     state_dir: Path = Field(default_factory=lambda: user_data_path("qc-worker"))
     """Where models, samples and caches live unless said otherwise."""
-    model_store: str = ""
+    model_store: str = Field(default="", repr=False)
     """Folder or fsspec URL of the model store; empty: `models` in the state folder."""
     sample_store: Path | None = None
     """Folder of the samples; empty: `samples` in the state folder."""

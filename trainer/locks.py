@@ -1,4 +1,4 @@
-"""One retrain of a line at a time."""
+"""One retrain, promotion or rollback of a line at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ def line_lock(folder: Path, line: LineName) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise TrainingError(f"line {line} is being retrained by another process") from None
+        raise TrainingError(f"line {line} is being retrained or released by another process") from None
     try:
         yield
     finally:

@@ -81,7 +81,7 @@ class Retrainer:
 
     def run(self, request: RetrainRequest, stages: Stages) -> Retrained:
         """Collect, train, store, announce. Raises QcError; then nothing was written that anyone would read."""
-        with line_lock(self.samples.folder, request.line), disk_errors():
+        with disk_errors(), line_lock(self.samples.folder, request.line):
             collected = self.collect() if self.collect and not request.dry_run else None
             started_s = self.clock.monotonic()
             plan = self._plan(request)

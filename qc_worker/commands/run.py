@@ -1,6 +1,7 @@
 """`qc-worker run`: put the worker together and let it loop."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import structlog
 
@@ -27,7 +28,8 @@ from qc_worker.transport.redis_cache import open_heatmap_cache
 from qc_worker.transport.topics import TopicState, check_topics
 from qc_worker.wiring import image_limits, kafka_access
 
-LIVE_WITHIN_S = 60.0
+LIVE_WITHIN_S = 180.0
+"""More than the worker's own patience with a broker: whoever restarts it sooner only delays its recovery."""
 
 log = structlog.get_logger()
 
@@ -55,9 +57,6 @@ def run_worker(settings: Settings) -> None:
         stop=stop,
         patience=Patience(),
     )
-    health = _health(settings, worker, source, residents, clock)
-    health.start()
-    log.info("health endpoints", url=health.url)
     refresher = ModelRefresher(
         KafkaReleaseLog(kafka_access(settings), topic=settings.models_topic),
         loader,
@@ -65,6 +64,9 @@ def run_worker(settings: Settings) -> None:
         clock=clock,
         stop=stop,
     )
+    health = _health(settings, worker, source, residents, refresher)
+    health.start()
+    log.info("health endpoints", url=health.url)
     try:
         _once_broker_answers(lambda: _check_topics(settings), stop, clock)
         _once_broker_answers(refresher.catch_up, stop, clock)
@@ -74,10 +76,9 @@ def run_worker(settings: Settings) -> None:
             worker.run()
     finally:
         stop.set()
-        heatmaps.close()
-        refresher.close()
-        cache.close()
-        health.close()
+        with ExitStack() as stack:  # last in, first out
+            for close in (health.close, cache.close, refresher.close, heatmaps.close):
+                stack.callback(close)
 
 
 def _once_broker_answers(attempt: Callable[[], None], stop: StopSignal, clock: SystemClock) -> None:
@@ -100,6 +101,9 @@ def _check_topics(settings: Settings) -> None:
     reports = check_topics(kafka_access(settings), topic_plans(settings))
     if missing := [report.name for report in reports if report.state is TopicState.MISSING]:
         raise SettingsError(f"no topic {', '.join(missing)}: create it with qc-worker topics")
+    own = (settings.results_topic, settings.dead_letter_topic)
+    if small := [report for report in reports if report.too_small and report.name in own]:
+        raise SettingsError(f"topic {small[0].name}: {small[0].differences[-1]}; {small[0].remedies[-1]}")
     for report in reports:
         if report.state is TopicState.DIFFERS:
             log.warning("topic differs", topic=report.name, differences=report.differences, remedies=report.remedies)
@@ -136,10 +140,14 @@ def _pipeline(settings: Settings, backbones: BackbonePool, heatmaps: HeatmapWrit
 
 
 def _health(
-    settings: Settings, worker: Worker, source: FrameSource, residents: ResidentModels, clock: SystemClock
+    settings: Settings, worker: Worker, source: FrameSource, residents: ResidentModels, refresher: ModelRefresher
 ) -> HealthServer:
+    clock = SystemClock()
+
     def live() -> dict[str, bool]:
-        return {"looping": clock.monotonic() - worker.last_step_at < LIVE_WITHIN_S}
+        looped_at = worker.last_step_at  # None while models are loaded or the broker is waited for
+        looping = looped_at is None or clock.monotonic() - looped_at < LIVE_WITHIN_S
+        return {"looping": looping, "following_releases": refresher.alive()}
 
     def ready() -> dict[str, bool]:
         return {

@@ -23,7 +23,7 @@ from qc_worker.engine.in_flight import Ticket
 from qc_worker.engine.intake import Admitted, Decoded, decode, failure
 from qc_worker.engine.judge import Judge, ModelRunner
 from qc_worker.engine.residents import ModelLoader, Resident
-from qc_worker.registry.store import FsspecModelStore
+from qc_worker.registry.store import FsspecModelStore, without_secrets
 from qc_worker.settings import Settings
 from qc_worker.simplenet.heatmap import render_heatmap
 from qc_worker.simplenet.image_files import image_files
@@ -139,7 +139,8 @@ def _load(settings: Settings, loader: ModelLoader, line: str, version: str | Non
     versions = [version] if version else store.versions(line)
     if not versions:
         raise ModelError(
-            f"line {line} has no model in {settings.model_store_url}: run qc-trainer retrain --line {line}"
+            f"line {line} has no model in {without_secrets(settings.model_store_url)}: "
+            f"run qc-trainer retrain --line {line}"
         )
     return loader.load_version(line, versions[-1])
 

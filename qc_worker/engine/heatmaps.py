@@ -5,6 +5,7 @@ import threading
 from dataclasses import dataclass
 
 import numpy as np
+import structlog
 
 from qc_worker.domain.frame import Position
 from qc_worker.engine.intake import Decoded
@@ -13,6 +14,8 @@ from qc_worker.ports import HeatmapCache, HeatmapEntry
 from qc_worker.simplenet.heatmap import render_heatmap
 from qc_worker.simplenet.preprocessing import Picture
 from qc_worker.simplenet.spec import Aspect
+
+log = structlog.get_logger()
 
 QUEUE_LENGTH = 64
 ENTRIES_PER_WRITE = 16
@@ -46,7 +49,7 @@ class HeatmapWriter:
         order = _Order(
             heatmap_key(decoded.frame.position),
             decoded.picture,
-            anomaly_map,
+            anomaly_map.copy(),  # a view would keep the maps of the whole batch in memory
             decoded.resident.calibration.threshold,
             decoded.spec.aspect,
         )
@@ -69,8 +72,15 @@ class HeatmapWriter:
     def _run(self) -> None:
         while (order := self._orders.get()) is not None:
             orders = [order, *self._waiting()]
-            kept = self._cache.put([_rendered(order) for order in orders])
+            kept = self._kept(orders)
             metrics.HEATMAPS.labels(outcome="cached" if kept else "lost").inc(len(orders))
+
+    def _kept(self, orders: list[_Order]) -> bool:
+        try:
+            return self._cache.put([_rendered(order) for order in orders])
+        except Exception:  # (outermost loop of this thread: one bad picture must not end all others)
+            log.exception("heatmaps failed", count=len(orders))
+            return False
 
     def _waiting(self) -> list[_Order]:
         """What else is queued, up to one write."""

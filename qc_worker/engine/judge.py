@@ -77,7 +77,7 @@ class Judge:
         if verdict is Verdict.ERROR:
             broken = InvalidFrame(Reason.MODEL_FAILED, f"the model's score is {score}")
             return failure(decoded.ticket, broken, self._clock)
-        return Outcome(self._inspection(inferred, index, score, verdict), decoded.ticket.record.key)
+        return Outcome(self._inspection(inferred, index, score, verdict), _key(decoded))
 
     def _inspection(self, inferred: Inferred, index: int, score: float, verdict: Verdict) -> Inspection:
         decoded, started = inferred.batch[index], self._clock.monotonic()
@@ -119,6 +119,11 @@ class Judge:
             postprocess=round(1000 * (now - started), 3),
             total=round(total, 3),
         )
+
+
+def _key(decoded: Decoded) -> bytes:
+    """The record's own key, so that inspections lie where their frames lay; else what it should have been."""
+    return decoded.ticket.record.key or f"{decoded.frame.line}/{decoded.frame.camera}".encode()
 
 
 def _defects(decoded: Decoded, anomaly_map: np.ndarray, verdict: Verdict) -> tuple[tuple[Defect, ...], Mask | None]:

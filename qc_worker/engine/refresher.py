@@ -4,7 +4,7 @@ import threading
 
 import structlog
 
-from qc_worker.domain.errors import ModelError, TransportError
+from qc_worker.domain.errors import QcError
 from qc_worker.domain.release import Release
 from qc_worker.engine.residents import ModelLoader, ResidentModels
 from qc_worker.engine.stop import StopSignal
@@ -32,9 +32,10 @@ class ModelRefresher:
         self._thread = threading.Thread(target=self.run, name="model-refresher", daemon=True)
 
     def catch_up(self) -> None:
-        """Take up the newest release of every line; to be done before the first frame. Raises TransportError."""
+        """Take up the newest usable release of every line; to be done before the first frame. Raises TransportError."""
         for release in self._releases.read_all().values():
-            self.take_up(release)
+            if not self._stop.is_set() and not self.take_up(release):
+                self._fall_back(release)
 
     def start(self) -> None:
         self._thread.start()
@@ -45,36 +46,55 @@ class ModelRefresher:
             try:
                 for release in self._releases.poll(timeout_s=POLL_S):
                     self.take_up(release)
-            except TransportError as error:
-                log.warning("release log unreachable", error=str(error))
+            except Exception as error:  # noqa: BLE001  (outermost loop of this thread: later releases must still come)
+                log.warning("release log unreachable", error=_told(error))
                 self._stop.wait(1.0)
             self._retry_refused()
 
     def close(self) -> None:
         if self._thread.is_alive():
             self._thread.join(timeout=2.0)
-        self._releases.close()
+        if not self._thread.is_alive():  # else it is loading a model, and its reader must not be closed under it
+            self._releases.close()
 
-    def take_up(self, release: Release) -> None:
+    def alive(self) -> bool:
+        """Whether releases are being followed; true until `start`."""
+        return self._thread.ident is None or self._thread.is_alive()
+
+    def take_up(self, release: Release) -> bool:
         """Load and swap, or refuse and try again later: a store may only be away for a while."""
         self._retry_at.pop(release.line, None)
         started = self._clock.monotonic()
         try:
             resident = self._loader.load(release)
-        except ModelError as error:
+        except Exception as error:  # noqa: BLE001  (whatever is wrong with one release, the resident model stays)
             self._retry_at[release.line] = (self._clock.monotonic() + RETRY_S, release)
             metrics.RELEASES.labels(outcome="refused").inc()
-            log.error("release refused", line=release.line, version=release.version, error=str(error))
-            return
+            log.error("release refused", line=release.line, version=release.version, error=_told(error))
+            return False
         replaced = self._residents.versions().get(release.line)
         self._residents.swap(resident)
         metrics.RELEASES.labels(outcome="taken_up").inc()
         metrics.RESIDENT_MODELS.set(len(self._residents))
         load_s = round(self._clock.monotonic() - started, 3)
         log.info("model taken up", line=release.line, version=release.version, replaced=replaced, load_s=load_s)
+        return True
+
+    def _fall_back(self, refused: Release) -> None:
+        """Without a resident model the line would go dark: take the newest earlier release that can be used."""
+        retry = self._retry_at.get(refused.line)
+        for release in reversed(self._loader.history(refused.line)):
+            if release.version != refused.version and self.take_up(release):
+                break
+        if retry:
+            self._retry_at[refused.line] = retry
 
     def _retry_refused(self) -> None:
         now = self._clock.monotonic()
         for due, release in list(self._retry_at.values()):
             if now >= due:
                 self.take_up(release)
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, QcError) else f"{type(error).__name__}: {error}"

@@ -67,6 +67,9 @@ class BackbonePool:
 
     def scorer(self, spec: EmbeddingSpec) -> Scorer:
         """The scorer of that embedding, loaded on first use. Raises ModelError."""
+        ready = self._scorers.get(spec)
+        if ready is not None:
+            return ready  # without the lock: the inference thread must never wait for another line's backbone
         with self._loading:
             if spec not in self._scorers:
                 self._scorers[spec] = Scorer(self._load(spec), spec, self._device)
@@ -86,12 +89,19 @@ class ModelLoader:
         """Load a released model. Raises ModelError, also if its files are not those that were released."""
         return self.load_version(release.line, release.version, card_sha256=release.card_sha256)
 
+    def history(self, line: str) -> list[Release]:
+        """Releases of a line in the store, oldest first; none if the store is away."""
+        try:
+            return self._store.releases(line)
+        except ModelError:
+            return []
+
     def load_version(self, line: str, version: str, *, card_sha256: str | None = None) -> Resident:
         """Load any version of the store. Raises ModelError."""
         folder = self._store.fetch(line, version, into=self._cache_dir)
         try:
             return self._warmed_up(self._verified(folder, line, version, card_sha256))
-        except ModelError:
+        except Exception:
             # A copy that was refused must not be what the next attempt finds.
             shutil.rmtree(folder, ignore_errors=True)
             raise

@@ -3,6 +3,7 @@
 Only the settled prefix of a partition is published, so order and committed offsets need no further thought.
 """
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import structlog
@@ -62,7 +63,7 @@ class Worker:
         self._failing_since: float | None = None
         self._paused = False
         self._observe_at = 0.0
-        self.last_step_at = clock.monotonic()
+        self.last_step_at: float | None = None
         self.assigned_partitions = 0
 
     def run(self) -> None:
@@ -149,9 +150,10 @@ class Worker:
             self._pipeline.wait_for_progress(BUSY_WAIT_S)
 
     def _close(self) -> None:
-        self._pipeline.close(timeout_s=1.0)
-        self._sink.close()
-        self._source.close()
+        with ExitStack() as stack:  # last in, first out: pipeline, sink, source, each whatever the others raise
+            stack.callback(self._source.close)
+            stack.callback(self._sink.close)
+            stack.callback(self._pipeline.close, timeout_s=1.0)
         log.info("worker stopped", left_uncommitted=self._in_flight.frames)
 
     def _count(self, published: Committable, *, started: float) -> None:
@@ -170,9 +172,10 @@ class Worker:
         return inspection.line if inspection.line and self._residents.current(inspection.line) else ""
 
     def _observe(self) -> None:
-        if self.last_step_at < self._observe_at:
+        now = self._clock.monotonic()
+        if now < self._observe_at:
             return
-        self._observe_at = self.last_step_at + OBSERVE_EVERY_S
+        self._observe_at = now + OBSERVE_EVERY_S
         metrics.IN_FLIGHT_FRAMES.set(self._in_flight.frames)
         metrics.IN_FLIGHT_BYTES.set(self._in_flight.bytes)
         self.assigned_partitions = len(self._source.assignment())

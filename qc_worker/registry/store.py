@@ -32,6 +32,12 @@ STALE_AFTER = timedelta(hours=1)
 """Half-written leftovers older than this belong to nobody any more."""
 
 
+def without_secrets(url: str) -> str:
+    """The URL without user and password, fit for messages."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if separator else url
+
+
 class FsspecModelStore:
     """A folder by default; every line and version name is checked before it becomes part of a path."""
 
@@ -39,7 +45,7 @@ class FsspecModelStore:
         try:
             self._fs, root = url_to_fs(url)
         except (ValueError, ImportError) as error:
-            raise SettingsError(f"model_store {url!r}: {error}") from error
+            raise SettingsError(f"model_store {without_secrets(url)!r}: {type(error).__name__}") from error
         self._root = root.rstrip("/")
 
     def lines(self) -> list[str]:

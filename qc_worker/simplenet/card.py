@@ -4,12 +4,14 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.names import NAME_PATTERN
 from qc_worker.simplenet.spec import EmbeddingSpec
 
+MIN_INPUT_SIZE, MAX_INPUT_SIZE = 32, 2048
+MAX_PATCH_SIZE = 15
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
@@ -91,6 +93,13 @@ class ModelCard(_Part):
     """UTC."""
     software: Software = Field(default_factory=Software)
     """Versions of what computed the scores."""
+
+    @field_validator("embedding")
+    @classmethod
+    def _can_be_computed(cls, spec: EmbeddingSpec) -> EmbeddingSpec:
+        if not (MIN_INPUT_SIZE <= spec.input_size <= MAX_INPUT_SIZE and 1 <= spec.patch_size <= MAX_PATCH_SIZE):
+            raise ValueError(f"no embedding has input_size {spec.input_size} and patch_size {spec.patch_size}")
+        return spec
 
 
 def new_version(created_at: datetime, head_sha256: str) -> str:

@@ -1,15 +1,18 @@
 """What goes out for each judged record, whatever broker it goes to."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qc_worker.domain.inspection import DeadLetter, Inspection, Outcome
 from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES, RECORD_HEADROOM_BYTES
 from qc_worker.wire.dead_letters import dead_letter_headers
-from qc_worker.wire.headers import CONTENT_BYTES_HEADER, INSPECTION_TYPE, write_headers
+from qc_worker.wire.headers import CONTENT_BYTES_HEADER, HEADER_BYTES_HEADER, INSPECTION_TYPE, write_headers
 from qc_worker.wire.json_types import encode_inspection
 
 LONGEST_CONTENT_BYTES = MAX_DEAD_LETTER_BYTES - RECORD_HEADROOM_BYTES
+LONGEST_KEY_BYTES = 1024
+"""A line, a slash and a camera have 129 at the most; what is longer is no key of ours and is cut."""
+LONGEST_HEADERS_BYTES = RECORD_HEADROOM_BYTES // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +44,25 @@ def inspection_record(topic: str, key: bytes | None, inspection: Inspection) -> 
             ("content-type", "application/json"),
         ]
     )
-    return OutgoingRecord(topic, key, encode_inspection(inspection), headers)
+    return OutgoingRecord(topic, _bounded(key), encode_inspection(inspection), headers)
 
 
 def dead_letter_record(topic: str, letter: DeadLetter) -> OutgoingRecord:
     """The original key, bytes and headers, with reason and origin added as headers.
 
-    Bytes over what the topic takes are cut off, and a header tells how many there were: a dead letter that can never
-    be published would stop the line.
+    What is over the size that the topic takes is cut off, and a header tells how many bytes there were: a dead letter
+    that can never be published would stop the line.
     """
+    header_bytes = sum(len(name.encode()) + len(text) for name, text in letter.headers)
+    if header_bytes > LONGEST_HEADERS_BYTES:
+        letter = replace(letter, headers=())
     headers = dead_letter_headers(letter)
+    if header_bytes > LONGEST_HEADERS_BYTES:
+        headers += write_headers([(HEADER_BYTES_HEADER, str(header_bytes))])
     if len(letter.content) > LONGEST_CONTENT_BYTES:
         headers += write_headers([(CONTENT_BYTES_HEADER, str(len(letter.content)))])
-    return OutgoingRecord(topic, letter.key, letter.content[:LONGEST_CONTENT_BYTES], headers)
+    return OutgoingRecord(topic, _bounded(letter.key), letter.content[:LONGEST_CONTENT_BYTES], headers)
+
+
+def _bounded(key: bytes | None) -> bytes | None:
+    return key if key is None else key[:LONGEST_KEY_BYTES]

@@ -114,4 +114,5 @@ def _client(url: str) -> Redis:
             retry_on_timeout=False,
         )
     except (ValueError, TypeError) as error:
-        raise SettingsError(f"redis_url: {error}") from error
+        # urllib's words may quote a part of the password.
+        raise SettingsError("redis_url: expected redis://[user:password@]host:port/db") from error

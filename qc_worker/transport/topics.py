@@ -48,6 +48,8 @@ class TopicReport:
     state: TopicState
     differences: tuple[str, ...] = ()
     remedies: tuple[str, ...] = field(default=())
+    too_small: bool = False
+    """It cannot take the largest records: one of those would be sent again for ever."""
 
 
 def plan_topics(
@@ -121,7 +123,8 @@ def _report(plan: TopicPlan, partitions: int | None, settings: Mapping[str, str]
                 f"kafka-configs.sh --alter --entity-type topics --entity-name {plan.name} --add-config {name}={wanted}"
             )
     if differences:
-        return TopicReport(plan.name, TopicState.DIFFERS, tuple(differences), tuple(remedies))
+        too_small = any(difference.startswith("max.message.bytes") for difference in differences)
+        return TopicReport(plan.name, TopicState.DIFFERS, tuple(differences), tuple(remedies), too_small)
     return TopicReport(plan.name, TopicState.OK if settings else TopicState.UNCHECKED)
 
 

@@ -11,6 +11,8 @@ INSPECTION_TYPE = "io.qc-worker.inspection.v1"
 """CloudEvents type of what lies on `results`."""
 CONTENT_BYTES_HEADER = "qc-content-bytes"
 """On a dead letter that was cut: how many bytes the frame had."""
+HEADER_BYTES_HEADER = "qc-header-bytes"
+"""On a dead letter whose own headers were left out: how many bytes they had."""
 
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 8192

@@ -48,6 +48,8 @@ def decode_feedback(raw: bytes) -> Feedback:
     feedback = _load(FEEDBACK, raw)
     names.line_name(feedback.line)
     names.frame_id(feedback.frame_id)
+    if not (0 <= feedback.source.partition < 2**31 and 0 <= feedback.source.offset < 2**63):
+        raise ValueError(f"source: {feedback.source} is no position")
     return feedback
 
 

@@ -159,7 +159,7 @@ def test_two_retrains_of_one_line_do_not_run_at_once(tmp_path: Path) -> None:
     first.send_signal(signal.SIGINT)
     finish(first)
     assert code == 2
-    assert "line A is being retrained by another process" in err
+    assert "line A is being retrained or released by another process" in err
 
 
 def test_a_disk_that_fills_up_leaves_no_version_and_no_leftovers(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """`versions`, `promote` and `rollback`: which model is live."""
 
+from contextlib import AbstractContextManager
+
 from qc_worker.clock import SystemClock
+from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Release
 from qc_worker.settings import Settings
 from qc_worker.wire.json_types import RELEASE
@@ -8,6 +11,7 @@ from trainer.atomic import disk_errors
 from trainer.commands.adapters import checked_line, checked_version, model_store, release_log
 from trainer.commands.documents import print_facts, print_json, print_rows
 from trainer.interrupts import interrupts_held
+from trainer.locks import line_lock
 from trainer.releases import Releaser, VersionEntry, list_versions
 
 COLUMNS = ["version", "live", "threshold", "samples", "max false reject", "seconds"]
@@ -27,7 +31,7 @@ def print_versions(settings: Settings, *, line: str, as_json: bool) -> None:
 def promote(settings: Settings, *, line: str, version: str, as_json: bool) -> None:
     """Let an existing version go live. Raises QcError."""
     name, wanted = checked_line(line), checked_version(version)
-    with disk_errors(), release_log(settings) as releases, interrupts_held():
+    with disk_errors(), _sole_hand(settings, name), release_log(settings) as releases, interrupts_held():
         release = Releaser(model_store(settings), releases, SystemClock()).promote(name, wanted)
     _print_release(release, as_json=as_json)
 
@@ -35,9 +39,14 @@ def promote(settings: Settings, *, line: str, version: str, as_json: bool) -> No
 def rollback(settings: Settings, *, line: str, as_json: bool) -> None:
     """Go back to the version that was live before. Raises QcError."""
     name = checked_line(line)
-    with disk_errors(), release_log(settings) as releases, interrupts_held():
+    with disk_errors(), _sole_hand(settings, name), release_log(settings) as releases, interrupts_held():
         release = Releaser(model_store(settings), releases, SystemClock()).rollback(name)
     _print_release(release, as_json=as_json)
+
+
+def _sole_hand(settings: Settings, line: LineName) -> AbstractContextManager[None]:
+    """Neither a retrain nor another hand may let a version of this line go live meanwhile. Raises TrainingError."""
+    return line_lock(settings.sample_dir, line)
 
 
 def _print_release(release: Release, *, as_json: bool) -> None:

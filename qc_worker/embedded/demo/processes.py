@@ -22,7 +22,21 @@ STOP_TIMEOUT_S = 15.0
 LOG_TAIL_LINES = 15
 PROBE_EVERY_S = 0.1
 
-PASSED_ON = ("kafka_bootstrap_servers", "redis_url", "state_dir", "model_store", "sample_store", "session_timeout_ms")
+PASSED_ON = (
+    "kafka_bootstrap_servers",
+    "session_timeout_ms",
+    "consumer_group",
+    "images_topic",
+    "results_topic",
+    "dead_letter_topic",
+    "feedback_topic",
+    "models_topic",
+    "redis_url",
+    "state_dir",
+    "model_store",
+    "sample_store",
+    "weights_dir",
+)
 
 
 def child_environment(settings: Settings) -> dict[str, str]:

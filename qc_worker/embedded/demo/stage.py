@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from qc_worker.domain.errors import SettingsError
 from qc_worker.embedded.cameras import GOOD, Camera, folder_cameras, labelled_files, simulated_cameras
@@ -33,14 +34,27 @@ class Parts:
 def opened_stage(settings: Settings) -> Iterator[Settings]:
     """Settings with servers that run and a state folder that exists. Raises SettingsError, TransportError."""
     with ExitStack() as stack:
-        changes = _servers(settings, stack)
-        if "state_dir" not in settings.model_fields_set:
-            state_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qc-demo-")))
-            weights = {"weights_dir": settings.weights_path}  # weights that the user has are not a demo's business
-            changes |= {"state_dir": state_dir, "model_store": "", "sample_store": state_dir / "samples", **weights}
+        changes = _servers(settings, stack) | _own_names() | _own_folders(settings, stack)
         staged = settings.model_copy(update=changes)
         staged.state_dir.mkdir(parents=True, exist_ok=True)
         yield staged
+
+
+def _own_names() -> dict[str, str]:
+    """Topics and a group that nobody else has: on the user's broker the demo must not touch the plant's."""
+    prefix = f"qc-demo-{uuid4().hex[:8]}"
+    names = {f"{name}_topic": f"{prefix}.{name}" for name in ("images", "results", "dead_letter", "feedback", "models")}
+    return {**names, "consumer_group": prefix}
+
+
+def _own_folders(settings: Settings, stack: ExitStack) -> dict[str, Any]:
+    """Stores of the demo's own; the backbone weights that the user has are used."""
+    if "state_dir" in settings.model_fields_set:
+        state_dir = settings.state_dir / "demo"
+    else:
+        state_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qc-demo-")))
+    folders = {"model_store": str(state_dir / "models"), "sample_store": state_dir / "samples"}
+    return {"state_dir": state_dir, "weights_dir": settings.weights_path, **folders}
 
 
 def simulated_parts(folder: Path, *, seed: int) -> Parts:

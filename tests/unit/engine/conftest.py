@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from qc_worker.engine.refresher import ModelRefresher
 from qc_worker.engine.residents import BackbonePool, ModelLoader, ResidentModels
 from qc_worker.engine.stop import StopSignal
 from qc_worker.engine.worker import Patience, Worker
+from qc_worker.ports import Clock
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.simplenet.preprocessing import ImageLimits
 from qc_worker.transport.memory import MemoryFrameSource, MemoryHeatmapCache, MemoryReleaseLog, MemorySink
@@ -37,6 +39,7 @@ MAX_FRAME_BYTES = 100_000
 class Plant:
     """One worker and what surrounds it."""
 
+    folder: Path
     broker: MemoryBroker
     store: FsspecModelStore
     cache: MemoryHeatmapCache
@@ -110,8 +113,8 @@ class Plant:
 def make_plant(tmp_path: Path) -> Iterator[Callable[..., Plant]]:
     plants: list[Plant] = []
 
-    def make(*, broker: MemoryBroker | None = None, patience: Patience | None = None, **limits: int) -> Plant:
-        plants.append(build(tmp_path / str(len(plants)), broker or MemoryBroker(), patience or Patience(), limits))
+    def make(broker: MemoryBroker | None = None, **options: Any) -> Plant:
+        plants.append(build(tmp_path / str(len(plants)), broker or MemoryBroker(), Options(**options)))
         return plants[-1]
 
     yield make
@@ -125,7 +128,17 @@ def plant(make_plant: Callable[..., Plant]) -> Plant:
     return make_plant()
 
 
-def build(folder: Path, broker: MemoryBroker, patience: Patience, limits: dict[str, int]) -> Plant:
+@dataclass(frozen=True)
+class Options:
+    """What tests want otherwise."""
+
+    patience: Patience = field(default_factory=Patience)
+    max_frames: int = 64
+    heatmap_pass_share: float = 0.0
+    refresher_clock: Clock | None = None
+
+
+def build(folder: Path, broker: MemoryBroker, options: Options) -> Plant:
     clock, stop, residents = SystemClock(), StopSignal(), ResidentModels()
     for topic in ("images", "results", "images.dlq"):
         broker.create_topic(topic, partitions=2)
@@ -137,10 +150,10 @@ def build(folder: Path, broker: MemoryBroker, patience: Patience, limits: dict[s
     cache = MemoryHeatmapCache(ttl_s=60)
     heatmaps = HeatmapWriter(cache)
     releases = MemoryReleaseLog(broker, topic="models")
-    in_flight = InFlight(max_frames=limits.get("max_frames", 64), max_bytes=10_000_000, max_frame_bytes=MAX_FRAME_BYTES)
+    in_flight = InFlight(max_frames=options.max_frames, max_bytes=10_000_000, max_frame_bytes=MAX_FRAME_BYTES)
     pipeline = Pipeline(
         runner=ModelRunner(backbones, clock),
-        judge=Judge(heatmaps, clock, heatmap_pass_share=0.0),
+        judge=Judge(heatmaps, clock, heatmap_pass_share=options.heatmap_pass_share),
         batches=BatchQueue(Batcher(max_size=4, max_wait_s=0.005), clock),
         image_limits=ImageLimits(max_bytes=MAX_FRAME_BYTES, max_pixels=1_000_000),
         decode_threads=2,
@@ -155,9 +168,21 @@ def build(folder: Path, broker: MemoryBroker, patience: Patience, limits: dict[s
         in_flight=in_flight,
         clock=clock,
         stop=stop,
-        patience=patience,
+        patience=options.patience,
     )
-    refresher = ModelRefresher(releases, loader, residents, clock=clock, stop=stop)
+    refresher = ModelRefresher(releases, loader, residents, clock=options.refresher_clock or clock, stop=stop)
     return Plant(
-        broker, store, cache, releases, residents, refresher, source, pipeline, in_flight, heatmaps, worker, stop
+        folder,
+        broker,
+        store,
+        cache,
+        releases,
+        residents,
+        refresher,
+        source,
+        pipeline,
+        in_flight,
+        heatmaps,
+        worker,
+        stop,
     )

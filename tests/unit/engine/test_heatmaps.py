@@ -62,3 +62,13 @@ def test_a_cache_that_is_away_is_not_asked() -> None:
     cache = MemoryHeatmapCache(ttl_s=60)
     cache.away = True
     assert HeatmapWriter(cache).offer(decoded(0), ANOMALY_MAP) is None
+
+
+def test_a_heatmap_that_cannot_be_made_does_not_end_the_others() -> None:
+    cache = MemoryHeatmapCache(ttl_s=60)
+    writer = HeatmapWriter(cache)
+    writer.start()
+    writer.offer(decoded(0), np.zeros((0, 3), np.float32))
+    keys = [writer.offer(decoded(offset), ANOMALY_MAP) for offset in range(1, 40)]
+    writer.close(timeout_s=30)
+    assert cache.get(str(keys[-1])) is not None

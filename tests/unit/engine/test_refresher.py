@@ -3,9 +3,12 @@ from pathlib import Path
 from prometheus_client import REGISTRY
 
 from qc_worker.domain.inspection import Verdict
+from qc_worker.domain.release import Release
+from qc_worker.engine.refresher import RETRY_S
+from qc_worker.engine.residents import ModelLoader, Resident
 from tests import factories
 from tests.unit.engine.conftest import Plant
-from tests.unit.engine.test_worker import PASSES_ALL, REJECTS_ALL
+from tests.unit.engine.test_worker import PASSES_ALL, REJECTS_ALL, MakePlant
 
 
 def releases_counted(outcome: str) -> float:
@@ -86,3 +89,49 @@ def test_lines_share_one_backbone(plant: Plant) -> None:
     specs = {resident.spec for line in plant.residents.versions() if (resident := plant.residents.current(line))}
     assert len(plant.residents) == 4
     assert len(specs) == 1
+
+
+class MemoryLoader(ModelLoader):
+    """A loader that runs out of memory on one version."""
+
+    def load(self, release: Release) -> Resident:
+        if release.version == "huge":
+            raise MemoryError("no room for this one")
+        return super().load(release)
+
+
+def test_a_release_that_breaks_the_loader_in_an_unforeseen_way_is_refused_too(plant: Plant) -> None:
+    plant.refresher._loader.__class__ = MemoryLoader
+    plant.train(version="v1")
+    plant.start()
+    plant.wait_for(lambda: plant.residents.versions() == {"A": "v1"})
+    plant.train(version="huge")
+    plant.train(version="v3", seed=1)
+    plant.wait_for(lambda: plant.residents.versions() == {"A": "v3"})
+    assert plant.refresher.alive()
+
+
+def test_a_worker_started_after_a_bad_release_falls_back_to_the_one_before(plant: Plant, tmp_path: Path) -> None:
+    for version in ("v1", "v2"):
+        release = factories.add_version(plant.store, "A", version)
+        plant.store.record_release(release)
+        plant.releases.announce(release)
+    (head,) = tmp_path.rglob("A/v2/head.safetensors")
+    head.write_bytes(b"broken")
+    plant.refresher.catch_up()
+    assert plant.residents.versions() == {"A": "v1"}
+
+
+def test_a_refused_release_is_tried_again_and_taken_up_once_the_store_is_back(make_plant: MakePlant) -> None:
+    clock = factories.ManualClock()
+    plant = make_plant(refresher_clock=clock)
+    plant.train(version="v1")
+    plant.refresher.catch_up()
+    release = factories.add_version(plant.store, "A", "v2")
+    (card,) = plant.folder.rglob("A/v2/card.json")
+    hidden = card.rename(card.with_suffix(".away"))
+    plant.refresher.take_up(release)
+    hidden.rename(card)
+    plant.refresher.start()
+    clock.advance(RETRY_S + 1)
+    plant.wait_for(lambda: plant.residents.versions() == {"A": "v2"})

@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 from qc_worker.engine.stop import StopSignal
-stop = StopSignal()
+stop = StopSignal(latest_exit_s=LATEST)
 stop.install()
 print("ready", flush=True)
 stop.wait(60)
@@ -15,8 +15,8 @@ while True:
 """
 
 
-def started() -> "subprocess.Popen[str]":
-    program = PROGRAM.replace("signal_pause()", "import signal; signal.pause()")
+def started(latest_exit_s: float = 60.0) -> "subprocess.Popen[str]":
+    program = PROGRAM.replace("signal_pause()", "import signal; signal.pause()").replace("LATEST", str(latest_exit_s))
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -30,4 +30,10 @@ def test_the_first_signal_asks_and_the_second_one_ends_the_process() -> None:
     assert process.stdout.readline() == "stopping\n"
     assert process.poll() is None
     os.kill(process.pid, signal.SIGINT)
+    assert process.wait(10) == 137
+
+
+def test_a_process_that_hangs_while_stopping_is_ended() -> None:
+    process = started(latest_exit_s=0.2)
+    os.kill(process.pid, signal.SIGTERM)
     assert process.wait(10) == 137

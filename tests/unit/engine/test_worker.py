@@ -108,6 +108,24 @@ def test_rejects_get_a_heatmap_in_the_cache_and_passes_do_not(plant: Plant) -> N
     plant.wait_for(lambda: plant.cache.get("qc:heatmap:images:0:0") is not None)
 
 
+def test_a_share_of_the_passes_gets_a_heatmap_too(make_plant: MakePlant) -> None:
+    plant = make_plant(heatmap_pass_share=0.5)
+    plant.train(scores=PASSES_ALL)
+    plant.start()
+    for offset in range(40):
+        plant.send(factories.record(offset))
+    shown = [inspection.heatmap_key is not None for inspection in plant.wait_for_inspections(40)]
+    assert 5 < sum(shown) < 35
+
+
+def test_a_frame_without_a_key_is_published_under_its_line_and_camera(plant: Plant) -> None:
+    plant.train()
+    plant.start()
+    plant.send(replace(factories.record(0), key=None))
+    plant.wait_for_inspections(1)
+    assert [record.key for record in plant.records("results")] == [b"A/cam1"]
+
+
 def test_verdicts_flow_without_heatmaps_while_the_cache_is_away(plant: Plant) -> None:
     plant.train(scores=REJECTS_ALL)
     plant.cache.away = True

@@ -88,3 +88,10 @@ def test_error_names_the_field() -> None:
     written["source"]["offset"] = "late"
     with pytest.raises(ValueError, match=r"source\.offset"):
         decode_feedback(json.dumps(written).encode())
+
+
+@pytest.mark.parametrize("offset", [-1, 2**63, 10**30])
+def test_feedback_on_a_position_that_cannot_be_is_refused(offset: int) -> None:
+    impossible = replace(FEEDBACK, source=replace(FEEDBACK.source, offset=offset))
+    with pytest.raises(ValueError, match="is no position"):
+        decode_feedback(encode_feedback(impossible))
