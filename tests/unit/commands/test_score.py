@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from qc_worker.cli import app
 from qc_worker.registry.store import FsspecModelStore
 from tests import factories
 
@@ -68,9 +70,15 @@ def test_a_file_that_is_no_image_is_told_and_makes_exit_code_1(folder: Path) -> 
         (["--line", "A", "--device", "cuda:77", "images"], "device cuda:77 cannot be used here"),
     ],
 )
-def test_what_cannot_work_is_one_line_and_exit_code_2(folder: Path, arguments: list[str], message: str) -> None:
-    done = score(folder, *arguments)
-    assert done.returncode == 2
+def test_what_cannot_work_is_one_line_and_exit_code_2(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("QC_STATE_DIR", str(folder / "state"))
+    monkeypatch.setenv("QC_MODEL_STORE", str(folder / "store"))
+    # In this process, unlike above: importing torch once for each of these would take most of a minute.
+    done = CliRunner().invoke(app, ["score", *arguments])
+    assert done.exit_code == 2
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
     assert message in done.stderr
