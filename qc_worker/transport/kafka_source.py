@@ -19,6 +19,7 @@ from kafka.errors import (
 
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Offsets, Partition, Record
+from qc_worker.transport.group_join import poll_timeout_s
 from qc_worker.transport.kafka_config import Connections, KafkaAccess, open_client, transport_errors
 from qc_worker.transport.kafka_records import to_commit, to_partition, to_record
 from qc_worker.transport.limits import RECORD_HEADROOM_BYTES
@@ -115,7 +116,7 @@ class KafkaFrameSource:
     def _poll(self, timeout_s: float, max_records: int) -> Mapping[TopicPartition, Sequence[Any]]:
         try:
             polled: Mapping[TopicPartition, Sequence[Any]] = self._consumer.poll(
-                timeout_ms=int(timeout_s * 1000), max_records=max_records
+                timeout_ms=int(poll_timeout_s(self._consumer, timeout_s) * 1000), max_records=max_records
             )
         except CorruptRecordError:
             # Polled again, kafka-python would spin on the broken batch without an end: only a new consumer helps.

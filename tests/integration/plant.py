@@ -194,6 +194,11 @@ class WorkerProcess:
         with urlopen(self.health_url + path, timeout=5) as page:
             return str(page.read().decode())
 
+    def partitions(self) -> int:
+        """How many partitions this worker says it owns."""
+        (line,) = [line for line in self.read("/metrics").splitlines() if line.startswith("qc_assigned_partitions ")]
+        return int(float(line.split()[-1]))
+
     @property
     def health_url(self) -> str:
         urls = [entry["url"] for entry in self.log() if entry.get("event") == "health endpoints"]

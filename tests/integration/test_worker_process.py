@@ -95,11 +95,14 @@ def test_a_worker_that_joins_takes_its_share_and_nothing_is_lost(plant: Plant) -
     plant.train("B", "v1")
     with plant.worker() as first:
         sent = plant.push(100)
-        with plant.worker():
-            sent += plant.push(200, first=100)
-            plant.inspections(300)
-        sent += plant.push(50, first=300)
-        eventually(lambda: balance(sent, plant.inspections(350)).missing == [])
+        with plant.worker() as second:
+            # Busy all the while: a rebalance must come to its end under load, too.
+            while not (first.partitions() and second.partitions()):
+                assert len(sent) < 10_000
+                sent += plant.push(50, first=len(sent))
+            plant.inspections(len(sent))
+        sent += plant.push(50, first=len(sent))
+        eventually(lambda: balance(sent, plant.inspections(len(sent))).missing == [])
         assert first.get("/readyz") == 200
 
 
