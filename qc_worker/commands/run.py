@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 
 import structlog
 
@@ -28,6 +29,8 @@ from qc_worker.transport.redis_cache import open_heatmap_cache
 from qc_worker.transport.topics import TopicState, check_topics
 from qc_worker.wiring import image_limits, kafka_access
 
+FIRST_CONTACT_MS = 3_000
+"""Short enough for a worker that still waits for its broker to stop in time."""
 LIVE_WITHIN_S = 180.0
 """More than the worker's own patience with a broker: whoever restarts it sooner only delays its recovery."""
 
@@ -98,7 +101,8 @@ def _once_broker_answers(attempt: Callable[[], None], stop: StopSignal, clock: S
 
 def _check_topics(settings: Settings) -> None:
     """Raises SettingsError if a topic is missing: a consumer of nothing would wait for ever in silence."""
-    reports = check_topics(kafka_access(settings), topic_plans(settings))
+    access = replace(kafka_access(settings), connect_timeout_ms=FIRST_CONTACT_MS)
+    reports = check_topics(access, topic_plans(settings))
     if missing := [report.name for report in reports if report.state is TopicState.MISSING]:
         raise SettingsError(f"no topic {', '.join(missing)}: create it with qc-worker topics")
     own = (settings.results_topic, settings.dead_letter_topic)
