@@ -1,30 +1,11 @@
-"""Files that appear whole or not at all."""
+"""Full disks and forbidden folders, told in one line."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from safetensors import SafetensorError
 
 from qc_worker.domain.errors import TrainingError
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside `path`, then rename; what is half-written is removed. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from qc_worker.domain.errors import TrainingError
 from qc_worker.domain.frame import Position
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement
-from trainer.atomic import write_atomically
+from qc_worker.simplenet.files import write_atomically
 
 
 class Origin(BaseModel, frozen=True, extra="forbid"):
