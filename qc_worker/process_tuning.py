@@ -1,11 +1,12 @@
 """How this process treats cores and memory; to be called before torch is imported.
 
-Measured on 2 cores, efficientnet_lite0, two compute threads, frames per second of the backbone (benchmarks/RESULTS.md):
+Measured on 2 cores, efficientnet_lite0, two compute threads, frames per second of the backbone at a batch of 8
+(benchmarks/RESULTS.md has the rest, and what it costs):
 
 - Threads that spin for long while they wait take the cores from those they wait for as soon as anything else runs: two
-  processes at once got 1 to 37 each by default, 43 to 58 with a short spin; alone, 107 to 131 against 90 to 101.
+  processes at once got 12 to 37 each by default, 43 to 58 with a short spin; alone, 107 to 131 against 90 to 101.
 - Batches have tensors of many megabytes. glibc returns each to the kernel and faults its pages in anew for the next
-  pass: 42 to 64 at a batch of 8 by default, 94 to 107 when freed memory is kept. The peak is the same.
+  pass: 42 to 64 by default, 96 to 107 when freed memory is kept. The peak is the same.
 """
 
 import ctypes
