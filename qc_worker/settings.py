@@ -79,6 +79,10 @@ class Settings(BaseSettings):
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     torch_threads: int = Field(default=0, ge=0)
     """Threads of one forward pass on a CPU; 0: one per core."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto`: bfloat16 where the device is made for it, else float32."""
+    compile: bool = True
+    """Compile the backbone before the first frame: takes long at the first start only; without g++ it is left plain."""
     max_batch_size: int = Field(default=8, ge=1, le=256)
     """Frames in one backbone pass at the most."""
     max_wait_ms: float = Field(default=20, ge=0)

@@ -27,6 +27,13 @@ def image_limits(settings: Settings) -> ImageLimits:
     return ImageLimits(max_bytes=settings.max_frame_bytes, max_pixels=settings.max_frame_pixels)
 
 
+def keep_compiled_kernels(settings: Settings) -> None:
+    """Let Inductor keep what it compiles in the state folder, so that the next start is short; its own setting wins."""
+    folder = settings.state_dir / "compiled-kernels"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # it loads what lies there as code
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+
+
 def compute_device(settings: Settings) -> torch.device:
     """The device to compute on; also sets how many threads a CPU may use. Raises SettingsError."""
     torch.set_num_threads(settings.torch_threads or len(os.sched_getaffinity(0)))

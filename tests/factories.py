@@ -22,6 +22,7 @@ from qc_worker.ports import ModelStore
 from qc_worker.simplenet.backbone import Backbone, load_backbone
 from qc_worker.simplenet.card import ModelCard, SampleManifest, TrainingSettings
 from qc_worker.simplenet.checkpoint import CARD_FILE, file_sha256, save_model
+from qc_worker.simplenet.folded import FoldedHead, fold
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.spec import EmbeddingSpec
 
@@ -126,6 +127,10 @@ def head(seed: int = 0) -> Head:
     """A head with random weights: its verdicts mean nothing, but it computes like any other."""
     torch.manual_seed(seed)
     return Head(sum(backbone().channels), 16).eval().requires_grad_(False)
+
+
+def folded_head(seed: int = 0) -> FoldedHead:
+    return fold(head(seed), backbone().channels)
 
 
 def card(line: str = "A", version: str = "v1", *, scores: tuple[float, ...] = (-5.0, 0.0, 5.0)) -> ModelCard:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from qc_worker.domain.calibration import Calibration, smallest_alpha
 from qc_worker.domain.errors import TrainingError
-from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.folded import FoldedHead
 from qc_worker.simplenet.scorer import Scorer
 from trainer.progress import Advance
 
@@ -56,7 +56,7 @@ def promise(calibration: Calibration) -> FalseRejectPromise:
     return FalseRejectPromise(n=n, alpha=alpha, smallest_alpha=smallest_alpha(n), interval=(low, high))
 
 
-def score_batches(scorer: Scorer, head: Head, batches: Iterable[Tensor], *, advance: Advance) -> list[float]:
+def score_batches(scorer: Scorer, head: FoldedHead, batches: Iterable[Tensor], *, advance: Advance) -> list[float]:
     """Image scores in order, the way the worker scores; `batches` are uint8 (B, 3, S, S)."""
     scores: list[float] = []
     with torch.inference_mode():

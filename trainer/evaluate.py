@@ -69,6 +69,7 @@ class Evaluator:
     def __init__(self, model: Model, scorer: Scorer, *, limits: ImageLimits, decode_threads: int) -> None:
         self._model = model
         self._scorer = scorer
+        self._head = scorer.take_in(model.head)
         self._limits = limits
         self._decode_threads = decode_threads
 
@@ -111,8 +112,8 @@ class Evaluator:
 
     def _score(self, batch: Sequence[_Example], scores: dict[str, list[float]], pixels: dict[str, PixelScores]) -> None:
         stacked = torch.stack([example.picture.pixels for example in batch])
-        scored = self._scorer.score(stacked, [self._model.head] * len(batch))
-        for example, score, anomaly_map in zip(batch, scored.scores.tolist(), scored.maps.numpy(), strict=True):
+        scored = self._scorer.score(stacked, [self._head] * len(batch))
+        for example, score, anomaly_map in zip(batch, scored.scores.tolist(), scored.maps.cpu().numpy(), strict=True):
             scores[example.kind].append(score)
             if example.mask is not None:
                 self._add_pixels(pixels[example.kind], example, anomaly_map)

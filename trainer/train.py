@@ -69,11 +69,11 @@ def train(scorer: Scorer, reader: SampleReader, plan: Plan, stages: Stages) -> T
         )
     del features  # the largest thing in memory, and done with
     with stages.stage("calibrate", len(plan.split.calibration)) as advance:
-        scorer.warm_up(fitted.head)
-        held_out = score_batches(scorer, fitted.head, reader.batches(plan.split.calibration), advance=advance)
+        head = scorer.take_in(fitted.head)
+        held_out = score_batches(scorer, head, reader.batches(plan.split.calibration), advance=advance)
     calibration = calibrate(held_out, alpha=plan.max_false_reject, review_rate=plan.review_rate)
     with stages.stage("defects", len(plan.defects)) as advance:
-        defects = score_batches(scorer, fitted.head, reader.batches(plan.defects, Judgement.DEFECT), advance=advance)
+        defects = score_batches(scorer, head, reader.batches(plan.defects, Judgement.DEFECT), advance=advance)
     return Trained(fitted.head, calibration, fitted.closing_loss, _check_defects(defects, calibration))
 
 

@@ -2,21 +2,25 @@
 
 from pathlib import Path
 
-from qc_worker.engine.residents import BackbonePool, LoadBackbone, ModelLoader
+from qc_worker.engine.residents import BackbonePool, Computing, LoadBackbone, ModelLoader
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.settings import Settings
 from qc_worker.simplenet.backbone import Backbone, load_backbone
+from qc_worker.simplenet.precision import compute_dtype
 from qc_worker.simplenet.spec import EmbeddingSpec
 from qc_worker.wiring import compute_device
 
 
-def model_loader(settings: Settings, backbones: BackbonePool, *, warmup_sizes: tuple[int, ...]) -> ModelLoader:
+def model_loader(settings: Settings, backbones: BackbonePool) -> ModelLoader:
     store = FsspecModelStore(settings.model_store_url)
-    return ModelLoader(store, backbones, cache_dir=settings.state_dir / "model-cache", warmup_sizes=warmup_sizes)
+    return ModelLoader(store, backbones, cache_dir=settings.state_dir / "model-cache")
 
 
-def backbone_pool(settings: Settings) -> BackbonePool:
-    return BackbonePool(_load_from(settings.weights_path), device=compute_device(settings))
+def backbone_pool(settings: Settings, *, warmup_sizes: tuple[int, ...], compiled: bool = False) -> BackbonePool:
+    """Backbones as the settings want them computed. Raises SettingsError."""
+    device = compute_device(settings)
+    dtype = compute_dtype(device, settings.precision)
+    return BackbonePool(_load_from(settings.weights_path), Computing(device, dtype, compiled, warmup_sizes))
 
 
 def _load_from(weights_dir: Path) -> LoadBackbone:

@@ -27,7 +27,7 @@ from qc_worker.transport.kafka_sink import AtLeastOnceSink
 from qc_worker.transport.kafka_source import KafkaFrameSource
 from qc_worker.transport.redis_cache import open_heatmap_cache
 from qc_worker.transport.topics import TopicState, check_topics
-from qc_worker.wiring import image_limits, kafka_access
+from qc_worker.wiring import image_limits, kafka_access, keep_compiled_kernels
 
 FIRST_CONTACT_MS = 3_000
 """Short enough for a worker that still waits for its broker to stop in time."""
@@ -41,8 +41,12 @@ def run_worker(settings: Settings) -> None:
     """Judge frames until SIGTERM or SIGINT. Raises QcError for what stops it otherwise."""
     stop, clock = StopSignal(), SystemClock()
     stop.install()
-    residents, backbones = ResidentModels(), backbone_pool(settings)
-    loader = model_loader(settings, backbones, warmup_sizes=(1, settings.max_batch_size))
+    if settings.compile:
+        keep_compiled_kernels(settings)
+    warmup_sizes = (1, settings.max_batch_size)
+    residents = ResidentModels()
+    backbones = backbone_pool(settings, warmup_sizes=warmup_sizes, compiled=settings.compile)
+    loader = model_loader(settings, backbones)
     source = _source(settings)
     cache = open_heatmap_cache(settings.redis_url, ttl_s=settings.heatmap_ttl_s)
     heatmaps = HeatmapWriter(cache)

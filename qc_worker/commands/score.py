@@ -69,8 +69,8 @@ def expand(paths: Iterable[Path]) -> list[Path]:
 
 def load_resident(settings: Settings, line: str, version: str | None) -> tuple[Resident, ModelRunner]:
     """Load a line's model: the version given, else the live one, else the newest. Raises ModelError, SettingsError."""
-    clock, backbones = SystemClock(), backbone_pool(settings)
-    loader = model_loader(settings, backbones, warmup_sizes=(1,))
+    clock, backbones = SystemClock(), backbone_pool(settings, warmup_sizes=(1,))
+    loader = model_loader(settings, backbones)
     return _load(settings, loader, line, version), ModelRunner(backbones, clock)
 
 
@@ -91,7 +91,7 @@ class FileJudge:
             decoded = decode(self._admitted(ticket), self._limits, self._clock)
         except InvalidFrame as error:
             return FileInspection(path, failure(ticket, error, self._clock).inspection)
-        (outcome,) = self._judge.judge(self._runner.infer([decoded]))
+        (outcome,) = self._judge.judge(self._runner.infer([decoded])).outcomes
         return FileInspection(path, outcome.inspection)
 
     def _admitted(self, ticket: Ticket) -> Admitted:

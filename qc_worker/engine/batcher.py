@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from qc_worker.ports import Clock
-from qc_worker.simplenet.spec import EmbeddingSpec
+from qc_worker.simplenet.spec import BackbonePass
 
 
 class Batchable(Protocol):
     """What the batcher needs to know of a frame."""
 
     @property
-    def spec(self) -> EmbeddingSpec:
+    def backbone_pass(self) -> BackbonePass:
         """What decides which frames can share a backbone pass."""
         ...
 
@@ -33,13 +33,13 @@ class Batcher(Generic[F]):
     def __init__(self, *, max_size: int, max_wait_s: float) -> None:
         self._max_size = max_size
         self._max_wait_s = max_wait_s
-        self._queues: dict[EmbeddingSpec, deque[_Waiting[F]]] = {}
+        self._queues: dict[BackbonePass, deque[_Waiting[F]]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
 
     def add(self, frame: F, now: float) -> None:
-        self._queues.setdefault(frame.spec, deque()).append(_Waiting(frame, now))
+        self._queues.setdefault(frame.backbone_pass, deque()).append(_Waiting(frame, now))
 
     def take(self, now: float) -> list[F]:
         """The due batch whose oldest frame waits longest; empty if none is due."""

@@ -1,6 +1,7 @@
 """From a polled record to a decoded frame, or straight to the outcome of one that cannot be judged."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.domain.frame import Frame, Record
@@ -9,10 +10,18 @@ from qc_worker.engine.in_flight import Ticket
 from qc_worker.engine.residents import Resident, ResidentModels
 from qc_worker.ports import Clock
 from qc_worker.simplenet.preprocessing import ImageLimits, Picture, decode_picture
-from qc_worker.simplenet.spec import EmbeddingSpec
+from qc_worker.simplenet.spec import Aspect, BackbonePass, EmbeddingSpec
 from qc_worker.wire.images import decode_record
 
 DETAIL_LENGTH = 300
+
+
+class DecodePicture(Protocol):
+    """From encoded bytes to the square that enters the backbone."""
+
+    def __call__(self, content: bytes, *, input_size: int, aspect: Aspect, limits: ImageLimits) -> Picture:
+        """Raises InvalidFrame."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,10 @@ class Decoded:
     def spec(self) -> EmbeddingSpec:
         return self.resident.spec
 
+    @property
+    def backbone_pass(self) -> BackbonePass:
+        return self.resident.spec.backbone_pass
+
 
 def admit(ticket: Ticket, residents: ResidentModels) -> Admitted:
     """Read the headers and bind the frame to its line's model of this moment. Raises InvalidFrame."""
@@ -48,7 +61,9 @@ def admit(ticket: Ticket, residents: ResidentModels) -> Admitted:
     return Admitted(ticket, frame, resident)
 
 
-def decode(admitted: Admitted, limits: ImageLimits, clock: Clock) -> Decoded:
+def decode(
+    admitted: Admitted, limits: ImageLimits, clock: Clock, decode_picture: DecodePicture = decode_picture
+) -> Decoded:
     """Decode and preprocess; runs in a decode thread. Raises InvalidFrame."""
     started = clock.monotonic()
     spec = admitted.resident.spec

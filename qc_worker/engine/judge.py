@@ -22,12 +22,11 @@ SEEN_BY_PEOPLE = (Verdict.REJECT, Verdict.REVIEW)
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """A batch and what the model said of each of its frames, in the same order."""
+    """A batch and what the model says of each of its frames, in the same order; a GPU may still be computing it."""
 
     batch: Sequence[Decoded]
     scored: Scored
     started_at: float
-    inference_ms: float
 
 
 class ModelRunner:
@@ -38,16 +37,15 @@ class ModelRunner:
         self._clock = clock
 
     def infer(self, batch: Sequence[Decoded]) -> Inferred:
-        """One backbone pass for the whole batch. Raises RuntimeError if the device fails."""
+        """One backbone pass for the whole batch, whose order may change. Raises RuntimeError if the device fails."""
         started = self._clock.monotonic()
+        batch = sorted(batch, key=lambda frame: id(frame.resident.head))  # frames of one head as neighbours
         pixels = torch.stack([frame.picture.pixels for frame in batch])
         scored = self._backbones.scorer(batch[0].spec).score(pixels, [frame.resident.head for frame in batch])
         if len(scored.scores) != len(batch):
             raise RuntimeError(f"{len(batch)} frames went into the model, {len(scored.scores)} scores came out")
-        seconds = self._clock.monotonic() - started
-        metrics.INFERENCE_SECONDS.observe(seconds)
         metrics.BATCH_FRAMES.observe(len(batch))
-        return Inferred(batch, scored, started, 1000 * seconds)
+        return Inferred(batch, scored, started)
 
 
 class HeatmapDesk(Protocol):
@@ -58,6 +56,23 @@ class HeatmapDesk(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A batch's outcomes, in its order, and how long the model took."""
+
+    outcomes: Sequence[Outcome]
+    inference_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Findings:
+    """What people are shown of a frame."""
+
+    defects: tuple[Defect, ...] = ()
+    mask: Mask | None = None
+    heatmap_key: str | None = None
+
+
 class Judge:
     """Turns scores into inspections; runs beside the next batch's inference."""
 
@@ -66,25 +81,38 @@ class Judge:
         self._clock = clock
         self._heatmap_pass_share = heatmap_pass_share
 
-    def judge(self, inferred: Inferred) -> list[Outcome]:
-        """One outcome per frame, in the batch's order."""
-        return [self._outcome(inferred, index) for index in range(len(inferred.batch))]
+    def judge(self, inferred: Inferred) -> Judged:
+        """One outcome per frame, in the batch's order. Waits until the device is done with the batch."""
+        scores = inferred.scored.scores.tolist()
+        seconds = self._clock.monotonic() - inferred.started_at
+        metrics.INFERENCE_SECONDS.observe(seconds)
+        outcomes = [self._outcome(inferred, index, score, 1000 * seconds) for index, score in enumerate(scores)]
+        return Judged(outcomes, 1000 * seconds)
 
-    def _outcome(self, inferred: Inferred, index: int) -> Outcome:
+    def _outcome(self, inferred: Inferred, index: int, score: float, inference_ms: float) -> Outcome:
         decoded = inferred.batch[index]
-        score = float(inferred.scored.scores[index])
         verdict = decoded.resident.calibration.verdict(score)
         if verdict is Verdict.ERROR:
             broken = InvalidFrame(Reason.MODEL_FAILED, f"the model's score is {score}")
             return failure(decoded.ticket, broken, self._clock)
-        return Outcome(self._inspection(inferred, index, score, verdict), _key(decoded))
+        started = self._clock.monotonic()
+        found = self._findings(inferred, index, verdict)
+        timings = self._stage_ms(decoded, inferred.started_at, inference_ms, started)
+        return Outcome(self._inspection(decoded, score, verdict, found, timings), _key(decoded))
 
-    def _inspection(self, inferred: Inferred, index: int, score: float, verdict: Verdict) -> Inspection:
-        decoded, started = inferred.batch[index], self._clock.monotonic()
+    def _findings(self, inferred: Inferred, index: int, verdict: Verdict) -> _Findings:
+        """Defects, mask and heatmap of the frames that people will look at; other maps never leave the device."""
+        decoded, seen = inferred.batch[index], verdict in SEEN_BY_PEOPLE
+        if not seen and not _sampled(decoded, self._heatmap_pass_share):
+            return _Findings()
+        anomaly_map = inferred.scored.map_of(index)
+        defects, mask = _defects(decoded, anomaly_map, verdict) if seen else ((), None)
+        return _Findings(defects, mask, self._heatmaps.offer(decoded, anomaly_map))
+
+    def _inspection(
+        self, decoded: Decoded, score: float, verdict: Verdict, found: _Findings, timings: StageTimings
+    ) -> Inspection:
         resident, frame = decoded.resident, decoded.frame
-        anomaly_map = inferred.scored.maps[index].numpy()
-        defects, mask = _defects(decoded, anomaly_map, verdict)
-        heatmap_key = self._heatmap_key(decoded, anomaly_map, verdict)
         return Inspection(
             frame_id=frame.frame_id,
             line=frame.line,
@@ -98,24 +126,22 @@ class Judge:
             p_value=resident.calibration.p_value(score),
             threshold=resident.calibration.threshold,
             image_size=decoded.picture.image_size,
-            defects=defects,
-            mask=mask,
-            heatmap_key=heatmap_key,
-            stage_ms=self._stage_ms(decoded, inferred, started),
+            defects=found.defects,
+            mask=found.mask,
+            heatmap_key=found.heatmap_key,
+            stage_ms=timings,
         )
 
-    def _heatmap_key(self, decoded: Decoded, anomaly_map: np.ndarray, verdict: Verdict) -> str | None:
-        wanted = verdict in SEEN_BY_PEOPLE or _sampled(decoded, self._heatmap_pass_share)
-        return self._heatmaps.offer(decoded, anomaly_map) if wanted else None
-
-    def _stage_ms(self, decoded: Decoded, inferred: Inferred, started: float) -> StageTimings:
+    def _stage_ms(
+        self, decoded: Decoded, inference_started: float, inference_ms: float, started: float
+    ) -> StageTimings:
         now = self._clock.monotonic()
         total = 1000 * (now - decoded.ticket.polled_at)
-        before_inference = 1000 * (inferred.started_at - decoded.ticket.polled_at)
+        before_inference = 1000 * (inference_started - decoded.ticket.polled_at)
         return StageTimings(
             decode=round(decoded.decode_ms, 3),
             queue=round(max(0.0, before_inference - decoded.decode_ms), 3),
-            inference=round(inferred.inference_ms, 3),
+            inference=round(inference_ms, 3),
             postprocess=round(1000 * (now - started), 3),
             total=round(total, 3),
         )
@@ -129,8 +155,6 @@ def _key(decoded: Decoded) -> bytes:
 def _defects(decoded: Decoded, anomaly_map: np.ndarray, verdict: Verdict) -> tuple[tuple[Defect, ...], Mask | None]:
     """Where the map is over the verdict's own threshold; so a reject always shows at least one defect."""
     calibration = decoded.resident.calibration
-    if verdict not in SEEN_BY_PEOPLE:
-        return (), None
     threshold = calibration.threshold if verdict is Verdict.REJECT else calibration.review_threshold
     return localise(anomaly_map, threshold, decoded.picture.image_size, decoded.spec.aspect)
 

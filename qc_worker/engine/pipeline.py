@@ -12,11 +12,13 @@ import structlog
 
 from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.engine.batcher import BatchQueue
-from qc_worker.engine.intake import Admitted, Decoded, decode, failure
+from qc_worker.engine.intake import Admitted, Decoded, DecodePicture, decode, failure
 from qc_worker.engine.judge import Inferred, Judge, ModelRunner
 from qc_worker.observability import metrics
 from qc_worker.ports import Clock
-from qc_worker.simplenet.preprocessing import ImageLimits
+from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture
+
+BATCHES_AHEAD = 2
 
 log = structlog.get_logger()
 
@@ -33,17 +35,21 @@ class Pipeline:
         image_limits: ImageLimits,
         decode_threads: int,
         clock: Clock,
+        decode_picture: DecodePicture = decode_picture,
     ) -> None:
         self._runner = runner
         self._judge = judge
         self._batches = batches
         self._image_limits = image_limits
+        self._decode_picture = decode_picture
         self._clock = clock
         self._decoders = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
         # Not one of the decode threads: there a finished batch would wait behind all frames still to be decoded.
         self._judging = ThreadPoolExecutor(1, thread_name_prefix="judging")
         self._inference = threading.Thread(target=self._run_inference, name="inference", daemon=True)
         self._progress = threading.Event()
+        # A GPU computes one batch while the next is copied to it; more would only wait in its memory.
+        self._room = threading.Semaphore(BATCHES_AHEAD)
 
     def start(self) -> None:
         self._inference.start()
@@ -68,7 +74,7 @@ class Pipeline:
 
     def _decode(self, admitted: Admitted) -> None:
         try:
-            decoded = decode(admitted, self._image_limits, self._clock)
+            decoded = decode(admitted, self._image_limits, self._clock, self._decode_picture)
         except InvalidFrame as error:
             self._fail(admitted, error)
         except Exception as error:  # noqa: BLE001  (a frame that breaks the decoder must not vanish)
@@ -80,6 +86,7 @@ class Pipeline:
     def _run_inference(self) -> None:
         while batch := self._batches.take():
             for inferred in self._infer(batch):
+                self._room.acquire()
                 self._judging.submit(self._judge_batch, inferred)
 
     def _infer(self, batch: Sequence[Decoded]) -> list[Inferred]:
@@ -95,24 +102,26 @@ class Pipeline:
 
     def _judge_batch(self, inferred: Inferred) -> None:
         try:
-            outcomes = self._judge.judge(inferred)
+            judged = self._judge.judge(inferred)
         except Exception as error:  # each frame of the batch gets its outcome
             log.exception("judging failed", frames=len(inferred.batch))
             for decoded in inferred.batch:
                 self._fail(decoded, _broken(Reason.MODEL_FAILED, error))
             return
-        for decoded, outcome in zip(inferred.batch, outcomes, strict=True):
+        finally:
+            self._room.release()
+        for decoded, outcome in zip(inferred.batch, judged.outcomes, strict=True):
             decoded.ticket.outcome = outcome
         self._progress.set()
-        self._log_batch(inferred)
+        self._log_batch(inferred, judged.inference_ms)
 
-    def _log_batch(self, inferred: Inferred) -> None:
+    def _log_batch(self, inferred: Inferred, inference_ms: float) -> None:
         log.info(
             "batch judged",
             frames=len(inferred.batch),
             lines=sorted({decoded.frame.line for decoded in inferred.batch}),
             verdicts=_verdicts(inferred),
-            inference_ms=round(inferred.inference_ms, 1),
+            inference_ms=round(inference_ms, 1),
         )
 
     def _fail(self, frame: Admitted | Decoded, error: InvalidFrame) -> None:

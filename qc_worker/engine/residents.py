@@ -15,21 +15,21 @@ from qc_worker.domain.release import Release
 from qc_worker.ports import ModelStore
 from qc_worker.simplenet.backbone import Backbone
 from qc_worker.simplenet.checkpoint import Model, load_model
-from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.folded import FoldedHead
 from qc_worker.simplenet.scorer import Scorer
-from qc_worker.simplenet.spec import EmbeddingSpec
+from qc_worker.simplenet.spec import BackbonePass, EmbeddingSpec
 
 LoadBackbone = Callable[[EmbeddingSpec], Backbone]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resident:
-    """A line's model, ready to judge: head on the device, warmed up."""
+    """A line's model, ready to judge: head folded and on the device, backbone warmed up."""
 
     line: str
     version: str
     spec: EmbeddingSpec
-    head: Head
+    head: FoldedHead
     calibration: Calibration
 
 
@@ -56,34 +56,59 @@ class ResidentModels:
         return len(self._by_line)
 
 
-class BackbonePool:
-    """One resident backbone per embedding, whatever the number of lines."""
+@dataclass(frozen=True, slots=True)
+class Computing:
+    """How backbones compute."""
 
-    def __init__(self, load: LoadBackbone, *, device: torch.device) -> None:
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+    compiled: bool = False
+    warmup_sizes: tuple[int, ...] = (1,)
+    """Batch sizes passed through a backbone before it counts as loaded."""
+
+
+class BackbonePool:
+    """One resident scorer per backbone pass, and one copy of each backbone's weights, whatever the number of lines."""
+
+    def __init__(self, load: LoadBackbone, computing: Computing) -> None:
         self._load = load
-        self._device = device
-        self._scorers: dict[EmbeddingSpec, Scorer] = {}
+        self._computing = computing
+        self._backbones: dict[tuple[object, ...], Backbone] = {}
+        self._scorers: dict[BackbonePass, Scorer] = {}
         self._loading = threading.Lock()
 
     def scorer(self, spec: EmbeddingSpec) -> Scorer:
-        """The scorer of that embedding, loaded on first use. Raises ModelError."""
-        ready = self._scorers.get(spec)
+        """The scorer of that backbone pass; loaded, compiled and warmed up on first use. Raises ModelError."""
+        ready = self._scorers.get(spec.backbone_pass)
         if ready is not None:
             return ready  # without the lock: the inference thread must never wait for another line's backbone
         with self._loading:
-            if spec not in self._scorers:
-                self._scorers[spec] = Scorer(self._load(spec), spec, self._device)
-            return self._scorers[spec]
+            if spec.backbone_pass not in self._scorers:
+                self._scorers[spec.backbone_pass] = self._new_scorer(spec)
+            return self._scorers[spec.backbone_pass]
+
+    def _new_scorer(self, spec: EmbeddingSpec) -> Scorer:
+        scorer = Scorer(self._backbone(spec), spec, self._computing.device, self._computing.dtype)
+        if self._computing.compiled:
+            scorer.compile(max(self._computing.warmup_sizes))
+        scorer.warm_up(self._computing.warmup_sizes)
+        return scorer
+
+    def _backbone(self, spec: EmbeddingSpec) -> Backbone:
+        """Input sizes may differ and still share the weights."""
+        weights = (spec.backbone, spec.weights_sha256, spec.levels)
+        if weights not in self._backbones:
+            self._backbones[weights] = self._load(spec)
+        return self._backbones[weights]
 
 
 class ModelLoader:
     """From a release to a resident: fetch, verify, build and warm up aside."""
 
-    def __init__(self, store: ModelStore, backbones: BackbonePool, *, cache_dir: Path, warmup_sizes: tuple[int, ...]):
+    def __init__(self, store: ModelStore, backbones: BackbonePool, *, cache_dir: Path) -> None:
         self._store = store
         self._backbones = backbones
         self._cache_dir = cache_dir
-        self._warmup_sizes = warmup_sizes
 
     def load(self, release: Release) -> Resident:
         """Load a released model. Raises ModelError, also if its files are not those that were released."""
@@ -100,7 +125,7 @@ class ModelLoader:
         """Load any version of the store. Raises ModelError."""
         folder = self._store.fetch(line, version, into=self._cache_dir)
         try:
-            return self._warmed_up(self._verified(folder, line, version, card_sha256))
+            return self._resident(self._verified(folder, line, version, card_sha256))
         except Exception:
             # A copy that was refused must not be what the next attempt finds.
             shutil.rmtree(folder, ignore_errors=True)
@@ -114,10 +139,7 @@ class ModelLoader:
             )
         return model
 
-    def _warmed_up(self, model: Model) -> Resident:
-        card, scorer = model.card, self._backbones.scorer(model.card.embedding)
-        scorer.warm_up(model.head)
-        side = card.embedding.input_size
-        for size in self._warmup_sizes:
-            scorer.score(torch.zeros((size, 3, side, side), dtype=torch.uint8), [model.head] * size)
-        return Resident(card.line, card.version, card.embedding, model.head, card.calibration)
+    def _resident(self, model: Model) -> Resident:
+        card = model.card
+        head = self._backbones.scorer(card.embedding).take_in(model.head)
+        return Resident(card.line, card.version, card.embedding, head, card.calibration)

@@ -35,7 +35,8 @@ def load_backbone(name: str, *, levels: tuple[int, ...], weights_dir: Path, file
 class Backbone(nn.Module):
     """Frozen network in eval mode.
 
-    Shapes: uint8 (B, 3, S, S) -> for each level a float32 (B, C_l, S / stride, S / stride), rounded up.
+    Shapes: uint8 (B, 3, S, S) -> for each level (B, C_l, S / stride, S / stride), rounded up, in the network's number
+    format: float32 unless `compute_in` says otherwise.
     """
 
     mean: Tensor
@@ -48,6 +49,7 @@ class Backbone(nn.Module):
         self.channels = network.channels
         self.weights_sha256 = file_sha256(file)
         self.network = network.module
+        self.dtype = torch.float32
         self._maps = network.maps
         self.register_buffer("mean", torch.tensor(network.mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(network.std).view(1, 3, 1, 1) * 255)
@@ -60,7 +62,13 @@ class Backbone(nn.Module):
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Feature maps of decoded pictures, one for each level."""
         images = pixels.to(torch.float32, memory_format=torch.channels_last)
-        return self._maps((images - self.mean) / self.std)
+        return self._maps(((images - self.mean) / self.std).to(self.dtype))
+
+    def compute_in(self, dtype: torch.dtype) -> "Backbone":
+        """Bring the weights to a number format; pixels are normalised in float32 all the same."""
+        self.dtype = dtype
+        self.network.to(dtype)
+        return self
 
     def train(self, mode: bool = True) -> "Backbone":
         """Stay in eval mode: batch statistics of one line must never change the features of another."""

@@ -18,5 +18,14 @@ class Discriminator(nn.Module):
         nn.init.xavier_normal_(self.tail.weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        normality: Tensor = self.tail(self.activation(self.norm(self.body(features))))
+        return self.after_activation(self.before_activation(features))
+
+    def before_activation(self, features: Tensor) -> Tensor:
+        """The first layer, affine in eval mode. Shapes: (N, C) -> (N, hidden)."""
+        hidden: Tensor = self.norm(self.body(features))
+        return hidden
+
+    def after_activation(self, hidden: Tensor) -> Tensor:
+        """Shapes: (N, hidden) -> (N,)."""
+        normality: Tensor = self.tail(self.activation(hidden))
         return normality.squeeze(-1)

@@ -19,13 +19,17 @@ class Head(nn.Module):
         self.adaptor = Adaptor(channels)
         self.discriminator = Discriminator(channels, hidden)
 
+    def hidden_activations(self, patches: Tensor) -> Tensor:
+        """All that is affine in eval mode: up to where the discriminator's activation bends. (N, C) -> (N, hidden)."""
+        return self.discriminator.before_activation(self.adaptor(self.standardiser(patches)))
+
     @torch.no_grad()
     def patch_scores(self, embedding: Tensor) -> Tensor:
         """Anomaly score of every patch, s = -D(G(z)); higher is more anomalous. Needs eval mode.
 
-        Shapes: (B, C, h, w) -> (B, h, w).
+        The plain form, which training and tests hold `folded` against. Shapes: (B, C, h, w) -> (B, h, w).
         """
         batch, channels, height, width = embedding.shape
         patches = embedding.permute(0, 2, 3, 1).reshape(-1, channels)
-        normality: Tensor = self.discriminator(self.adaptor(self.standardiser(patches)))
+        normality: Tensor = self.discriminator.after_activation(self.hidden_activations(patches))
         return -normality.view(batch, height, width)

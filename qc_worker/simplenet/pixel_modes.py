@@ -1,4 +1,6 @@
-"""Pillow's pixel modes on their way to 8-bit RGB."""
+"""Pillow's pixel modes on their way to 8 bits, strip by strip: nothing wide is ever as large as the picture."""
+
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -6,49 +8,82 @@ from PIL import Image
 
 from qc_worker.domain.errors import InvalidFrame, Reason
 
-# Pillow weights colours by their alpha when it resizes these, so alpha may wait until the picture is small.
-_DIRECT = ("L", "LA", "RGB", "RGBA")
-_WITH_ALPHA = ("La", "PA", "RGBa")
-# A table is the cheapest way down from 16 bits: one byte per pixel, no wide intermediate.
-_SIXTEEN_TO_EIGHT = np.round(np.arange(65_536) * (255 / 65_535)).astype(np.uint8)
+Strip = npt.NDArray[np.uint8]
+
+STRIP_PIXELS = 1 << 18
+"""A strip and its copies then stay in a core's cache."""
+_WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 
 
-def to_eight_bits(image: Image.Image) -> Image.Image:
-    """Any mode to L, LA, RGB or RGBA. Raises InvalidFrame for a range that cannot be told."""
+def eight_bit_strips(image: Image.Image, *, row_multiple: int = 1) -> Iterator[Strip]:
+    """Rows of any mode from top to bottom, as many at once as STRIP_PIXELS hold, rounded down to `row_multiple`.
+
+    Shapes: (rows, width, 1) for grey, (rows, width, 4) for colour, whose fourth is padding or alpha. What is
+    transparent is black: colours are multiplied by their alpha. Raises InvalidFrame for a range that cannot be told.
+    """
+    to_eight_bits = _conversion(image)
+    for strip in _strips(image, row_multiple):
+        yield to_eight_bits(strip)
+
+
+def _strips(image: Image.Image, row_multiple: int) -> Iterator[Image.Image]:
+    rows = max(1, STRIP_PIXELS // image.width // row_multiple) * row_multiple
+    if rows >= image.height:
+        yield image
+        return
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(image.height, top + rows)))
+
+
+def _conversion(image: Image.Image) -> Callable[[Image.Image], Strip]:
     if image.mode.startswith("I"):
-        return Image.fromarray(_integers(np.asarray(image)))
+        return _integers
     if image.mode == "F":
-        return Image.fromarray(_floats(np.asarray(image)))
+        return _floats(image)
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
-        return _with_alpha(image)
-    if image.mode in _DIRECT:
-        return image
-    return image.convert("L" if image.mode == "1" else "RGB")
+        return _over_black
+    return _grey if image.mode in ("L", "1") else _colour
 
 
-def flatten(image: Image.Image) -> Image.Image:
-    """L, LA, RGB or RGBA to RGB; what is transparent becomes black."""
-    if not image.mode.endswith("A"):
-        return image.convert("RGB")
-    black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-    return Image.alpha_composite(black, image.convert("RGBA")).convert("RGB")
+def _grey(strip: Image.Image) -> Strip:
+    return _pixels(strip if strip.mode == "L" else strip.convert("L"), "L")
 
 
-def _with_alpha(image: Image.Image) -> Image.Image:
-    if image.mode == "La":
-        return image.convert("LA").convert("RGBA")
-    return image.convert("RGBA")
+def _colour(strip: Image.Image) -> Strip:
+    # Pillow keeps four bytes a pixel; to pack them to three takes longer than to carry the fourth along.
+    return _pixels(strip if strip.mode == "RGB" else strip.convert("RGB"), "RGBX")
 
 
-def _integers(pixels: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
-    if pixels.min() < 0 or pixels.max() > 65_535:
+def _over_black(strip: Image.Image) -> Strip:
+    known = strip.convert("LA") if strip.mode == "La" else strip
+    return _pixels(known.convert("RGBA").convert("RGBa"), "RGBa")
+
+
+def _pixels(image: Image.Image, raw_mode: str) -> Strip:
+    # In a bytearray, since torch takes no read-only memory without a warning.
+    pixels = np.frombuffer(bytearray(image.tobytes("raw", raw_mode)), np.uint8)
+    return pixels.reshape(image.height, image.width, len(raw_mode))
+
+
+def _integers(strip: Image.Image) -> Strip:
+    pixels = np.asarray(strip)
+    if pixels.dtype.itemsize > 2 and (pixels.min() < 0 or pixels.max() > 65_535):
         raise InvalidFrame(Reason.UNDECODABLE, "integer pixels outside of 0..65535 have no known range")
-    eight: npt.NDArray[np.uint8] = _SIXTEEN_TO_EIGHT[pixels]
-    return eight
+    return _rounded(pixels, 255 / 65_535)
 
 
-def _floats(pixels: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-    lowest, highest = float(pixels.min()), float(pixels.max())
+def _floats(image: Image.Image) -> Callable[[Image.Image], Strip]:
+    """Whether 0..1 or 0..255 is meant can only be told from all of the picture."""
+    extremes = [(strip.min(), strip.max()) for strip in map(np.asarray, _strips(image, 1))]
+    lowest, highest = (float(extreme) for extreme in (np.min(extremes), np.max(extremes)))
     if not (lowest >= 0 and highest <= 255):  # also when they are not numbers
         raise InvalidFrame(Reason.UNDECODABLE, "floating-point pixels outside of 0..255 have no known range")
-    return np.round(pixels * (255 if highest <= 1 else 1)).astype(np.uint8)
+    scale = 255 if highest <= 1 else 1
+    return lambda strip: np.round(np.asarray(strip) * scale).astype(np.uint8)[..., None]
+
+
+def _rounded(pixels: npt.NDArray[np.integer], scale: float) -> Strip:
+    """Exact for every 16-bit value: none lies near a tie."""
+    scaled = pixels * np.float32(scale)
+    scaled += np.float32(0.5)
+    return scaled.astype(np.uint8)[..., None]

@@ -14,6 +14,8 @@ documents, containers or run other programs (EPS, PDF, WMF, ...), truncated file
 """
 
 import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,7 +25,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from qc_worker.domain.errors import InvalidFrame, Reason
-from qc_worker.simplenet.pixel_modes import flatten, to_eight_bits
+from qc_worker.simplenet.shrink import shrink
 from qc_worker.simplenet.spec import Aspect
 
 FORMATS = (
@@ -52,6 +54,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations that swap width and height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class ImageLimits:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded frame. `pixels`: uint8 (3, S, S), RGB."""
+    """A decoded frame. `pixels`: uint8 (3, S, S), RGB, in memory with the channels innermost."""
 
     pixels: Tensor
     image_size: tuple[int, int]
@@ -85,23 +89,16 @@ def decode_picture(content: bytes, *, input_size: int, aspect: Aspect, limits: I
 
     Raises InvalidFrame.
     """
-    if not content:
-        raise InvalidFrame(Reason.EMPTY, "the frame has no bytes")
-    if len(content) > limits.max_bytes:
-        raise InvalidFrame(Reason.TOO_LARGE, f"{len(content)} bytes, at most {limits.max_bytes} are decoded")
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            return _to_picture(image, input_size, aspect, limits)
-    except InvalidFrame:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InvalidFrame(Reason.TOO_MANY_PIXELS, str(error)) from None
-    except MemoryError:
-        raise InvalidFrame(Reason.TOO_MANY_PIXELS, "decoding takes more memory than there is") from None
-    except UnidentifiedImageError:
-        raise InvalidFrame(Reason.UNDECODABLE, "not an image of a known format") from None
-    except Exception as error:  # noqa: BLE001 -- Pillow's plugins raise nearly anything on broken input
-        raise InvalidFrame(Reason.UNDECODABLE, f"{type(error).__name__}: {error}"[:200]) from None
+    with opened(content, limits) as image:
+        return _to_picture(image, input_size, aspect)
+
+
+def stack_pixels(pixels: Sequence[Tensor]) -> Tensor:
+    """Stack pictures' pixels to (B, 3, S, S) with the channels innermost, as they are and as backbones like them.
+
+    `torch.stack` would move the channels outwards, and what comes next back inwards: ten times the work.
+    """
+    return torch.stack([each.permute(1, 2, 0) for each in pixels]).permute(0, 3, 1, 2)
 
 
 def content_box(image_size: tuple[int, int], input_size: int, aspect: Aspect) -> Box:
@@ -115,30 +112,59 @@ def content_box(image_size: tuple[int, int], input_size: int, aspect: Aspect) ->
     return Box((input_size - inner_width) // 2, (input_size - inner_height) // 2, inner_width, inner_height)
 
 
-def _to_picture(image: Image.Image, input_size: int, aspect: Aspect, limits: ImageLimits) -> Picture:
+@contextmanager
+def opened(content: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
+    """Read the header only and check it; whatever fails within the block is an InvalidFrame too.
+
+    Raises InvalidFrame.
+    """
+    if not content:
+        raise InvalidFrame(Reason.EMPTY, "the frame has no bytes")
+    if len(content) > limits.max_bytes:
+        raise InvalidFrame(Reason.TOO_LARGE, f"{len(content)} bytes, at most {limits.max_bytes} are decoded")
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check_header(image, limits)
+            yield image
+    except InvalidFrame:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InvalidFrame(Reason.TOO_MANY_PIXELS, str(error)) from None
+    except MemoryError:
+        raise InvalidFrame(Reason.TOO_MANY_PIXELS, "decoding takes more memory than there is") from None
+    except UnidentifiedImageError:
+        raise InvalidFrame(Reason.UNDECODABLE, "not an image of a known format") from None
+    except Exception as error:  # noqa: BLE001 -- Pillow's plugins raise nearly anything on broken input
+        raise InvalidFrame(Reason.UNDECODABLE, f"{type(error).__name__}: {error}"[:200]) from None
+
+
+def _check_header(image: Image.Image, limits: ImageLimits) -> None:
     pixel_count = image.width * image.height
     if pixel_count > limits.max_pixels:
         raise InvalidFrame(Reason.TOO_MANY_PIXELS, f"{pixel_count} pixels, at most {limits.max_pixels} are decoded")
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise InvalidFrame(Reason.UNDECODABLE, f"more than one frame in this {image.format}")
+
+
+def _to_picture(image: Image.Image, input_size: int, aspect: Aspect) -> Picture:
     stored = _load(image, input_size)
     # Asked only now: loading a TIFF turns it upright and takes the tag away.
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    sideways = orientation in (5, 6, 7, 8)
+    sideways = orientation in SIDEWAYS
     image_size = (stored.width, stored.height) if sideways else (stored.height, stored.width)
     box = content_box(image_size, input_size, aspect)
     inner_size = (box.height, box.width) if sideways else (box.width, box.height)
-    square = to_eight_bits(image).resize(inner_size, Image.Resampling.BILINEAR, box=stored.decoded_box)
-    upright = square.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else square
-    return Picture(pixels=_fill_square(np.asarray(flatten(upright)), box, input_size), image_size=image_size)
+    inner = shrink(image, inner_size, stored.covered)
+    upright = inner.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else inner
+    return Picture(pixels=_fill_square(upright.convert("RGB"), box, input_size), image_size=image_size)
 
 
 class _Stored(NamedTuple):
-    """The picture as stored, before orientation: its size, and where it lies in what was decoded."""
+    """The picture as stored, before orientation: its size, and how much of what was decoded it covers."""
 
     width: int
     height: int
-    decoded_box: tuple[float, float, float, float]
+    covered: tuple[float, float]
 
 
 def _load(image: Image.Image, input_size: int) -> _Stored:
@@ -149,13 +175,15 @@ def _load(image: Image.Image, input_size: int) -> _Stored:
         drafted = image.draft(None, (input_size, input_size))
     image.load()
     if drafted:
-        return _Stored(*full_size, decoded_box=drafted[1])
-    return _Stored(*image.size, decoded_box=(0, 0, *image.size))
+        return _Stored(*full_size, covered=drafted[1][2:])
+    return _Stored(*image.size, covered=image.size)
 
 
-def _fill_square(rgb: np.ndarray, box: Box, input_size: int) -> Tensor:
-    """Repeat the picture's border outwards. Shapes: (box.height, box.width, 3) -> (3, S, S)."""
+def _fill_square(image: Image.Image, box: Box, input_size: int) -> Tensor:
+    """Repeat the picture's border outwards. Shapes: an RGB image of the box's size -> (3, S, S), channels innermost."""
+    pixels = np.frombuffer(bytearray(image.tobytes()), np.uint8).reshape(box.height, box.width, 3)
     below = input_size - box.top - box.height
     right = input_size - box.left - box.width
-    padded = np.pad(rgb, ((box.top, below), (box.left, right), (0, 0)), mode="edge")
-    return torch.from_numpy(np.ascontiguousarray(padded.transpose(2, 0, 1)))
+    if box.top or box.left or below or right:
+        pixels = np.pad(pixels, ((box.top, below), (box.left, right), (0, 0)), mode="edge")
+    return torch.from_numpy(pixels).permute(2, 0, 1)

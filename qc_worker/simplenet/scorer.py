@@ -3,67 +3,118 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from qc_worker.domain.errors import ModelError
 from qc_worker.simplenet.anomaly_map import anomaly_maps, image_scores
 from qc_worker.simplenet.backbone import Backbone
+from qc_worker.simplenet.compilation import ComputeLevels, compiled
+from qc_worker.simplenet.folded import FoldedHead, fold, patch_scores
 from qc_worker.simplenet.head import Head
-from qc_worker.simplenet.patch_features import embed
+from qc_worker.simplenet.patch_features import AggregatedLevels, concatenate
 from qc_worker.simplenet.spec import EmbeddingSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a batch got. Shapes: `scores` float32 (B,), `maps` float32 (B, S, S); both on the CPU."""
+    """What a batch got. Shapes: `scores` float32 (B,), `maps` float32 (B, S, S); both where they were computed."""
 
     scores: Tensor
     maps: Tensor
 
+    def map_of(self, index: int) -> npt.NDArray[np.float32]:
+        """One frame's anomaly map, (S, S), brought to the CPU."""
+        anomaly_map: npt.NDArray[np.float32] = self.maps[index].cpu().numpy()
+        return anomaly_map
+
 
 class Scorer:
-    """Backbone, embedding and heads in a row. Used by one thread."""
+    """Backbone, folded heads and anomaly maps in a row. Used by one thread."""
 
-    def __init__(self, backbone: Backbone, spec: EmbeddingSpec, device: torch.device) -> None:
+    def __init__(
+        self, backbone: Backbone, spec: EmbeddingSpec, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
         """Raises ModelError if `backbone` is not the one that `spec` describes."""
         _check_fits(backbone, spec)
         self.spec = spec
         self.device = device
+        self.dtype = dtype
+        self.level_channels = backbone.channels
         self.channels = sum(backbone.channels)
-        self._backbone = backbone.to(device)
+        self._levels = AggregatedLevels(backbone.to(device).compute_in(dtype), spec.patch_size)
+        self._compute_levels: ComputeLevels = self._levels
+        self._max_batch_size: int | None = None
 
-    def warm_up(self, head: Head) -> None:
-        """Bring a head to the device and try it on one grey frame. Raises ModelError."""
-        if head.channels != self.channels:
-            raise ModelError(f"the head takes {head.channels} channels, {self.spec.backbone} gives {self.channels}")
-        head.to(self.device).eval()
-        size = self.spec.input_size
-        trial = self.score(torch.full((1, 3, size, size), 128, dtype=torch.uint8), [head])
-        if not bool(torch.isfinite(trial.maps).all()):
-            raise ModelError("the head gives scores that are not numbers")
+    def compile(self, max_batch_size: int) -> None:
+        """Compile the backbone, which takes tens of seconds the first time; scores stay equal but for rounding."""
+        self._compute_levels = compiled(
+            self._levels, input_size=self.spec.input_size, max_batch_size=max_batch_size, device=self.device
+        )
 
     @torch.no_grad()
-    def score(self, pixels: Tensor, heads: Sequence[Head]) -> Scored:
-        """Judge a batch: `heads[i]`, warmed up, judges `pixels[i]`. Shapes: uint8 (B, 3, S, S)."""
+    def warm_up(self, batch_sizes: Sequence[int]) -> None:
+        """Pass batches of these sizes through the backbone, so that the first frames find memory and kernels ready."""
+        side = self.spec.input_size
+        for size in batch_sizes:
+            self._compute_levels(self._to_device(torch.zeros((size, 3, side, side), dtype=torch.uint8)))
+
+    def take_in(self, head: Head) -> FoldedHead:
+        """Fold a head, bring it to the device and try it on one grey frame. Raises ModelError."""
+        if head.channels != self.channels:
+            raise ModelError(f"the head takes {head.channels} channels, {self.spec.backbone} gives {self.channels}")
+        folded = fold(head, self.level_channels).to(self.device, self.dtype)
+        size = self.spec.input_size
+        trial = self.score(torch.full((1, 3, size, size), 128, dtype=torch.uint8), [folded])
+        if not bool(torch.isfinite(trial.maps).all()):
+            raise ModelError("the head gives scores that are not numbers")
+        return folded
+
+    @torch.no_grad()
+    def score(self, pixels: Tensor, heads: Sequence[FoldedHead]) -> Scored:
+        """Judge a batch: `heads[i]`, taken in, judges `pixels[i]`; quickest where equal heads are neighbours.
+
+        Where the device's memory does not do for the batch, it is judged in halves, and so are later ones.
+        Shapes: uint8 (B, 3, S, S).
+        """
         if len(heads) != len(pixels):
             raise ValueError(f"{len(pixels)} frames but {len(heads)} heads")
-        maps = anomaly_maps(_patch_scores(self.embed(pixels), heads), self.spec.input_size)
-        return Scored(scores=image_scores(maps).cpu(), maps=maps.cpu())
+        parts = self._in_parts(pixels, heads)
+        if len(parts) == 1:
+            return parts[0]
+        return Scored(torch.cat([part.scores for part in parts]), torch.cat([part.maps for part in parts]))
 
     @torch.no_grad()
     def embed(self, pixels: Tensor) -> Tensor:
-        """Embedding of a batch, on the device. Shapes: uint8 (B, 3, S, S) -> (B, C, h0, w0)."""
-        return embed(self._backbone(pixels.to(self.device)), self.spec.patch_size)
+        """Embedding of a batch, on the device, by the plain backbone. Shapes: uint8 (B, 3, S, S) -> (B, C, h0, w0)."""
+        return concatenate(self._levels(self._to_device(pixels)))
 
+    def _in_parts(self, pixels: Tensor, heads: Sequence[FoldedHead]) -> list[Scored]:
+        size = self._max_batch_size or len(pixels)
+        try:
+            return [
+                self._score(pixels[start : start + size], heads[start : start + size])
+                for start in range(0, len(pixels), size)
+            ]
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            self._max_batch_size = size // 2
+        torch.cuda.empty_cache()
+        return self._in_parts(pixels, heads)
 
-def _patch_scores(embedding: Tensor, heads: Sequence[Head]) -> Tensor:
-    """Let each head judge all of its frames at once. Shapes: (B, C, h, w) -> (B, h, w)."""
-    scores = embedding.new_empty(len(heads), *embedding.shape[-2:])
-    for head in dict.fromkeys(heads):
-        own = [index for index, other in enumerate(heads) if other is head]
-        scores[own] = head.patch_scores(embedding[own])
-    return scores
+    def _score(self, pixels: Tensor, heads: Sequence[FoldedHead]) -> Scored:
+        scores = patch_scores(self._compute_levels(self._to_device(pixels)), heads)
+        maps = anomaly_maps(scores, self.spec.input_size)
+        return Scored(scores=image_scores(maps), maps=maps)
+
+    def _to_device(self, pixels: Tensor) -> Tensor:
+        if self.device.type != "cuda":
+            return pixels
+        # Pinned, so that the copy runs beside the batch before.
+        return pixels.pin_memory().to(self.device, non_blocking=True)
 
 
 def _check_fits(backbone: Backbone, spec: EmbeddingSpec) -> None:

@@ -12,8 +12,19 @@ pad: the longer side is scaled to the input size, and the border is repeated to 
 
 
 @dataclass(frozen=True, slots=True)
+class BackbonePass:
+    """What runs once for a batch, whatever lines its frames belong to (the batcher's key)."""
+
+    backbone: str
+    weights_sha256: str
+    levels: tuple[int, ...]
+    patch_size: int
+    input_size: int
+
+
+@dataclass(frozen=True, slots=True)
 class EmbeddingSpec:
-    """From decoded frame to embedding. Lines with equal specs share the backbone pass (the batcher's key)."""
+    """From decoded frame to embedding; a head fits one spec only."""
 
     backbone: str
     """Name, as `load_backbone` takes it."""
@@ -27,3 +38,8 @@ class EmbeddingSpec:
     """Side of the square that enters the backbone, pixels."""
     aspect: Aspect
     """How a picture becomes that square."""
+
+    @property
+    def backbone_pass(self) -> BackbonePass:
+        """Without the aspect: once decoded, a square is a square."""
+        return BackbonePass(self.backbone, self.weights_sha256, self.levels, self.patch_size, self.input_size)

@@ -52,6 +52,7 @@ class Plant:
             "QC_MODEL_STORE": str(folder / "store"),
             "QC_HEALTH_PORT": "0",
             "QC_PARTITIONS": "3",
+            "QC_COMPILE": "false",  # would take longer than the test
             "QC_MAX_FRAME_BYTES": str(16 * 1024 * 1024),
         }
         self.camera = CameraProducer(self.access, topic=self.topics["images"])

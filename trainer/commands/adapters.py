@@ -10,6 +10,7 @@ from qc_worker.ports import ModelStore, ReleaseLog
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.settings import Settings
 from qc_worker.simplenet.backbone import Backbone, load_backbone
+from qc_worker.simplenet.precision import compute_dtype
 from qc_worker.simplenet.scorer import Scorer
 from qc_worker.simplenet.spec import Aspect, EmbeddingSpec
 from qc_worker.wiring import compute_device, image_limits, kafka_access
@@ -59,12 +60,17 @@ def new_scorer(settings: Settings, name: str, *, levels: tuple[int, ...], input_
         input_size=input_size,
         aspect=aspect,
     )
-    return Scorer(backbone, spec, compute_device(settings))
+    return _scorer(settings, backbone, spec)
 
 
 def scorer_for(settings: Settings, spec: EmbeddingSpec) -> Scorer:
     """The scorer that a stored model was made with. Raises ModelError or SettingsError."""
-    return Scorer(open_backbone(settings, spec.backbone, spec.levels), spec, compute_device(settings))
+    return _scorer(settings, open_backbone(settings, spec.backbone, spec.levels), spec)
+
+
+def _scorer(settings: Settings, backbone: Backbone, spec: EmbeddingSpec) -> Scorer:
+    device = compute_device(settings)
+    return Scorer(backbone, spec, device, compute_dtype(device, settings.precision))
 
 
 @contextmanager

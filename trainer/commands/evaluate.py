@@ -22,7 +22,6 @@ def evaluate(settings: Settings, *, line: str, dataset: Path, version: str | Non
     models = model_store(settings)
     model = open_model(models, name, version_to_judge(models, name, wanted))
     scorer = scorer_for(settings, model.card.embedding)
-    scorer.warm_up(model.head)
     evaluator = Evaluator(model, scorer, limits=image_limits(settings), decode_threads=settings.decode_threads)
     with disk_errors(), stages() as shown, shown.stage("evaluate", len(images)) as advance:
         evaluation = evaluator.run(images, advance=advance)

@@ -43,7 +43,8 @@ def child_environment(settings: Settings) -> dict[str, str]:
     """The environment that makes a child work on the demo's servers and folders."""
     fields = {name: getattr(settings, name) for name in PASSED_ON}
     chosen = {f"QC_{name.upper()}": str(value) for name, value in fields.items() if value is not None}
-    return {**os.environ, **chosen, "QC_HEALTH_HOST": LOOPBACK}
+    # A demo is over before compiling would have paid.
+    return {**os.environ, **chosen, "QC_HEALTH_HOST": LOOPBACK, "QC_COMPILE": "false"}
 
 
 class Program:

@@ -20,7 +20,7 @@ from qc_worker.engine.in_flight import InFlight
 from qc_worker.engine.judge import Judge, ModelRunner
 from qc_worker.engine.pipeline import Pipeline
 from qc_worker.engine.refresher import ModelRefresher
-from qc_worker.engine.residents import BackbonePool, ModelLoader, ResidentModels
+from qc_worker.engine.residents import BackbonePool, Computing, ModelLoader, ResidentModels
 from qc_worker.engine.stop import StopSignal
 from qc_worker.engine.worker import Patience, Worker
 from qc_worker.ports import Clock
@@ -144,8 +144,8 @@ def build(folder: Path, broker: MemoryBroker, options: Options) -> Plant:
         broker.create_topic(topic, partitions=2)
     broker.create_topic("models", partitions=1)
     store = FsspecModelStore(str(folder / "store"))
-    backbones = BackbonePool(lambda _: factories.backbone(), device=torch.device("cpu"))
-    loader = ModelLoader(store, backbones, cache_dir=folder / "cache", warmup_sizes=(1,))
+    backbones = BackbonePool(lambda _: factories.backbone(), Computing(torch.device("cpu")))
+    loader = ModelLoader(store, backbones, cache_dir=folder / "cache")
     source = MemoryFrameSource(broker, topic="images", group="qc-worker")
     cache = MemoryHeatmapCache(ttl_s=60)
     heatmaps = HeatmapWriter(cache)

@@ -6,17 +6,17 @@ from hypothesis import strategies as st
 
 from qc_worker.clock import SystemClock
 from qc_worker.engine.batcher import Batcher, BatchQueue
-from qc_worker.simplenet.spec import EmbeddingSpec
+from qc_worker.simplenet.spec import BackbonePass
 from tests.factories import ManualClock
 
-SQUASHED = EmbeddingSpec("b", "0" * 64, (8, 16), 3, 256, "squash")
-PADDED = replace(SQUASHED, aspect="pad")
+SMALL = BackbonePass("b", "0" * 64, (8, 16), 3, 256)
+LARGE = replace(SMALL, input_size=512)
 
 
 @dataclass(frozen=True)
 class Waiting:
     number: int
-    spec: EmbeddingSpec = SQUASHED
+    backbone_pass: BackbonePass = SMALL
 
 
 def test_a_full_batch_is_due_at_once() -> None:
@@ -38,14 +38,14 @@ def test_a_frame_waits_no_longer_than_max_wait() -> None:
 def test_frames_that_cannot_share_a_backbone_pass_are_not_in_one_batch() -> None:
     batcher = Batcher[Waiting](max_size=2, max_wait_s=0)
     batcher.add(Waiting(1), 0.0)
-    batcher.add(Waiting(2, PADDED), 0.1)
+    batcher.add(Waiting(2, LARGE), 0.1)
     assert [frame.number for frame in batcher.take(1.0)] == [1]
     assert [frame.number for frame in batcher.take(1.0)] == [2]
 
 
 def test_the_batch_that_waits_longest_goes_first() -> None:
     batcher = Batcher[Waiting](max_size=2, max_wait_s=0.1)
-    batcher.add(Waiting(1, PADDED), 0.0)
+    batcher.add(Waiting(1, LARGE), 0.0)
     batcher.add(Waiting(2), 0.05)
     batcher.add(Waiting(3), 0.05)
     assert [frame.number for frame in batcher.take(0.2)] == [1]
@@ -55,18 +55,18 @@ def test_an_empty_batcher_is_never_due() -> None:
     assert Batcher[Waiting](max_size=1, max_wait_s=0).seconds_until_due(0.0) is None
 
 
-@given(specs=st.lists(st.sampled_from([SQUASHED, PADDED]), max_size=50), size=st.integers(1, 9))
-def test_every_frame_leaves_once_and_in_order_among_its_like(specs: list[EmbeddingSpec], size: int) -> None:
+@given(specs=st.lists(st.sampled_from([SMALL, LARGE]), max_size=50), size=st.integers(1, 9))
+def test_every_frame_leaves_once_and_in_order_among_its_like(specs: list[BackbonePass], size: int) -> None:
     batcher = Batcher[Waiting](max_size=size, max_wait_s=1)
     for number, spec in enumerate(specs):
         batcher.add(Waiting(number, spec), float(number))
     batches = []
     while batch := batcher.take(1e9):
         assert len(batch) <= size
-        assert len({frame.spec for frame in batch}) == 1
+        assert len({frame.backbone_pass for frame in batch}) == 1
         batches.append(batch)
-    for spec in (SQUASHED, PADDED):
-        left = [frame.number for batch in batches for frame in batch if frame.spec == spec]
+    for spec in (SMALL, LARGE):
+        left = [frame.number for batch in batches for frame in batch if frame.backbone_pass == spec]
         assert left == [number for number, other in enumerate(specs) if other == spec]
     assert len(batcher) == 0
 

@@ -30,7 +30,7 @@ class SlowCache(MemoryHeatmapCache):
 def decoded(offset: int) -> Decoded:
     record = factories.record(offset, content=b"x")
     card = factories.card()
-    resident = Resident("A", "v1", card.embedding, factories.head(), card.calibration)
+    resident = Resident("A", "v1", card.embedding, factories.folded_head(), card.calibration)
     picture = Picture(torch.zeros((3, factories.SIDE, factories.SIDE), dtype=torch.uint8), (64, 96))
     return Decoded(Ticket(record, 0.0), decode_record(record), resident, picture, 1.0)
 

@@ -2,31 +2,46 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from qc_worker.domain.errors import ModelError
+from qc_worker.simplenet.anomaly_map import anomaly_maps
 from qc_worker.simplenet.backbone import Backbone, load_backbone
+from qc_worker.simplenet.folded import FoldedHead
 from qc_worker.simplenet.scorer import Scorer
 from tests.unit.simplenet.factories import a_head, an_embedding_spec, random_weights
 
+CPU = torch.device("cpu")
+
 
 @pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
-    folder = tmp_path_factory.mktemp("weights")
-    return load_backbone("efficientnet_lite0", levels=(8, 16), weights_dir=Path(), file=random_weights(folder))
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def backbone(weights: Path) -> Backbone:
+    return load_backbone("efficientnet_lite0", levels=(8, 16), weights_dir=Path(), file=weights)
 
 
 @pytest.fixture(scope="module")
 def scorer(backbone: Backbone) -> Scorer:
-    spec = an_embedding_spec(weights_sha256=backbone.weights_sha256)
-    return Scorer(backbone, spec, torch.device("cpu"))
+    return Scorer(backbone, an_embedding_spec(weights_sha256=backbone.weights_sha256), CPU)
 
 
-def some_pixels(count: int) -> torch.Tensor:
+def some_pixels(count: int) -> Tensor:
     return torch.randint(0, 256, (count, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
+def two_heads(scorer: Scorer) -> tuple[FoldedHead, FoldedHead]:
+    return (
+        scorer.take_in(a_head(scorer.channels, 8, seed=1)),
+        scorer.take_in(a_head(scorer.channels, 16, seed=2)),
+    )
+
+
 def test_a_batch_of_mixed_lines_scores_as_each_frame_alone(scorer: Scorer) -> None:
-    first, second = a_head(scorer.channels, 8, seed=1), a_head(scorer.channels, 16, seed=2)
+    first, second = two_heads(scorer)
     pixels, heads = some_pixels(5), [first, second, first, first, second]
     together = scorer.score(pixels, heads)
     alone = [scorer.score(pixels[index : index + 1], [head]) for index, head in enumerate(heads)]
@@ -34,32 +49,40 @@ def test_a_batch_of_mixed_lines_scores_as_each_frame_alone(scorer: Scorer) -> No
     torch.testing.assert_close(together.scores, together.maps.amax((1, 2)))
 
 
+def test_the_folded_path_gives_the_maps_of_the_plain_one(scorer: Scorer) -> None:
+    head = a_head(scorer.channels, 16)
+    plain = anomaly_maps(head.patch_scores(scorer.embed(some_pixels(3))), 64)
+    scored = scorer.score(some_pixels(3), [scorer.take_in(head)] * 3)
+    torch.testing.assert_close(scored.maps, plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
+    torch.testing.assert_close(torch.from_numpy(scored.map_of(2)), scored.maps[2])
+
+
 def test_lengths_of_frames_and_heads_must_agree(scorer: Scorer) -> None:
     with pytest.raises(ValueError, match="2 frames but 1 heads"):
-        scorer.score(some_pixels(2), [a_head(scorer.channels)])
+        scorer.score(some_pixels(2), [two_heads(scorer)[0]])
 
 
-def test_a_head_for_other_channels_is_refused_at_warm_up(scorer: Scorer) -> None:
+def test_a_head_for_other_channels_is_refused(scorer: Scorer) -> None:
     with pytest.raises(ModelError, match="channels"):
-        scorer.warm_up(a_head(scorer.channels + 1))
+        scorer.take_in(a_head(scorer.channels + 1))
 
 
-def test_a_head_that_scores_nan_is_refused_at_warm_up(scorer: Scorer) -> None:
+def test_a_head_that_scores_nan_is_refused(scorer: Scorer) -> None:
     head = a_head(scorer.channels)
     head.discriminator.tail.weight.fill_(float("nan"))
     with pytest.raises(ModelError, match="not numbers"):
-        scorer.warm_up(head)
+        scorer.take_in(head)
 
 
 def test_a_backbone_with_other_weights_is_refused(backbone: Backbone) -> None:
     with pytest.raises(ModelError, match="other weights"):
-        Scorer(backbone, an_embedding_spec(), torch.device("cpu"))
+        Scorer(backbone, an_embedding_spec(), CPU)
 
 
 def test_other_levels_are_refused(backbone: Backbone) -> None:
     spec = an_embedding_spec(weights_sha256=backbone.weights_sha256, levels=(16, 32))
     with pytest.raises(ModelError, match="expected efficientnet_lite0"):
-        Scorer(backbone, spec, torch.device("cpu"))
+        Scorer(backbone, spec, CPU)
 
 
 def test_embeddings_can_be_trained_on(scorer: Scorer) -> None:
@@ -67,3 +90,35 @@ def test_embeddings_can_be_trained_on(scorer: Scorer) -> None:
     patches = scorer.embed(some_pixels(1)).permute(0, 2, 3, 1).reshape(-1, scorer.channels)
     head.discriminator(head.adaptor(patches)).sum().backward()
     assert head.adaptor.projection.weight.grad is not None
+
+
+class SmallMemory(Scorer):
+    """A device on which three frames fit, not four."""
+
+    largest_tried: int = 0
+
+    def _to_device(self, pixels: Tensor) -> Tensor:
+        self.largest_tried = max(self.largest_tried, len(pixels))
+        if len(pixels) > 3:
+            raise torch.OutOfMemoryError("no room")
+        return super()._to_device(pixels)
+
+
+def test_a_batch_too_large_for_the_device_is_judged_in_halves(backbone: Backbone, scorer: Scorer) -> None:
+    small = SmallMemory(backbone, scorer.spec, CPU)
+    head, _ = two_heads(scorer)
+    expected = scorer.score(some_pixels(7), [head] * 7)
+    torch.testing.assert_close(small.score(some_pixels(7), [head] * 7).maps, expected.maps, rtol=1e-3, atol=1e-3)
+    small.largest_tried = 0
+    small.score(some_pixels(7), [head] * 7)
+    assert small.largest_tried <= 3  # it has learned
+
+
+def test_a_single_frame_too_large_for_the_device_is_the_devices_error(backbone: Backbone, scorer: Scorer) -> None:
+    class NoMemory(SmallMemory):
+        def _to_device(self, pixels: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError(f"no room for {len(pixels)}")
+
+    head, _ = two_heads(scorer)
+    with pytest.raises(torch.OutOfMemoryError):
+        NoMemory(backbone, scorer.spec, CPU).score(some_pixels(2), [head] * 2)

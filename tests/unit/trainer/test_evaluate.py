@@ -30,7 +30,6 @@ def evaluate(tmp_path: Path, folder: Path) -> Evaluation:
     model = workshop.retrain(offline=True)
     opened = open_model(workshop.models, LINE, model.card.version)
     scorer = small_scorer(tmp_path)
-    scorer.warm_up(opened.head)
     return Evaluator(opened, scorer, limits=LIMITS, decode_threads=2).run(labelled_images(folder), advance=no_progress)
 
 

@@ -1,0 +1,97 @@
+"""A head as the worker uses it: one matrix for each level, applied at that level's own resolution.
+
+Neighbourhood average, bilinear resize and 1x1 linear maps commute, because both averages give every channel the same
+weights and these sum to one. So standardiser, adaptor, the discriminator's first layer and its BatchNorm fold into one
+affine map, which splits by level: hidden = sum_l resize(z_l W_l) + bias. Exact but for rounding.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from qc_worker.simplenet.discriminator import NEGATIVE_SLOPE
+from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.patch_features import largest_size, resize
+
+CACHED_BYTES = 4 << 20
+"""Hidden activations made at once on a CPU: what its caches hold until they are summed up."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoldedHead:
+    """What is left of a line's head. Shapes: `weights[l]` (C_l, H), `bias` and `tail` (H,)."""
+
+    weights: tuple[Tensor, ...]
+    bias: Tensor
+    tail: Tensor
+    """Always float32: the last sum decides between scores that lie close together."""
+
+    @property
+    def bytes(self) -> int:
+        """Memory that one more resident line takes."""
+        return sum(tensor.nbytes for tensor in (*self.weights, self.bias, self.tail))
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "FoldedHead":
+        weights = tuple(weight.to(device, dtype).contiguous() for weight in self.weights)
+        return FoldedHead(weights, self.bias.to(device, dtype), self.tail.to(device, torch.float32))
+
+
+@torch.no_grad()
+def fold(head: Head, level_channels: Sequence[int]) -> FoldedHead:
+    """Fold a head in eval mode; in float64, so that folding itself costs no precision.
+
+    Raises ValueError if the levels' channels are not those of the head.
+    """
+    if sum(level_channels) != head.channels:
+        raise ValueError(f"levels of {sum(level_channels)} channels, but the head takes {head.channels}")
+    exact = copy.deepcopy(head).cpu().double()
+    # What an affine map does to the origin and to each unit vector is all there is to know of it.
+    bias = exact.hidden_activations(torch.zeros(1, head.channels, dtype=torch.float64))
+    matrix = exact.hidden_activations(torch.eye(head.channels, dtype=torch.float64)) - bias
+    weights = tuple(weight.float() for weight in torch.split(matrix, list(level_channels)))
+    return FoldedHead(weights, bias[0].float(), exact.discriminator.tail.weight[0].float())
+
+
+def patch_scores(aggregated: Sequence[Tensor], heads: Sequence[FoldedHead]) -> Tensor:
+    """Score every patch: `heads[i]` judges frame i. Fastest where frames of one head are neighbours.
+
+    Shapes: z_l (B, C_l, h_l, w_l) for each level -> float32 (B, h0, w0).
+    """
+    size = largest_size(aggregated)
+    # Channels innermost: a view where the backbone computes that way, and what matrix products want.
+    levels = [level_map.permute(0, 2, 3, 1).contiguous() for level_map in aggregated]
+    runs = [
+        _scores_of_one_head([level[start:stop] for level in levels], heads[start], size)
+        for start, stop in _runs(heads, _frames_at_once(levels[0], size, heads[0]))
+    ]
+    return torch.cat(runs)
+
+
+def _runs(heads: Sequence[FoldedHead], longest: int) -> list[tuple[int, int]]:
+    """Stretches of frames that have one head, none longer than `longest`."""
+    bounds = [0]
+    for index in range(1, len(heads)):
+        if heads[index] is not heads[index - 1] or index - bounds[-1] >= longest:
+            bounds.append(index)
+    return list(zip(bounds, [*bounds[1:], len(heads)], strict=True))
+
+
+def _frames_at_once(level: Tensor, size: tuple[int, int], head: FoldedHead) -> int:
+    if level.device.type != "cpu":
+        return len(level)
+    per_frame = size[0] * size[1] * len(head.tail) * level.element_size()
+    return max(1, CACHED_BYTES // per_frame)
+
+
+def _scores_of_one_head(levels: Sequence[Tensor], head: FoldedHead, size: tuple[int, int]) -> Tensor:
+    """Shapes: (B, h_l, w_l, C_l) for each level -> (B, h0, w0)."""
+    hidden = None
+    for level, weight in zip(levels, head.weights, strict=True):
+        mapped = resize((level @ weight).permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
+        hidden = mapped if hidden is None else hidden.add_(mapped)
+    assert hidden is not None
+    return -(F.leaky_relu_(hidden.add_(head.bias), NEGATIVE_SLOPE).float() @ head.tail)

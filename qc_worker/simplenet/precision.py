@@ -1,0 +1,33 @@
+"""Which number format a device computes in: the one it is made for."""
+
+from typing import Literal
+
+import torch
+
+from qc_worker.domain.errors import SettingsError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def compute_dtype(device: torch.device, precision: Precision = "auto") -> torch.dtype:
+    """The format of backbone and heads on `device`.
+
+    `auto`: bfloat16 where the device multiplies it faster than float32, else float32.
+    Raises SettingsError if bfloat16 is asked for where it would only be emulated.
+    """
+    if precision == "float32":
+        return torch.float32
+    if multiplies_bfloat16(device):
+        return torch.bfloat16
+    if precision == "bfloat16":
+        raise SettingsError(f"precision bfloat16: this {device.type} has no instructions for it; use auto or float32")
+    return torch.float32
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions that multiply bfloat16 (AMX or AVX512-BF16; CUDA from Ampere on)."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    # An older torch does not tell, and then nothing is assumed.
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return device.type == "cpu" and any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))

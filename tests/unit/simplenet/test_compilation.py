@@ -1,0 +1,57 @@
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from qc_worker.simplenet.backbone import load_backbone
+from qc_worker.simplenet.compilation import compiled
+from qc_worker.simplenet.patch_features import AggregatedLevels
+from tests.unit.simplenet.factories import random_weights
+
+SIDE = 64
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def levels(tmp_path_factory: pytest.TempPathFactory) -> AggregatedLevels:
+    file = random_weights(tmp_path_factory.mktemp("weights"))
+    return AggregatedLevels(load_backbone("efficientnet_lite0", levels=(4,), weights_dir=Path(), file=file), 3).eval()
+
+
+def some_pixels(count: int) -> torch.Tensor:
+    return torch.randint(0, 256, (count, 3, SIDE, SIDE), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
+def test_no_batch_size_is_ever_compiled_in_service(levels: AggregatedLevels) -> None:
+    compute = compiled(levels, input_size=SIDE, max_batch_size=20, device=CPU)
+    assert compute is not levels
+    failed: list[BaseException] = []
+
+    def serve() -> None:
+        try:
+            with torch.no_grad(), torch._dynamo.config.patch(error_on_recompile=True):
+                for count in (8, 1, 2, 3, 7, 32, 1):
+                    torch.testing.assert_close(
+                        compute(some_pixels(count)), levels(some_pixels(count)), rtol=1e-3, atol=1e-3
+                    )
+        except BaseException as error:  # noqa: BLE001  (shown by the assertion below, from the right thread)
+            failed.append(error)
+
+    thread = threading.Thread(target=serve)  # as in the worker: compiled by one thread, used by another
+    thread.start()
+    thread.join()
+    assert not failed
+
+
+def test_without_a_compiler_the_plain_backbone_serves(
+    levels: AggregatedLevels, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    torch._dynamo.reset()
+    with torch._inductor.config.patch({"cpp.cxx": (str(tmp_path / "no-such-compiler"),), "fx_graph_cache": False}):
+        compute = compiled(levels, input_size=SIDE, max_batch_size=2, device=CPU)
+    assert compute is levels
+    assert all(bool(torch.isfinite(level).all()) for level in compute(some_pixels(2)))

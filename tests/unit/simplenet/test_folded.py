@@ -1,0 +1,88 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from qc_worker.simplenet.folded import FoldedHead, fold, patch_scores
+from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.patch_features import aggregate, embed
+from tests.unit.simplenet.factories import a_head
+
+SEEDS = st.integers(0, 999)
+
+
+def some_levels(channels: list[int], largest: int, frames: int, seed: int) -> list[Tensor]:
+    """Feature maps of which each has half the cells of the one before, rounded up."""
+    generator = torch.Generator().manual_seed(seed)
+    sides = [max(1, -(-largest // 2**level)) for level in range(len(channels))]
+    return [
+        torch.randn(frames, count, side, side, generator=generator) for count, side in zip(channels, sides, strict=True)
+    ]
+
+
+def scores_of(levels: list[Tensor], patch_size: int, heads: list[FoldedHead]) -> Tensor:
+    return patch_scores([aggregate(level, patch_size) for level in levels], heads)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    channels=st.lists(st.integers(1, 24), min_size=1, max_size=3),
+    hidden=st.integers(1, 40),
+    largest=st.integers(1, 17),
+    patch_size=st.sampled_from([1, 3, 5]),
+    seed=SEEDS,
+)
+def test_folded_and_plain_agree_to_1e_4(
+    channels: list[int], hidden: int, largest: int, patch_size: int, seed: int
+) -> None:
+    frames = 1 + seed % 4
+    head = a_head(sum(channels), hidden, seed)
+    levels = some_levels(channels, largest, frames, seed)
+    plain = head.double().patch_scores(embed([level.double() for level in levels], patch_size)).float()
+    folded = scores_of(levels, patch_size, [fold(head.float(), channels)] * frames)
+    # Relative to what is summed up: a score near zero is a difference of large terms.
+    torch.testing.assert_close(folded, plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
+
+
+@settings(deadline=None, max_examples=30)
+@given(order=st.lists(st.integers(0, 2), min_size=1, max_size=9), seed=SEEDS)
+def test_each_frame_is_judged_by_its_own_head_in_any_order(order: list[int], seed: int) -> None:
+    heads = [fold(a_head(12, hidden, seed + hidden), [8, 4]) for hidden in (3, 7, 11)]
+    levels = some_levels([8, 4], 6, len(order), seed)
+    together = scores_of(levels, 3, [heads[line] for line in order])
+    alone = [scores_of([level[i : i + 1] for level in levels], 3, [heads[line]]) for i, line in enumerate(order)]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-4)
+
+
+def test_long_runs_of_one_head_are_scored_like_short_ones() -> None:
+    head = fold(a_head(3, 64), [2, 1])
+    levels = some_levels([2, 1], 160, 2, seed=3)  # two frames of 6.5 MB of hidden activations each
+    together = scores_of(levels, 3, [head, head])
+    alone = [scores_of([level[i : i + 1] for level in levels], 3, [head]) for i in range(2)]
+    torch.testing.assert_close(together, torch.cat(alone))
+
+
+def test_a_fitted_wide_resnet_head_takes_less_than_20_mb() -> None:
+    channels, hidden = [512, 1024], 1024
+    with torch.device("meta"):
+        head = Head(sum(channels), hidden)
+    plain_bytes = sum(tensor.nbytes for tensor in head.state_dict().values())
+    weights = tuple(torch.empty(count, hidden) for count in channels)
+    folded = FoldedHead(weights, torch.empty(hidden), torch.empty(hidden))
+    assert folded.bytes < 7 << 20 < 15 << 20 < plain_bytes
+    assert folded.to(torch.device("cpu"), torch.bfloat16).bytes < 4 << 20
+
+
+def test_bfloat16_moves_scores_by_a_small_share_of_their_spread() -> None:
+    head = fold(a_head(48, 64, seed=5), [32, 16])
+    levels = some_levels([32, 16], 12, 4, seed=5)
+    exact = scores_of(levels, 3, [head] * 4)
+    rounded = scores_of([level.bfloat16() for level in levels], 3, [head.to(torch.device("cpu"), torch.bfloat16)] * 4)
+    assert rounded.dtype == torch.float32
+    assert float((rounded - exact).std()) < 0.02 * float(exact.std())
+
+
+def test_levels_that_are_not_the_heads_are_refused() -> None:
+    with pytest.raises(ValueError, match="levels of 5 channels, but the head takes 6"):
+        fold(a_head(6), [2, 3])
