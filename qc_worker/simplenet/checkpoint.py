@@ -98,7 +98,7 @@ def _build_head(content: bytes, card: ModelCard) -> Head:
     except (SafetensorError, ValueError, KeyError) as error:
         raise ModelError(f"{HEAD_FILE} cannot be read: {error}") from None
     _check_tensors(state, expected)
-    head = Head(card.channels, card.hidden)
+    head = Head(card.channels, card.hidden, card.cells)
     head.load_state_dict(state)
     return head.eval().requires_grad_(False)
 
@@ -108,7 +108,7 @@ Expected = Mapping[str, tuple[torch.Size, torch.dtype]]
 
 def _expected_tensors(card: ModelCard) -> Expected:
     with torch.device("meta"):  # shapes only, no memory
-        state = Head(card.channels, card.hidden).state_dict()
+        state = Head(card.channels, card.hidden, card.cells).state_dict()
     return {name: (tensor.shape, tensor.dtype) for name, tensor in state.items()}
 
 
@@ -120,5 +120,5 @@ def _check_tensors(state: Mapping[str, Tensor], expected: Expected) -> None:
     for name, tensor in state.items():
         if not bool(torch.isfinite(tensor).all()):
             raise ModelError(f"{HEAD_FILE}: {name} has values that are not finite")
-        if name.endswith((".std", ".running_var")) and not bool((tensor > 0).all()):
+        if name.endswith((".std", ".running_var", "scale")) and not bool((tensor > 0).all()):
             raise ModelError(f"{HEAD_FILE}: {name} has values that are not positive")

@@ -7,7 +7,7 @@ affine map, which splits by level: hidden = sum_l resize(z_l W_l) + bias. Exact 
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -21,23 +21,40 @@ CACHED_BYTES = 4 << 20
 """Hidden activations made at once on a CPU: what its caches hold until they are summed up."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FoldedHead:
-    """What is left of a line's head. Shapes: `weights[l]` (C_l, H), `bias` and `tail` (H,)."""
+@dataclass(frozen=True, slots=True)
+class HiddenUnits:
+    """Hidden units that read the same levels. Shapes, n units: `weights[i]` (C_l, n), `bias` and `tail` (n,)."""
 
+    levels: tuple[int, ...]
+    """Which levels, by index; a unit that is blind to a level costs nothing there."""
     weights: tuple[Tensor, ...]
+    """One matrix for each of those levels."""
     bias: Tensor
     tail: Tensor
     """Always float32: the last sum decides between scores that lie close together."""
 
+    def to(self, device: torch.device, dtype: torch.dtype) -> "HiddenUnits":
+        weights = tuple(weight.to(device, dtype).contiguous() for weight in self.weights)
+        return HiddenUnits(self.levels, weights, self.bias.to(device, dtype), self.tail.to(device))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoldedHead:
+    """What is left of a line's head. Shapes: `offset` and `scale` float32 (h0, w0), or (1, 1)."""
+
+    units: tuple[HiddenUnits, ...]
+    offset: Tensor
+    scale: Tensor
+
     @property
     def bytes(self) -> int:
         """Memory that one more resident line takes."""
-        return sum(tensor.nbytes for tensor in (*self.weights, self.bias, self.tail))
+        of_units = (tensor.nbytes for unit in self.units for tensor in (*unit.weights, unit.bias, unit.tail))
+        return sum(of_units) + self.offset.nbytes + self.scale.nbytes
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "FoldedHead":
-        weights = tuple(weight.to(device, dtype).contiguous() for weight in self.weights)
-        return FoldedHead(weights, self.bias.to(device, dtype), self.tail.to(device, torch.float32))
+        units = tuple(unit.to(device, dtype) for unit in self.units)
+        return replace(self, units=units, offset=self.offset.to(device), scale=self.scale.to(device))
 
 
 @torch.no_grad()
@@ -52,8 +69,19 @@ def fold(head: Head, level_channels: Sequence[int]) -> FoldedHead:
     # What an affine map does to the origin and to each unit vector is all there is to know of it.
     bias = exact.hidden_activations(torch.zeros(1, head.channels, dtype=torch.float64))
     matrix = exact.hidden_activations(torch.eye(head.channels, dtype=torch.float64)) - bias
-    weights = tuple(weight.float() for weight in torch.split(matrix, list(level_channels)))
-    return FoldedHead(weights, bias[0].float(), exact.discriminator.tail.weight[0].float())
+    units = _units_by_levels(torch.split(matrix, list(level_channels)), bias[0], exact.discriminator.tail.weight[0])
+    return FoldedHead(units, exact.offset.float(), exact.scale.float())
+
+
+def _units_by_levels(weights: Sequence[Tensor], bias: Tensor, tail: Tensor) -> tuple[HiddenUnits, ...]:
+    reads = torch.stack([weight.ne(0).any(dim=0) for weight in weights])
+    found = []
+    for pattern in torch.unique(reads, dim=1).T:
+        chosen = (reads == pattern[:, None]).all(dim=0)
+        levels = tuple(index for index, read in enumerate(pattern.tolist()) if read)
+        own = tuple(weights[level][:, chosen].float() for level in levels)
+        found.append(HiddenUnits(levels, own, bias[chosen].float(), tail[chosen].float()))
+    return tuple(found)
 
 
 def patch_scores(aggregated: Sequence[Tensor], heads: Sequence[FoldedHead]) -> Tensor:
@@ -83,15 +111,21 @@ def _runs(heads: Sequence[FoldedHead], longest: int) -> list[tuple[int, int]]:
 def _frames_at_once(level: Tensor, size: tuple[int, int], head: FoldedHead) -> int:
     if level.device.type != "cpu":
         return len(level)
-    per_frame = size[0] * size[1] * len(head.tail) * level.element_size()
-    return max(1, CACHED_BYTES // per_frame)
+    widest = max(len(unit.tail) for unit in head.units)
+    return max(1, CACHED_BYTES // (size[0] * size[1] * widest * level.element_size()))
 
 
 def _scores_of_one_head(levels: Sequence[Tensor], head: FoldedHead, size: tuple[int, int]) -> Tensor:
     """Shapes: (B, h_l, w_l, C_l) for each level -> (B, h0, w0)."""
-    hidden = None
-    for level, weight in zip(levels, head.weights, strict=True):
-        mapped = resize((level @ weight).permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
+    normality = sum(_normality(levels, unit, size) for unit in head.units)
+    return (-normality - head.offset) / head.scale
+
+
+def _normality(levels: Sequence[Tensor], units: HiddenUnits, size: tuple[int, int]) -> Tensor:
+    """What these units add to D(q). Shapes: (B, h_l, w_l, C_l) for each level -> (B, h0, w0)."""
+    hidden = units.bias.new_zeros(len(levels[0]), *size, 1) if not units.levels else None
+    for level, weight in zip(units.levels, units.weights, strict=True):
+        mapped = resize((levels[level] @ weight).permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
         hidden = mapped if hidden is None else hidden.add_(mapped)
     assert hidden is not None
-    return -(F.leaky_relu_(hidden.add_(head.bias), NEGATIVE_SLOPE).float() @ head.tail)
+    return F.leaky_relu_(hidden + units.bias, NEGATIVE_SLOPE).float() @ units.tail

@@ -9,15 +9,24 @@ from qc_worker.simplenet.standardiser import Standardiser
 
 
 class Head(nn.Module):
-    """A line's own layers. `channels` are the embedding's, `hidden` the discriminator's."""
+    """A line's own layers. `channels` are the embedding's, `hidden` the discriminator's.
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    Patch scores are normalised at each cell by what good frames score there, (s - offset) / scale: edges of the picture
+    and of the part score differently from flat places. `cells` is the side of that grid, h0 = w0; 1: all cells alike.
+    """
+
+    offset: Tensor
+    scale: Tensor
+
+    def __init__(self, channels: int, hidden: int, cells: int = 1) -> None:
         super().__init__()
         self.channels = channels
         self.hidden = hidden
         self.standardiser = Standardiser(channels)
         self.adaptor = Adaptor(channels)
         self.discriminator = Discriminator(channels, hidden)
+        self.register_buffer("offset", torch.zeros(cells, cells))
+        self.register_buffer("scale", torch.ones(cells, cells))
 
     def hidden_activations(self, patches: Tensor) -> Tensor:
         """All that is affine in eval mode: up to where the discriminator's activation bends. (N, C) -> (N, hidden)."""
@@ -25,11 +34,11 @@ class Head(nn.Module):
 
     @torch.no_grad()
     def patch_scores(self, embedding: Tensor) -> Tensor:
-        """Anomaly score of every patch, s = -D(G(z)); higher is more anomalous. Needs eval mode.
+        """Anomaly score of every patch, s = -D(G(z)); higher is more anomalous, normalised by cell. Needs eval mode.
 
         The plain form, which training and tests hold `folded` against. Shapes: (B, C, h, w) -> (B, h, w).
         """
         batch, channels, height, width = embedding.shape
         patches = embedding.permute(0, 2, 3, 1).reshape(-1, channels)
         normality: Tensor = self.discriminator.after_activation(self.hidden_activations(patches))
-        return -normality.view(batch, height, width)
+        return (-normality.view(batch, height, width) - self.offset) / self.scale

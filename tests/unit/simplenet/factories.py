@@ -31,12 +31,12 @@ def an_embedding_spec(**changes: object) -> EmbeddingSpec:
     return EmbeddingSpec(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def a_head(channels: int = 6, hidden: int = 5, seed: int = 0) -> Head:
+def a_head(channels: int = 6, hidden: int = 5, seed: int = 0, cells: int = 1) -> Head:
     """A head in eval mode whose every tensor is as if trained: no zeros, no ones."""
     generator = torch.Generator().manual_seed(seed)
-    head = Head(channels, hidden).eval().requires_grad_(False)
+    head = Head(channels, hidden, cells).eval().requires_grad_(False)
     for name, tensor in head.state_dict().items():
-        if name.endswith(("std", "running_var")):
+        if name.endswith(("std", "running_var", "scale")):
             tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
         elif tensor.is_floating_point():
             tensor.copy_(torch.randn(tensor.shape, generator=generator))

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from qc_worker.simplenet.folded import FoldedHead, fold, patch_scores
+from qc_worker.simplenet.folded import FoldedHead, HiddenUnits, fold, patch_scores
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.patch_features import aggregate, embed
 from tests.unit.simplenet.factories import a_head
@@ -25,6 +25,13 @@ def scores_of(levels: list[Tensor], patch_size: int, heads: list[FoldedHead]) ->
     return patch_scores([aggregate(level, patch_size) for level in levels], heads)
 
 
+def blind_in_blocks(head: Head, channels: list[int], seed: int) -> None:
+    """Let hidden units read some levels only, as heads that are made level by level do; one may read none."""
+    head.adaptor.projection.weight.copy_(torch.diag(torch.diag(head.adaptor.projection.weight)))
+    reads = torch.randint(0, 2, (head.hidden, len(channels)), generator=torch.Generator().manual_seed(seed))
+    head.discriminator.body.weight.mul_(reads.repeat_interleave(torch.tensor(channels), dim=1))
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     channels=st.lists(st.integers(1, 24), min_size=1, max_size=3),
@@ -37,7 +44,8 @@ def test_folded_and_plain_agree_to_1e_4(
     channels: list[int], hidden: int, largest: int, patch_size: int, seed: int
 ) -> None:
     frames = 1 + seed % 4
-    head = a_head(sum(channels), hidden, seed)
+    head = a_head(sum(channels), hidden, seed, cells=largest)
+    blind_in_blocks(head, channels, seed)
     levels = some_levels(channels, largest, frames, seed)
     plain = head.double().patch_scores(embed([level.double() for level in levels], patch_size)).float()
     folded = scores_of(levels, patch_size, [fold(head.float(), channels)] * frames)
@@ -63,15 +71,23 @@ def test_long_runs_of_one_head_are_scored_like_short_ones() -> None:
     torch.testing.assert_close(together, torch.cat(alone))
 
 
-def test_a_fitted_wide_resnet_head_takes_less_than_20_mb() -> None:
-    channels, hidden = [512, 1024], 1024
-    with torch.device("meta"):
-        head = Head(sum(channels), hidden)
-    plain_bytes = sum(tensor.nbytes for tensor in head.state_dict().values())
-    weights = tuple(torch.empty(count, hidden) for count in channels)
-    folded = FoldedHead(weights, torch.empty(hidden), torch.empty(hidden))
-    assert folded.bytes < 7 << 20 < 15 << 20 < plain_bytes
+def test_a_wide_resnet_head_takes_less_than_20_mb() -> None:
+    channels, hidden, cells = [512, 1024], 1024, 32
+    units = HiddenUnits(
+        (0, 1), tuple(torch.empty(c, hidden) for c in channels), torch.empty(hidden), torch.empty(hidden)
+    )
+    folded = FoldedHead((units,), torch.empty(cells, cells), torch.empty(cells, cells))
+    assert folded.bytes < 7 << 20
     assert folded.to(torch.device("cpu"), torch.bfloat16).bytes < 4 << 20
+
+
+def test_units_that_read_one_level_hold_no_weights_for_the_others() -> None:
+    head = a_head(6, 8)
+    blind_in_blocks(head, [4, 2], seed=1)
+    folded = fold(head, [4, 2])
+    assert sum(len(unit.tail) for unit in folded.units) == 8
+    assert all(len(unit.levels) == len(unit.weights) for unit in folded.units)
+    assert len({unit.levels for unit in folded.units}) == len(folded.units) > 1
 
 
 def test_bfloat16_moves_scores_by_a_small_share_of_their_spread() -> None:

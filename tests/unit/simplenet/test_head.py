@@ -77,11 +77,12 @@ def test_all_black_training_frames_do_not_divide_by_zero() -> None:
     assert bool(torch.isfinite(standardiser(torch.ones(1, 3))).all())
 
 
-def test_patch_score_is_minus_the_discriminator_at_each_cell() -> None:
-    head = a_head(channels=6, hidden=5)
-    embedding = torch.randn(2, 6, 3, 4, generator=torch.Generator().manual_seed(1))
+def test_patch_score_is_minus_the_discriminator_normalised_at_each_cell() -> None:
+    head = a_head(channels=6, hidden=5, cells=3)
+    embedding = torch.randn(2, 6, 3, 3, generator=torch.Generator().manual_seed(1))
     scores = head.patch_scores(embedding)
-    for frame, y, x in np.ndindex(2, 3, 4):
+    for frame, y, x in np.ndindex(2, 3, 3):
         patch = embedding[frame, :, y, x][None]
-        expected = -head.discriminator(head.adaptor(head.standardiser(patch)))[0]
+        raw = -head.discriminator(head.adaptor(head.standardiser(patch)))[0]
+        expected = (raw - head.offset[y, x]) / head.scale[y, x]
         torch.testing.assert_close(scores[frame, y, x], expected, rtol=1e-4, atol=1e-5)
