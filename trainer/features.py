@@ -1,6 +1,11 @@
-"""The embedding of every training frame, computed once and kept: the backbone is frozen, so it never changes."""
+"""Patch features of the frames that a head is fitted to, each computed once: the backbone is frozen.
 
-from collections.abc import Iterable
+A frame's features depend on the frame alone: backbone passes have a fixed number of frames, and which cells are kept is
+drawn by the frame's own SHA-256. So they are the same bits whether they were kept from an earlier training or computed
+in this one, whatever the seed and the other frames.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,91 +13,90 @@ from torch import Tensor
 
 from qc_worker.domain.errors import TrainingError
 from qc_worker.simplenet.scorer import Scorer
-from qc_worker.simplenet.standardiser import Standardiser
+from qc_worker.simplenet.spec import EmbeddingSpec
+from trainer.feature_cache import Shelf
+from trainer.feature_file import HEADER_BYTES
+from trainer.feature_spec import BATCH_SIZE, FeatureSpec
+from trainer.pictures import SampleReader, in_batches
 from trainer.progress import Advance
 
-BYTES_PER_NUMBER = 4
-ROWS_AT_ONCE = 65_536
+STORED = {torch.bfloat16: torch.bfloat16, torch.float32: torch.float16}
+"""By the backbone's number format: bfloat16 as it is, float32 rounded to a finer sixteen bits than bfloat16."""
+BYTES_PER_NUMBER = 2
+SEED_DIGITS = 15
+"""Hexadecimal digits of a SHA-256 that fit into torch's seeds."""
+
+
+@dataclass(slots=True)
+class FeatureCounts:
+    """Frames by where their features came from."""
+
+    computed: int = 0
+    cached: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class PatchFeatures:
-    """Standardised patch features of the training frames."""
+class FrameFeatures:
+    """Features of a line's frames: from the shelf, else from the backbone and then onto the shelf."""
 
-    patches: Tensor
-    """(N, C), each channel with mean 0 and standard deviation 1; frame after frame."""
-    standardiser: Standardiser
-    """Maps embeddings to these patches."""
+    scorer: Scorer
+    reader: SampleReader
+    shelf: Shelf
+    patches_per_frame: int
+
+    def of_samples(self, samples: Sequence[str], counts: FeatureCounts, *, advance: Advance) -> list[Tensor]:
+        """Rows of good samples, in order, one (P, C) each, mapped from disk. Raises TrainingError, OSError."""
+        found = {sample: self.shelf.get(sample) for sample in samples}
+        missing = [sample for sample, rows in found.items() if rows is None]
+        counts.cached += len(found) - len(missing)
+        advance(len(found) - len(missing), "cached")
+        embedded = embed_frames(self.scorer, self.reader.pictures(missing))
+        for sample, embedding in zip(missing, embedded, strict=True):
+            cells = drawn_cells(sample, embedding.shape[0], self.patches_per_frame)
+            found[sample] = self.shelf.put(sample, stored(embedding[cells]))
+            counts.computed += 1
+            advance(1)
+        return [rows for rows in map(found.__getitem__, samples) if rows is not None]
 
 
-def collect_features(
-    scorer: Scorer,
-    batches: Iterable[Tensor],
-    *,
-    n_frames: int,
-    max_bytes: int,
-    seed: int,
-    advance: Advance,
-) -> PatchFeatures:
-    """Embed `n_frames` frames; `batches` are uint8 (B, 3, S, S), `advance` is told the frames of each batch.
+def embed_frames(scorer: Scorer, pictures: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Embed frames, uint8 (3, S, S) each; gives (h0 w0, C) for each, on the CPU, in the number format of `scorer`.
 
-    All patches are kept if they fit into `max_bytes`, else the same number of every frame, drawn at random.
-    Raises TrainingError if not even one patch per frame fits.
+    Every pass has BATCH_SIZE frames, the last one filled up: kernels choose how to sum by the size of the batch, so
+    only then does a frame have the same bits whatever else is in its batch.
     """
-    random = torch.Generator().manual_seed(seed)
-    bank = torch.empty(0)
-    filled = 0
-    for pixels in batches:
-        rows = _rows_by_frame(scorer.embed(pixels).cpu())
-        if not filled:
-            bank = _allocate(rows, n_frames, max_bytes)
-        kept = _draw(rows, len(bank) // n_frames, random).flatten(0, 1)
-        bank[filled : filled + len(kept)] = kept
-        filled += len(kept)
-        advance(len(pixels))
-    return standardise(bank[:filled])
+    for pixels in in_batches(pictures, BATCH_SIZE):
+        full = torch.stack([pixels[index % len(pixels)] for index in range(BATCH_SIZE)])
+        embedding = scorer.embed(full)[: len(pixels)].cpu()
+        yield from embedding.flatten(2).transpose(1, 2)
 
 
-def standardise(patches: Tensor) -> PatchFeatures:
-    """Scale each channel of (N, C) to mean 0 and standard deviation 1, in place.
+def drawn_cells(sample: str, n_cells: int, n_kept: int, first: Tensor | None = None) -> Tensor:
+    """Which cells of a frame are kept, ascending: drawn by its SHA-256 alone, those of `first` before all others.
 
-    Raises TrainingError for features that are not finite.
+    Shapes: `first` bool (n_cells,) -> int64 (min(n_cells, n_kept),).
     """
-    standardiser = Standardiser(patches.shape[1])
-    standardiser.adopt(*channel_statistics(patches))
-    if not all(bool(torch.isfinite(buffer).all()) for buffer in standardiser.buffers()):
+    random = torch.Generator().manual_seed(int(sample[:SEED_DIGITS], 16))
+    order = torch.randperm(n_cells, generator=random)
+    if first is not None:
+        order = torch.cat([order[first[order]], order[~first[order]]])
+    return order[:n_kept].sort().values
+
+
+def stored(rows: Tensor) -> Tensor:
+    """Rows in the number format they are kept in. Raises TrainingError for numbers that it cannot hold."""
+    kept = rows.to(STORED[rows.dtype])
+    if not bool(torch.isfinite(kept).all()):
         raise TrainingError("the backbone gave features that are not finite: check its weights file")
-    # Not by calling the standardiser: that would need the memory of the features a second time.
-    patches.sub_(standardiser.mean).div_(standardiser.std)
-    return PatchFeatures(patches, standardiser)
+    return kept
 
 
-def channel_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation over N of (N, C), both (C,), summed in float64."""
-    nothing = torch.zeros(patches.shape[1], dtype=torch.float64)
-    mean = sum((rows.double().sum(0) for rows in torch.split(patches, ROWS_AT_ONCE)), nothing) / len(patches)
-    squares = (((rows.double() - mean) ** 2).sum(0) for rows in torch.split(patches, ROWS_AT_ONCE))
-    return mean, (sum(squares, nothing) / len(patches)).sqrt()
+def cells_per_side(spec: EmbeddingSpec) -> int:
+    """h0 = w0, the embedding's height and width: the finest level's, rounded up."""
+    return -(-spec.input_size // spec.levels[0])
 
 
-def _rows_by_frame(embedding: Tensor) -> Tensor:
-    return embedding.flatten(2).transpose(1, 2)
-
-
-def _allocate(rows: Tensor, n_frames: int, max_bytes: int) -> Tensor:
-    _, per_frame, channels = rows.shape
-    affordable = max_bytes // (n_frames * channels * BYTES_PER_NUMBER)
-    if affordable < 1:
-        raise TrainingError(
-            f"{n_frames} frames with {channels} channels do not fit into {max_bytes} bytes of features: "
-            "allow more with --max-feature-mib"
-        )
-    return torch.empty(n_frames * min(per_frame, affordable), channels)
-
-
-def _draw(rows: Tensor, n_kept: int, random: torch.Generator) -> Tensor:
-    """(B, P, C) -> (B, n_kept, C), without replacement."""
-    if n_kept == rows.shape[1]:
-        return rows
-    chosen = torch.rand(rows.shape[:2], generator=random).argsort(1)[:, :n_kept]
-    return rows.gather(1, chosen.unsqueeze(-1).expand(-1, -1, rows.shape[2]))
+def feature_bytes(spec: FeatureSpec, channels: int) -> int:
+    """Bytes on disk of one frame's features."""
+    cells = cells_per_side(spec.embedding) ** 2
+    return HEADER_BYTES + min(spec.patches_per_frame, cells) * channels * BYTES_PER_NUMBER

@@ -33,9 +33,12 @@ class SampleReader:
 
     def batches(self, samples: Sequence[str], judgement: Judgement = Judgement.GOOD) -> Iterator[Tensor]:
         """uint8 (B, 3, S, S) in the order of `samples`. Raises TrainingError if one no longer decodes."""
-        decode = self._decoder(judgement)
-        for pixels in in_batches(map_in_order(decode, samples, threads=self.decode_threads), BATCH_SIZE):
+        for pixels in in_batches(self.pictures(samples, judgement), BATCH_SIZE):
             yield torch.stack(pixels)
+
+    def pictures(self, samples: Sequence[str], judgement: Judgement = Judgement.GOOD) -> Iterator[Tensor]:
+        """uint8 (3, S, S) each, in the order of `samples`. Raises TrainingError if one no longer decodes."""
+        return map_in_order(self._decoder(judgement), samples, threads=self.decode_threads)
 
     def _decoder(self, judgement: Judgement) -> Callable[[str], Tensor]:
         def decode(sample: str) -> Tensor:

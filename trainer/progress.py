@@ -24,6 +24,8 @@ class Stages:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
+        self.durations_s: dict[str, float] = {}
+        """Of the stages that came to their end."""
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Advance]:
@@ -31,7 +33,8 @@ class Stages:
         task = self._progress.add_task(name, total=total, note="", visible=total > 0)
         started_s = monotonic()
         yield _advance(self._progress, task)
-        log.debug("stage done", stage=name, steps=total, duration_s=round(monotonic() - started_s, 2))
+        self.durations_s[name] = monotonic() - started_s
+        log.debug("stage done", stage=name, steps=total, duration_s=round(self.durations_s[name], 2))
 
 
 @contextmanager

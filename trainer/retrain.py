@@ -25,13 +25,14 @@ from qc_worker.simplenet.scorer import Scorer
 from trainer.atomic import disk_errors
 from trainer.calibrate import FalseRejectPromise, promise
 from trainer.collect import CollectReport
+from trainer.feature_cache import FeatureCache
 from trainer.interrupts import interrupts_held
 from trainer.locks import line_lock
 from trainer.pictures import SampleReader
 from trainer.progress import Stages
 from trainer.samples import SampleStore
 from trainer.split import HOLD_OUT_SHARE, choose_alpha, split_samples
-from trainer.train import DefectCheck, Plan, Trained, train
+from trainer.train import Plan, Trained, Trainer
 
 log = structlog.get_logger()
 
@@ -55,8 +56,7 @@ class Retrained:
 
     card: ModelCard
     promise: FalseRejectPromise
-    closing_loss: float
-    defects: DefectCheck | None
+    trained: Trained
     collected: CollectReport | None
     announced: bool
     dry_run: bool
@@ -75,6 +75,7 @@ class Retrainer:
     models: ModelStore
     collect: Callable[[], CollectReport] | None
     releases: ReleaseLog | None
+    features: FeatureCache
     clock: Clock
     limits: ImageLimits
     decode_threads: int
@@ -85,14 +86,13 @@ class Retrainer:
             collected = self.collect() if self.collect and not request.dry_run else None
             started_s = self.clock.monotonic()
             plan = self._plan(request)
-            trained = train(self.scorer, self._reader(request.line), plan, stages)
+            trained = self._trainer(request.line).run(plan, stages)
             card = self._card(request.line, plan, trained, self.clock.monotonic() - started_s)
             announced = False if request.dry_run else self._release(trained, card)
         return Retrained(
             card=card,
             promise=promise(trained.calibration),
-            closing_loss=trained.closing_loss,
-            defects=trained.defects,
+            trained=trained,
             collected=collected,
             announced=announced,
             dry_run=request.dry_run,
@@ -101,31 +101,44 @@ class Retrainer:
     def _plan(self, request: RetrainRequest) -> Plan:
         good = self.samples.ids(request.line, Judgement.GOOD)
         alpha = choose_alpha(len(good), request.max_false_reject)
+        training = request.training.model_copy(update={"hold_out_share": HOLD_OUT_SHARE})
         return Plan(
-            split=split_samples(good, alpha=alpha, seed=request.seed),
+            split=split_samples(
+                good,
+                alpha=alpha,
+                seed=request.seed,
+                validation_share=training.validation_share,
+                max_validation=training.max_validation_frames,
+            ),
             defects=tuple(self.samples.ids(request.line, Judgement.DEFECT)),
-            training=request.training.model_copy(update={"hold_out_share": HOLD_OUT_SHARE}),
+            training=training,
             hidden=request.hidden,
             max_false_reject=alpha,
             review_rate=request.review_rate,
             seed=request.seed,
         )
 
-    def _reader(self, line: LineName) -> SampleReader:
-        return SampleReader(self.samples, line, self.scorer.spec, self.limits, self.decode_threads)
+    def _trainer(self, line: LineName) -> Trainer:
+        reader = SampleReader(self.samples, line, self.scorer.spec, self.limits, self.decode_threads)
+        return Trainer(self.scorer, reader, self.features)
 
     def _card(self, line: LineName, plan: Plan, trained: Trained, duration_s: float) -> ModelCard:
         created_at = self.clock.now()
-        digest = head_sha256(trained.head)
+        digest = head_sha256(trained.fitted.head)
         return ModelCard(
             line=line,
             version=new_version(created_at, digest),
             embedding=self.scorer.spec,
             channels=self.scorer.channels,
-            hidden=plan.hidden,
+            hidden=trained.fitted.head.hidden,
+            cells=len(trained.fitted.head.offset),
             head_sha256=digest,
             calibration=trained.calibration,
-            samples=SampleManifest(training=plan.split.training, calibration=plan.split.calibration),
+            samples=SampleManifest(
+                training=plan.split.training,
+                calibration=plan.split.calibration,
+                validation=plan.split.validation,
+            ),
             training=plan.training,
             seed=plan.seed,
             duration_s=duration_s,
@@ -136,7 +149,7 @@ class Retrainer:
         """Store the version, then let it go live; True if it was announced."""
         with tempfile.TemporaryDirectory(prefix="qc-trainer-") as temporary:
             folder = Path(temporary)
-            save_model(folder, trained.head, card)
+            save_model(folder, trained.fitted.head, card)
             with interrupts_held():
                 self.models.add(folder, line=card.line, version=card.version)
                 if self.releases is None:
@@ -155,7 +168,7 @@ class Retrainer:
                 "training_samples": len(card.samples.training),
                 "calibration_samples": len(card.samples.calibration),
                 "max_false_reject": card.calibration.max_false_reject,
-                "closing_loss": trained.closing_loss,
+                "closing_loss": trained.fitted.closing_loss,
                 "duration_s": card.duration_s,
             },
         )

@@ -1,10 +1,10 @@
-"""Which good samples fit the head and which are held out to calibrate its threshold."""
+"""Which good samples fit the head, which say when to stop, and which are held out to calibrate its threshold."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import structlog
 
 from qc_worker.domain.calibration import frames_needed, smallest_alpha
@@ -13,27 +13,44 @@ from qc_worker.domain.errors import TrainingError
 DEFAULT_MAX_FALSE_REJECT = 0.01
 HOLD_OUT_SHARE = 0.2
 MIN_GOOD_SAMPLES = 20
+MIN_VALIDATION_SAMPLES = 4
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Sample ids; every good sample is in exactly one of the two."""
+    """Sample ids; every good sample is in exactly one of the three."""
 
     training: tuple[str, ...]
+    """The head is fitted to these."""
+    validation: tuple[str, ...]
+    """These say when to stop; never the calibration frames, which must have no say in the head."""
     calibration: tuple[str, ...]
 
 
-def split_samples(samples: Sequence[str], *, alpha: float, seed: int) -> Split:
-    """Draw the held-out samples; the same ids, alpha and seed always give the same split."""
-    ordered = sorted(samples)
-    held_out = hold_out_count(len(ordered), alpha)
-    order = np.random.default_rng(seed).permutation(len(ordered))
+def split_samples(
+    samples: Sequence[str], *, alpha: float, seed: int, validation_share: float = 0.0, max_validation: int = 0
+) -> Split:
+    """Draw the held-out samples and those to validate on; equal arguments always give the same split.
+
+    Samples are ranked by a digest of seed and id, so a new sample moves few of the others: with m new ones, at most
+    m samples are outside the calibration that were not so before, and only these need new features.
+    """
+    ranked = sorted(samples, key=lambda sample: _rank(sample, seed))
+    held_out = hold_out_count(len(ranked), alpha)
+    fitted = len(ranked) - validation_count(len(ranked) - held_out, validation_share, max_validation)
     return Split(
-        training=tuple(ordered[i] for i in sorted(order[held_out:])),
-        calibration=tuple(ordered[i] for i in sorted(order[:held_out])),
+        training=tuple(sorted(ranked[held_out:fitted])),
+        validation=tuple(sorted(ranked[fitted:])),
+        calibration=tuple(sorted(ranked[:held_out])),
     )
+
+
+def validation_count(n_training: int, share: float, limit: int) -> int:
+    """Samples to validate on; none if they would be so few that their AUROC says nothing."""
+    count = min(limit, int(share * n_training))
+    return count if count >= MIN_VALIDATION_SAMPLES else 0
 
 
 def choose_alpha(n_samples: int, requested: float | None) -> float:
@@ -65,6 +82,10 @@ def choose_alpha(n_samples: int, requested: float | None) -> float:
 def hold_out_count(n_samples: int, alpha: float) -> int:
     """A fifth of the samples, more if `alpha` takes more, never over half."""
     return min(max(math.ceil(HOLD_OUT_SHARE * n_samples), frames_needed(alpha)), n_samples // 2)
+
+
+def _rank(sample: str, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed} {sample}".encode()).digest()
 
 
 def _rounded_up(rate: float) -> float:

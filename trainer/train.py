@@ -1,20 +1,28 @@
-"""From stored samples to a calibrated model, all in memory."""
+"""From stored samples to a calibrated model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from qc_worker.domain.calibration import Calibration
+from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement
 from qc_worker.simplenet.checkpoint import TrainingSettings
-from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.metrics import auroc
 from qc_worker.simplenet.scorer import Scorer
 from trainer.calibrate import calibrate, score_batches
-from trainer.features import collect_features
-from trainer.fit import fit_head
+from trainer.feature_cache import FeatureCache
+from trainer.feature_spec import feature_spec
+from trainer.features import FeatureCounts, FrameFeatures, cells_per_side, drawn_cells, feature_bytes
+from trainer.fit import FitTask, Fitted
+from trainer.fit_levels import Grid, fit_levels
+from trainer.patch_bank import PatchFeatures, standardise
 from trainer.pictures import SampleReader
 from trainer.progress import Stages
+from trainer.samples import SampleStore
 from trainer.split import Split
+from trainer.validation import SyntheticFrame, ValidationFrames, draw_synthetic, validation_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,36 +53,89 @@ class DefectCheck:
 class Trained:
     """A fitted and calibrated head."""
 
-    head: Head
+    fitted: Fitted
     calibration: Calibration
-    closing_loss: float
+    features: FeatureCounts
+    """Good samples, by where their features came from."""
     defects: DefectCheck | None
 
 
-def train(scorer: Scorer, reader: SampleReader, plan: Plan, stages: Stages) -> Trained:
-    """Compute features once, fit the head on them, calibrate it on the held-out samples. Raises TrainingError."""
-    training = plan.split.training
-    with stages.stage("features", len(training)) as advance:
-        features = collect_features(
-            scorer,
-            reader.batches(training),
-            n_frames=len(training),
-            max_bytes=plan.training.max_feature_bytes,
-            seed=plan.seed,
-            advance=advance,
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """Trains heads for one line on one backbone."""
+
+    scorer: Scorer
+    reader: SampleReader
+    cache: FeatureCache
+
+    def run(self, plan: Plan, stages: Stages) -> Trained:
+        """Compute what features are new, fit the head on all, calibrate it on the held-out samples.
+
+        Raises TrainingError, OSError.
+        """
+        counts = FeatureCounts()
+        features, validation = self._features(plan, counts, stages)
+        with stages.stage("fit", plan.training.steps * len(self.scorer.level_channels)) as advance:
+            task = FitTask(
+                features=features,
+                validation=validation,
+                settings=plan.training,
+                hidden=plan.hidden,
+                seed=plan.seed,
+                device=self.scorer.device,
+                dtype=self.scorer.dtype,
+            )
+            fitted = fit_levels(task, self._grid(plan), advance=advance)
+        del features, validation, task  # the largest things in memory, and done with
+        calibration, defects = self._judge(fitted, plan, stages)
+        return Trained(fitted, calibration, counts, defects)
+
+    def _features(
+        self, plan: Plan, counts: FeatureCounts, stages: Stages
+    ) -> tuple[PatchFeatures, ValidationFrames | None]:
+        """Held-out frames are not among them: they are judged from their pictures, the way the worker does."""
+        split = plan.split
+        with stages.stage("defects to validate on", len(split.validation)) as advance:
+            synthetic = draw_synthetic(self.reader, split.validation, advance=advance)
+        frames = self._frame_features(plan, synthetic)
+        with stages.stage("features", len(split.training) + 2 * len(synthetic)) as advance:
+            rows = frames.of_samples(split.training, counts, advance=advance)
+            validation = validation_frames(frames, synthetic, counts, advance=advance) if synthetic else None
+        return standardise(rows, max_bytes=plan.training.max_feature_bytes), validation
+
+    def _grid(self, plan: Plan) -> Grid:
+        side = cells_per_side(self.scorer.spec)
+        per_frame = plan.training.patches_per_frame
+        cells = torch.cat([drawn_cells(sample, side**2, per_frame) for sample in plan.split.training])
+        return Grid(self.scorer.level_channels, cells, side)
+
+    def _frame_features(self, plan: Plan, synthetic: Sequence[SyntheticFrame]) -> FrameFeatures:
+        spec = feature_spec(self.scorer, patches_per_frame=plan.training.patches_per_frame)
+        shelf = self.cache.shelf(spec)
+        needed = [*plan.split.training, *plan.split.validation, *(frame.name for frame in synthetic)]
+        self.cache.make_room(
+            shelf,
+            n_bytes=len(needed) * feature_bytes(spec, self.scorer.channels),
+            samples=all_good_samples(self.reader.store),
+            needed=needed,
         )
-    with stages.stage("fit", plan.training.steps) as advance:
-        fitted = fit_head(
-            features, plan.training, hidden=plan.hidden, seed=plan.seed, device=scorer.device, advance=advance
-        )
-    del features  # the largest thing in memory, and done with
-    with stages.stage("calibrate", len(plan.split.calibration)) as advance:
-        head = scorer.take_in(fitted.head)
-        held_out = score_batches(scorer, head, reader.batches(plan.split.calibration), advance=advance)
-    calibration = calibrate(held_out, alpha=plan.max_false_reject, review_rate=plan.review_rate)
-    with stages.stage("defects", len(plan.defects)) as advance:
-        defects = score_batches(scorer, head, reader.batches(plan.defects, Judgement.DEFECT), advance=advance)
-    return Trained(fitted.head, calibration, fitted.closing_loss, _check_defects(defects, calibration))
+        return FrameFeatures(self.scorer, self.reader, shelf, plan.training.patches_per_frame)
+
+    def _judge(self, fitted: Fitted, plan: Plan, stages: Stages) -> tuple[Calibration, DefectCheck | None]:
+        head = self.scorer.take_in(fitted.head)
+        with stages.stage("calibrate", len(plan.split.calibration)) as advance:
+            pictures = self.reader.batches(plan.split.calibration)
+            held_out = score_batches(self.scorer, head, pictures, advance=advance)
+        calibration = calibrate(held_out, alpha=plan.max_false_reject, review_rate=plan.review_rate)
+        with stages.stage("defects", len(plan.defects)) as advance:
+            pictures = self.reader.batches(plan.defects, Judgement.DEFECT)
+            defects = score_batches(self.scorer, head, pictures, advance=advance)
+        return calibration, _check_defects(defects, calibration)
+
+
+def all_good_samples(store: SampleStore) -> set[str]:
+    """Good samples of all lines: features of any others are not worth keeping."""
+    return {sample for line in store.lines() for sample in store.ids(LineName(line), Judgement.GOOD)}
 
 
 def _check_defects(scores: Sequence[float], calibration: Calibration) -> DefectCheck | None:

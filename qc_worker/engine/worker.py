@@ -93,17 +93,23 @@ class Worker:
             self._pipeline.wait_for_progress(BUSY_WAIT_S)
 
     def _take_in(self) -> None:
-        """Poll as much as there is room for; polling goes on while paused, to stay in the group."""
+        """Poll until there is no room or nothing more lies ready, so that large groups are published at once."""
+        timeout_s = 0.0 if self._in_flight.frames else IDLE_POLL_S
+        while self._poll(timeout_s):
+            timeout_s = 0.0
+
+    def _poll(self, timeout_s: float) -> bool:
+        """Take in what one poll brings, and say whether to go on; paused, polling keeps the place in the group."""
         room = self._in_flight.room_frames
         if (room == 0) != self._paused:
             self._paused = room == 0
             (self._source.pause if self._paused else self._source.resume)()
-        timeout_s = 0.0 if self._in_flight.frames else IDLE_POLL_S
         records = self._source.poll(timeout_s=timeout_s, max_records=max(1, room))
         # Before taking in what came: a partition can be lost, come back and deliver its frames anew within one poll.
         self._forget_lost_partitions()
         for record in records:
             self._admit(self._in_flight.admit(record, self._clock.monotonic()))
+        return len(records) == room and self._in_flight.room_frames > 0
 
     def _admit(self, ticket: Ticket) -> None:
         try:

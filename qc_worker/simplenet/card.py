@@ -28,12 +28,14 @@ class TrainingSettings(_Part):
     steps: int = Field(default=400, ge=1)
     """Optimiser steps."""
     patches_per_step: int = Field(default=4096, ge=2)
-    """Patches drawn from the cached embeddings for each step."""
-    sigmas: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(0.35,), min_length=1)
-    """Standard deviations of the anomalous features' noise, in those of the embedding; mixed in equal shares."""
-    adaptor_lr: float = Field(default=1e-4, gt=0)
-    """Adam's learning rate for the adaptor."""
-    discriminator_lr: float = Field(default=2e-4, gt=0)
+    """Patches drawn from the kept features for each step."""
+    sigmas: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0, 2.0), min_length=1)
+    """Standard deviations of the anomalous features' noise, in those of whitened features; mixed in equal shares."""
+    directions: int = Field(default=0, ge=0)
+    """Directions of each level's whitened space whose distance is added to what its discriminator learned; 0: none."""
+    level_weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Weight of each level's score in their sum; all alike if there are none."""
+    discriminator_lr: float = Field(default=2e-3, gt=0)
     """Adam's learning rate for the discriminator."""
     weight_decay: float = Field(default=1e-5, ge=0)
     """Adam's weight decay."""
@@ -41,8 +43,22 @@ class TrainingSettings(_Part):
     """th of the truncated L1 loss."""
     hold_out_share: float = Field(default=0.35, gt=0, lt=1)
     """Share of the good frames kept for calibration."""
-    max_feature_bytes: int = Field(default=1 << 30, ge=1 << 20)
-    """Memory for cached embeddings; beyond it, patches of each frame are drawn once and the rest is dropped."""
+    warm_up_share: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the steps in which the learning rates rise; after that they fall along half a cosine."""
+    final_lr_share: float = Field(default=0.01, ge=0, le=1)
+    """What share of the learning rates is left at the last step."""
+    validation_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the training frames kept out of the fit, for early stopping to draw synthetic defects on."""
+    max_validation_frames: int = Field(default=24, ge=0)
+    """Frames kept out for that at the most."""
+    steps_between_looks: int = Field(default=40, ge=1)
+    """Steps between two measurements of the AUROC on synthetic defects."""
+    patience: int = Field(default=4, ge=1)
+    """Looks without a better AUROC after which the fit stops; the best weights are kept."""
+    patches_per_frame: int = Field(default=256, ge=1)
+    """Cells of each frame whose features are kept, drawn by the frame's own digest; a frame with fewer keeps all."""
+    max_feature_bytes: int = Field(default=1 << 30, ge=1)
+    """Memory for features; beyond it they are read from the disk as they are drawn."""
 
 
 class SampleManifest(_Part):
@@ -52,6 +68,8 @@ class SampleManifest(_Part):
     """Frames that the head was fitted to."""
     calibration: tuple[Sha256, ...]
     """Held-out frames that the threshold comes from."""
+    validation: tuple[Sha256, ...] = ()
+    """Frames that decided, with synthetic defects drawn on them, when the fit stopped."""
 
 
 class Software(_Part):
@@ -77,6 +95,8 @@ class ModelCard(_Part):
     """Channels of the embedding."""
     hidden: int = Field(ge=1, le=16_384)
     """Width of the discriminator's hidden layer."""
+    cells: int = Field(default=1, ge=1, le=MAX_INPUT_SIZE)
+    """Side of the grid at whose cells patch scores are normalised; 1: all cells alike."""
     head_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """SHA-256 of head.safetensors; set when the model is saved."""
     calibration: Calibration

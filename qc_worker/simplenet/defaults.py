@@ -28,30 +28,34 @@ from types import MappingProxyType
 class BackboneDefaults:
     """Settings that suit one backbone."""
 
-    levels: tuple[int, ...] = (16, 32)
+    levels: tuple[int, ...] = (16,)
     """Strides of the feature maps."""
-    patch_size: int = 3
-    """Side of the averaged neighbourhood, cells."""
+    level_weights: tuple[float, ...] = ()
+    """Weight of each level's score in their sum; all alike if there are none."""
+    patch_size: int = 1
+    """Side of the averaged neighbourhood, cells; 1: no averaging, the anomaly map is smoothed anyway."""
     input_size: int = 256
     """Side of the input square, pixels."""
-    hidden: int = 512
-    """Width of the discriminator's hidden layer."""
-    sigmas: tuple[float, ...] = (0.25, 0.5)
-    """Noise of the anomalous features, in standard deviations of the embedding; mixed in equal shares."""
+    hidden: int = 256
+    """Learned hidden units for each level."""
+    directions: int = 128
+    """Directions of each level's whitened space whose distance is added, at most as many as it has channels."""
+    sigmas: tuple[float, ...] = (1.0, 2.0)
+    """Noise of the anomalous features, in standard deviations of whitened features; mixed in equal shares."""
     steps: int = 400
-    """Optimiser steps."""
+    """Optimiser steps for each level."""
     patches_per_step: int = 1024
     """Patches drawn for each step."""
-    adaptor_lr: float = 1e-4
-    """Adam's learning rate for the adaptor; the paper's."""
-    discriminator_lr: float = 1e-3
+    discriminator_lr: float = 2e-3
     """Adam's learning rate for the discriminator; the paper trains longer with 2e-4."""
+    patches_per_frame: int = 256
+    """Cells of each frame whose features are kept."""
 
 
 BACKBONE_DEFAULTS: Mapping[str, BackboneDefaults] = MappingProxyType(
     {
         "efficientnet_lite0": BackboneDefaults(),
-        "wide_resnet50_2": BackboneDefaults(levels=(8, 16), hidden=1024),
+        "wide_resnet50_2": BackboneDefaults(levels=(8, 16)),
     }
 )
 

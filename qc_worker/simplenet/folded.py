@@ -123,9 +123,13 @@ def _scores_of_one_head(levels: Sequence[Tensor], head: FoldedHead, size: tuple[
 
 def _normality(levels: Sequence[Tensor], units: HiddenUnits, size: tuple[int, int]) -> Tensor:
     """What these units add to D(q). Shapes: (B, h_l, w_l, C_l) for each level -> (B, h0, w0)."""
-    hidden = units.bias.new_zeros(len(levels[0]), *size, 1) if not units.levels else None
-    for level, weight in zip(units.levels, units.weights, strict=True):
-        mapped = resize((levels[level] @ weight).permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
-        hidden = mapped if hidden is None else hidden.add_(mapped)
-    assert hidden is not None
-    return F.leaky_relu_(hidden + units.bias, NEGATIVE_SLOPE).float() @ units.tail
+    mapped = [
+        resize((levels[level] @ weight).permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
+        for level, weight in zip(units.levels, units.weights, strict=True)
+    ]
+    if not mapped:
+        mapped = [units.bias.new_zeros(len(levels[0]), *size, len(units.bias))]
+    hidden, *others = mapped
+    for other in others:
+        hidden.add_(other)
+    return F.leaky_relu_(hidden.add_(units.bias), NEGATIVE_SLOPE).float() @ units.tail

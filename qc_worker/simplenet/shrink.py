@@ -27,7 +27,7 @@ def shrink(image: Image.Image, size: tuple[int, int], covered: tuple[float, floa
     pixels = _along_columns(rows, size[1], covered[1]).numpy()
     if pixels.shape[-1] == 1:
         return Image.frombuffer("L", size, pixels, "raw", "L", 0, 1)
-    return Image.frombuffer("RGB", size, pixels, "raw", "RGBX", 0, 1)
+    return Image.frombuffer("RGBX", size, pixels, "raw", "RGBX", 0, 1).convert("RGB")
 
 
 def _along_rows(strip: Strip, width: int, covered: float) -> Tensor:
@@ -37,8 +37,8 @@ def _along_rows(strip: Strip, width: int, covered: float) -> Tensor:
     if channels == 1 and height % LANES == 0:
         # Rows know nothing of each other, so four blocks of grey rows can be the four channels of one picture.
         blocks = rows.view(1, LANES, height // LANES, full_width)
-        return _resized(blocks, 3, width, covered).reshape(height, width, 1)
-    return _resized(rows[None].permute(0, 3, 1, 2), 3, width, covered)[0].permute(1, 2, 0)
+        return resize_dimension(blocks, 3, width, covered).reshape(height, width, 1)
+    return resize_dimension(rows[None].permute(0, 3, 1, 2), 3, width, covered)[0].permute(1, 2, 0)
 
 
 def _along_columns(rows: Tensor, height: int, covered: float) -> Tensor:
@@ -47,12 +47,15 @@ def _along_columns(rows: Tensor, height: int, covered: float) -> Tensor:
     if channels == 1 and width % LANES == 0:
         # Nor do columns: each four that are neighbours are one pixel of four channels.
         lanes = rows.reshape(1, full_height, width // LANES, LANES).permute(0, 3, 1, 2)
-        return _resized(lanes, 2, height, covered)[0].permute(1, 2, 0).reshape(height, width, 1)
-    return _resized(rows[None].permute(0, 3, 1, 2), 2, height, covered)[0].permute(1, 2, 0).contiguous()
+        return resize_dimension(lanes, 2, height, covered)[0].permute(1, 2, 0).reshape(height, width, 1)
+    return resize_dimension(rows[None].permute(0, 3, 1, 2), 2, height, covered)[0].permute(1, 2, 0).contiguous()
 
 
-def _resized(pictures: Tensor, dimension: int, length: int, covered: float) -> Tensor:
-    """Resize one of (1, C, h, w)'s last two dimensions, of which the first `covered` become `length`."""
+def resize_dimension(pictures: Tensor, dimension: int, length: int, covered: float) -> Tensor:
+    """Resize one of (1, C, h, w)'s last two dimensions, of which the first `covered` become `length`.
+
+    Where that is not all of it, `length` must be smaller: PyTorch takes equal lengths for nothing to do.
+    """
     if pictures.shape[dimension] == covered:
         size = [length if each == dimension else pictures.shape[each] for each in (2, 3)]
         return F.interpolate(pictures, size=size, mode="bilinear", antialias=True)

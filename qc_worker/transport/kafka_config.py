@@ -10,7 +10,7 @@ from kafka.errors import KafkaConfigurationError, KafkaError
 from kafka.net.compat import KafkaNetClient
 
 from qc_worker.domain.errors import SettingsError, TransportError
-from qc_worker.transport import tolerant_records
+from qc_worker.transport import fast_reads, tolerant_records
 
 Client = TypeVar("Client")
 
@@ -87,6 +87,7 @@ def open_client(
     Raises TransportError if none answers, SettingsError for settings that can never work.
     """
     tolerant_records.install()
+    fast_reads.install()
     links = connections or Connections()
     try:
         return kind(kafka_client=links.make_client, **access.common(), **config)

@@ -35,6 +35,7 @@ def open_producer(access: KafkaAccess, delivery_timeout_s: float = DELIVERY_TIME
         delivery_timeout_ms=delivery_timeout_ms,
         max_block_ms=delivery_timeout_ms,
         allow_auto_create_topics=False,
+        metrics_enabled=False,  # kafka-python's own, which nobody reads
     )
 
 

@@ -231,6 +231,7 @@ def _consumer_config(group: str, max_frame_bytes: int, session_timeout_ms: int) 
         "isolation_level": "read_committed",
         "allow_auto_create_topics": False,
         "check_crcs": True,
+        "metrics_enabled": False,  # kafka-python's own, which nobody reads
         "max_partition_fetch_bytes": fetch_bytes,
         # Bounds what waits in the client: a whole fetch may lie there undelivered while we are paused.
         "fetch_max_bytes": 2 * fetch_bytes,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -34,9 +35,10 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 NEARLY_FULL = """
-import resource
+import resource, sys
 from trainer.cli import main
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+limit = int(sys.argv.pop())
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 main()
 """
 
@@ -59,7 +61,11 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
 
 
 def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    """All but kept features, which are there to outlive whatever happens, and whole or absent."""
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    return {
+        path for path in found if not re.fullmatch(r"features/[0-9a-f]{64}/([0-9a-f-]+\.features|spec\.json)", path)
+    }
 
 
 def holds_lock(state: Path) -> bool:
@@ -133,12 +139,13 @@ def test_each_command_prints_one_json_object(tmp_path: Path) -> None:
     assert (retrained["training_samples"], retrained["calibration_samples"]) == (12, 12)
     assert retrained["max_false_reject"] == pytest.approx(1 / 13)
     assert (evaluated["version"], evaluated["n"]) == (retrained["version"], 6)
+    assert (retrained["features_computed"], retrained["features_cached"]) == (12, 0)
     assert [entry["live"] for entry in versions["versions"]] == [False]
     assert lines == {"lines": [{"line": "A", "good": 24, "defect": 0, "versions": 1, "live": None}]}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_half_way_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+def test_an_interrupt_half_way_leaves_nothing_behind_but_features(tmp_path: Path, number: signal.Signals) -> None:
     filled_store(tmp_path / "samples", good=24)
     before = files(tmp_path)
     process = start(tmp_path, "retrain", "--line", "A", *ENDLESS)
@@ -162,11 +169,25 @@ def test_two_retrains_of_one_line_do_not_run_at_once(tmp_path: Path) -> None:
     assert "line A is being retrained or released by another process" in err
 
 
-def test_a_disk_that_fills_up_leaves_no_version_and_no_leftovers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", [20_000, 2_000])
+def test_a_disk_that_fills_up_leaves_no_version_and_no_leftovers(tmp_path: Path, limit: int) -> None:
+    """With the lower limit not even a frame's features can be written."""
     filled_store(tmp_path / "samples", good=24)
     before = files(tmp_path)
-    code, out, err = finish(start(tmp_path, "retrain", "--line", "A", *QUICK, program=("-c", NEARLY_FULL)))
+    arguments = ("retrain", "--line", "A", *QUICK, str(limit))
+    code, out, err = finish(start(tmp_path, *arguments, program=("-c", NEARLY_FULL)))
     assert (code, out) == (2, "")
     assert "File too large" in err
     assert "Traceback" not in err
     assert files(tmp_path) - {"samples/.A.lock"} == before
+
+
+def test_a_retrain_killed_in_mid_fit_finds_its_features_again(tmp_path: Path) -> None:
+    filled_store(tmp_path / "samples", good=24)
+    process = start(tmp_path, "retrain", "--line", "A", *ENDLESS)
+    eventually(lambda: len(list(tmp_path.glob("features/*/*.features"))) == 12, timeout_s=60)
+    process.kill()
+    finish(process)
+    code, out, err = finish(start(tmp_path, "retrain", "--line", "A", *QUICK))
+    assert code == 0, err
+    assert (json.loads(out)["features_computed"], json.loads(out)["features_cached"]) == (0, 12)

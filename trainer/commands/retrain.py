@@ -8,7 +8,7 @@ from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.settings import Settings
 from qc_worker.simplenet.checkpoint import TrainingSettings
-from qc_worker.simplenet.defaults import defaults_for
+from qc_worker.simplenet.defaults import BackboneDefaults, defaults_for
 from qc_worker.simplenet.scorer import Scorer
 from qc_worker.simplenet.spec import Aspect
 from qc_worker.wiring import image_limits
@@ -24,6 +24,7 @@ from trainer.commands.adapters import (
 )
 from trainer.commands.documents import print_facts, print_json
 from trainer.commands.samples import collected
+from trainer.feature_cache import FeatureCache
 from trainer.progress import stages
 from trainer.retrain import Retrained, Retrainer, RetrainRequest
 
@@ -58,12 +59,15 @@ def retrain(settings: Settings, flags: RetrainFlags, *, as_json: bool) -> None:
             models=model_store(settings),
             collect=partial(_collect, settings) if online else None,
             releases=stack.enter_context(release_log(settings)) if online else None,
+            features=FeatureCache(settings.state_dir / "features", max_bytes=flags.max_feature_mib * MEBIBYTE),
             clock=SystemClock(),
             limits=image_limits(settings),
             decode_threads=settings.decode_threads,
         )
-        retrained = retrainer.run(request, stack.enter_context(stages()))
+        shown = stack.enter_context(stages())
+        retrained = retrainer.run(request, shown)
     document = retrained_document(retrained)
+    document["stages_s"] = {name: round(duration_s, 3) for name, duration_s in shown.durations_s.items()}
     if as_json:
         print_json(document)
     else:
@@ -72,7 +76,7 @@ def retrain(settings: Settings, flags: RetrainFlags, *, as_json: bool) -> None:
 
 def retrained_document(retrained: Retrained) -> dict[str, object]:
     """What `retrain --json` prints."""
-    card, promise = retrained.card, retrained.promise
+    card, promise, trained = retrained.card, retrained.promise, retrained.trained
     return {
         "line": card.line,
         "version": card.version,
@@ -81,6 +85,7 @@ def retrained_document(retrained: Retrained) -> dict[str, object]:
         "backbone": card.embedding.backbone,
         "seed": card.seed,
         "training_samples": len(card.samples.training),
+        "validation_samples": len(card.samples.validation),
         "calibration_samples": promise.n,
         "max_false_reject": promise.alpha,
         "smallest_max_false_reject": promise.smallest_alpha,
@@ -88,8 +93,12 @@ def retrained_document(retrained: Retrained) -> dict[str, object]:
         "false_reject_confidence": CONFIDENCE,
         "review_rate": card.calibration.review_rate,
         "threshold": card.calibration.threshold,
-        "closing_loss": retrained.closing_loss,
-        "defects": asdict(retrained.defects) if retrained.defects else None,
+        "features_computed": trained.features.computed,
+        "features_cached": trained.features.cached,
+        "steps": trained.fitted.steps,
+        "closing_loss": trained.fitted.closing_loss,
+        "validation_auroc": trained.fitted.validation_auroc,
+        "defects": asdict(trained.defects) if trained.defects else None,
         "collected": collected(retrained.collected) if retrained.collected else None,
         "head_sha256": card.head_sha256,
         "duration_s": round(card.duration_s, 3),
@@ -99,22 +108,27 @@ def retrained_document(retrained: Retrained) -> dict[str, object]:
 def _request(flags: RetrainFlags) -> RetrainRequest:
     _check_rates(flags.max_false_reject, flags.review_rate)
     defaults = defaults_for(flags.backbone)
-    training = TrainingSettings(
-        steps=flags.steps or defaults.steps,
-        patches_per_step=defaults.patches_per_step,
-        sigmas=defaults.sigmas,
-        adaptor_lr=defaults.adaptor_lr,
-        discriminator_lr=defaults.discriminator_lr,
-        max_feature_bytes=flags.max_feature_mib * MEBIBYTE,
-    )
     return RetrainRequest(
         line=checked_line(flags.line),
-        training=training,
+        training=training_settings(defaults, steps=flags.steps),
         hidden=defaults.hidden,
         max_false_reject=flags.max_false_reject,
         review_rate=flags.review_rate,
         seed=flags.seed,
         dry_run=flags.dry_run,
+    )
+
+
+def training_settings(defaults: BackboneDefaults, *, steps: int | None = None) -> TrainingSettings:
+    """What a backbone's head is fitted with, unless told otherwise."""
+    return TrainingSettings(
+        steps=steps or defaults.steps,
+        patches_per_step=defaults.patches_per_step,
+        sigmas=defaults.sigmas,
+        discriminator_lr=defaults.discriminator_lr,
+        directions=defaults.directions,
+        level_weights=defaults.level_weights,
+        patches_per_frame=defaults.patches_per_frame,
     )
 
 

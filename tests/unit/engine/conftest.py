@@ -134,6 +134,7 @@ class Options:
 
     patience: Patience = field(default_factory=Patience)
     max_frames: int = 64
+    max_bytes: int = 10_000_000
     heatmap_pass_share: float = 0.0
     refresher_clock: Clock | None = None
 
@@ -150,7 +151,7 @@ def build(folder: Path, broker: MemoryBroker, options: Options) -> Plant:
     cache = MemoryHeatmapCache(ttl_s=60)
     heatmaps = HeatmapWriter(cache)
     releases = MemoryReleaseLog(broker, topic="models")
-    in_flight = InFlight(max_frames=options.max_frames, max_bytes=10_000_000, max_frame_bytes=MAX_FRAME_BYTES)
+    in_flight = InFlight(max_frames=options.max_frames, max_bytes=options.max_bytes, max_frame_bytes=MAX_FRAME_BYTES)
     pipeline = Pipeline(
         runner=ModelRunner(backbones, clock),
         judge=Judge(heatmaps, clock, heatmap_pass_share=options.heatmap_pass_share),

@@ -178,6 +178,19 @@ def test_frames_in_flight_never_exceed_their_limit(make_plant: MakePlant) -> Non
     assert max(seen) <= 3
 
 
+def test_one_turn_takes_in_all_that_lies_ready_and_fits(make_plant: MakePlant) -> None:
+    plant = make_plant(max_bytes=3 * MAX_FRAME_BYTES)
+    plant.train()
+    plant.refresher.catch_up()
+    plant.source.start()
+    for offset in range(10):
+        plant.send(factories.record(offset))
+    assert plant.in_flight.room_frames == 3  # of the largest
+    plant.worker.step()
+    assert plant.in_flight.frames == 10
+    plant.pipeline.close(timeout_s=1.0)
+
+
 def test_stopping_finishes_what_is_in_flight(plant: Plant) -> None:
     plant.train()
     for offset in range(12):

@@ -54,7 +54,7 @@ def filled_store(folder: Path, *, good: int, defect: int = 0) -> SampleStore:
     return store
 
 
-def small_scorer(weights_dir: Path) -> Scorer:
+def small_scorer(weights_dir: Path, dtype: torch.dtype = torch.float32) -> Scorer:
     """The real backbone, on small pictures."""
     levels = (8, 16)
     backbone = load_backbone("efficientnet_lite0", levels=levels, weights_dir=weights_dir)
@@ -66,7 +66,7 @@ def small_scorer(weights_dir: Path) -> Scorer:
         input_size=INPUT_SIZE,
         aspect="squash",
     )
-    return Scorer(backbone, spec, torch.device("cpu"))
+    return Scorer(backbone, spec, torch.device("cpu"), dtype)
 
 
 def no_progress(steps: int, note: str = "") -> None:

@@ -1,5 +1,6 @@
 """The use case on the real backbone, with tiny pictures and the in-memory broker."""
 
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,15 @@ from qc_worker.registry.store import FsspecModelStore
 from qc_worker.simplenet.checkpoint import TrainingSettings, file_sha256, load_model
 from qc_worker.transport.memory import MemoryReleaseLog
 from qc_worker.transport.memory_broker import MemoryBroker
-from tests.unit.trainer.factories import LIMITS, LINE, filled_store, small_scorer
+from tests.unit.trainer.factories import LIMITS, LINE, filled_store, imported, png, small_scorer
 from trainer.atomic import disk_errors
+from trainer.feature_cache import FeatureCache
+from trainer.features import FeatureCounts
 from trainer.progress import stages
 from trainer.releases import Releaser, list_versions, open_model
 from trainer.retrain import Retrained, Retrainer, RetrainRequest
 
-QUICK = TrainingSettings(steps=60, patches_per_step=256, sigmas=(0.5,), discriminator_lr=5e-3)
+QUICK = TrainingSettings(steps=60, patches_per_step=256, sigmas=(2.0,), discriminator_lr=5e-3)
 REQUEST = RetrainRequest(LINE, QUICK, hidden=32)
 
 
@@ -47,6 +50,7 @@ class Workshop:
             models=self.models,
             collect=None,
             releases=releases,
+            features=FeatureCache(self.folder / "features", max_bytes=1 << 30),
             clock=SystemClock(),
             limits=LIMITS,
             decode_threads=2,
@@ -67,15 +71,15 @@ def test_a_retrain_stores_a_version_and_announces_it_last(tmp_path: Path) -> Non
     card = tmp_path / "models" / "A" / version / "card.json"
     assert release.card_sha256 == file_sha256(card)
     assert load_model(card.parent).card == retrained.card
-    assert retrained.defects is not None
-    assert retrained.defects.n == 3
+    assert retrained.trained.defects is not None
+    assert retrained.trained.defects.n == 3
 
 
 def test_the_card_lists_every_sample_and_the_promise(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
     retrained = workshop.retrain(replace(REQUEST, max_false_reject=0.1, review_rate=0.3), offline=True)
     card = retrained.card
-    used = sorted(card.samples.training + card.samples.calibration)
+    used = sorted(card.samples.training + card.samples.validation + card.samples.calibration)
     assert used == workshop.samples.ids(LINE, Judgement.GOOD)
     assert (len(card.samples.calibration), retrained.promise.n) == (9, 9)
     assert (card.calibration.max_false_reject, card.calibration.review_rate) == (0.1, 0.3)
@@ -87,6 +91,54 @@ def test_the_same_samples_and_seed_give_the_same_head_bit_for_bit(tmp_path: Path
     first, second = workshop.retrain(dry), workshop.retrain(dry)
     assert first.card.head_sha256 == second.card.head_sha256
     assert first.card.calibration == second.card.calibration
+
+
+def test_new_samples_are_all_that_a_second_retrain_computes_features_of(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path, good=60)
+    first = workshop.retrain(offline=True).trained
+    assert (first.features.computed, first.features.cached) == (30, 0)
+    assert workshop.retrain(offline=True).trained.features == FeatureCounts(computed=0, cached=30)
+    filled_store(tmp_path / "samples", good=68)
+    second = workshop.retrain(replace(REQUEST, max_false_reject=0.05), offline=True).trained
+    assert 0 < second.features.computed <= 8 + 11  # 11 fewer are held out for the larger rate
+
+
+def test_kept_features_give_the_head_that_computing_them_anew_gives(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path, good=60)
+    warm = [workshop.retrain(replace(REQUEST, dry_run=True)) for _ in range(2)][1]
+    for path in sorted((tmp_path / "features").glob("*/*.features"))[::3]:
+        path.write_bytes(path.read_bytes()[:-8])
+    mended = workshop.retrain(replace(REQUEST, dry_run=True))
+    assert mended.trained.features.computed > 0
+    assert mended.card.head_sha256 == warm.card.head_sha256
+    shutil.rmtree(tmp_path / "features")
+    cold = workshop.retrain(replace(REQUEST, dry_run=True))
+    assert cold.trained.features.cached == 0
+    assert cold.card.head_sha256 == warm.card.head_sha256
+
+
+def test_the_order_in_which_samples_came_does_not_show_in_the_head(tmp_path: Path) -> None:
+    forwards = Workshop(tmp_path / "forwards", good=0)
+    backwards = Workshop(tmp_path / "backwards", good=0)
+    for workshop, seeds in ((forwards, range(24)), (backwards, reversed(range(24)))):
+        for seed in seeds:
+            workshop.samples.add(LINE, Judgement.GOOD, png(seed), origin=imported())
+    one, other = (workshop.retrain(replace(REQUEST, dry_run=True)) for workshop in (forwards, backwards))
+    assert one.card.head_sha256 == other.card.head_sha256
+
+
+def test_frames_that_say_when_to_stop_take_no_part_in_fit_or_calibration(tmp_path: Path) -> None:
+    samples = Workshop(tmp_path, good=90).retrain(replace(REQUEST, max_false_reject=0.1), offline=True).card.samples
+    assert len(samples.validation) == 7
+    assert not {*samples.validation} & {*samples.training, *samples.calibration}
+
+
+def test_features_that_do_not_fit_their_limit_are_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    retrainer = replace(workshop.retrainer(None), features=FeatureCache(tmp_path / "features", max_bytes=1000))
+    with stages() as shown, pytest.raises(TrainingError, match="--max-feature-mib"):
+        retrainer.run(REQUEST, shown)
+    assert not list((tmp_path / "features").glob("*/*.features"))
 
 
 def test_a_dry_run_writes_and_announces_nothing(tmp_path: Path) -> None:

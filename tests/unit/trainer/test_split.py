@@ -4,15 +4,33 @@ from hypothesis import strategies as st
 
 from qc_worker.domain.calibration import frames_needed, smallest_alpha
 from qc_worker.domain.errors import TrainingError
-from trainer.split import choose_alpha, hold_out_count, split_samples
+from trainer.split import choose_alpha, hold_out_count, split_samples, validation_count
 
 NAMES = st.sets(st.text("0123456789abcdef", min_size=4, max_size=8), min_size=20, max_size=80)
 
 
-@given(names=NAMES, seed=st.integers(0, 100))
-def test_every_sample_is_in_exactly_one_part(names: set[str], seed: int) -> None:
-    split = split_samples(list(names), alpha=0.1, seed=seed)
-    assert sorted(split.training + split.calibration) == sorted(names)
+@given(names=NAMES, seed=st.integers(0, 100), share=st.floats(0, 0.5))
+def test_every_sample_is_in_exactly_one_part(names: set[str], seed: int, share: float) -> None:
+    split = split_samples(list(names), alpha=0.1, seed=seed, validation_share=share, max_validation=24)
+    assert sorted(split.training + split.validation + split.calibration) == sorted(names)
+    assert split.training
+
+
+@given(names=NAMES, new=NAMES, seed=st.integers(0, 100), alpha=st.sampled_from([0.02, 0.1, 0.3]))
+def test_new_samples_ask_for_features_of_no_more_samples_than_there_are_new(
+    names: set[str], new: set[str], seed: int, alpha: float
+) -> None:
+    def with_features(samples: set[str]) -> set[str]:
+        split = split_samples(list(samples), alpha=alpha, seed=seed, validation_share=0.1, max_validation=24)
+        return {*split.training, *split.validation}
+
+    assert len(with_features(names | new) - with_features(names)) <= len(new - names)
+
+
+def test_validation_takes_its_share_up_to_a_limit_and_no_handful() -> None:
+    assert validation_count(100, 0.1, 24) == 10
+    assert validation_count(1_000, 0.1, 24) == 24
+    assert validation_count(39, 0.1, 24) == 0
 
 
 @given(names=NAMES, seed=st.integers(0, 100))

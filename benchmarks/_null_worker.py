@@ -1,0 +1,217 @@
+"""A worker process whose decoder and model answer at once; broker, source, threads and sink are the real ones.
+
+Judges what lies on the topic until it has published so many frames, and prints what a frame cost as one JSON line.
+"""
+# ruff: noqa: E402 -- how memory is kept must be settled before torch is imported
+
+import argparse
+import json
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qc_worker.process_tuning import tune_process
+
+tune_process()
+
+import torch
+
+from qc_worker.clock import SystemClock
+from qc_worker.domain.calibration import Calibration
+from qc_worker.domain.frame import Offsets
+from qc_worker.domain.inspection import Outcome
+from qc_worker.engine.batcher import Batcher, BatchQueue
+from qc_worker.engine.heatmaps import HeatmapWriter
+from qc_worker.engine.in_flight import InFlight
+from qc_worker.engine.intake import Decoded
+from qc_worker.engine.judge import Inferred, Judge, ModelRunner
+from qc_worker.engine.pipeline import Pipeline
+from qc_worker.engine.residents import Resident, ResidentModels
+from qc_worker.engine.stop import StopSignal
+from qc_worker.engine.worker import Patience, Worker
+from qc_worker.observability.logging import configure_logging
+from qc_worker.ports import InspectionSink
+from qc_worker.settings import Settings
+from qc_worker.simplenet.folded import fold
+from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.preprocessing import ImageLimits, Picture
+from qc_worker.simplenet.scorer import Scored
+from qc_worker.simplenet.spec import Aspect, EmbeddingSpec
+from qc_worker.transport.kafka_config import KafkaAccess
+from qc_worker.transport.kafka_sink import AtLeastOnceSink
+from qc_worker.transport.kafka_source import KafkaFrameSource
+from qc_worker.transport.redis_cache import NullHeatmapCache
+
+LINES = ("A", "B")
+SPEC = EmbeddingSpec("none", "", levels=(16,), patch_size=1, input_size=1, aspect="squash")
+PICTURE = Picture(torch.zeros((3, 1, 1), dtype=torch.uint8), image_size=(1, 1))
+WARM_UP_SHARE = 0.2
+"""Of the frames, which are judged before the clock starts: the group is joined, connections stand, code is loaded."""
+
+
+def main() -> None:
+    options = _options()
+    configure_logging("info", "json")
+    stop, meter = StopSignal(), Meter(options.frames)
+    worker = _worker(options, stop, meter)
+    meter.stop = stop
+    worker.run()
+    print(json.dumps(meter.figures()))
+
+
+class NullRunner(ModelRunner):
+    """Takes no time: every score and every map is zero."""
+
+    def __init__(self) -> None:
+        pass  # nothing of a real one's is needed
+
+    def infer(self, batch: Sequence[Decoded]) -> Inferred:
+        scored = Scored(scores=torch.zeros(len(batch)), maps=torch.zeros((len(batch), 1, 1)))
+        return Inferred(batch, scored, time.monotonic())
+
+
+def no_picture(content: bytes, *, input_size: int, aspect: Aspect, limits: ImageLimits) -> Picture:  # noqa: ARG001
+    """Takes no time either."""
+    return PICTURE
+
+
+@dataclass
+class Meter:
+    """Counts published frames; remembers the clocks when the warm-up ended and when the last frame was out."""
+
+    frames: int
+    stop: StopSignal | None = None
+    published: int = 0
+    publishes: int = 0
+    _marks: list["_Mark"] = field(default_factory=list)
+
+    def count(self, frames: int) -> None:
+        self.published += frames
+        self.publishes += 1
+        if not self._marks and self.published >= WARM_UP_SHARE * self.frames:
+            self._marks.append(_mark(self.published, self.publishes))
+        if self.published >= self.frames and self.stop and not self.stop.is_set():
+            self._marks.append(_mark(self.published, self.publishes))
+            self.stop.set()
+
+    def figures(self) -> dict[str, float]:
+        first, last = self._marks
+        frames = last.published - first.published
+        return {
+            "fps": frames / (last.at_s - first.at_s),
+            "cpu_us_per_frame": 1e6 * (last.cpu_s - first.cpu_s) / frames,
+            "frames_per_publish": frames / (last.publishes - first.publishes),
+            **{
+                f"{name}_cpu_us_per_frame": 1e6 * (cpu_s - first.threads_s.get(name, 0.0)) / frames
+                for name, cpu_s in last.threads_s.items()
+            },
+        }
+
+
+@dataclass(frozen=True)
+class _Mark:
+    at_s: float
+    cpu_s: float
+    threads_s: dict[str, float]
+    published: int
+    publishes: int
+
+
+def _mark(published: int, publishes: int) -> _Mark:
+    return _Mark(time.monotonic(), time.process_time(), _threads_s(), published, publishes)
+
+
+def _threads_s() -> dict[str, float]:
+    """CPU seconds of Python's threads by role; nothing where the system does not tell."""
+    seconds: dict[str, float] = {}
+    for thread in threading.enumerate():
+        account = Path(f"/proc/self/task/{thread.native_id}/schedstat")
+        if account.exists():
+            name = _role(thread.name)
+            seconds[name] = seconds.get(name, 0.0) + int(account.read_text().split()[0]) / 1e9
+    return seconds
+
+
+def _role(thread_name: str) -> str:
+    if thread_name.startswith("kafka"):
+        return "producer_thread" if "producer" in thread_name else "consumer_thread"
+    return thread_name.partition("_")[0].lower()
+
+
+class CountedSink:
+    """The real sink; every publish that returned is counted."""
+
+    def __init__(self, sink: InspectionSink, meter: Meter) -> None:
+        self._sink = sink
+        self._meter = meter
+        self.start, self.close = sink.start, sink.close
+
+    def publish(self, outcomes: Sequence[Outcome], offsets: Offsets) -> None:
+        self._sink.publish(outcomes, offsets)
+        self._meter.count(len(outcomes))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("bootstrap-servers", "topic", "results-topic", "dead-letter-topic", "group"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--frames", type=int, required=True)
+    parser.add_argument("--session-timeout-ms", type=int, default=45_000)
+    return parser.parse_args()
+
+
+def _worker(options: argparse.Namespace, stop: StopSignal, meter: Meter) -> Worker:
+    clock, settings = SystemClock(), Settings()
+    source = KafkaFrameSource(
+        KafkaAccess(options.bootstrap_servers),
+        topic=options.topic,
+        group=options.group,
+        max_frame_bytes=settings.max_frame_bytes,
+        session_timeout_ms=options.session_timeout_ms,
+    )
+    sink = AtLeastOnceSink(
+        KafkaAccess(options.bootstrap_servers),
+        results_topic=options.results_topic,
+        dead_letter_topic=options.dead_letter_topic,
+        commit=source.commit,
+    )
+    return Worker(
+        source=source,
+        sink=CountedSink(sink, meter),
+        pipeline=_pipeline(settings, clock),
+        residents=_residents(),
+        in_flight=InFlight(
+            max_frames=settings.max_in_flight_frames,
+            max_bytes=settings.max_in_flight_bytes,
+            max_frame_bytes=settings.max_frame_bytes,
+        ),
+        clock=clock,
+        stop=stop,
+        patience=Patience(),
+    )
+
+
+def _pipeline(settings: Settings, clock: SystemClock) -> Pipeline:
+    return Pipeline(
+        runner=NullRunner(),
+        judge=Judge(HeatmapWriter(NullHeatmapCache()), clock, heatmap_pass_share=settings.heatmap_pass_share),
+        batches=BatchQueue(Batcher(max_size=settings.max_batch_size, max_wait_s=settings.max_wait_ms / 1000), clock),
+        image_limits=ImageLimits(settings.max_frame_bytes, settings.max_frame_pixels),
+        decode_threads=settings.decode_threads,
+        clock=clock,
+        decode_picture=no_picture,
+    )
+
+
+def _residents() -> ResidentModels:
+    residents = ResidentModels()
+    calibration = Calibration(scores=(-1.0, 0.0, 1.0), max_false_reject=0.25)
+    for line in LINES:
+        residents.swap(Resident(line, "null", SPEC, fold(Head(1, 1).eval(), [1]), calibration))
+    return residents
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""Accuracy on labelled images: ours, anomalib's PatchCore and PaDiM, same weights, same pixels, several seeds.
+
+Sides take turns within each seed. Ours goes the way of `retrain`: it holds good frames out for its threshold and to
+stop early, so it is fitted to fewer than the rivals, which get all. Rivals are run with our levels and with those they
+are at their best with. Metrics are computed by the same code for all; image score as each defines it.
+
+Differences under 0.03 are noise between seeds and sets of this size. The labelled images decide nothing here or
+elsewhere in this package: its defaults were chosen by synthetic defects.
+
+Prints one JSON object: {"sides": [{"side", "levels", "image_auroc", "pixel_auroc", "aupro", "spread", ...}],
+"false_rejects": [...], ...}.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qc_worker.process_tuning import tune_process
+
+tune_process()
+
+import numpy as np  # noqa: E402  (after the wait policy is set)
+import numpy.typing as npt  # noqa: E402
+import torch  # noqa: E402
+
+from benchmarks._accuracy_sides import (  # noqa: E402
+    BATCH_SIZE,
+    Fitted,
+    Ours,
+    Padim,
+    Patchcore,
+    Side,
+    Subject,
+    picture_of,
+)
+from benchmarks._anomalib import has_anomalib  # noqa: E402
+from benchmarks._false_rejects import false_rejects  # noqa: E402
+from benchmarks._machine import machine, versions  # noqa: E402
+from qc_worker.domain.errors import QcError  # noqa: E402
+from qc_worker.simplenet.defaults import defaults_for  # noqa: E402
+from qc_worker.simplenet.metrics import auroc  # noqa: E402
+from qc_worker.simplenet.precision import compute_dtype  # noqa: E402
+from qc_worker.simplenet.weights import local_file, packaged_efficientnet_lite0  # noqa: E402
+from trainer.dataset import GOOD, LabelledImage, labelled_images  # noqa: E402
+from trainer.localisation import PixelScores, localisation  # noqa: E402
+from trainer.masks import mask_at_input_size  # noqa: E402
+
+DATASET = Path(__file__).parents[2] / "shared" / "data" / "magnetic-tile"
+NO_ANOMALIB = "anomalib is not installed: pip install 'qc-worker[bench]'"
+RIVAL_LEVELS = {"efficientnet_lite0": ((16,), (8, 16), (16, 32)), "wide_resnet50_2": ((8, 16),)}
+METRICS = ("image_auroc", "pixel_auroc", "aupro")
+EXCHANGEABILITY = (
+    "random splits of pooled good frames are exchangeable by construction, so the mean rate must stay at alpha or below; "
+    "frames of one part under several lights are alike, which widens the spread"
+)
+
+
+class TestSet(NamedTuple):
+    """Decoded once for all sides. Shapes: uint8 (N, 3, S, S); bool (S, S) each, None where pixels are not known."""
+
+    kinds: list[str]
+    pixels: torch.Tensor
+    masks: list[npt.NDArray[np.bool_] | None]
+
+
+def main() -> None:
+    options = _options()
+    try:
+        test = _test_set(labelled_images(options.dataset), defaults_for(options.backbone).input_size)
+    except QcError as error:
+        raise SystemExit(f"accuracy.py: {error}") from None
+    with tempfile.TemporaryDirectory(prefix="qc-bench-") as folder:
+        subject = _subject(options, Path(folder))
+        sides = _sides(subject, options)
+        runs: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
+        promise: list[dict[str, float]] = []
+        for seed in range(options.seeds):
+            for name, side in sides.items():
+                fitted = side.fit(seed)
+                runs[name].append(_measure(fitted, test))
+                _say(f"seed {seed}, {name}: " + " ".join(f"{runs[name][-1][metric]:.3f}" for metric in METRICS))
+                if fitted.held_out and not promise:
+                    promise = _promise(fitted, runs[name][-1], options)
+        print(json.dumps(_summary(options, subject, test, runs, promise)))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", type=Path, default=DATASET, help="laid out as MVTec AD is, with masks")
+    parser.add_argument("--backbone", choices=sorted(RIVAL_LEVELS), default="efficientnet_lite0")
+    parser.add_argument("--weights-dir", type=Path, help="folder with <backbone>.safetensors or .pth")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--splits", type=int, default=200, help="of the false-reject experiment")
+    parser.add_argument("--coreset", action="store_true", help="PatchCore's bank by greedy search; takes minutes a fit")
+    parser.add_argument("--only-ours", action="store_true", help="leave the rivals out")
+    parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
+    return parser.parse_args()
+
+
+def _subject(options: argparse.Namespace, scratch: Path) -> Subject:
+    weights = local_file(options.backbone, options.weights_dir) if options.weights_dir else None
+    if weights is None and options.backbone == "efficientnet_lite0":
+        weights = packaged_efficientnet_lite0(scratch)
+    if weights is None:
+        raise SystemExit(f"accuracy.py: no weights of {options.backbone}: name their folder with --weights-dir")
+    return Subject(
+        backbone=options.backbone,
+        weights=weights,
+        defaults=defaults_for(options.backbone),
+        dtype=compute_dtype(torch.device("cpu")),
+        good=options.dataset / "train" / "good",
+        scratch=scratch,
+    )
+
+
+def _sides(subject: Subject, options: argparse.Namespace) -> dict[str, Side]:
+    sides: dict[str, Side] = {"ours": Ours(subject)}
+    if options.only_ours:
+        return sides
+    if not has_anomalib():
+        _say(NO_ANOMALIB)
+        return sides
+    for levels in RIVAL_LEVELS[options.backbone]:
+        at = "+".join(map(str, levels))
+        sides[f"patchcore {at}"] = Patchcore(subject, levels, options.coreset)
+        sides[f"padim {at}"] = Padim(subject, levels)
+    return sides
+
+
+def _test_set(images: Sequence[LabelledImage], input_size: int) -> TestSet:
+    return TestSet(
+        kinds=[image.kind for image in images],
+        pixels=torch.stack([picture_of(image.path, input_size) for image in images]),
+        masks=[_mask(image, input_size) for image in images],
+    )
+
+
+def _mask(image: LabelledImage, input_size: int) -> npt.NDArray[np.bool_] | None:
+    if image.kind == GOOD:
+        return np.zeros((input_size, input_size), dtype=bool)
+    return mask_at_input_size(image.mask, input_size=input_size, aspect="squash") if image.mask else None
+
+
+def _measure(fitted: Fitted, test: TestSet) -> dict[str, Any]:
+    scores: dict[str, list[float]] = {kind: [] for kind in test.kinds}
+    pixels = {kind: PixelScores() for kind in test.kinds}
+    for start in range(0, len(test.kinds), BATCH_SIZE):
+        judged = fitted.judge(test.pixels[start : start + BATCH_SIZE])
+        for offset, (score, anomaly_map) in enumerate(zip(judged.scores.tolist(), judged.maps.numpy(), strict=True)):
+            kind, mask = test.kinds[start + offset], test.masks[start + offset]
+            scores[kind].append(score)
+            if mask is not None:
+                pixels[kind].add(anomaly_map, mask)
+    for group in pixels.values():
+        group.finish()
+    defects = [kind for kind in scores if kind != GOOD]
+    everywhere = localisation(list(pixels.values()))
+    return {
+        "image_auroc": auroc(scores[GOOD], [score for kind in defects for score in scores[kind]]),
+        "pixel_auroc": everywhere.pixel_auroc,
+        "aupro": everywhere.aupro,
+        "fit_s": fitted.fit_s,
+        "frames": fitted.frames,
+        "by_defect": {kind: _of_kind(scores, pixels, kind) for kind in defects},
+        "scores": scores,
+    }
+
+
+def _of_kind(scores: dict[str, list[float]], pixels: dict[str, PixelScores], kind: str) -> dict[str, float | None]:
+    """One kind of defect against all good frames."""
+    found = localisation([pixels[GOOD], pixels[kind]])
+    image_auroc = auroc(scores[GOOD], scores[kind])
+    return {"image_auroc": image_auroc, "pixel_auroc": found.pixel_auroc, "aupro": found.aupro}
+
+
+def _promise(fitted: Fitted, run: dict[str, Any], options: argparse.Namespace) -> list[dict[str, float]]:
+    """The pool: good test frames and the good frames held out of the fit."""
+    scores: dict[str, list[float]] = run["scores"]
+    defects = [score for kind, found in scores.items() if kind != GOOD for score in found]
+    return false_rejects([*scores[GOOD], *fitted.held_out], defects, splits=options.splits, seed=0)
+
+
+def _summary(
+    options: argparse.Namespace,
+    subject: Subject,
+    test: TestSet,
+    runs: dict[str, list[dict[str, Any]]],
+    promise: list[dict[str, float]],
+) -> dict[str, object]:
+    return {
+        "benchmark": "accuracy",
+        "dataset": options.dataset.name,
+        "backbone": options.backbone,
+        "levels": subject.defaults.levels,
+        "input_size": subject.defaults.input_size,
+        "precision": str(subject.dtype).removeprefix("torch."),
+        "seeds": options.seeds,
+        "noise": "differences under 0.03 are noise between seeds and sets of this size",
+        "test_frames": {kind: test.kinds.count(kind) for kind in dict.fromkeys(test.kinds)},
+        "patchcore_bank": "greedy coreset, 10 %" if options.coreset else "random, 10 %",
+        "missing": None if has_anomalib() or options.only_ours else NO_ANOMALIB,
+        "sides": [_row(name, measured) for name, measured in runs.items()],
+        "false_rejects": promise,
+        "false_rejects_splits": options.splits,
+        "exchangeability": EXCHANGEABILITY,
+        "machine": machine(),
+        "versions": versions(),
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _row(name: str, runs: Sequence[dict[str, Any]]) -> dict[str, object]:
+    kinds = runs[0]["by_defect"]
+    return {
+        "side": name,
+        "frames": runs[0]["frames"],
+        **{metric: _mean([run[metric] for run in runs]) for metric in METRICS},
+        "spread": {metric: _spread([run[metric] for run in runs]) for metric in METRICS},
+        "fit_s": _mean([run["fit_s"] for run in runs]),
+        "by_defect": {
+            kind: {metric: _mean([run["by_defect"][kind][metric] for run in runs]) for metric in METRICS}
+            for kind in kinds
+        },
+    }
+
+
+def _mean(figures: Sequence[float | None]) -> float | None:
+    known = [figure for figure in figures if figure is not None]
+    return round(statistics.mean(known), 4) if known else None
+
+
+def _spread(figures: Sequence[float | None]) -> float | None:
+    """Standard deviation between seeds."""
+    known = [figure for figure in figures if figure is not None]
+    return round(statistics.stdev(known), 4) if len(known) > 1 else None
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

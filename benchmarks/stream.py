@@ -1,0 +1,197 @@
+"""Frames through a broker: the whole worker beside the floor, its plumbing alone, and the loop that people write first.
+
+Sides take turns in one run, each in a process of its own; whoever is not asked is stopped.
+
+- floor: the backbone's forward pass alone on batches of the same size, in the worker's number format, compiled alike.
+- worker: `qc-worker run`, everything counted: broker, decoding, batching, model, verdicts, heatmaps, publishing,
+  committing. Full load: all frames lie ready. Half load: they come evenly, at half the rate of full load.
+- plumbing: real broker, source, threads and sink with a decoder and a model that answer at once (`_null_worker.py`).
+- first_loop: one frame at a time, from poll to commit (`_first_loop.py`).
+
+The broker is the one that QC_TEST_KAFKA names, else the embedded one; either shares this machine's cores. Prints one
+JSON object: {"floor_fps", "worker_fps", "worker_over_floor", "half_load", "plumbing_fps", "first_loop_fps", ...}.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import torch
+
+from benchmarks._machine import machine, versions
+from benchmarks._race import SideProcess, SideSpec
+from benchmarks._stream_load import Load, send_all, send_evenly, simulated_frames
+from benchmarks._stream_model import announce_models, weights_of
+from benchmarks._stream_plant import Plant, WorkerProcess, plant
+from qc_worker.settings import Settings
+from qc_worker.simplenet.precision import compute_dtype
+
+PLUMBING_FRAME_BYTES = 100_000
+TURN_S = 3.0
+
+Figures = Mapping[str, float]
+
+
+def main() -> None:
+    options = _options()
+    with tempfile.TemporaryDirectory() as name, plant(Path(name), batch_size=options.batch_size) as ready:
+        spec = _floor_spec(Path(name), options)
+        announce_models(ready, Path(name), backbone=spec.backbone, weights=Path(spec.weights))
+        bench = Bench(ready, spec, options)
+        try:
+            rounds = [bench.round() for _ in range(options.rounds)]
+            half_load = bench.half_load(statistics.median(one["worker_fps"] for one in rounds))
+            resident_mb = bench.worker.resident_mb()
+        finally:
+            bench.close()
+    print(json.dumps(_summary(spec, ready, rounds, half_load) | {"worker_resident_mb": round(resident_mb)}))
+
+
+class Bench:
+    """The processes that take turns, and the frames that they get."""
+
+    def __init__(self, plant: Plant, spec: SideSpec, options: argparse.Namespace) -> None:
+        self._plant = plant
+        self._options = options
+        self._frames = simulated_frames()
+        self._spec = spec
+        self.worker = WorkerProcess(plant)
+        self.worker.wait_until_ready()
+        with self.worker.stopped():
+            self._floor = SideProcess(self._spec, cache_dir=Path(spec.scratch) / "kernels")
+            self._floor.ready()
+            self._blank_topic = f"{plant.topic('images')}-blank"
+            blank = os.urandom(PLUMBING_FRAME_BYTES)
+            send_all(plant, self._blank_topic, [blank], options.plumbing_frames)
+
+    def round(self) -> dict[str, float]:
+        """One turn of every side."""
+        load = Load(self._plant)
+        with self.worker.stopped():
+            floor = self._floor.time(batch_size=self._options.batch_size, lines=1, turn_s=TURN_S)
+            send_all(self._plant, self._plant.topic("images"), self._frames, self._options.frames)
+        cpu_s = self.worker.cpu_s()
+        judged = load.wait_for(self._options.frames)
+        cpu_ms = 1000 * (self.worker.cpu_s() - cpu_s) / self._options.frames
+        with self.worker.stopped():
+            plumbing = self._side("_null_worker", self._blank_topic, self._options.plumbing_frames)
+            first_loop = self._side("_first_loop", self._plant.topic("images"), self._options.first_loop_frames)
+        return {
+            "floor_fps": floor.fps,
+            "worker_fps": judged.fps,
+            "worker_over_floor": judged.fps / floor.fps,
+            "worker_cpu_ms_per_frame": cpu_ms,
+            "inference_ms_per_batch": judged.inference_ms,
+            "decode_ms": judged.decode_ms,
+            "heatmap_share": judged.heatmap_share,
+            **{f"plumbing_{name}": figure for name, figure in plumbing.items()},
+            "first_loop_fps": first_loop["fps"],
+        }
+
+    def half_load(self, full_fps: float) -> dict[str, object]:
+        """Latencies at half the rate of full load, beside what they may be at the most."""
+        load, rate = Load(self._plant), full_fps / 2
+        frames = max(20, round(rate * self._options.half_load_s))
+        send_evenly(self._plant, self._plant.topic("images"), self._frames, frames, fps=rate)
+        judged = load.wait_for(frames)
+        batch_ms = self._options.batch_size * 1000 / full_fps
+        limit_ms = Settings().max_wait_ms + 2 * batch_ms
+        return {
+            "offered_fps": round(rate, 1),
+            "frames": frames,
+            "in_worker_ms": asdict(judged.in_worker_ms),
+            "camera_to_result_ms": asdict(judged.camera_to_result_ms),
+            "limit_ms": round(limit_ms, 1),
+            "within_limit": judged.in_worker_ms.p99 <= limit_ms,
+        }
+
+    def close(self) -> None:
+        self._floor.close()
+        self.worker.close()
+
+    def _side(self, module: str, topic: str, frames: int) -> dict[str, float]:
+        """Run a side's process to its end, in a consumer group of its own, and read its figures."""
+        own = {
+            "bootstrap-servers": self._plant.bootstrap_servers,
+            "topic": topic,
+            "results-topic": self._plant.topic("feedback"),
+            "group": f"{self._plant.environment['QC_CONSUMER_GROUP']}-{uuid4().hex[:8]}",
+            "frames": str(frames),
+            "session-timeout-ms": str(self._plant.session_timeout_ms),
+        }
+        if module == "_first_loop":
+            own |= {"backbone": self._spec.backbone, "weights": self._spec.weights, "scratch": self._spec.scratch}
+        else:
+            own |= {"dead-letter-topic": self._plant.topic("dead_letter")}
+        arguments = [word for name, value in own.items() for word in (f"--{name}", value)]
+        command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+        side = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+        figures: dict[str, float] = json.loads(side.stdout)
+        return figures
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", choices=["efficientnet_lite0", "wide_resnet50_2"], default="efficientnet_lite0")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--frames", type=int, default=1000, help="frames of full load in a round")
+    parser.add_argument("--plumbing-frames", type=int, default=5000)
+    parser.add_argument("--first-loop-frames", type=int, default=60)
+    parser.add_argument("--half-load-s", type=float, default=10, help="seconds of half load")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: nothing compiled, few frames")
+    parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
+    options = parser.parse_args()
+    if options.quick:
+        os.environ["QC_COMPILE"] = "false"
+        options.rounds, options.frames, options.plumbing_frames, options.first_loop_frames = 1, 60, 200, 5
+        options.half_load_s = 1
+    return options
+
+
+def _floor_spec(folder: Path, options: argparse.Namespace) -> SideSpec:
+    settings = Settings()
+    return SideSpec(
+        "floor",
+        options.backbone,
+        str(weights_of(options.backbone, folder)),
+        str(folder),
+        precision="bfloat16" if compute_dtype(torch.device("cpu"), settings.precision) is torch.bfloat16 else "float32",
+        compiled=settings.compile,
+        max_batch_size=options.batch_size,
+    )
+
+
+def _summary(
+    spec: SideSpec, plant: Plant, rounds: Sequence[Figures], half_load: Mapping[str, object]
+) -> dict[str, object]:
+    medians = {name: round(statistics.median(one[name] for one in rounds), 3) for name in rounds[0]}
+    return {
+        "benchmark": "stream",
+        "broker": plant.broker,
+        "backbone": spec.backbone,
+        "setting": spec.setting,
+        "batch_size": spec.max_batch_size,
+        **medians,
+        "half_load": half_load,
+        "plumbing_frame_kb": PLUMBING_FRAME_BYTES / 1000,
+        "worker_over_first_loop": round(medians["worker_fps"] / medians["first_loop_fps"], 2),
+        "frame_kb": round(statistics.mean(map(len, simulated_frames())) / 1000, 1),
+        "rounds": [{name: round(figure, 3) for name, figure in one.items()} for one in rounds],
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": machine(),
+        "versions": versions(),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Patch features of one frame in one file: a header of fixed length, then the numbers as they lie in memory.
+
+The header is JSON, filled up with spaces: SHA-256 of everything that matters, shape, number format. No pickles: a file
+can be wrong, never run. Whatever is not whole and true is as good as absent.
+"""
+
+import hashlib
+import json
+import math
+import mmap
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+HEADER_BYTES = 256
+"""A multiple of 64, so that the numbers lie where vector instructions like them."""
+FORMATS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def write_features(path: Path, rows: Tensor, *, key: str) -> None:
+    """Write (P, C) of one of FORMATS; the file appears whole or not at all. Raises OSError."""
+    kind = str(rows.dtype).removeprefix("torch.")
+    numbers = rows.contiguous().view(torch.uint8).numpy().data
+    header = {"sha256": _digest(numbers, key, kind, tuple(rows.shape)), "format": kind, "shape": tuple(rows.shape)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not flushed to the disk, unlike models: after a power cut the checksum tells, and the frame is computed again.
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tmp-", delete=False) as file:
+        partial = Path(file.name)
+        try:
+            file.write(json.dumps(header).encode().ljust(HEADER_BYTES))
+            file.write(numbers)
+            file.close()
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def map_features(path: Path, *, key: str) -> Tensor | None:
+    """Map what was written under `key`; None if it is absent, cut off or altered. Raises OSError.
+
+    Shape: (P, C). The rows stay on disk until they are used, and the system may drop them from memory again.
+    """
+    mapped = _mapped(path)
+    if mapped is None:
+        return None
+    header = _header(bytes(mapped[:HEADER_BYTES]))
+    if header is None:
+        return None
+    kind, shape, expected = header
+    numbers = memoryview(mapped)[HEADER_BYTES:]
+    if len(numbers) != math.prod(shape) * FORMATS[kind].itemsize or _digest(numbers, key, kind, shape) != expected:
+        return None
+    return torch.frombuffer(mapped, dtype=FORMATS[kind], offset=HEADER_BYTES).view(shape)
+
+
+def _mapped(path: Path) -> mmap.mmap | None:
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size <= HEADER_BYTES:
+                return None
+            # A private mapping: torch wants memory it could write to, and the file stays as it is.
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    except FileNotFoundError:
+        return None
+
+
+def _header(content: bytes) -> tuple[str, tuple[int, int], str] | None:
+    try:
+        header: Any = json.loads(content)
+    except ValueError:  # neither JSON nor, perhaps, text
+        return None
+    match header:
+        case {"sha256": str(digest), "format": str(kind), "shape": [int(rows), int(channels)]}:
+            if kind in FORMATS and rows > 0 and channels > 0:
+                return kind, (rows, channels), digest
+    return None
+
+
+def _digest(numbers: memoryview, key: str, kind: str, shape: tuple[int, ...]) -> str:
+    # The key too: a file under another's name is not that one's features.
+    digest = hashlib.sha256(f"{key} {kind} {shape}".encode())
+    digest.update(numbers)
+    return digest.hexdigest()

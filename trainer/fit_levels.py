@@ -1,0 +1,63 @@
+"""Fitting a line's head: one level after the other, then all as one, then measured at every cell."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from trainer.assembly import LevelPart, assemble
+from trainer.cell_scores import CellRows, normalise_cells
+from trainer.fit import FitTask, Fitted, fit_head
+from trainer.progress import Advance
+from trainer.validation import ValidationFrames
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the rows of a task's bank come from."""
+
+    level_channels: tuple[int, ...]
+    """Channels of each level, in the order of the embedding."""
+    cells: Tensor
+    """Cell of each row, int64 (N,), 0 to side^2 - 1."""
+    side: int
+    """h0 = w0 of the embedding."""
+
+
+def fit_levels(task: FitTask, grid: Grid, *, advance: Advance) -> Fitted:
+    """Fit a head of `task.hidden` learned units for each level; `advance` is called after every step of each.
+
+    Raises TrainingError if a level's loss stays at chance.
+    """
+    tasks = [_of_channels(task, channels) for channels in _slices(grid.level_channels)]
+    fitted = [fit_head(level_task, advance=advance) for level_task in tasks]
+    weights = task.settings.level_weights or (1.0,) * len(tasks)
+    parts = [
+        LevelPart(one.head, level_task.features, weight)
+        for one, level_task, weight in zip(fitted, tasks, weights, strict=True)
+    ]
+    head = assemble(parts, directions=task.settings.directions, seed=task.seed, cells=grid.side)
+    normalise_cells(head, CellRows(task.features, grid.cells, grid.side))
+    return Fitted(
+        head,
+        closing_loss=max(one.closing_loss for one in fitted),
+        steps=max(one.steps for one in fitted),
+        validation_auroc=None if task.validation is None else task.validation.auroc(head, dtype=task.dtype),
+    )
+
+
+def _slices(level_channels: Sequence[int]) -> Iterator[slice]:
+    start = 0
+    for channels in level_channels:
+        yield slice(start, start + channels)
+        start += channels
+
+
+def _of_channels(task: FitTask, channels: slice) -> FitTask:
+    validation = None if task.validation is None else _frames_of_channels(task.validation, channels)
+    return replace(task, features=task.features.of_channels(channels), validation=validation)
+
+
+def _frames_of_channels(frames: ValidationFrames, channels: slice) -> ValidationFrames:
+    good = tuple(rows[:, channels] for rows in frames.good)
+    return replace(frames, good=good, synthetic=tuple(rows[:, channels] for rows in frames.synthetic))

@@ -1,0 +1,116 @@
+"""Patch features of all training frames as one table of rows, in memory or mapped from disk."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from qc_worker.domain.errors import TrainingError
+from qc_worker.simplenet.standardiser import Standardiser
+
+BYTES_PER_NUMBER = 4
+ROWS_AT_ONCE = 65_536
+ROWS_WITH_HIDDEN_UNITS = 8_192
+"""Fewer where every row becomes as many numbers as a head has hidden units."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatchBank:
+    """Blocks of rows, (P, C) each, that count as one table; what a block's rows are is up to who made it."""
+
+    blocks: tuple[Tensor, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.blocks))
+
+    @property
+    def channels(self) -> int:
+        return self.blocks[0].shape[1]
+
+    def rows(self, index: Tensor) -> Tensor:
+        """Rows of the table in float32. Shapes: int64 (N,) -> (N, C)."""
+        if len(self.blocks) == 1:
+            return self.blocks[0][index].float()
+        ends = torch.tensor([len(block) for block in self.blocks]).cumsum(0)
+        owners = torch.bucketize(index, ends, right=True)
+        found = torch.empty(len(index), self.channels)
+        # Sorted by block, so that each block is asked once.
+        order = owners.argsort(stable=True)
+        for places in torch.split(order, torch.unique_consecutive(owners[order], return_counts=True)[1].tolist()):
+            owner = int(owners[places[0]])
+            start = int(ends[owner]) - len(self.blocks[owner])
+            found[places] = self.blocks[owner][index[places] - start].float()
+        return found
+
+    def chunks(self, max_rows: int = ROWS_AT_ONCE) -> Iterator[Tensor]:
+        """The whole table in float32, at most `max_rows` or one block at a time."""
+        waiting: list[Tensor] = []
+        for block in self.blocks:
+            if waiting and sum(map(len, waiting)) + len(block) > max_rows:
+                yield torch.cat(waiting).float()
+                waiting = []
+            waiting.append(block)
+        if waiting:
+            yield torch.cat(waiting).float()
+
+
+@dataclass(frozen=True, slots=True)
+class PatchFeatures:
+    """Standardised patch features of the training frames."""
+
+    bank: PatchBank
+    standardiser: Standardiser
+    """Maps embeddings to standardised patches."""
+    is_standardised: bool
+    """Whether the bank's rows are that already; those mapped from disk never are."""
+
+    def patches(self, index: Tensor) -> Tensor:
+        """Rows with mean 0 and standard deviation 1 per channel over the whole bank. Shapes: (N,) -> (N, C)."""
+        rows = self.bank.rows(index)
+        if self.is_standardised:
+            return rows
+        standardised: Tensor = self.standardiser(rows)
+        return standardised
+
+    def standardised_chunks(self) -> Iterator[Tensor]:
+        """The whole bank, a few thousand rows at a time. Shapes: (n, C) each."""
+        for chunk in self.bank.chunks():
+            for rows in torch.split(chunk, ROWS_WITH_HIDDEN_UNITS):
+                yield rows if self.is_standardised else self.standardiser(rows)
+
+    def of_channels(self, channels: slice) -> "PatchFeatures":
+        """The same rows with some of their channels only; views, no copies."""
+        standardiser = Standardiser(len(self.standardiser.mean[channels]))
+        standardiser.mean.copy_(self.standardiser.mean[channels])
+        standardiser.std.copy_(self.standardiser.std[channels])
+        bank = PatchBank(tuple(block[:, channels] for block in self.bank.blocks))
+        return PatchFeatures(bank, standardiser, self.is_standardised)
+
+
+def standardise(blocks: Sequence[Tensor], *, max_bytes: int) -> PatchFeatures:
+    """Take the statistics of all rows and, if they fit into `max_bytes` as float32, bring them into memory.
+
+    Shapes: (P, C) each. Raises TrainingError for features that are not finite.
+    """
+    bank = PatchBank(tuple(blocks))
+    standardiser = Standardiser(bank.channels)
+    standardiser.adopt(*channel_statistics(bank))
+    if not all(bool(torch.isfinite(buffer).all()) for buffer in standardiser.buffers()):
+        raise TrainingError("the backbone gave features that are not finite: check its weights file")
+    if len(bank) * bank.channels * BYTES_PER_NUMBER > max_bytes:
+        return PatchFeatures(bank, standardiser, is_standardised=False)
+    in_memory = torch.empty(len(bank), bank.channels)
+    filled = 0
+    for rows in bank.chunks():
+        in_memory[filled : filled + len(rows)] = standardiser(rows)
+        filled += len(rows)
+    return PatchFeatures(PatchBank((in_memory,)), standardiser, is_standardised=True)
+
+
+def channel_statistics(bank: PatchBank) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation over all rows, both (C,), summed in float64."""
+    nothing = torch.zeros(bank.channels, dtype=torch.float64)
+    mean = sum((rows.double().sum(0) for rows in bank.chunks()), nothing) / len(bank)
+    squares = (((rows.double() - mean) ** 2).sum(0) for rows in bank.chunks())
+    return mean, (sum(squares, nothing) / len(bank)).sqrt()
