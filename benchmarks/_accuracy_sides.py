@@ -31,7 +31,7 @@ from trainer.samples import SampleStore
 LINE = line_name("bench")
 LIMITS = ImageLimits(max_bytes=64 << 20, max_pixels=100_000_000)
 THREADS = 2
-BATCH_SIZE = 16
+BATCH_SIZE = 8
 BANK_SHARE = 0.1
 PADIM_FEATURES = 100
 """What PaDiM's paper keeps of a small backbone's channels."""

@@ -1,9 +1,9 @@
 """Does the threshold keep its promise? Good frames split at random, over and over, into calibration and new ones.
 
 Split conformal promises at most alpha of new good frames rejected, on average over splits, if calibration and new
-frames are exchangeable. Frames drawn at random from one pool are. Frames of one physical part taken under several lights
-are alike, and a pool mixes them: that keeps the average and widens its spread; a line whose parts come in batches with
-a look of their own is not covered by this experiment.
+frames are exchangeable. Frames drawn at random from one pool are. Frames of one physical part taken under several
+lights are alike, and a pool mixes them: that keeps the average and widens its spread; a line whose parts come in
+batches with a look of their own is not covered by this experiment.
 """
 
 import statistics

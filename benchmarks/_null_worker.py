@@ -23,6 +23,7 @@ from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.frame import Offsets
 from qc_worker.domain.inspection import Outcome
 from qc_worker.engine.batcher import Batcher, BatchQueue
+from qc_worker.engine.decoding import DecodeThreads
 from qc_worker.engine.heatmaps import HeatmapWriter
 from qc_worker.engine.in_flight import InFlight
 from qc_worker.engine.intake import Decoded
@@ -198,10 +199,13 @@ def _pipeline(settings: Settings, clock: SystemClock) -> Pipeline:
         runner=NullRunner(),
         judge=Judge(HeatmapWriter(NullHeatmapCache()), clock, heatmap_pass_share=settings.heatmap_pass_share),
         batches=BatchQueue(Batcher(max_size=settings.max_batch_size, max_wait_s=settings.max_wait_ms / 1000), clock),
-        image_limits=ImageLimits(settings.max_frame_bytes, settings.max_frame_pixels),
-        decode_threads=settings.decode_threads,
+        decoding=DecodeThreads(
+            threads=settings.decode_threads,
+            limits=ImageLimits(settings.max_frame_bytes, settings.max_frame_pixels),
+            clock=clock,
+            decode_picture=no_picture,
+        ),
         clock=clock,
-        decode_picture=no_picture,
     )
 
 

@@ -61,6 +61,8 @@ class Timed:
 
     fps: float
     ms_per_batch: float
+    cpu_ms_per_frame: float
+    """Of all threads; unlike the others it hardly depends on what else the machine does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from time import monotonic
+from time import monotonic, process_time
 from typing import Any, TextIO
 
 from qc_worker.process_tuning import tune_process
@@ -83,12 +83,12 @@ def _scores(side: Side, count: int, batch_size: int) -> list[float]:
 def _timed(side: Side, batch_size: int, lines: int, turn_s: float) -> Timed:
     pixels, batches = _frames(batch_size), _lines_of_batches(batch_size, lines)
     side.score(pixels, next(batches))
-    started, passes = monotonic(), 0
+    started, cpu_started, passes = monotonic(), process_time(), 0
     while passes == 0 or monotonic() - started < turn_s:
         side.score(pixels, next(batches))
         passes += 1
-    seconds = monotonic() - started
-    return Timed(fps=passes * batch_size / seconds, ms_per_batch=1000 * seconds / passes)
+    seconds, cpu_s, frames = monotonic() - started, process_time() - cpu_started, passes * batch_size
+    return Timed(frames / seconds, ms_per_batch=1000 * seconds / passes, cpu_ms_per_frame=1000 * cpu_s / frames)
 
 
 def _lines_of_batches(batch_size: int, lines: int) -> Iterator[list[int]]:

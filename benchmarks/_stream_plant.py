@@ -48,10 +48,10 @@ class Plant:
 
 
 @contextmanager
-def plant(folder: Path, *, batch_size: int) -> Iterator[Plant]:
+def plant(folder: Path, *, batch_size: int, cache_dir: Path) -> Iterator[Plant]:
     """The broker that QC_TEST_KAFKA names, else the embedded one; topics are created and removed again.
 
-    Backbone weights are looked for in `folder`.
+    Backbone weights are looked for in `folder`, compiled kernels in `cache_dir`.
     """
     with ExitStack() as stack:
         named = os.environ.get("QC_TEST_KAFKA")
@@ -71,6 +71,7 @@ def plant(folder: Path, *, batch_size: int) -> Iterator[Plant]:
             "QC_REDIS_URL": redis_url,
             "QC_STATE_DIR": str(state_dir),
             "QC_WEIGHTS_DIR": str(folder),
+            "TORCHINDUCTOR_CACHE_DIR": str(cache_dir),
             "QC_SESSION_TIMEOUT_MS": str(session_timeout_ms),
             "QC_HEALTH_PORT": str(health_port),
             "QC_MAX_BATCH_SIZE": str(batch_size),
@@ -105,6 +106,7 @@ class WorkerProcess:
                 sleep(0.05)
                 continue
             return
+        self.close()
         raise SystemExit(f"the worker did not get ready; its last words:\n{self._log.read_text()[-2000:]}")
 
     @contextmanager

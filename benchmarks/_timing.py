@@ -29,6 +29,7 @@ class Row:
     lines: int
     fps: float
     ms_per_batch: float
+    cpu_ms_per_frame: float
     fps_of_rounds: tuple[float, ...]
     resident_bytes: int
     """Of the side's process after this batch size and all smaller ones."""
@@ -62,6 +63,7 @@ def _row(event: Event, turns: Sequence[Timed]) -> Row:
         lines=event.lines,
         fps=round(statistics.median(turn.fps for turn in turns), 2),
         ms_per_batch=round(statistics.median(turn.ms_per_batch for turn in turns), 2),
+        cpu_ms_per_frame=round(statistics.median(turn.cpu_ms_per_frame for turn in turns), 2),
         fps_of_rounds=tuple(round(turn.fps, 2) for turn in turns),
         resident_bytes=memory.resident_bytes,
         peak_bytes=memory.peak_bytes,
@@ -71,4 +73,7 @@ def _row(event: Event, turns: Sequence[Timed]) -> Row:
 def _report(event: Event, timed: Timed, number: int) -> None:
     spec = event.process.spec
     where = f"round {number + 1}, batch {event.batch_size}, {event.lines} lines"
-    print(f"{where}: {spec.side} {spec.setting} {timed.fps:.1f} frames/s", file=sys.stderr)
+    print(
+        f"{where}: {spec.side} {spec.setting} {timed.fps:.1f} frames/s, {timed.cpu_ms_per_frame:.1f} CPU ms",
+        file=sys.stderr,
+    )

@@ -53,11 +53,11 @@ from trainer.masks import mask_at_input_size  # noqa: E402
 
 DATASET = Path(__file__).parents[2] / "shared" / "data" / "magnetic-tile"
 NO_ANOMALIB = "anomalib is not installed: pip install 'qc-worker[bench]'"
-RIVAL_LEVELS = {"efficientnet_lite0": ((16,), (8, 16), (16, 32)), "wide_resnet50_2": ((8, 16),)}
+RIVAL_LEVELS = {"efficientnet_lite0": ((16,), (16, 32)), "wide_resnet50_2": ((8, 16),)}
 METRICS = ("image_auroc", "pixel_auroc", "aupro")
 EXCHANGEABILITY = (
-    "random splits of pooled good frames are exchangeable by construction, so the mean rate must stay at alpha or below; "
-    "frames of one part under several lights are alike, which widens the spread"
+    "random splits of pooled good frames are exchangeable by construction, so the mean rate must stay at alpha or "
+    "below; frames of one part under several lights are alike, which widens the spread"
 )
 
 

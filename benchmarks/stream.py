@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,9 +44,12 @@ Figures = Mapping[str, float]
 
 def main() -> None:
     options = _options()
-    with tempfile.TemporaryDirectory() as name, plant(Path(name), batch_size=options.batch_size) as ready:
-        spec = _floor_spec(Path(name), options)
-        announce_models(ready, Path(name), backbone=spec.backbone, weights=Path(spec.weights))
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        options.cache_dir = options.cache_dir or folder / "kernels"
+        ready = stack.enter_context(plant(folder, batch_size=options.batch_size, cache_dir=options.cache_dir))
+        spec = _floor_spec(folder, options)
+        announce_models(ready, folder, backbone=spec.backbone, weights=Path(spec.weights))
         bench = Bench(ready, spec, options)
         try:
             rounds = [bench.round() for _ in range(options.rounds)]
@@ -67,7 +71,7 @@ class Bench:
         self.worker = WorkerProcess(plant)
         self.worker.wait_until_ready()
         with self.worker.stopped():
-            self._floor = SideProcess(self._spec, cache_dir=Path(spec.scratch) / "kernels")
+            self._floor = SideProcess(self._spec, cache_dir=options.cache_dir)
             self._floor.ready()
             self._blank_topic = f"{plant.topic('images')}-blank"
             blank = os.urandom(PLUMBING_FRAME_BYTES)
@@ -148,6 +152,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--plumbing-frames", type=int, default=5000)
     parser.add_argument("--first-loop-frames", type=int, default=60)
     parser.add_argument("--half-load-s", type=float, default=10, help="seconds of half load")
+    parser.add_argument("--cache-dir", type=Path, help="compiled kernels of earlier runs")
     parser.add_argument("--quick", action="store_true", help="a smoke test: nothing compiled, few frames")
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
     options = parser.parse_args()

@@ -89,6 +89,8 @@ class Settings(BaseSettings):
     """How long a frame waits for others to share its batch."""
     decode_threads: int = Field(default=2, ge=1)
     """Threads that decode images."""
+    gpu_decode: bool = False
+    """Decode JPEGs on the GPU (nvJPEG), what it refuses on the CPU; pixels differ a little, so retrain with it on."""
     max_in_flight_frames: int = Field(default=128, ge=1)
     """Frames in the worker at once."""
     max_in_flight_bytes: int = Field(default=256 * MEBIBYTE, ge=MEBIBYTE)

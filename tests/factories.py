@@ -125,8 +125,9 @@ def embedding_spec() -> EmbeddingSpec:
 
 def head(seed: int = 0) -> Head:
     """A head with random weights: its verdicts mean nothing, but it computes like any other."""
+    channels = sum(backbone().channels)  # before seeding: the first time it loads, which draws numbers too
     torch.manual_seed(seed)
-    return Head(sum(backbone().channels), 16).eval().requires_grad_(False)
+    return Head(channels, 16).eval().requires_grad_(False)
 
 
 def folded_head(seed: int = 0) -> FoldedHead:

@@ -110,7 +110,7 @@ class FeatureCache:
 
     def _oldest_first(self, shelf: Shelf, in_use: frozenset[str]) -> Iterator[Path]:
         """What may be given up: other specs' folders, then this one's frames that are not in use."""
-        others = (path.parent for path in self.folder.glob(f"*/{SPEC_FILE}") if path.parent != shelf.folder)
+        others = (path for path in self.folder.iterdir() if path.is_dir() and path != shelf.folder)
         yield from sorted(others, key=lambda folder: _modified_s(folder / SPEC_FILE))
         own = (path for path in shelf.folder.glob(f"*{SUFFIX}") if path.stem not in in_use)
         yield from sorted(own, key=_modified_s)

@@ -15,7 +15,7 @@ FORMAT_VERSION = 1
 """Raised whenever this package computes, draws or stores features in another way."""
 BATCH_SIZE = 8
 """Frames in a backbone pass for features, always: a frame's bits depend on it, but on nothing else in the batch."""
-PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")
+PACKAGES = ("qc-worker", "torch", "torchvision", "timm", "pillow", "numpy")
 
 
 @dataclass(frozen=True, slots=True)

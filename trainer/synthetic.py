@@ -51,8 +51,8 @@ def defect_of_kind(kind: str, pixels: Tensor, random: Generator) -> tuple[Tensor
     """Like `synthetic_defect`, of one of SYNTHETIC_KINDS."""
     picture = pixels.permute(1, 2, 0).numpy().astype(np.float32)
     for attempt in range(1, MAX_TRIES + 1):
-        # A moved piece of an even surface changes nothing; a pit, tried last, shows on any.
-        draw = _DRAWN[kind] if attempt < MAX_TRIES else _pit
+        # A moved piece of an even surface changes nothing, nor does a crack on black; the last try shows on any.
+        draw = _DRAWN[kind] if attempt < MAX_TRIES else _obvious_pit
         altered, mask = _apply(picture, draw(picture, random))
         if mask.sum() >= MIN_DEFECT_PIXELS:
             break
@@ -74,6 +74,12 @@ def _pit(picture: Canvas, random: Generator) -> Alteration:
     size = len(picture)
     cover = _blob(size, random, radius=size * random.uniform(0.012, 0.045), wobble=0.2, softness=0.25)
     return Alteration(picture + _shift(random, 20, 110), cover)
+
+
+def _obvious_pit(picture: Canvas, random: Generator) -> Alteration:
+    size = len(picture)
+    cover = _blob(size, random, radius=size * 0.045, wobble=0.2, softness=0.25)
+    return Alteration(np.full_like(picture, 255 if picture.mean() < 128 else 0), cover)
 
 
 def _crack(picture: Canvas, random: Generator) -> Alteration:

@@ -11,6 +11,8 @@ from qc_worker.commands.adapters import backbone_pool, model_loader
 from qc_worker.commands.topics import topic_plans
 from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.engine.batcher import Batcher, BatchQueue
+from qc_worker.engine.decoding import DecodeThreads, Decoding
+from qc_worker.engine.gpu_decoding import GpuDecoding
 from qc_worker.engine.heatmaps import HeatmapWriter
 from qc_worker.engine.in_flight import InFlight
 from qc_worker.engine.judge import Judge, ModelRunner
@@ -27,7 +29,7 @@ from qc_worker.transport.kafka_sink import AtLeastOnceSink
 from qc_worker.transport.kafka_source import KafkaFrameSource
 from qc_worker.transport.redis_cache import open_heatmap_cache
 from qc_worker.transport.topics import TopicState, check_topics
-from qc_worker.wiring import image_limits, kafka_access, keep_compiled_kernels
+from qc_worker.wiring import compute_device, image_limits, kafka_access, keep_compiled_kernels
 
 FIRST_CONTACT_MS = 3_000
 """Short enough for a worker that still waits for its broker to stop in time."""
@@ -141,8 +143,22 @@ def _pipeline(settings: Settings, backbones: BackbonePool, heatmaps: HeatmapWrit
         runner=ModelRunner(backbones, clock),
         judge=Judge(heatmaps, clock, heatmap_pass_share=settings.heatmap_pass_share),
         batches=BatchQueue(Batcher(max_size=settings.max_batch_size, max_wait_s=settings.max_wait_ms / 1000), clock),
-        image_limits=image_limits(settings),
-        decode_threads=settings.decode_threads,
+        decoding=_decoding(settings, clock),
+        clock=clock,
+    )
+
+
+def _decoding(settings: Settings, clock: SystemClock) -> Decoding:
+    device, limits = compute_device(settings), image_limits(settings)
+    if not settings.gpu_decode:
+        return DecodeThreads(threads=settings.decode_threads, limits=limits, clock=clock)
+    if device.type != "cuda":
+        raise SettingsError(f"gpu_decode: device {device.type} decodes no JPEGs; switch it off")
+    return GpuDecoding(
+        device=device,
+        limits=limits,
+        max_batch_size=settings.max_batch_size,
+        cpu_threads=settings.decode_threads,
         clock=clock,
     )
 

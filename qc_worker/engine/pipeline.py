@@ -12,11 +12,11 @@ import structlog
 
 from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.engine.batcher import BatchQueue
-from qc_worker.engine.intake import Admitted, Decoded, DecodePicture, decode, failure
+from qc_worker.engine.decoding import Decoding
+from qc_worker.engine.intake import Admitted, Decoded, failure
 from qc_worker.engine.judge import Inferred, Judge, ModelRunner
 from qc_worker.observability import metrics
 from qc_worker.ports import Clock
-from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture
 
 BATCHES_AHEAD = 2
 
@@ -32,18 +32,14 @@ class Pipeline:
         runner: ModelRunner,
         judge: Judge,
         batches: BatchQueue[Decoded],
-        image_limits: ImageLimits,
-        decode_threads: int,
+        decoding: Decoding,
         clock: Clock,
-        decode_picture: DecodePicture = decode_picture,
     ) -> None:
         self._runner = runner
         self._judge = judge
         self._batches = batches
-        self._image_limits = image_limits
-        self._decode_picture = decode_picture
+        self._decoding = decoding
         self._clock = clock
-        self._decoders = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
         # Not one of the decode threads: there a finished batch would wait behind all frames still to be decoded.
         self._judging = ThreadPoolExecutor(1, thread_name_prefix="judging")
         self._inference = threading.Thread(target=self._run_inference, name="inference", daemon=True)
@@ -52,11 +48,12 @@ class Pipeline:
         self._room = threading.Semaphore(BATCHES_AHEAD)
 
     def start(self) -> None:
+        self._decoding.start(self._take_decoded)
         self._inference.start()
 
     def submit(self, admitted: Admitted) -> None:
         """Take a frame in; its ticket gets an outcome later."""
-        self._decoders.submit(self._decode, admitted)
+        self._decoding.submit(admitted)
 
     def wait_for_progress(self, timeout_s: float) -> None:
         """Wait until some ticket has got its outcome."""
@@ -65,20 +62,16 @@ class Pipeline:
 
     def close(self, timeout_s: float) -> None:
         """Finish the running batch and leave the frames behind it; their tickets stay open."""
-        self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._decoding.close(timeout_s)
         self._batches.close()
         if self._inference.is_alive():
             self._inference.join(timeout_s)
         if not self._inference.is_alive():
             self._judging.shutdown(wait=True)
 
-    def _decode(self, admitted: Admitted) -> None:
-        try:
-            decoded = decode(admitted, self._image_limits, self._clock, self._decode_picture)
-        except InvalidFrame as error:
-            self._fail(admitted, error)
-        except Exception as error:  # noqa: BLE001  (a frame that breaks the decoder must not vanish)
-            self._fail(admitted, _broken(Reason.UNDECODABLE, error))
+    def _take_decoded(self, admitted: Admitted, decoded: Decoded | InvalidFrame) -> None:
+        if isinstance(decoded, InvalidFrame):
+            self._fail(admitted, decoded)
         else:
             metrics.DECODE_SECONDS.observe(decoded.decode_ms / 1000)
             self._batches.add(decoded)

@@ -17,6 +17,7 @@ from qc_worker.simplenet.discriminator import NEGATIVE_SLOPE
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.patch_features import largest_size, resize
 
+ROUNDING = 1e-12
 CACHED_BYTES = 4 << 20
 """Hidden activations made at once on a CPU: what its caches hold until they are summed up."""
 
@@ -67,14 +68,17 @@ def fold(head: Head, level_channels: Sequence[int]) -> FoldedHead:
         raise ValueError(f"levels of {sum(level_channels)} channels, but the head takes {head.channels}")
     exact = copy.deepcopy(head).cpu().double()
     # What an affine map does to the origin and to each unit vector is all there is to know of it.
-    bias = exact.hidden_activations(torch.zeros(1, head.channels, dtype=torch.float64))
-    matrix = exact.hidden_activations(torch.eye(head.channels, dtype=torch.float64)) - bias
-    units = _units_by_levels(torch.split(matrix, list(level_channels)), bias[0], exact.discriminator.tail.weight[0])
+    origin, directions = torch.zeros(1, head.channels), torch.eye(head.channels)
+    images = exact.hidden_activations(torch.cat([origin, directions]).double())
+    matrix, bias = images[1:] - images[0], images[0]
+    units = _units_by_levels(torch.split(matrix, list(level_channels)), bias, exact.discriminator.tail.weight[0])
     return FoldedHead(units, exact.offset.float(), exact.scale.float())
 
 
 def _units_by_levels(weights: Sequence[Tensor], bias: Tensor, tail: Tensor) -> tuple[HiddenUnits, ...]:
-    reads = torch.stack([weight.ne(0).any(dim=0) for weight in weights])
+    # What is left of a zero after sums in another order.
+    nothing = ROUNDING * max(float(weight.abs().max()) for weight in weights)
+    reads = torch.stack([(weight.abs() > nothing).any(dim=0) for weight in weights])
     found = []
     for pattern in torch.unique(reads, dim=1).T:
         chosen = (reads == pattern[:, None]).all(dim=0)

@@ -73,7 +73,7 @@ def _colours() -> npt.NDArray[np.uint8]:
 
 def _frame(picture: Picture, aspect: Aspect) -> Image.Image:
     box = content_box(picture.image_size, picture.pixels.shape[-1], aspect)
-    square = Image.fromarray(np.ascontiguousarray(picture.pixels.permute(1, 2, 0).numpy()))
+    square = Image.fromarray(np.ascontiguousarray(picture.pixels.cpu().permute(1, 2, 0).numpy()))
     return square.crop((box.left, box.top, box.left + box.width, box.top + box.height))
 
 

@@ -3,9 +3,10 @@
 A frame's fate does not depend on which of the two decodes it: the header passes the CPU's own checks first, what is not
 a plain and complete JPEG goes to the CPU, and so does what nvJPEG refuses; only the CPU's refusal is final.
 
-Pixels do depend on it a little. nvJPEG decodes at full size, where the CPU takes a large JPEG at a fraction and
-interpolates colour that was stored at half size. The mean over blocks stands in for the fraction here: against the
-CPU's pixels up to 4 grey levels, 0.4 in the mean; up to 1 and 0.01 where the CPU decodes at full size too.
+Pixels do depend on it a little. nvJPEG decodes at full size, where the CPU takes a large JPEG at a fraction; the mean
+over blocks stands in for the fraction. With libjpeg's full decode in nvJPEG's place: up to 4 grey levels from the CPU's
+pixels, 0.4 in the mean; where the CPU decodes at full size too, 1 and 0.01. What nvJPEG's own arithmetic adds has not
+been measured yet.
 
 torchvision has deprecated its decoders in favour of torchcodec's. That one turns pictures upright by itself, so the
 orientation must not be applied again when `_full_size` changes over.

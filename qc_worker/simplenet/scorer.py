@@ -111,7 +111,7 @@ class Scorer:
         return Scored(scores=image_scores(maps), maps=maps)
 
     def _to_device(self, pixels: Tensor) -> Tensor:
-        if self.device.type != "cuda":
+        if self.device.type != "cuda" or pixels.is_cuda:
             return pixels
         # Pinned, so that the copy runs beside the batch before.
         return pixels.pin_memory().to(self.device, non_blocking=True)

@@ -2,7 +2,7 @@
 
 A triangle filter as wide as the scale, first along the rows, then along the columns, rounded to 8 bits after each:
 what `Image.resize(..., BILINEAR)` does. PyTorch's kernel for it works on four bytes at once and takes weights of 16
-instead of 22 bits, so a few pixels in a thousand differ by one level; tests hold it to that.
+instead of 22 bits, so one value in a thousand to one in twenty differs, by one level; tests hold it to that.
 """
 
 import torch

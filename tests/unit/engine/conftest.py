@@ -15,6 +15,7 @@ from qc_worker.domain.errors import QcError
 from qc_worker.domain.frame import Record
 from qc_worker.domain.inspection import Inspection
 from qc_worker.engine.batcher import Batcher, BatchQueue
+from qc_worker.engine.decoding import DecodeThreads, Decoding
 from qc_worker.engine.heatmaps import HeatmapWriter
 from qc_worker.engine.in_flight import InFlight
 from qc_worker.engine.judge import Judge, ModelRunner
@@ -33,6 +34,9 @@ from qc_worker.wire.json_types import decode_inspection
 from tests import factories
 
 MAX_FRAME_BYTES = 100_000
+
+
+PASSES_ALL = (1e6, 1e6, 1e6)
 
 
 @dataclass
@@ -137,6 +141,9 @@ class Options:
     max_bytes: int = 10_000_000
     heatmap_pass_share: float = 0.0
     refresher_clock: Clock | None = None
+    decoding: Callable[[Clock, ImageLimits], Decoding] = lambda clock, limits: DecodeThreads(
+        threads=2, limits=limits, clock=clock
+    )
 
 
 def build(folder: Path, broker: MemoryBroker, options: Options) -> Plant:
@@ -152,12 +159,13 @@ def build(folder: Path, broker: MemoryBroker, options: Options) -> Plant:
     heatmaps = HeatmapWriter(cache)
     releases = MemoryReleaseLog(broker, topic="models")
     in_flight = InFlight(max_frames=options.max_frames, max_bytes=options.max_bytes, max_frame_bytes=MAX_FRAME_BYTES)
+    limits = ImageLimits(max_bytes=MAX_FRAME_BYTES, max_pixels=1_000_000)
+    decoding = options.decoding(clock, limits)
     pipeline = Pipeline(
         runner=ModelRunner(backbones, clock),
         judge=Judge(heatmaps, clock, heatmap_pass_share=options.heatmap_pass_share),
         batches=BatchQueue(Batcher(max_size=4, max_wait_s=0.005), clock),
-        image_limits=ImageLimits(max_bytes=MAX_FRAME_BYTES, max_pixels=1_000_000),
-        decode_threads=2,
+        decoding=decoding,
         clock=clock,
     )
     sink = MemorySink(broker, results_topic="results", dead_letter_topic="images.dlq", commit=source.commit)

@@ -7,8 +7,8 @@ from qc_worker.domain.release import Release
 from qc_worker.engine.refresher import RETRY_S
 from qc_worker.engine.residents import ModelLoader, Resident
 from tests import factories
-from tests.unit.engine.conftest import Plant
-from tests.unit.engine.test_worker import PASSES_ALL, REJECTS_ALL, MakePlant
+from tests.unit.engine.conftest import PASSES_ALL, Plant
+from tests.unit.engine.test_worker import REJECTS_ALL, MakePlant
 
 
 def releases_counted(outcome: str) -> float:

@@ -10,11 +10,10 @@ from qc_worker.domain.inspection import Verdict
 from qc_worker.engine.worker import Patience
 from qc_worker.transport.memory_broker import MemoryBroker
 from tests import factories
-from tests.unit.engine.conftest import MAX_FRAME_BYTES, Plant
+from tests.unit.engine.conftest import MAX_FRAME_BYTES, PASSES_ALL, Plant
 
 MakePlant = Callable[..., Plant]
 REJECTS_ALL = (-1e6, -1e6, -1e6)
-PASSES_ALL = (1e6, 1e6, 1e6)
 
 
 def test_every_frame_gets_one_inspection_in_order_per_camera(plant: Plant) -> None:
@@ -235,7 +234,7 @@ def test_a_model_that_fails_on_one_frame_does_not_fail_its_batch(plant: Plant) -
     plant.start()
     resident = plant.residents.current("B")
     assert resident is not None
-    object.__setattr__(resident.head, "weights", (torch.zeros(1, 1), torch.zeros(1, 1)))
+    object.__setattr__(resident.head.units[0], "weights", (torch.zeros(1, 1), torch.zeros(1, 1)))
     for offset in range(4):
         plant.send(factories.record(offset, line="B" if offset == 2 else "A"))
     inspections = plant.wait_for_inspections(4)
@@ -249,7 +248,7 @@ def test_a_score_that_is_not_a_number_is_an_error_and_never_a_pass(plant: Plant)
     plant.start()
     resident = plant.residents.current("A")
     assert resident is not None
-    resident.head.tail.fill_(float("nan"))
+    resident.head.units[0].tail.fill_(float("nan"))
     plant.send(factories.record(0))
     (inspection,) = plant.wait_for_inspections(1)
     assert (inspection.verdict, inspection.reason) == (Verdict.ERROR, Reason.MODEL_FAILED)

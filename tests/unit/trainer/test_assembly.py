@@ -3,7 +3,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qc_worker.simplenet.folded import fold
 from qc_worker.simplenet.head import Head
 from tests.unit.simplenet.factories import a_head
 from trainer.assembly import LevelPart, assemble
@@ -52,8 +51,8 @@ def test_the_whole_scores_the_weighted_sum_of_its_levels(
 def test_without_directions_only_what_was_learned_counts() -> None:
     whole = assemble([part(4, 5, seed=1)], directions=0, seed=0, cells=1)
     learned = part(4, 5, seed=1).head
-    rows = torch.randn(50, 4, generator=torch.Generator().manual_seed(2))
-    ratio = scores(whole, rows) / scores(learned, rows)
+    patches = torch.randn(50, 4, generator=torch.Generator().manual_seed(2))
+    ratio = whole.discriminator(whole.adaptor(patches)) / learned.discriminator(learned.adaptor(patches))
     torch.testing.assert_close(ratio, ratio[:1].expand(50), rtol=1e-3, atol=1e-4)
 
 
@@ -73,9 +72,12 @@ def test_more_directions_than_channels_are_as_many_as_channels() -> None:
     assert assemble([part(4, 5, seed=1)], directions=100, seed=0, cells=1).hidden == 5 + 2 * 4
 
 
-def test_units_of_one_level_are_blind_to_the_others_when_folded() -> None:
+def test_units_of_one_level_are_blind_to_the_others() -> None:
     whole = assemble([part(3, 5, seed=1), part(4, 5, seed=2)], directions=2, seed=0, cells=1)
-    assert sorted(unit.levels for unit in fold(whole, (3, 4)).units) == [(0,), (1,)]
+    reads = whole.discriminator.body.weight @ whole.adaptor.projection.weight
+    units_of_first = 5 + 2 * 2
+    assert torch.count_nonzero(reads[:units_of_first, 3:]) == 0
+    assert torch.count_nonzero(reads[units_of_first:, :3]) == 0
 
 
 def test_equal_seeds_give_equal_bits() -> None:

@@ -85,6 +85,15 @@ def test_other_specs_go_before_frames_of_this_one(tmp_path: Path) -> None:
     assert not other.folder.exists()
 
 
+def test_a_folder_that_lost_its_spec_goes_first(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, 4 * ENTRY_BYTES)
+    shelf, other = filled(cache, [1, 2]), filled(cache, [3, 4], other=True)
+    (other.folder / "spec.json").unlink()
+    make_room(cache, shelf, [8])
+    assert kept(shelf) == [1, 2]
+    assert not other.folder.exists()
+
+
 def test_frames_unused_for_longest_go_first_and_needed_ones_never(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path, 4 * ENTRY_BYTES)
     shelf = filled(cache, [1, 2, 3, 4])

@@ -1,0 +1,93 @@
+"""Decoding on the GPU: one thread takes all frames that wait, by what they are decoded to, and passes them on."""
+
+import queue
+import threading
+from collections.abc import Sequence
+from itertools import groupby
+
+import torch
+
+from qc_worker.domain.errors import InvalidFrame
+from qc_worker.engine.decoding import Deliver, broken_decoder
+from qc_worker.engine.intake import Admitted, Decoded
+from qc_worker.ports import Clock
+from qc_worker.simplenet.nvjpeg import NvJpegDecoder
+from qc_worker.simplenet.preprocessing import ImageLimits
+from qc_worker.simplenet.spec import Aspect
+
+
+class GpuDecoding:
+    """Decodes what is submitted, in order, up to `max_batch_size` frames at once; the CPU takes what the GPU cannot."""
+
+    def __init__(
+        self, *, device: torch.device, limits: ImageLimits, max_batch_size: int, cpu_threads: int, clock: Clock
+    ) -> None:
+        self._device = device
+        self._limits = limits
+        self._max_batch_size = max_batch_size
+        self._cpu_threads = cpu_threads
+        self._clock = clock
+        self._decoders: dict[tuple[int, Aspect], NvJpegDecoder] = {}
+        self._waiting: queue.SimpleQueue[Admitted | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def start(self, deliver: Deliver) -> None:
+        self._thread = threading.Thread(target=self._run, args=(deliver,), name="gpu-decode", daemon=True)
+        self._thread.start()
+
+    def submit(self, admitted: Admitted) -> None:
+        self._waiting.put(admitted)
+
+    def close(self, timeout_s: float) -> None:
+        """Finish the frames in hand and leave those behind them."""
+        self._waiting.put(None)
+        if self._thread:
+            self._thread.join(timeout_s)
+        for decoder in self._decoders.values():
+            decoder.close()
+
+    def _run(self, deliver: Deliver) -> None:
+        while frames := self._take():
+            for target, group in groupby(frames, key=_target):
+                self._decode(list(group), target, deliver)
+
+    def _take(self) -> list[Admitted]:
+        """Wait for a frame, and take those that wait behind it; empty once closed."""
+        frames: list[Admitted] = []
+        while not frames or (len(frames) < self._max_batch_size and not self._waiting.empty()):
+            admitted = self._waiting.get()
+            if admitted is None:
+                return []
+            frames.append(admitted)
+        return frames
+
+    def _decode(self, frames: Sequence[Admitted], target: tuple[int, Aspect], deliver: Deliver) -> None:
+        started = self._clock.monotonic()
+        try:
+            pictures = self._decoder(target).decode([admitted.frame.content for admitted in frames])
+        except Exception as error:  # noqa: BLE001  (a batch that breaks the decoder must not vanish)
+            for admitted in frames:
+                deliver(admitted, broken_decoder(error))
+            return
+        share_ms = 1000 * (self._clock.monotonic() - started) / len(frames)
+        for admitted, picture in zip(frames, pictures, strict=True):
+            if isinstance(picture, InvalidFrame):
+                deliver(admitted, picture)
+            else:
+                deliver(admitted, Decoded(admitted.ticket, admitted.frame, admitted.resident, picture, share_ms))
+
+    def _decoder(self, target: tuple[int, Aspect]) -> NvJpegDecoder:
+        if target not in self._decoders:
+            input_size, aspect = target
+            self._decoders[target] = NvJpegDecoder(
+                input_size=input_size,
+                aspect=aspect,
+                limits=self._limits,
+                device=self._device,
+                cpu_threads=self._cpu_threads,
+            )
+        return self._decoders[target]
+
+
+def _target(admitted: Admitted) -> tuple[int, Aspect]:
+    return admitted.resident.spec.input_size, admitted.resident.spec.aspect
