@@ -7,13 +7,12 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import structlog
-import torch
 
 from qc_worker.domain.errors import InvalidFrame, TrainingError
 from qc_worker.domain.inspection import Verdict
 from qc_worker.simplenet.checkpoint import Model
 from qc_worker.simplenet.metrics import Scores, auroc
-from qc_worker.simplenet.preprocessing import ImageLimits, Picture, content_box, decode_picture
+from qc_worker.simplenet.preprocessing import ImageLimits, Picture, content_box, decode_picture, stack_pixels
 from qc_worker.simplenet.scorer import Scorer
 from trainer.dataset import GOOD, LabelledImage
 from trainer.localisation import Localisation, PixelScores, localisation
@@ -111,7 +110,7 @@ class Evaluator:
         return mask_at_input_size(image.mask, input_size=spec.input_size, aspect=spec.aspect)
 
     def _score(self, batch: Sequence[_Example], scores: dict[str, list[float]], pixels: dict[str, PixelScores]) -> None:
-        stacked = torch.stack([example.picture.pixels for example in batch])
+        stacked = stack_pixels([example.picture.pixels for example in batch])
         scored = self._scorer.score(stacked, [self._head] * len(batch))
         for example, score, anomaly_map in zip(batch, scored.scores.tolist(), scored.maps.cpu().numpy(), strict=True):
             scores[example.kind].append(score)

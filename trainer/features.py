@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from qc_worker.domain.errors import TrainingError
+from qc_worker.simplenet.preprocessing import stack_pixels
 from qc_worker.simplenet.scorer import Scorer
 from qc_worker.simplenet.spec import EmbeddingSpec
 from trainer.feature_cache import Shelf
@@ -66,7 +67,7 @@ def embed_frames(scorer: Scorer, pictures: Iterable[Tensor]) -> Iterator[Tensor]
     only then does a frame have the same bits whatever else is in its batch.
     """
     for pixels in in_batches(pictures, BATCH_SIZE):
-        full = torch.stack([pixels[index % len(pixels)] for index in range(BATCH_SIZE)])
+        full = stack_pixels([pixels[index % len(pixels)] for index in range(BATCH_SIZE)])
         embedding = scorer.embed(full)[: len(pixels)].cpu()
         yield from embedding.flatten(2).transpose(1, 2)
 

@@ -10,9 +10,8 @@ from qc_worker.domain.errors import TrainingError
 from qc_worker.simplenet.standardiser import Standardiser
 
 BYTES_PER_NUMBER = 4
-ROWS_AT_ONCE = 65_536
-ROWS_WITH_HIDDEN_UNITS = 8_192
-"""Fewer where every row becomes as many numbers as a head has hidden units."""
+ROWS_AT_ONCE = 8_192
+"""In float64, with two copies on the way, they take 0.3 GB at 1,536 channels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +43,13 @@ class PatchBank:
         return found
 
     def chunks(self, max_rows: int = ROWS_AT_ONCE) -> Iterator[Tensor]:
-        """The whole table in float32, at most `max_rows` or one block at a time."""
+        """The whole table in float32, at most `max_rows` rows at a time."""
         waiting: list[Tensor] = []
-        for block in self.blocks:
-            if waiting and sum(map(len, waiting)) + len(block) > max_rows:
+        for piece in (piece for block in self.blocks for piece in torch.split(block, max_rows)):
+            if waiting and sum(map(len, waiting)) + len(piece) > max_rows:
                 yield torch.cat(waiting).float()
                 waiting = []
-            waiting.append(block)
+            waiting.append(piece)
         if waiting:
             yield torch.cat(waiting).float()
 
@@ -75,9 +74,8 @@ class PatchFeatures:
 
     def standardised_chunks(self) -> Iterator[Tensor]:
         """The whole bank, a few thousand rows at a time. Shapes: (n, C) each."""
-        for chunk in self.bank.chunks():
-            for rows in torch.split(chunk, ROWS_WITH_HIDDEN_UNITS):
-                yield rows if self.is_standardised else self.standardiser(rows)
+        for rows in self.bank.chunks():
+            yield rows if self.is_standardised else self.standardiser(rows)
 
     def of_channels(self, channels: slice) -> "PatchFeatures":
         """The same rows with some of their channels only; views, no copies."""

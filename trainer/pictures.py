@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from qc_worker.domain.errors import InvalidFrame, TrainingError
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement
-from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture
+from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture, stack_pixels
 from qc_worker.simplenet.spec import EmbeddingSpec
 from trainer.samples import SampleStore
 from trainer.threads import map_in_order
@@ -34,7 +33,7 @@ class SampleReader:
     def batches(self, samples: Sequence[str], judgement: Judgement = Judgement.GOOD) -> Iterator[Tensor]:
         """uint8 (B, 3, S, S) in the order of `samples`. Raises TrainingError if one no longer decodes."""
         for pixels in in_batches(self.pictures(samples, judgement), BATCH_SIZE):
-            yield torch.stack(pixels)
+            yield stack_pixels(pixels)
 
     def pictures(self, samples: Sequence[str], judgement: Judgement = Judgement.GOOD) -> Iterator[Tensor]:
         """uint8 (3, S, S) each, in the order of `samples`. Raises TrainingError if one no longer decodes."""

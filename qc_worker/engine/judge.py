@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.domain.inspection import Defect, Inspection, Mask, Outcome, StageTimings, Verdict
@@ -15,6 +14,7 @@ from qc_worker.engine.residents import BackbonePool
 from qc_worker.observability import metrics
 from qc_worker.ports import Clock
 from qc_worker.simplenet.localise import localise
+from qc_worker.simplenet.preprocessing import stack_pixels
 from qc_worker.simplenet.scorer import Scored
 
 SEEN_BY_PEOPLE = (Verdict.REJECT, Verdict.REVIEW)
@@ -40,7 +40,7 @@ class ModelRunner:
         """One backbone pass for the whole batch, whose order may change. Raises RuntimeError if the device fails."""
         started = self._clock.monotonic()
         batch = sorted(batch, key=lambda frame: id(frame.resident.head))  # frames of one head as neighbours
-        pixels = torch.stack([frame.picture.pixels for frame in batch])
+        pixels = stack_pixels([frame.picture.pixels for frame in batch])
         scored = self._backbones.scorer(batch[0].spec).score(pixels, [frame.resident.head for frame in batch])
         if len(scored.scores) != len(batch):
             raise RuntimeError(f"{len(batch)} frames went into the model, {len(scored.scores)} scores came out")

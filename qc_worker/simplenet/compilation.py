@@ -20,6 +20,8 @@ ComputeLevels = Callable[[Tensor], list[Tensor]]
 def compiled(levels: AggregatedLevels, *, input_size: int, max_batch_size: int, device: torch.device) -> ComputeLevels:
     """Compile for batches of 1 to `max_batch_size`, and return once that is done; plain `levels` without a compiler.
 
+    For uint8 (B, 3, S, S) with the channels innermost; another layout would be compiled anew.
+
     One graph takes all sizes but 1, so nothing is compiled in service; oneDNN may choose other kernels for few pixels,
     and then there is one more. They are kept in Inductor's cache folder, which makes the next start short.
     """
@@ -30,7 +32,8 @@ def compiled(levels: AggregatedLevels, *, input_size: int, max_batch_size: int, 
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for size in _doubling(max_batch_size):
-                pixels = torch.zeros((size, 3, input_size, input_size), dtype=torch.uint8, device=device)
+                pixels = torch.zeros((size, input_size, input_size, 3), dtype=torch.uint8, device=device)
+                pixels = pixels.permute(0, 3, 1, 2)
                 torch._dynamo.maybe_mark_dynamic(pixels, 0)
                 compute(pixels)
     except Exception as error:  # noqa: BLE001  (a missing compiler shows in many ways; the plain network is as right)

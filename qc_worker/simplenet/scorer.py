@@ -111,6 +111,8 @@ class Scorer:
         return Scored(scores=image_scores(maps), maps=maps)
 
     def _to_device(self, pixels: Tensor) -> Tensor:
+        # One layout always: compiled code is bound to it. As a rule pictures come in it, and nothing is copied.
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
         if self.device.type != "cuda" or pixels.is_cuda:
             return pixels
         # Pinned, so that the copy runs beside the batch before.

@@ -21,7 +21,8 @@ def levels(tmp_path_factory: pytest.TempPathFactory) -> AggregatedLevels:
 
 
 def some_pixels(count: int) -> torch.Tensor:
-    return torch.randint(0, 256, (count, 3, SIDE, SIDE), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    random = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (count, SIDE, SIDE, 3), dtype=torch.uint8, generator=random).permute(0, 3, 1, 2)
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")

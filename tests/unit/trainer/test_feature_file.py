@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.feature_file import FORMATS, HEADER_BYTES, map_features, write_features
@@ -26,6 +26,7 @@ def read_back(content: bytes, key: str = KEY) -> torch.Tensor | None:
         return map_features(path, key=key)
 
 
+@settings(deadline=None)
 @given(n_rows=st.integers(1, 40), channels=st.integers(1, 40), kind=st.sampled_from(sorted(FORMATS)))
 def test_what_is_written_is_read_bit_for_bit(n_rows: int, channels: int, kind: str) -> None:
     rows = torch.randn(n_rows, channels, generator=torch.Generator().manual_seed(n_rows)).to(FORMATS[kind])
@@ -37,11 +38,13 @@ def test_what_is_written_is_read_bit_for_bit(n_rows: int, channels: int, kind: s
     assert torch.equal(found, rows)
 
 
+@settings(deadline=None)
 @given(length=st.integers(0, HEADER_BYTES + 119))
 def test_a_file_that_was_cut_off_is_not_trusted(content: bytes, length: int) -> None:
     assert read_back(content[:length]) is None
 
 
+@settings(deadline=None)
 @given(position=st.integers(0, HEADER_BYTES + 119), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_never_read_as_other_numbers(content: bytes, position: int, bit: int) -> None:
     altered = bytearray(content)
@@ -51,6 +54,7 @@ def test_a_flipped_bit_is_never_read_as_other_numbers(content: bytes, position: 
     assert found is None or (position < HEADER_BYTES and torch.equal(found, ROWS))
 
 
+@settings(deadline=None)
 @given(rubbish=st.binary(max_size=1_000))
 def test_rubbish_is_no_features(rubbish: bytes) -> None:
     assert read_back(rubbish) is None

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qc_worker.simplenet.spec import EmbeddingSpec
@@ -53,6 +53,7 @@ SPECS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(one=SPECS, other=SPECS)
 def test_folders_are_equal_exactly_if_specs_are(one: FeatureSpec, other: FeatureSpec) -> None:
     assert (one.digest() == other.digest()) == (one == other)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -121,6 +121,7 @@ def test_damaged_features_are_computed_again(tmp_path: Path, damage: object) -> 
 SAMPLES = st.text("0123456789abcdef", min_size=64, max_size=64)
 
 
+@settings(deadline=None)
 @given(sample=SAMPLES, n_cells=st.integers(1, 100), n_kept=st.integers(1, 100), data=st.data())
 def test_cells_are_drawn_by_the_frame_alone_the_wanted_ones_first(
     sample: str, n_cells: int, n_kept: int, data: st.DataObject

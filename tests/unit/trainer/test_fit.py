@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qc_worker.domain.errors import TrainingError
@@ -119,6 +119,7 @@ def test_looking_changes_nothing_but_when_to_stop() -> None:
     assert head_sha256(watched.head) == head_sha256(fit(with_settings(TASK, steps=10)).head)
 
 
+@settings(deadline=None)
 @given(steps=st.integers(1, 2_000), warm_up_share=st.floats(0, 0.5), final_lr_share=st.floats(0, 1))
 def test_learning_rates_rise_to_their_peak_then_fall_to_what_is_left(
     steps: int, warm_up_share: float, final_lr_share: float

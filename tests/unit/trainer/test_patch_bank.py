@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qc_worker.domain.errors import TrainingError
@@ -12,6 +12,7 @@ def blocks(*lengths: int, channels: int = 3) -> list[torch.Tensor]:
     return [(torch.randn(length, channels, generator=random) * 5 + 9).bfloat16() for length in lengths]
 
 
+@settings(deadline=None)
 @given(lengths=st.lists(st.integers(1, 7), min_size=1, max_size=8), seed=st.integers(0, 99))
 def test_rows_are_those_of_all_blocks_in_a_row(lengths: list[int], seed: int) -> None:
     bank = PatchBank(tuple(blocks(*lengths)))
@@ -19,12 +20,13 @@ def test_rows_are_those_of_all_blocks_in_a_row(lengths: list[int], seed: int) ->
     assert torch.equal(bank.rows(index), torch.cat(bank.blocks)[index].float())
 
 
+@settings(deadline=None)
 @given(lengths=st.lists(st.integers(1, 7), min_size=1, max_size=8), max_rows=st.integers(1, 20))
 def test_chunks_are_the_whole_table_in_order(lengths: list[int], max_rows: int) -> None:
     bank = PatchBank(tuple(blocks(*lengths)))
     chunks = list(bank.chunks(max_rows))
     assert torch.equal(torch.cat(chunks), torch.cat(bank.blocks).float())
-    assert max(map(len, chunks)) <= max(max_rows, *lengths)
+    assert max(map(len, chunks)) <= max_rows
 
 
 def test_statistics_equal_torchs() -> None:

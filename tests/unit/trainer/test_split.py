@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qc_worker.domain.calibration import frames_needed, smallest_alpha
@@ -9,6 +9,7 @@ from trainer.split import choose_alpha, hold_out_count, split_samples, validatio
 NAMES = st.sets(st.text("0123456789abcdef", min_size=4, max_size=8), min_size=20, max_size=80)
 
 
+@settings(deadline=None)
 @given(names=NAMES, seed=st.integers(0, 100), share=st.floats(0, 0.5))
 def test_every_sample_is_in_exactly_one_part(names: set[str], seed: int, share: float) -> None:
     split = split_samples(list(names), alpha=0.1, seed=seed, validation_share=share, max_validation=24)
@@ -16,6 +17,7 @@ def test_every_sample_is_in_exactly_one_part(names: set[str], seed: int, share: 
     assert split.training
 
 
+@settings(deadline=None)
 @given(names=NAMES, new=NAMES, seed=st.integers(0, 100), alpha=st.sampled_from([0.02, 0.1, 0.3]))
 def test_new_samples_ask_for_features_of_no_more_samples_than_there_are_new(
     names: set[str], new: set[str], seed: int, alpha: float
@@ -33,6 +35,7 @@ def test_validation_takes_its_share_up_to_a_limit_and_no_handful() -> None:
     assert validation_count(39, 0.1, 24) == 0
 
 
+@settings(deadline=None)
 @given(names=NAMES, seed=st.integers(0, 100))
 def test_the_split_depends_on_ids_and_seed_alone(names: set[str], seed: int) -> None:
     shuffled = sorted(names, reverse=True)
@@ -44,6 +47,7 @@ def test_another_seed_holds_out_others() -> None:
     assert split_samples(names, alpha=0.1, seed=0) != split_samples(names, alpha=0.1, seed=1)
 
 
+@settings(deadline=None)
 @given(n=st.integers(20, 5_000), alpha=st.floats(0.001, 0.5))
 def test_held_out_samples_support_alpha_and_never_exceed_half(n: int, alpha: float) -> None:
     count = hold_out_count(n, max(alpha, smallest_alpha(n // 2)))
@@ -60,6 +64,7 @@ def test_a_rate_that_was_asked_for_and_cannot_be_had_is_refused_with_what_it_tak
         choose_alpha(100, 0.01)
 
 
+@settings(deadline=None)
 @given(n=st.integers(20, 500))
 def test_the_smallest_rate_that_the_error_names_is_accepted(n: int) -> None:
     with pytest.raises(TrainingError) as refusal:
