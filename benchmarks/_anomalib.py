@@ -39,7 +39,9 @@ def local_backbone(backbone: str, weights: Path, folder: Path) -> str:
     `weights` is a file as `load_backbone` takes it.
     """
     network = timm.create_model(TIMM_NAMES[backbone], pretrained=False)
-    state = in_order(read_state(weights), network.state_dict())
+    state, expected = read_state(weights), network.state_dict()
+    if state.keys() != expected.keys():
+        state = in_order(state, expected)
     target = folder / backbone
     target.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, target / "model.safetensors")

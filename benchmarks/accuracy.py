@@ -43,6 +43,7 @@ from benchmarks._anomalib import has_anomalib  # noqa: E402
 from benchmarks._false_rejects import false_rejects  # noqa: E402
 from benchmarks._machine import machine, versions  # noqa: E402
 from qc_worker.domain.errors import QcError  # noqa: E402
+from qc_worker.observability.logging import configure_logging  # noqa: E402
 from qc_worker.simplenet.defaults import defaults_for  # noqa: E402
 from qc_worker.simplenet.metrics import auroc  # noqa: E402
 from qc_worker.simplenet.precision import compute_dtype  # noqa: E402
@@ -53,7 +54,7 @@ from trainer.masks import mask_at_input_size  # noqa: E402
 
 DATASET = Path(__file__).parents[2] / "shared" / "data" / "magnetic-tile"
 NO_ANOMALIB = "anomalib is not installed: pip install 'qc-worker[bench]'"
-RIVAL_LEVELS = {"efficientnet_lite0": ((16,), (16, 32)), "wide_resnet50_2": ((8, 16),)}
+RIVAL_LEVELS = {"efficientnet_lite0": ((16, 32),), "wide_resnet50_2": ((8, 16),)}
 METRICS = ("image_auroc", "pixel_auroc", "aupro")
 EXCHANGEABILITY = (
     "random splits of pooled good frames are exchangeable by construction, so the mean rate must stay at alpha or "
@@ -71,6 +72,7 @@ class TestSet(NamedTuple):
 
 def main() -> None:
     options = _options()
+    configure_logging("warning", "json")  # to stderr: stdout is for the JSON object alone
     try:
         test = _test_set(labelled_images(options.dataset), defaults_for(options.backbone).input_size)
     except QcError as error:

@@ -27,6 +27,7 @@ from typing import Any
 from qc_worker.process_tuning import tune_process
 
 tune_process()
+os.environ.setdefault("TQDM_DISABLE", "1")  # anomalib draws thousands of bars
 
 import torch  # noqa: E402  (after the wait policy is set)
 

@@ -26,6 +26,8 @@ class LevelPart:
     """One level's head, fitted to that level's channels alone, in eval mode."""
 
     head: Head
+    is_learned: bool
+    """Whether its discriminator counts; else its distance alone."""
     features: PatchFeatures
     weight: float
     """Of the level's score in the sum."""
@@ -66,8 +68,7 @@ def _block_diagonal(blocks: Sequence[Tensor]) -> Tensor:
 
 def _with_distance(part: LevelPart, directions: int, seed: int) -> Head:
     """The level's head with the units of its distance beside those learned, both scaled to spread 1 on good patches."""
-    learned = part.head.discriminator
-    units = [learned]
+    units = [part.head.discriminator] if part.is_learned else []
     if directions:
         units.append(_distance(part.head.channels, directions, seed))
     for unit in units:

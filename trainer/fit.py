@@ -56,7 +56,7 @@ def fit_head(task: FitTask, *, advance: Advance) -> Fitted:
 
     Raises TrainingError if the loss stays at chance: such a head would call everything anything.
     """
-    head = _new_head(task).to(task.device)
+    head = whitening_head(task).to(task.device)
     watch = _Watch(task)
     losses = _run_steps(task, head, watch, advance)
     closing_loss = sum(losses) / len(losses)
@@ -69,7 +69,8 @@ def fit_head(task: FitTask, *, advance: Advance) -> Fitted:
     return Fitted(head.eval().cpu(), closing_loss, watch.best_step or watch.step, watch.best_auroc)
 
 
-def _new_head(task: FitTask) -> Head:
+def whitening_head(task: FitTask) -> Head:
+    """A head whose discriminator has learned nothing yet."""
     # Layers draw their first weights from torch's global generator; the fork leaves that as it was for others.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed)

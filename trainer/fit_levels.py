@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from qc_worker.simplenet.checkpoint import TrainingSettings
 from trainer.assembly import LevelPart, assemble
 from trainer.cell_scores import CellRows, normalise_cells
-from trainer.fit import FitTask, Fitted, fit_head
+from trainer.fit import FitTask, Fitted, fit_head, whitening_head
 from trainer.progress import Advance
 from trainer.validation import ValidationFrames
 
@@ -30,11 +31,13 @@ def fit_levels(task: FitTask, grid: Grid, *, advance: Advance) -> Fitted:
     Raises TrainingError if a level's loss stays at chance.
     """
     tasks = [_of_channels(task, channels) for channels in _slices(grid.level_channels)]
-    fitted = [fit_head(level_task, advance=advance) for level_task in tasks]
+    n_learned = learned_levels(task.settings, len(tasks))
+    fitted = [fit_head(level_task, advance=advance) for level_task in tasks[:n_learned]]
+    heads = [one.head for one in fitted] + [whitening_head(level_task).eval() for level_task in tasks[n_learned:]]
     weights = task.settings.level_weights or (1.0,) * len(tasks)
     parts = [
-        LevelPart(one.head, level_task.features, weight)
-        for one, level_task, weight in zip(fitted, tasks, weights, strict=True)
+        LevelPart(head, is_learned=level < n_learned, features=level_task.features, weight=weight)
+        for level, (head, level_task, weight) in enumerate(zip(heads, tasks, weights, strict=True))
     ]
     head = assemble(parts, directions=task.settings.directions, seed=task.seed, cells=grid.side)
     normalise_cells(head, CellRows(task.features, grid.cells, grid.side))
@@ -44,6 +47,11 @@ def fit_levels(task: FitTask, grid: Grid, *, advance: Advance) -> Fitted:
         steps=max(one.steps for one in fitted),
         validation_auroc=None if task.validation is None else task.validation.auroc(head, dtype=task.dtype),
     )
+
+
+def learned_levels(settings: TrainingSettings, levels: int) -> int:
+    """How many of so many levels have a discriminator: all where no distance is asked for, or nothing else is said."""
+    return min(settings.learned_levels, levels) if settings.learned_levels and settings.directions else levels
 
 
 def _slices(level_channels: Sequence[int]) -> Iterator[slice]:

@@ -16,7 +16,7 @@ from trainer.feature_cache import FeatureCache
 from trainer.feature_spec import feature_spec
 from trainer.features import FeatureCounts, FrameFeatures, cells_per_side, drawn_cells, feature_bytes
 from trainer.fit import FitTask, Fitted
-from trainer.fit_levels import Grid, fit_levels
+from trainer.fit_levels import Grid, fit_levels, learned_levels
 from trainer.patch_bank import PatchFeatures, standardise
 from trainer.pictures import SampleReader
 from trainer.progress import Stages
@@ -75,7 +75,8 @@ class Trainer:
         """
         counts = FeatureCounts()
         features, validation = self._features(plan, counts, stages)
-        with stages.stage("fit", plan.training.steps * len(self.scorer.level_channels)) as advance:
+        n_learned = learned_levels(plan.training, len(self.scorer.level_channels))
+        with stages.stage("fit", plan.training.steps * n_learned) as advance:
             task = FitTask(
                 features=features,
                 validation=validation,

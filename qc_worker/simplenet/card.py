@@ -33,6 +33,8 @@ class TrainingSettings(_Part):
     """Standard deviations of the anomalous features' noise, in those of whitened features; mixed in equal shares."""
     directions: int = Field(default=0, ge=0)
     """Directions of each level's whitened space whose distance is added to what its discriminator learned; 0: none."""
+    learned_levels: int = Field(default=0, ge=0)
+    """How many levels, finest first, have a discriminator; the others have their distance alone. 0: all have one."""
     level_weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
     """Weight of each level's score in their sum; all alike if there are none."""
     discriminator_lr: float = Field(default=2e-3, gt=0)

@@ -127,6 +127,7 @@ def training_settings(defaults: BackboneDefaults, *, steps: int | None = None) -
         sigmas=defaults.sigmas,
         discriminator_lr=defaults.discriminator_lr,
         directions=defaults.directions,
+        learned_levels=defaults.learned_levels,
         level_weights=defaults.level_weights,
         patches_per_frame=defaults.patches_per_frame,
     )

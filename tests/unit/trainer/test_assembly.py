@@ -14,7 +14,7 @@ def part(channels: int, hidden: int, *, seed: int, weight: float = 1.0) -> Level
     head = a_head(channels, hidden, seed)
     features = rows_of(channels, seed)
     head.standardiser.load_state_dict(features.standardiser.state_dict())
-    return LevelPart(head, features, weight)
+    return LevelPart(head, is_learned=True, features=features, weight=weight)
 
 
 def rows_of(channels: int, seed: int) -> PatchFeatures:
