@@ -1,8 +1,8 @@
 """What each backbone is used with unless the trainer is told otherwise; chosen by evidence.
 
-Decided on synthetic defects (`trainer.synthetic`) and the simulation's own beside held-out good frames: two folds of
-the magnetic tiles' good frames, two lines of the simulation, textures of brick and gravel. `efficientnet_lite0`, 256 px
-squashed, 400 steps, one seed; means over six sets, or over four (without line A and gravel).
+Decided on synthetic defects (`trainer.synthetic`) and the simulation's own, beside held-out good frames of six sets:
+two folds of the magnetic tiles' good frames, two lines of the simulation, textures of brick and gravel.
+`efficientnet_lite0`, 256 px squashed, 400 steps, means over the sets, one seed.
 
 | what | sets | image AUROC | pixel AUROC | AUPRO |
 |---|---|---|---|---|
