@@ -39,9 +39,9 @@ docs: $(READY) ## Write the generated documents: JSON Schemas, AsyncAPI, the tab
 	$(BIN)/python -m docs.tables
 
 bench: $(BENCH_READY) ## Run every benchmark; each prints one JSON object
-	@for benchmark in $(sort $(wildcard benchmarks/[!_]*.py)); do \
-		echo "== $$benchmark" >&2; $(BIN)/python $$benchmark || exit 1; \
-	done
+	@failed=0; for benchmark in $(sort $(wildcard benchmarks/[!_]*.py)); do \
+		echo "== $$benchmark" >&2; $(BIN)/python $$benchmark || failed=1; \
+	done; exit $$failed
 
 clean: ## Remove .venv and every cache; models and samples stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
