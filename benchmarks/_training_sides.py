@@ -131,9 +131,10 @@ def fit_patchcore(subject: Subject, scratch: Path, *, max_frames: int) -> Patchc
     good = subject.good[:max_frames]
     started_s = monotonic()
     model.train()
-    for pixels in _batches(subject, good):
-        model(pixels)
-    model.subsample_embedding(CORESET_SHARE)
+    with torch.no_grad():  # else the bank would keep every activation of the backbone
+        for pixels in _batches(subject, good):
+            model(pixels)
+        model.subsample_embedding(CORESET_SHARE)
     fit_s = monotonic() - started_s
     model.eval()
     scores = [_scores(model, subject, paths) for paths in (subject.test_good, subject.test_defect)]
