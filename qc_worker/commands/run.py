@@ -149,9 +149,10 @@ def _pipeline(settings: Settings, backbones: BackbonePool, heatmaps: HeatmapWrit
 
 
 def _decoding(settings: Settings, clock: SystemClock) -> Decoding:
-    device, limits = compute_device(settings), image_limits(settings)
+    limits = image_limits(settings)
     if not settings.gpu_decode:
         return DecodeThreads(threads=settings.decode_threads, limits=limits, clock=clock)
+    device = compute_device(settings)
     if device.type != "cuda":
         raise SettingsError(f"gpu_decode: device {device.type} decodes no JPEGs; switch it off")
     return GpuDecoding(

@@ -22,8 +22,9 @@ def compiled(levels: AggregatedLevels, *, input_size: int, max_batch_size: int, 
 
     For uint8 (B, 3, S, S) with the channels innermost; another layout would be compiled anew.
 
-    One graph takes all sizes but 1, so nothing is compiled in service; oneDNN may choose other kernels for few pixels,
-    and then there is one more. They are kept in Inductor's cache folder, which makes the next start short.
+    One graph takes all sizes, so nothing is compiled in service. torch would give a batch of one a graph of its own,
+    which takes as long again to trace; a single frame is passed twice instead. Kernels are kept in Inductor's cache
+    folder, which makes the next start short.
     """
     torch._dynamo.config.recompile_limit = GRAPHS_OF_ALL_PASSES
     # Freezing lets oneDNN lay out the weights once; it takes parameters that nobody changes.
@@ -32,16 +33,22 @@ def compiled(levels: AggregatedLevels, *, input_size: int, max_batch_size: int, 
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for size in _doubling(max_batch_size):
-                pixels = torch.zeros((size, input_size, input_size, 3), dtype=torch.uint8, device=device)
-                pixels = pixels.permute(0, 3, 1, 2)
+                # Of its own, not a view of another layout: then views pass the guards as well, else nothing but views.
+                pixels = torch.zeros((size, 3, input_size, input_size), dtype=torch.uint8, device=device)
+                pixels = pixels.contiguous(memory_format=torch.channels_last)
                 torch._dynamo.maybe_mark_dynamic(pixels, 0)
                 compute(pixels)
     except Exception as error:  # noqa: BLE001  (a missing compiler shows in many ways; the plain network is as right)
         log.warning("backbone not compiled", error=f"{type(error).__name__}: {error}".splitlines()[0][:200])
         return levels
-    return compute
+    return lambda pixels: compute(pixels) if len(pixels) > 1 else _alone(compute, pixels)
+
+
+def _alone(compute: ComputeLevels, pixels: Tensor) -> list[Tensor]:
+    return [level[:1] for level in compute(torch.cat([pixels, pixels]))]
 
 
 def _doubling(limit: int) -> list[int]:
-    """The limit first, then 1, 2, 4, ... below it."""
-    return [limit, *(2**power for power in range(limit.bit_length()) if 2**power < limit)]
+    """The limit first, then 2, 4, ... below it."""
+    limit = max(2, limit)
+    return [limit, *(2**power for power in range(1, limit.bit_length()) if 2**power < limit)]

@@ -10,7 +10,7 @@ FLOOR_SHARE = 0.01
 
 
 class Standardiser(nn.Module):
-    """z = (o - mean) / std per channel; the identity until fitted. Shapes: (N, C) -> (N, C)."""
+    """z = (o - mean) / std per channel; the identity until it adopts any. Shapes: (N, C) -> (N, C)."""
 
     mean: Tensor
     std: Tensor
@@ -23,12 +23,8 @@ class Standardiser(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         return (patches - self.mean) / self.std
 
-    def fit(self, patches: Tensor) -> None:
-        """Take the statistics of (N, C) embeddings of good frames, N >= 2."""
-        self.adopt(patches.double().mean(0), patches.double().std(0))
-
     def adopt(self, mean: Tensor, std: Tensor) -> None:
-        """Take statistics computed elsewhere, (C,) each.
+        """Take the statistics of good frames' embeddings, (C,) each.
 
         A channel that is all but constant on good frames is kept from being blown up: its standard deviation is
         at least 1 % of the channels' average.

@@ -53,10 +53,10 @@ def literal_discriminator(discriminator: Discriminator, patch: list[float]) -> f
 
 @settings(deadline=None, max_examples=30)
 @given(count=st.integers(2, 9), channels=SMALL, seed=SEEDS)
-def test_fitted_standardiser_gives_mean_0_and_deviation_1(count: int, channels: int, seed: int) -> None:
+def test_standardiser_gives_mean_0_and_deviation_1(count: int, channels: int, seed: int) -> None:
     patches = torch.randn(count, channels, generator=torch.Generator().manual_seed(seed)) * 3 + 5
     standardiser = Standardiser(channels)
-    standardiser.fit(patches)
+    standardiser.adopt(patches.mean(0), patches.std(0))
     spread = np.std(patches.double().numpy(), axis=0, ddof=1)
     spread = np.maximum(spread, spread.mean() * 0.01)
     expected = (patches.double().numpy() - patches.double().numpy().mean(0)) / spread
@@ -67,13 +67,13 @@ def test_a_channel_constant_on_good_frames_is_not_blown_up() -> None:
     patches = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
     patches[:, 2] = 1.0
     standardiser = Standardiser(4)
-    standardiser.fit(patches)
+    standardiser.adopt(patches.mean(0), patches.std(0))
     assert float(standardiser(torch.full((1, 4), 1.5))[0, 2]) < 100
 
 
 def test_all_black_training_frames_do_not_divide_by_zero() -> None:
     standardiser = Standardiser(3)
-    standardiser.fit(torch.zeros(10, 3))
+    standardiser.adopt(torch.zeros(3), torch.zeros(3))
     assert bool(torch.isfinite(standardiser(torch.ones(1, 3))).all())
 
 

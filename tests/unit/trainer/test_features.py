@@ -11,7 +11,6 @@ from torch import Tensor
 
 from qc_worker.domain.errors import TrainingError
 from qc_worker.domain.release import Judgement
-from qc_worker.simplenet.precision import multiplies_bfloat16
 from tests.unit.trainer.factories import INPUT_SIZE, LIMITS, LINE, filled_store, no_progress, small_scorer
 from trainer.feature_cache import FeatureCache
 from trainer.feature_file import HEADER_BYTES
@@ -20,7 +19,6 @@ from trainer.features import FeatureCounts, FrameFeatures, drawn_cells, embed_fr
 from trainer.pictures import SampleReader
 
 CELLS = (INPUT_SIZE // 8) ** 2
-CPU = torch.device("cpu")
 
 
 def pictures(count: int) -> list[Tensor]:
@@ -45,8 +43,6 @@ def collect(frames: FrameFeatures, samples: Sequence[str]) -> tuple[list[Tensor]
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_frames_features_are_the_same_bits_whatever_shares_its_batch(tmp_path: Path, dtype: torch.dtype) -> None:
-    if dtype == torch.bfloat16 and not multiplies_bfloat16(CPU):
-        pytest.skip("this CPU does not multiply bfloat16")
     scorer = small_scorer(tmp_path, dtype)
     frames = pictures(BATCH_SIZE + 3)
     expected = list(embed_frames(scorer, frames))

@@ -3,12 +3,12 @@
 import shutil
 import signal
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import ModelError, TrainingError, TransportError
 from qc_worker.domain.release import Judgement, Release, ReleaseAction
 from qc_worker.ports import ReleaseLog
@@ -16,6 +16,7 @@ from qc_worker.registry.store import FsspecModelStore
 from qc_worker.simplenet.checkpoint import TrainingSettings, file_sha256, load_model
 from qc_worker.transport.memory import MemoryReleaseLog
 from qc_worker.transport.memory_broker import MemoryBroker
+from tests.factories import NOON, ManualClock
 from tests.unit.trainer.factories import LIMITS, LINE, filled_store, imported, png, small_scorer
 from trainer.atomic import disk_errors
 from trainer.feature_cache import FeatureCache
@@ -28,6 +29,14 @@ QUICK = TrainingSettings(steps=60, patches_per_step=256, sigmas=(2.0,), discrimi
 REQUEST = RetrainRequest(LINE, QUICK, hidden=32)
 
 
+class LaterClock(ManualClock):
+    """A second passes between two looks: two retrains of the same samples never give one version twice."""
+
+    def now(self) -> datetime:
+        self.advance(1)
+        return NOON + timedelta(seconds=self.seconds)
+
+
 class Workshop:
     """A sample store, a model store and a broker in memory."""
 
@@ -38,6 +47,7 @@ class Workshop:
         self.broker = MemoryBroker(partitions=1)
         self.broker.create_topic("models", partitions=1)
         self.releases = MemoryReleaseLog(self.broker, topic="models")
+        self.clock = LaterClock()
 
     def retrain(self, request: RetrainRequest = REQUEST, *, offline: bool = False) -> Retrained:
         with stages() as shown:
@@ -51,13 +61,13 @@ class Workshop:
             collect=None,
             releases=releases,
             features=FeatureCache(self.folder / "features", max_bytes=1 << 30),
-            clock=SystemClock(),
+            clock=self.clock,
             limits=LIMITS,
             decode_threads=2,
         )
 
     def releaser(self) -> Releaser:
-        return Releaser(self.models, self.releases, SystemClock())
+        return Releaser(self.models, self.releases, self.clock)
 
 
 def test_a_retrain_stores_a_version_and_announces_it_last(tmp_path: Path) -> None:
