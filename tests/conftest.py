@@ -1,6 +1,7 @@
-"""Real servers for the tests: those that QC_TEST_KAFKA and QC_TEST_REDIS name, else embedded ones, once per session."""
+"""Real servers for the tests, once per session: the embedded ones, and Apache Kafka with Redis."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,11 +12,41 @@ from uuid import uuid4
 import pytest
 
 from qc_worker.domain.errors import SettingsError
+from qc_worker.embedded.server import LOOPBACK, Server, free_port
 from qc_worker.embedded.services import EmbeddedBroker, EmbeddedCache, EmbeddedServices
 from qc_worker.transport.kafka_config import KafkaAccess
+from qc_worker.transport.redis_cache import cache_answers
+from tests.apache_kafka.cluster import Cluster
+
+
+class DebianRedis:
+    """The machine's own redis-server, with nothing kept on disk."""
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+        self._port = free_port()
+        self._server: Server | None = None
+
+    @property
+    def redis_url(self) -> str:
+        return f"redis://{LOOPBACK}:{self._port}/0"
+
+    def start(self) -> None:
+        """Start, on the same port again if it ran before. Raises TransportError."""
+        options = ["--port", str(self._port), "--bind", LOOPBACK, "--save", "", "--appendonly", "no"]
+        self._server = Server("redis-server", [self._program, *options])
+        self._server.start(lambda: cache_answers(self.redis_url))
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+
 
 Found = TypeVar("Found")
-Service = TypeVar("Service", EmbeddedBroker, EmbeddedCache, EmbeddedServices)
+Service = TypeVar("Service", EmbeddedBroker, EmbeddedCache, EmbeddedServices, Cluster, DebianRedis)
+
+BROKERS = ("embedded", "apache")
+"""Suites on a real broker run once on each: Tansu, which the demo starts, and Apache Kafka."""
 
 KAFKA_SESSION_TIMEOUT_MS = 6_000
 """The shortest that Kafka allows by default."""
@@ -31,16 +62,25 @@ class Services:
 
 
 @pytest.fixture(scope="session")
-def services() -> Iterator[Services]:
-    kafka, redis = os.environ.get("QC_TEST_KAFKA"), os.environ.get("QC_TEST_REDIS")
+def embedded_services() -> Iterator[Services]:
     with ExitStack() as stack:
-        broker = None if kafka else started(EmbeddedBroker(), stack)
-        cache = None if redis else started(EmbeddedCache(), stack)
-        yield Services(
-            bootstrap_servers=broker.bootstrap_servers if broker else str(kafka),
-            redis_url=cache.redis_url if cache else str(redis),
-            session_timeout_ms=broker.session_timeout_ms if broker else KAFKA_SESSION_TIMEOUT_MS,
-        )
+        broker, cache = started(EmbeddedBroker(), stack), started(EmbeddedCache(), stack)
+        yield Services(broker.bootstrap_servers, cache.redis_url, broker.session_timeout_ms)
+
+
+@pytest.fixture(scope="session")
+def apache_services() -> Iterator[Services]:
+    """Apache Kafka and Redis: those that QC_TEST_KAFKA and QC_TEST_REDIS name, else started here."""
+    with ExitStack() as stack:
+        bootstrap_servers = os.environ.get("QC_TEST_KAFKA") or started(Cluster(), stack).bootstrap_servers
+        redis_url = os.environ.get("QC_TEST_REDIS") or started_redis(stack).redis_url
+        yield Services(bootstrap_servers, redis_url, KAFKA_SESSION_TIMEOUT_MS)
+
+
+@pytest.fixture(scope="session", params=BROKERS)
+def services(request: pytest.FixtureRequest) -> Services:
+    found: Services = request.getfixturevalue(f"{request.param}_services")
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +88,14 @@ def access(services: Services) -> KafkaAccess:
     return KafkaAccess(services.bootstrap_servers)
 
 
+def started_redis(stack: ExitStack) -> "DebianRedis | EmbeddedCache":
+    """The machine's redis-server where it is installed, else the embedded Valkey."""
+    program = shutil.which("redis-server")
+    return started(DebianRedis(program), stack) if program else started(EmbeddedCache(), stack)
+
+
 def started(service: Service, stack: ExitStack) -> Service:
-    """Start an embedded service for the length of `stack`. Without the packages: CI fails, a laptop skips."""
+    """Start a service for the length of `stack`. Without what it needs, CI fails and a laptop skips."""
     try:
         service.start()
     except SettingsError as error:

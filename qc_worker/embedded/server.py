@@ -31,8 +31,20 @@ class Server:
         self._output: IO[bytes] | None = None
         self._supervisor: subprocess.Popen[bytes] | None = None
 
-    def start(self, answers: Callable[[], bool]) -> None:
-        """Start and wait until `answers` says so. Raises TransportError with the server's last words."""
+    def start(self, answers: Callable[[], bool], *, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Launch unless that was done, and wait for `answers`. Raises TransportError with the server's last words."""
+        self.launch()
+        deadline_s = monotonic() + timeout_s
+        while not answers():
+            if not self.running() or monotonic() > deadline_s:
+                last_words = self._last_words()
+                self.stop()
+                raise TransportError(f"{self._name} did not start: {last_words}")
+
+    def launch(self) -> None:
+        """Start the process and wait for nothing."""
+        if self.running():
+            return
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  # closed by stop
         # A session of its own: Ctrl-C is for us, and the servers must outlive our orderly stop.
         self._supervisor = subprocess.Popen(  # noqa: S603
@@ -43,12 +55,6 @@ class Server:
             start_new_session=True,
             env=self._environment,
         )
-        deadline_s = monotonic() + START_TIMEOUT_S
-        while not answers():
-            if self._supervisor.poll() is not None or monotonic() > deadline_s:
-                last_words = self._last_words()
-                self.stop()
-                raise TransportError(f"{self._name} did not start: {last_words}")
 
     def running(self) -> bool:
         """Whether the process is there."""

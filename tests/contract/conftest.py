@@ -1,6 +1,6 @@
 """Adapters to run the contract tests on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -8,27 +8,36 @@ from kafka import KafkaProducer
 
 from qc_worker.transport.kafka_config import KafkaAccess
 from qc_worker.transport.kafka_producer import close_producer, open_producer
-from tests.conftest import Services
+from tests.conftest import BROKERS, Services
 from tests.contract.rigs import KafkaRig, MemoryRig, Rig
 
 
 @pytest.fixture(scope="session")
-def producer(access: KafkaAccess) -> Iterator[KafkaProducer]:
-    producer = open_producer(access)
-    yield producer
-    close_producer(producer, timeout_s=5)
+def open_once() -> Iterator[Callable[[Services], KafkaProducer]]:
+    """One producer for each broker."""
+    producers: dict[Services, KafkaProducer] = {}
+
+    def producer_of(services: Services) -> KafkaProducer:
+        if services not in producers:
+            producers[services] = open_producer(KafkaAccess(services.bootstrap_servers))
+        return producers[services]
+
+    yield producer_of
+    for producer in producers.values():
+        close_producer(producer, timeout_s=5)
 
 
-@pytest.fixture(params=["memory", "kafka"])
-def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+@pytest.fixture(params=["memory", *BROKERS])
+def rig(request: pytest.FixtureRequest, open_once: Callable[[Services], KafkaProducer]) -> Iterator[Rig]:
     with ExitStack() as stack:
         if request.param == "memory":
             yield MemoryRig(stack)
         else:
-            yield request.getfixturevalue("kafka_rig")
+            services: Services = request.getfixturevalue(f"{request.param}_services")
+            yield KafkaRig(services, open_once(services), stack)
 
 
 @pytest.fixture
-def kafka_rig(access: KafkaAccess, services: Services, producer: KafkaProducer) -> Iterator[KafkaRig]:
+def kafka_rig(services: Services, open_once: Callable[[Services], KafkaProducer]) -> Iterator[KafkaRig]:
     with ExitStack() as stack:
-        yield KafkaRig(access, services.session_timeout_ms, producer, stack)
+        yield KafkaRig(services, open_once(services), stack)

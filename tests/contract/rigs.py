@@ -31,7 +31,7 @@ from qc_worker.transport.memory import (
 from qc_worker.transport.memory_broker import MemoryBroker
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.transport.topics import TopicPlan, ensure_topics, plan_topics
-from tests.conftest import unique
+from tests.conftest import Services, unique
 
 PARTITIONS = 2
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -119,14 +119,14 @@ class MemoryRig:
 class KafkaRig:
     """A real broker."""
 
-    def __init__(self, access: KafkaAccess, session_timeout_ms: int, producer: KafkaProducer, stack: ExitStack) -> None:
+    def __init__(self, services: Services, producer: KafkaProducer, stack: ExitStack) -> None:
         self.topics = Topics()
-        self.session_timeout_s = session_timeout_ms / 1000
-        self.access = access
-        self._session_timeout_ms = session_timeout_ms
+        self.session_timeout_s = services.session_timeout_ms / 1000
+        self.access = KafkaAccess(services.bootstrap_servers)
+        self._session_timeout_ms = services.session_timeout_ms
         self._producer = producer
         self._stack = stack
-        ensure_topics(access, topic_plans(self.topics))
+        ensure_topics(self.access, topic_plans(self.topics))
 
     def source(self, group: str) -> FrameSource:
         source = KafkaFrameSource(

@@ -12,7 +12,7 @@ from qc_worker.embedded.services import EmbeddedCache
 from qc_worker.ports import HeatmapCache, HeatmapEntry
 from qc_worker.transport.memory import MemoryHeatmapCache
 from qc_worker.transport.redis_cache import BACK_OFF_S, NullHeatmapCache, RedisHeatmapCache, open_heatmap_cache
-from tests.conftest import Services, eventually, started, unique
+from tests.conftest import BROKERS, Services, eventually, started, unique
 
 
 @dataclass
@@ -25,12 +25,12 @@ class Rig:
     advance: Callable[[float], None]
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", *BROKERS])
 def cache(request: pytest.FixtureRequest) -> Iterator[HeatmapCache]:
     if request.param == "memory":
         yield MemoryHeatmapCache(ttl_s=1)
         return
-    services: Services = request.getfixturevalue("services")
+    services: Services = request.getfixturevalue(f"{request.param}_services")
     redis = RedisHeatmapCache(services.redis_url, ttl_s=1)
     yield redis
     redis.close()
