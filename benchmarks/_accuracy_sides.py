@@ -1,7 +1,7 @@
 """Sides of `accuracy.py`: fitted to good frames, they judge pictures; all have the same pixels and weights."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
@@ -92,15 +92,17 @@ class Ours:
     """This package by way of `Retrainer`, as `qc-trainer retrain --dry-run` does it: samples, split, fit, threshold."""
 
     def __init__(self, subject: Subject) -> None:
-        backbone = subject.load(subject.defaults.levels)
         spec = EmbeddingSpec(
             backbone=subject.backbone,
-            weights_sha256=backbone.weights_sha256,
+            weights_sha256="",
             levels=subject.defaults.levels,
             patch_size=subject.defaults.patch_size,
             input_size=subject.defaults.input_size,
             aspect="squash",
+            wide_stride=subject.defaults.wide_stride,
         )
+        backbone = subject.load(spec.strides)
+        spec = replace(spec, weights_sha256=backbone.weights_sha256)
         self._defaults = subject.defaults
         self._scorer = Scorer(backbone, spec, torch.device("cpu"), subject.dtype)
         samples = SampleStore(subject.scratch / "samples")

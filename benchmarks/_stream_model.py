@@ -32,9 +32,9 @@ LIMITS = ImageLimits(max_bytes=1 << 24, max_pixels=1 << 25)
 def announce_models(plant: Plant, folder: Path, *, backbone: str, weights: Path) -> None:
     """Put a model of every line into the store, and announce it."""
     defaults = defaults_for(backbone)
-    network = load_backbone(backbone, levels=defaults.levels, weights_dir=folder, file=weights)
-    size = defaults.input_size
-    spec = EmbeddingSpec(backbone, network.weights_sha256, defaults.levels, defaults.patch_size, size, "squash")
+    size, wide = defaults.input_size, defaults.wide_stride
+    spec = EmbeddingSpec(backbone, file_sha256(weights), defaults.levels, defaults.patch_size, size, "squash", wide)
+    network = load_backbone(backbone, levels=spec.strides, weights_dir=folder, file=weights)
     releases = KafkaReleaseLog(plant.access, topic=plant.topic("models"))
     for line in LINES:
         torch.manual_seed(0)

@@ -1,14 +1,21 @@
-"""From settings to the models of the worker."""
+"""From settings to the models of the worker and what judges with them."""
 
 from pathlib import Path
 
+from qc_worker.domain.errors import SettingsError
+from qc_worker.engine.batcher import Batcher, BatchQueue
+from qc_worker.engine.decoding import DecodeThreads, Decoding
+from qc_worker.engine.gpu_decoding import GpuDecoding
+from qc_worker.engine.judge import HeatmapDesk, Judge, ModelRunner
+from qc_worker.engine.pipeline import Pipeline
 from qc_worker.engine.residents import BackbonePool, Computing, LoadBackbone, ModelLoader
+from qc_worker.ports import Clock
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.settings import Settings
 from qc_worker.simplenet.backbone import Backbone, load_backbone
 from qc_worker.simplenet.precision import compute_dtype
 from qc_worker.simplenet.spec import EmbeddingSpec
-from qc_worker.wiring import compute_device
+from qc_worker.wiring import compute_device, image_limits
 
 
 def model_loader(settings: Settings, backbones: BackbonePool) -> ModelLoader:
@@ -23,8 +30,35 @@ def backbone_pool(settings: Settings, *, warmup_sizes: tuple[int, ...], compiled
     return BackbonePool(_load_from(settings.weights_path), Computing(device, dtype, compiled, warmup_sizes))
 
 
+def worker_pipeline(settings: Settings, backbones: BackbonePool, heatmaps: HeatmapDesk, clock: Clock) -> Pipeline:
+    """From admitted frames to outcomes, as the settings want it. Raises SettingsError."""
+    return Pipeline(
+        runner=ModelRunner(backbones, clock),
+        judge=Judge(heatmaps, clock, heatmap_pass_share=settings.heatmap_pass_share),
+        batches=BatchQueue(Batcher(max_size=settings.max_batch_size, max_wait_s=settings.max_wait_ms / 1000), clock),
+        decoding=_decoding(settings, clock),
+        clock=clock,
+    )
+
+
+def _decoding(settings: Settings, clock: Clock) -> Decoding:
+    limits = image_limits(settings)
+    if not settings.gpu_decode:
+        return DecodeThreads(threads=settings.decode_threads, limits=limits, clock=clock)
+    device = compute_device(settings)
+    if device.type != "cuda":
+        raise SettingsError(f"gpu_decode: device {device.type} decodes no JPEGs; switch it off")
+    return GpuDecoding(
+        device=device,
+        limits=limits,
+        max_batch_size=settings.max_batch_size,
+        cpu_threads=settings.decode_threads,
+        clock=clock,
+    )
+
+
 def _load_from(weights_dir: Path) -> LoadBackbone:
     def load(spec: EmbeddingSpec) -> Backbone:
-        return load_backbone(spec.backbone, levels=spec.levels, weights_dir=weights_dir)
+        return load_backbone(spec.backbone, levels=spec.strides, weights_dir=weights_dir)
 
     return load

@@ -121,6 +121,8 @@ class ModelCard(_Part):
     def _can_be_computed(cls, spec: EmbeddingSpec) -> EmbeddingSpec:
         if not (MIN_INPUT_SIZE <= spec.input_size <= MAX_INPUT_SIZE and 1 <= spec.patch_size <= MAX_PATCH_SIZE):
             raise ValueError(f"no embedding has input_size {spec.input_size} and patch_size {spec.patch_size}")
+        if spec.wide_stride and not 0 < spec.wide_stride < min(spec.levels, default=0):
+            raise ValueError(f"wide_stride {spec.wide_stride} is not finer than the levels {spec.levels}")
         return spec
 
 

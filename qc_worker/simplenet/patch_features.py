@@ -8,20 +8,35 @@ from torch import Tensor, nn
 
 from qc_worker.simplenet.backbone import Backbone
 
+WIDE_PATCH_SIZE = 3
+"""Side of a wide window, in cells of the coarsest level: 96 px at stride 32."""
+
 
 class AggregatedLevels(nn.Module):
     """Backbone and neighbourhood aggregation: everything that lines share.
 
+    If `is_widened`, the backbone's finest map is averaged over wide windows and comes last; else all are levels alike.
     Shapes: uint8 (B, 3, S, S) -> for each level z_l (B, C_l, h_l, w_l), in the backbone's number format.
     """
 
-    def __init__(self, backbone: Backbone, patch_size: int) -> None:
+    def __init__(self, backbone: Backbone, patch_size: int, *, is_widened: bool = False) -> None:
         super().__init__()
         self.backbone = backbone
         self.patch_size = patch_size
+        self.is_widened = is_widened
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Of each map given."""
+        first, *others = self.backbone.channels
+        return (*others, first) if self.is_widened else self.backbone.channels
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        return [aggregate(level_map, self.patch_size) for level_map in self.backbone(pixels)]
+        maps = self.backbone(pixels)
+        if not self.is_widened:
+            return [aggregate(level_map, self.patch_size) for level_map in maps]
+        finest, *others = maps
+        return [*(aggregate(level_map, self.patch_size) for level_map in others), widen(finest, others[-1])]
 
 
 def embed(level_maps: Sequence[Tensor], patch_size: int) -> Tensor:
@@ -44,6 +59,15 @@ def aggregate(level_map: Tensor, patch_size: int) -> Tensor:
     z_l(h, w) = mean of phi_l over N_p(h, w), stride 1, p odd. Shapes: (B, C, h, w) -> (B, C, h, w).
     """
     return F.avg_pool2d(level_map, patch_size, stride=1, padding=patch_size // 2, count_include_pad=False)
+
+
+def widen(level_map: Tensor, coarsest: Tensor) -> Tensor:
+    """Average over windows of 3 x 3 of the coarsest level's cells: a broad weak change stands out from the texture.
+
+    Shapes: (B, C, h, w), (B, any, h', w') -> (B, C, h', w').
+    """
+    height, width = coarsest.shape[-2:]
+    return aggregate(F.adaptive_avg_pool2d(level_map, (height, width)), WIDE_PATCH_SIZE)
 
 
 def largest_size(level_maps: Sequence[Tensor]) -> tuple[int, int]:

@@ -42,9 +42,11 @@ class Scorer:
         self.spec = spec
         self.device = device
         self.dtype = dtype
-        self.level_channels = backbone.channels
-        self.channels = sum(backbone.channels)
-        self._levels = AggregatedLevels(backbone.to(device).compute_in(dtype), spec.patch_size)
+        self._levels = AggregatedLevels(
+            backbone.to(device).compute_in(dtype), spec.patch_size, is_widened=bool(spec.wide_stride)
+        )
+        self.level_channels = self._levels.channels
+        self.channels = sum(self.level_channels)
         self._compute_levels: ComputeLevels = self._levels
         self._max_batch_size: int | None = None
 
@@ -120,8 +122,8 @@ class Scorer:
 
 
 def _check_fits(backbone: Backbone, spec: EmbeddingSpec) -> None:
-    if (backbone.name, backbone.levels) != (spec.backbone, spec.levels):
-        raise ModelError(f"expected {spec.backbone} {spec.levels}, got {backbone.name} {backbone.levels}")
+    if (backbone.name, backbone.levels) != (spec.backbone, spec.strides):
+        raise ModelError(f"expected {spec.backbone} {spec.strides}, got {backbone.name} {backbone.levels}")
     if backbone.weights_sha256 != spec.weights_sha256:
         raise ModelError(
             f"the model was trained with other weights of {spec.backbone}: sha256 {spec.weights_sha256[:12]}..., "

@@ -20,6 +20,7 @@ class BackbonePass:
     levels: tuple[int, ...]
     patch_size: int
     input_size: int
+    wide_stride: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,17 @@ class EmbeddingSpec:
     """Side of the square that enters the backbone, pixels."""
     aspect: Aspect
     """How a picture becomes that square."""
+    wide_stride: int = 0
+    """Stride of one more feature map, finer than `levels`, that is averaged over wide windows; 0: none."""
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """What the backbone is asked for."""
+        return (self.wide_stride, *self.levels) if self.wide_stride else self.levels
 
     @property
     def backbone_pass(self) -> BackbonePass:
         """Without the aspect: once decoded, a square is a square."""
-        return BackbonePass(self.backbone, self.weights_sha256, self.levels, self.patch_size, self.input_size)
+        return BackbonePass(
+            self.backbone, self.weights_sha256, self.levels, self.patch_size, self.input_size, self.wide_stride
+        )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 from qc_worker.domain import names
 from qc_worker.domain.errors import SettingsError
@@ -51,21 +52,23 @@ def new_scorer(settings: Settings, name: str, *, levels: tuple[int, ...], input_
     """A scorer for a new model. Raises ModelError or SettingsError."""
     from qc_worker.simplenet.defaults import defaults_for  # noqa: PLC0415
 
-    backbone = open_backbone(settings, name, levels)
+    defaults = defaults_for(name)
     spec = EmbeddingSpec(
         backbone=name,
-        weights_sha256=backbone.weights_sha256,
+        weights_sha256="",
         levels=levels,
-        patch_size=defaults_for(name).patch_size,
+        patch_size=defaults.patch_size,
         input_size=input_size,
         aspect=aspect,
+        wide_stride=defaults.wide_stride,
     )
-    return _scorer(settings, backbone, spec)
+    backbone = open_backbone(settings, name, spec.strides)
+    return _scorer(settings, backbone, replace(spec, weights_sha256=backbone.weights_sha256))
 
 
 def scorer_for(settings: Settings, spec: EmbeddingSpec) -> Scorer:
     """The scorer that a stored model was made with. Raises ModelError or SettingsError."""
-    return _scorer(settings, open_backbone(settings, spec.backbone, spec.levels), spec)
+    return _scorer(settings, open_backbone(settings, spec.backbone, spec.strides), spec)
 
 
 def _scorer(settings: Settings, backbone: Backbone, spec: EmbeddingSpec) -> Scorer:

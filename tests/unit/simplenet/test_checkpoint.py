@@ -21,7 +21,7 @@ from qc_worker.simplenet.checkpoint import (
     new_version,
     save_model,
 )
-from tests.unit.simplenet.factories import a_card, a_head
+from tests.unit.simplenet.factories import a_card, a_head, an_embedding_spec
 
 State = dict[str, Tensor]
 
@@ -181,3 +181,9 @@ def reseal(folder: Path, **changes: object) -> None:
     """Rewrite the card, as someone with access to the store could."""
     card = json.loads((folder / CARD_FILE).read_text())
     (folder / CARD_FILE).write_text(json.dumps({**card, **changes}))
+
+
+@pytest.mark.parametrize("wide_stride", [-8, 16, 32])
+def test_a_wide_map_is_finer_than_the_levels(wide_stride: int) -> None:
+    with pytest.raises(ValidationError, match="not finer"):
+        a_card(a_head(), embedding=an_embedding_spec(levels=(16, 32), wide_stride=wide_stride))

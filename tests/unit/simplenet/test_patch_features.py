@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from qc_worker.simplenet.patch_features import aggregate, embed
+from qc_worker.simplenet.patch_features import aggregate, embed, widen
 
 SIDES = st.integers(1, 7)
 
@@ -59,3 +59,10 @@ def test_embedding_concatenates_levels_at_the_largest_size(height: int, width: i
 @pytest.mark.parametrize("patch_size", [1, 3, 5])
 def test_a_flat_map_stays_flat_up_to_its_edges(patch_size: int) -> None:
     torch.testing.assert_close(aggregate(torch.ones(1, 1, 4, 5), patch_size), torch.ones(1, 1, 4, 5))
+
+
+def test_a_wide_window_averages_three_coarse_cells_each_way() -> None:
+    fine = torch.randn(1, 2, 16, 16, generator=torch.Generator().manual_seed(0))
+    wide = widen(fine, torch.empty(1, 5, 4, 4))
+    torch.testing.assert_close(wide[..., 1, 2], fine[..., 0:12, 4:16].mean((2, 3)))
+    torch.testing.assert_close(wide[..., 0, 0], fine[..., 0:8, 0:8].mean((2, 3)))

@@ -57,6 +57,18 @@ def test_the_folded_path_gives_the_maps_of_the_plain_one(scorer: Scorer) -> None
     torch.testing.assert_close(torch.from_numpy(scored.map_of(2)), scored.maps[2])
 
 
+def test_the_widened_map_comes_last_and_has_no_say_in_the_size(backbone: Backbone, scorer: Scorer) -> None:
+    spec = an_embedding_spec(weights_sha256=backbone.weights_sha256, levels=(16,), wide_stride=8)
+    widened = Scorer(backbone, spec, CPU)
+    embedding = widened.embed(some_pixels(1))
+    assert embedding.shape == (1, widened.channels, 4, 4)
+    assert widened.level_channels == tuple(reversed(scorer.level_channels))
+    head = a_head(widened.channels, 16)
+    scored = widened.score(some_pixels(1), [widened.take_in(head)])
+    plain = anomaly_maps(head.patch_scores(embedding), 64)
+    torch.testing.assert_close(scored.maps, plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
+
+
 def test_lengths_of_frames_and_heads_must_agree(scorer: Scorer) -> None:
     with pytest.raises(ValueError, match="2 frames but 1 heads"):
         scorer.score(some_pixels(2), [two_heads(scorer)[0]])
