@@ -15,7 +15,7 @@ from uuid import uuid4
 from kafka import KafkaAdminClient
 
 from qc_worker.embedded.server import free_port
-from qc_worker.embedded.services import EmbeddedCache, EmbeddedServices
+from qc_worker.embedded.services import DELIVERY, EmbeddedCache, EmbeddedServices
 from qc_worker.transport.kafka_config import Connections, KafkaAccess, open_client
 
 LINES = ("A", "B")
@@ -59,11 +59,11 @@ def plant(folder: Path, *, batch_size: int, cache_dir: Path) -> Iterator[Plant]:
             cache = EmbeddedCache()
             cache.start()
             stack.callback(cache.stop)
-            found = (named, "the one QC_TEST_KAFKA names", PATIENT_SESSION_MS, cache.redis_url)
+            found = (named, "the one QC_TEST_KAFKA names", PATIENT_SESSION_MS, cache.redis_url, "auto")
         else:
             services = stack.enter_context(EmbeddedServices())
-            found = (services.bootstrap_servers, "embedded", services.session_timeout_ms, services.redis_url)
-        bootstrap_servers, broker, session_timeout_ms, redis_url = found
+            found = (services.bootstrap_servers, "embedded", services.session_timeout_ms, services.redis_url, DELIVERY)
+        bootstrap_servers, broker, session_timeout_ms, redis_url, delivery = found
         health_port, state_dir, run = free_port(), folder / "state", f"stream-{uuid4().hex[:8]}"
         environment = {
             **os.environ,
@@ -73,6 +73,7 @@ def plant(folder: Path, *, batch_size: int, cache_dir: Path) -> Iterator[Plant]:
             "QC_WEIGHTS_DIR": str(folder),
             "TORCHINDUCTOR_CACHE_DIR": str(cache_dir),
             "QC_SESSION_TIMEOUT_MS": str(session_timeout_ms),
+            "QC_DELIVERY": os.environ.get("QC_DELIVERY", delivery),
             "QC_HEALTH_PORT": str(health_port),
             "QC_MAX_BATCH_SIZE": str(batch_size),
             "QC_CONSUMER_GROUP": run,

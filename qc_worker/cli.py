@@ -1,4 +1,4 @@
-"""`qc-worker`: judge frames from Kafka, judge files, prepare topics, show it all in a demo.
+"""`qc-worker`: judge frames from Kafka, judge files, prepare topics, keep the books, show it all in a demo.
 
 Commands import what they need when they run: torch alone takes seconds, and `--help` should not.
 """
@@ -25,6 +25,7 @@ ModelStoreUrl = Annotated[str | None, typer.Option("--model-store", help="Folder
 StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Where models, samples and caches live.")]
 WeightsDir = Annotated[Path | None, typer.Option("--weights-dir", help="Folder with backbone weights files.")]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Group = Annotated[str | None, typer.Option("--group", help="Consumer group of the workers.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
 
 
@@ -36,7 +37,7 @@ def run(
     state_dir: StateDir = None,
     weights_dir: WeightsDir = None,
     device: Device = None,
-    group: Annotated[str | None, typer.Option("--group", help="Consumer group.")] = None,
+    group: Group = None,
     max_batch_size: Annotated[int | None, typer.Option(help="Frames in one backbone pass at the most.")] = None,
     max_wait_ms: Annotated[float | None, typer.Option(help="How long a frame waits for its batch to fill.")] = None,
     health_port: Annotated[int | None, typer.Option(help="Port of /livez, /readyz, /metrics; 0: any.")] = None,
@@ -100,6 +101,50 @@ def score(
         raise typer.Exit(
             score_files(settings, line=line, version=version, images=images, heatmap_dir=heatmaps, as_json=as_json)
         )
+
+
+@app.command()
+def account(
+    since: Annotated[
+        str | None, typer.Option(help="Frames from this time on: ISO 8601 with an offset, or milliseconds since 1970.")
+    ] = None,
+    line: Annotated[str | None, typer.Option("--line", help="Frames of this production line only.")] = None,
+    as_json: Json = False,
+    kafka: Kafka = None,
+    group: Group = None,
+) -> None:
+    """Prove that every frame has one inspection, in order. Exit code 1 and the positions where one has not."""
+    with exit_codes():
+        settings = _settings(kafka_bootstrap_servers=kafka, consumer_group=group)
+        from qc_worker.commands.account import account as print_account
+
+        raise typer.Exit(print_account(settings, since=since, line=line, as_json=as_json))
+
+
+@app.command()
+def replay(
+    position: Annotated[str, typer.Option("--position", help="The frame: TOPIC:PARTITION:OFFSET.")],
+    version: Annotated[str | None, typer.Option(help="Judge with this version instead of the recorded one.")] = None,
+    as_json: Json = False,
+    kafka: Kafka = None,
+    model_store: ModelStoreUrl = None,
+    state_dir: StateDir = None,
+    weights_dir: WeightsDir = None,
+    device: Device = None,
+) -> None:
+    """Judge a recorded frame again, beside its inspection. Exit code 1 if verdict or score differ."""
+    with exit_codes():
+        settings = _settings(
+            kafka_bootstrap_servers=kafka,
+            model_store=model_store,
+            state_dir=state_dir,
+            weights_dir=weights_dir,
+            device=device,
+        )
+        configure_logging("warning", settings.log_format)  # the pipeline's line per batch is for workers
+        from qc_worker.commands.replay import replay as print_replay
+
+        raise typer.Exit(print_replay(settings, position=position, version=version, as_json=as_json))
 
 
 @app.command()

@@ -42,6 +42,10 @@ class FrameSource(Protocol):
         """
         ...
 
+    def under_suspicion(self) -> bool:
+        """Whether a frame that comes next may have killed a process: poll one, and only when none is in flight."""
+        ...
+
     def pause(self) -> None:
         """Fetch no more, but stay a member of the group."""
         ...
@@ -70,7 +74,7 @@ class FrameSource(Protocol):
         ...
 
     def close(self) -> None:
-        """Leave the group; commits nothing."""
+        """Leave the group; commits no frame."""
         ...
 
 

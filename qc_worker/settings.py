@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """Workers of one group share the frames."""
     session_timeout_ms: int = Field(default=45_000, ge=1_000)
     """How long a silent worker keeps its partitions."""
+    delivery: Literal["auto", "exactly-once", "at-least-once"] = "auto"
+    """`auto`: exactly once where the broker has transactions, else at least once."""
 
     # Not in repr: the URL may hold a password.
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)

@@ -13,7 +13,7 @@ import pytest
 
 from qc_worker.domain.errors import SettingsError
 from qc_worker.embedded.server import LOOPBACK, Server, free_port
-from qc_worker.embedded.services import EmbeddedBroker, EmbeddedCache, EmbeddedServices
+from qc_worker.embedded.services import DELIVERY, EmbeddedBroker, EmbeddedCache, EmbeddedServices
 from qc_worker.transport.kafka_config import KafkaAccess
 from qc_worker.transport.redis_cache import cache_answers
 from tests.apache_kafka.cluster import Cluster
@@ -59,13 +59,14 @@ class Services:
     bootstrap_servers: str
     redis_url: str
     session_timeout_ms: int
+    delivery: str
 
 
 @pytest.fixture(scope="session")
 def embedded_services() -> Iterator[Services]:
     with ExitStack() as stack:
         broker, cache = started(EmbeddedBroker(), stack), started(EmbeddedCache(), stack)
-        yield Services(broker.bootstrap_servers, cache.redis_url, broker.session_timeout_ms)
+        yield Services(broker.bootstrap_servers, cache.redis_url, broker.session_timeout_ms, DELIVERY)
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +75,7 @@ def apache_services() -> Iterator[Services]:
     with ExitStack() as stack:
         bootstrap_servers = os.environ.get("QC_TEST_KAFKA") or started(Cluster(), stack).bootstrap_servers
         redis_url = os.environ.get("QC_TEST_REDIS") or started_redis(stack).redis_url
-        yield Services(bootstrap_servers, redis_url, KAFKA_SESSION_TIMEOUT_MS)
+        yield Services(bootstrap_servers, redis_url, KAFKA_SESSION_TIMEOUT_MS, "exactly-once")
 
 
 @pytest.fixture(scope="session", params=BROKERS)

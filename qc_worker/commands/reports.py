@@ -33,10 +33,10 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document) + "\n")
 
 
-def with_progress(things: list[T], what: str) -> Iterator[T]:
-    """Show a progress bar on stderr while iterating, on a terminal only."""
+def with_progress(things: Iterable[T], what: str, *, total: float | None = None) -> Iterator[T]:
+    """Show a progress bar on stderr while iterating, on a terminal only; `total` where `things` have no length."""
     console = Console(stderr=True)
-    return iter(track(things, what, console=console, transient=True, disable=not console.is_terminal))
+    return iter(track(things, what, total, console=console, transient=True, disable=not console.is_terminal))
 
 
 def file_inspection_document(judged: FileInspection) -> dict[str, Any]:

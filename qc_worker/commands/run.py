@@ -7,29 +7,25 @@ from dataclasses import replace
 import structlog
 
 from qc_worker.clock import SystemClock
-from qc_worker.commands.adapters import backbone_pool, model_loader
+from qc_worker.commands.adapters import backbone_pool, model_loader, worker_pipeline
+from qc_worker.commands.delivery import WorkerSink
 from qc_worker.commands.topics import topic_plans
+from qc_worker.commands.worker_slot import worker_slot
 from qc_worker.domain.errors import SettingsError, TransportError
-from qc_worker.engine.batcher import Batcher, BatchQueue
-from qc_worker.engine.decoding import DecodeThreads, Decoding
-from qc_worker.engine.gpu_decoding import GpuDecoding
 from qc_worker.engine.heatmaps import HeatmapWriter
 from qc_worker.engine.in_flight import InFlight
-from qc_worker.engine.judge import Judge, ModelRunner
-from qc_worker.engine.pipeline import Pipeline
 from qc_worker.engine.refresher import ModelRefresher
-from qc_worker.engine.residents import BackbonePool, ResidentModels
+from qc_worker.engine.residents import ResidentModels
 from qc_worker.engine.stop import StopSignal
 from qc_worker.engine.worker import Patience, Worker
 from qc_worker.observability.health import HealthServer
 from qc_worker.ports import FrameSource
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka_releases import KafkaReleaseLog
-from qc_worker.transport.kafka_sink import AtLeastOnceSink
 from qc_worker.transport.kafka_source import KafkaFrameSource
 from qc_worker.transport.redis_cache import open_heatmap_cache
 from qc_worker.transport.topics import TopicState, check_topics
-from qc_worker.wiring import compute_device, image_limits, kafka_access, keep_compiled_kernels
+from qc_worker.wiring import kafka_access, keep_compiled_kernels
 
 FIRST_CONTACT_MS = 3_000
 """Short enough for a worker that still waits for its broker to stop in time."""
@@ -41,6 +37,11 @@ log = structlog.get_logger()
 
 def run_worker(settings: Settings) -> None:
     """Judge frames until SIGTERM or SIGINT. Raises QcError for what stops it otherwise."""
+    with worker_slot(settings.state_dir) as slot:
+        _run(settings, slot)
+
+
+def _run(settings: Settings, slot: str) -> None:
     stop, clock = StopSignal(), SystemClock()
     stop.install()
     if settings.compile:
@@ -54,8 +55,8 @@ def run_worker(settings: Settings) -> None:
     heatmaps = HeatmapWriter(cache)
     worker = Worker(
         source=source,
-        sink=_sink(settings, source),
-        pipeline=_pipeline(settings, backbones, heatmaps, clock),
+        sink=WorkerSink(settings, source, slot),
+        pipeline=worker_pipeline(settings, backbones, heatmaps, clock),
         residents=residents,
         in_flight=InFlight(
             max_frames=settings.max_in_flight_frames,
@@ -126,41 +127,7 @@ def _source(settings: Settings) -> KafkaFrameSource:
         group=settings.consumer_group,
         max_frame_bytes=settings.max_frame_bytes,
         session_timeout_ms=settings.session_timeout_ms,
-    )
-
-
-def _sink(settings: Settings, source: FrameSource) -> AtLeastOnceSink:
-    return AtLeastOnceSink(
-        kafka_access(settings),
-        results_topic=settings.results_topic,
-        dead_letter_topic=settings.dead_letter_topic,
-        commit=source.commit,
-    )
-
-
-def _pipeline(settings: Settings, backbones: BackbonePool, heatmaps: HeatmapWriter, clock: SystemClock) -> Pipeline:
-    return Pipeline(
-        runner=ModelRunner(backbones, clock),
-        judge=Judge(heatmaps, clock, heatmap_pass_share=settings.heatmap_pass_share),
-        batches=BatchQueue(Batcher(max_size=settings.max_batch_size, max_wait_s=settings.max_wait_ms / 1000), clock),
-        decoding=_decoding(settings, clock),
-        clock=clock,
-    )
-
-
-def _decoding(settings: Settings, clock: SystemClock) -> Decoding:
-    limits = image_limits(settings)
-    if not settings.gpu_decode:
-        return DecodeThreads(threads=settings.decode_threads, limits=limits, clock=clock)
-    device = compute_device(settings)
-    if device.type != "cuda":
-        raise SettingsError(f"gpu_decode: device {device.type} decodes no JPEGs; switch it off")
-    return GpuDecoding(
-        device=device,
-        limits=limits,
-        max_batch_size=settings.max_batch_size,
-        cpu_threads=settings.decode_threads,
-        clock=clock,
+        max_in_flight_frames=settings.max_in_flight_frames,
     )
 
 

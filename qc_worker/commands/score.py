@@ -71,7 +71,7 @@ def load_resident(settings: Settings, line: str, version: str | None) -> tuple[R
     """Load a line's model: the version given, else the live one, else the newest. Raises ModelError, SettingsError."""
     clock, backbones = SystemClock(), backbone_pool(settings, warmup_sizes=(1,))
     loader = model_loader(settings, backbones)
-    return _load(settings, loader, line, version), ModelRunner(backbones, clock)
+    return load_version(settings, loader, line, version), ModelRunner(backbones, clock)
 
 
 class FileJudge:
@@ -127,7 +127,8 @@ class HeatmapFolder:
         return str(target)
 
 
-def _load(settings: Settings, loader: ModelLoader, line: str, version: str | None) -> Resident:
+def load_version(settings: Settings, loader: ModelLoader, line: str, version: str | None) -> Resident:
+    """Load as `load_resident` does. Raises ModelError, SettingsError."""
     try:
         names.line_name(line)
     except ValueError as error:

@@ -4,6 +4,7 @@ QcError
 ├── SettingsError    the command ends with exit code 2 and one line
 ├── InvalidFrame     the frame becomes an `error` inspection and a dead letter
 ├── TransportError   try again; nothing was committed
+│   └── GroupRebalancing   poll first, then try again
 ├── ModelError       refuse the model, keep the one that is resident
 └── TrainingError    the retrain ends with exit code 2; nothing was written
 """
@@ -21,6 +22,7 @@ class Reason(StrEnum):
     UNDECODABLE = "undecodable"
     UNKNOWN_LINE = "unknown_line"
     MODEL_FAILED = "model_failed"
+    CRASHED_WORKERS = "crashed_workers"
 
 
 class QcError(Exception):
@@ -42,6 +44,10 @@ class InvalidFrame(QcError):
 
 class TransportError(QcError):
     """Broker or cache did not do what was asked; asking again may help."""
+
+
+class GroupRebalancing(TransportError):
+    """The consumer group is being reshuffled: what is still ours can be published after the next poll."""
 
 
 class ModelError(QcError):

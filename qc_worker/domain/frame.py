@@ -26,6 +26,14 @@ class Position:
     def __str__(self) -> str:
         return f"{self.topic}:{self.partition}:{self.offset}"
 
+    @classmethod
+    def parse(cls, text: str) -> "Position":
+        """Read what `str` writes. Raises ValueError."""
+        topic, *numbers = text.rsplit(":", 2)
+        if not topic or len(numbers) != 2 or not all(n.isascii() and n.isdigit() and len(n) < 19 for n in numbers):
+            raise ValueError(f"{text[:300]!r} is no position: expected topic:partition:offset")
+        return cls(topic, int(numbers[0]), int(numbers[1]))
+
     @property
     def shard(self) -> Partition:
         return Partition(self.topic, self.partition)
@@ -44,6 +52,8 @@ class Record:
     content: bytes
     headers: tuple[tuple[str, bytes], ...]
     appended_at: datetime
+    crashes: int = 0
+    """How many processes have died with it in flight, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from qc_worker.domain.errors import TransportError
 from qc_worker.embedded.server import LOOPBACK, Server, free_port, packaged_binary
@@ -12,6 +12,8 @@ from qc_worker.transport.topics import broker_answers
 
 SESSION_TIMEOUT_MS = 2_000
 """Tansu answers JoinGroup after half the session timeout, so there, and only there, it must be short."""
+DELIVERY: Literal["at-least-once"] = "at-least-once"
+"""Tansu answers requests for transactions, but shows readers what was aborted and takes offsets of any generation."""
 CACHE_MEMORY = "256mb"
 PORT_ATTEMPTS = 3
 

@@ -57,9 +57,15 @@ class InFlight:
         return room or (1 if self.frames == 0 else 0)
 
     def admit(self, record: Record, polled_at: float) -> Ticket:
-        """Open a ticket."""
+        """Open a ticket.
+
+        A frame delivered again makes void what came from there on: its partition was away in the meantime.
+        """
         ticket = Ticket(record, polled_at)
-        self._tickets.setdefault(record.position.shard, deque()).append(ticket)
+        tickets = self._tickets.setdefault(record.position.shard, deque())
+        while tickets and tickets[-1].record.position.offset >= record.position.offset:
+            self._subtract([tickets.pop()])
+        tickets.append(ticket)
         self.frames += 1
         self.bytes += len(record.content)
         return ticket
@@ -83,6 +89,10 @@ class InFlight:
         for tickets in dropped:
             self._subtract(tickets)
         return sum(map(len, dropped))
+
+    def partitions(self) -> frozenset[Partition]:
+        """Those with frames in flight."""
+        return frozenset(partition for partition, tickets in self._tickets.items() if tickets)
 
     def _subtract(self, tickets: Collection[Ticket]) -> None:
         self.frames -= len(tickets)

@@ -14,6 +14,8 @@ from qc_worker.simplenet.spec import Aspect, BackbonePass, EmbeddingSpec
 from qc_worker.wire.images import decode_record
 
 DETAIL_LENGTH = 300
+MAX_CRASHES = 3
+"""A frame that was in flight in as many dying processes is not decoded again."""
 
 
 class DecodePicture(Protocol):
@@ -54,6 +56,8 @@ class Decoded:
 
 def admit(ticket: Ticket, residents: ResidentModels) -> Admitted:
     """Read the headers and bind the frame to its line's model of this moment. Raises InvalidFrame."""
+    if ticket.record.crashes >= MAX_CRASHES:
+        raise InvalidFrame(Reason.CRASHED_WORKERS, f"{ticket.record.crashes} worker processes died over it")
     frame = decode_record(ticket.record)
     resident = residents.current(frame.line)
     if resident is None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from qc_worker.domain.errors import InvalidFrame, TransportError
+from qc_worker.domain.errors import GroupRebalancing, InvalidFrame, TransportError
+from qc_worker.domain.frame import Partition
 from qc_worker.domain.inspection import Inspection
 from qc_worker.engine.in_flight import Committable, InFlight, Ticket
 from qc_worker.engine.intake import admit, failure
@@ -100,7 +101,7 @@ class Worker:
 
     def _poll(self, timeout_s: float) -> bool:
         """Take in what one poll brings, and say whether to go on; paused, polling keeps the place in the group."""
-        room = self._in_flight.room_frames
+        room = self._room()
         if (room == 0) != self._paused:
             self._paused = room == 0
             (self._source.pause if self._paused else self._source.resume)()
@@ -109,7 +110,13 @@ class Worker:
         self._forget_lost_partitions()
         for record in records:
             self._admit(self._in_flight.admit(record, self._clock.monotonic()))
-        return len(records) == room and self._in_flight.room_frames > 0
+        return len(records) == room and self._room() > 0
+
+    def _room(self) -> int:
+        """How many frames to take in; one at a time while the next may be what killed a process."""
+        if self._source.under_suspicion():
+            return 0 if self._in_flight.frames else 1
+        return self._in_flight.room_frames
 
     def _admit(self, ticket: Ticket) -> None:
         try:
@@ -118,7 +125,9 @@ class Worker:
             ticket.outcome = failure(ticket, error, self._clock)
 
     def _forget_lost_partitions(self) -> None:
-        lost = self._source.take_lost()
+        self._drop(self._source.take_lost())
+
+    def _drop(self, lost: frozenset[Partition]) -> None:
         if dropped := self._in_flight.drop(lost):
             metrics.DROPPED_FRAMES.inc(dropped)
             log.info("partitions lost", partitions=sorted(lost), frames_left_to_new_owner=dropped)
@@ -129,7 +138,13 @@ class Worker:
         if not settled.tickets:
             return
         started = self._clock.monotonic()
-        self._sink.publish(settled.outcomes, settled.offsets)
+        try:
+            self._sink.publish(settled.outcomes, settled.offsets)
+        except GroupRebalancing as error:
+            # What is still ours after the next poll is published then.
+            log.info("publishing put off by a rebalance", reason=str(error), frames=len(settled.tickets))
+            self._drop(self._in_flight.partitions() - self._source.assignment())
+            return
         self._in_flight.retire(settled)
         self._count(settled, started=started)
 

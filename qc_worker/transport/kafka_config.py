@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kafka.errors import KafkaConfigurationError, KafkaError
+from kafka.errors import IncompatibleBrokerVersion, KafkaConfigurationError, KafkaError
 from kafka.net.compat import KafkaNetClient
 
 from qc_worker.domain.errors import SettingsError, TransportError
@@ -71,6 +71,13 @@ class Connections:
     def reachable(self) -> bool:
         """Whether a connection to any broker stands. Asks nobody, so it is cheap and safe from any thread."""
         return any(client.connected(node.node_id) for client in self._clients for node in client.cluster.brokers())
+
+    def offers(self, request: Any, version: int) -> bool:
+        """Whether the broker, once reached, understands a kind of request in at least that version."""
+        try:
+            return all(client.api_version(request, max_version=version) >= version for client in self._clients)
+        except IncompatibleBrokerVersion:
+            return False
 
     def close(self) -> None:
         for client in self._clients:

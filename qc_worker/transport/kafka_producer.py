@@ -17,7 +17,7 @@ DELIVERY_TIMEOUT_S = 30.0
 FORCED_CLOSE_S = 5.0
 
 
-def open_producer(access: KafkaAccess, delivery_timeout_s: float = DELIVERY_TIMEOUT_S) -> KafkaProducer:
+def open_producer(access: KafkaAccess, delivery_timeout_s: float = DELIVERY_TIMEOUT_S, **config: Any) -> KafkaProducer:
     """A producer that keeps the order and never stores a retry twice. Raises TransportError."""
     delivery_timeout_ms = int(delivery_timeout_s * 1000)
     return open_client(
@@ -36,15 +36,31 @@ def open_producer(access: KafkaAccess, delivery_timeout_s: float = DELIVERY_TIME
         max_block_ms=delivery_timeout_ms,
         allow_auto_create_topics=False,
         metrics_enabled=False,  # kafka-python's own, which nobody reads
+        **config,
     )
 
 
 def send_and_wait(producer: Any, records: Sequence[OutgoingRecord], *, timeout_s: float) -> None:
     """Send in order and look at every acknowledgement. Raises TransportError if any is missing."""
     with transport_errors("publishing"):
-        futures = [_send(producer, record) for record in records]
-        # A batch gives up by itself after the delivery timeout, if the producer ever got to send; hence a little more.
-        producer.flush(timeout=timeout_s + 1)
+        futures = send_all(producer, records)
+        flush(producer, timeout_s=timeout_s)
+    check_acknowledged(futures)
+
+
+def send_all(producer: Any, records: Sequence[OutgoingRecord]) -> list[Any]:
+    """Hand the records to the sender's thread, in order. Raises KafkaError, TransportError."""
+    return [_send(producer, record) for record in records]
+
+
+def flush(producer: Any, *, timeout_s: float) -> None:
+    """Wait for the answers to all that was sent. Raises KafkaTimeoutError."""
+    # A batch gives up by itself after the delivery timeout, if the producer ever got to send; hence a little more.
+    producer.flush(timeout=timeout_s + 1)
+
+
+def check_acknowledged(futures: Sequence[Any]) -> None:
+    """Raises TransportError if a record was not acknowledged."""
     failures = [future.exception for future in futures if not future.succeeded()]
     if failures:
         first = "no answer" if failures[0] is None else f"{type(failures[0]).__name__}: {failures[0]}"

@@ -1,6 +1,8 @@
 """kafka-python's structures <-> domain values."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from kafka import OffsetAndMetadata, TopicPartition
@@ -37,6 +39,8 @@ def to_topic_partition(partition: Partition) -> TopicPartition:
     return TopicPartition(partition.topic, partition.partition)
 
 
-def to_commit(offsets: Offsets) -> dict[TopicPartition, OffsetAndMetadata]:
-    """Offsets as kafka-python wants them; -1: the leader epoch is not known."""
-    return {to_topic_partition(p): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()}
+def to_commit(
+    offsets: Offsets, notes: Mapping[Partition, str] = MappingProxyType({})
+) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Offsets with the notes that go along, as kafka-python wants them; -1: the leader epoch is not known."""
+    return {to_topic_partition(p): OffsetAndMetadata(offset, notes.get(p, ""), -1) for p, offset in offsets.items()}

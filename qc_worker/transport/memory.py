@@ -50,6 +50,9 @@ class MemoryFrameSource:
         lost, self._lost = frozenset(self._lost), set()
         return lost
 
+    def under_suspicion(self) -> bool:
+        return False  # what this process dies of takes the broker along
+
     def pause(self) -> None:
         self._paused = True
 

@@ -64,6 +64,14 @@ def decode_record(record: Record) -> Frame:
         raise InvalidFrame(Reason.BAD_HEADERS, str(error)) from None
 
 
+def claimed_line(record: Record) -> str:
+    """The line that the record claims, checked or not; that of a frame if `decode_record` takes it."""
+    for name, raw in reversed(record.headers):
+        if name.lower() == "line":
+            return raw.decode(errors="replace")
+    return _names_in_key(record.key)[0]
+
+
 def _names_in_key(key: bytes | None) -> tuple[str, str]:
     line, _, camera = (key or b"").decode(errors="replace").partition("/")
     return line, camera

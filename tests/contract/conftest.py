@@ -41,3 +41,10 @@ def rig(request: pytest.FixtureRequest, open_once: Callable[[Services], KafkaPro
 def kafka_rig(services: Services, open_once: Callable[[Services], KafkaProducer]) -> Iterator[KafkaRig]:
     with ExitStack() as stack:
         yield KafkaRig(services, open_once(services), stack)
+
+
+@pytest.fixture
+def apache_rig(apache_services: Services, open_once: Callable[[Services], KafkaProducer]) -> Iterator[KafkaRig]:
+    """For what Tansu does not do: it shows aborted records, and keeps no metadata of commits."""
+    with ExitStack() as stack:
+        yield KafkaRig(apache_services, open_once(apache_services), stack)

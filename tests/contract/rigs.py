@@ -146,6 +146,10 @@ class KafkaRig:
         self._stack.callback(sink.close)
         return sink
 
+    def closing(self, close: Callable[[], None]) -> None:
+        """Call `close` at the end of the test."""
+        self._stack.callback(close)
+
     def release_log(self) -> KafkaReleaseLog:
         releases = KafkaReleaseLog(self.access, topic=self.topics.models)
         self._stack.callback(releases.close)

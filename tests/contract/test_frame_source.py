@@ -8,6 +8,7 @@ import pytest
 from qc_worker.domain.errors import InvalidFrame, TransportError
 from qc_worker.domain.frame import Record
 from qc_worker.ports import FrameSource
+from qc_worker.transport.kafka_source import KafkaFrameSource
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.images import decode_record
 from tests.conftest import eventually, unique
@@ -129,10 +130,11 @@ def test_commit_leaves_out_partitions_of_others(rig: Rig) -> None:
         # A commit during a rebalance is made up for by the polls that follow.
         for member in (old, new):
             member.poll(timeout_s=0.1, max_records=1)
-        return bool(rig.committed(group))
+        return 1 in rig.committed(group).values()
 
     eventually(settled)
-    assert rig.committed(group) == dict.fromkeys(old.assignment(), 1)
+    moved = {shard for shard, offset in rig.committed(group).items() if offset}
+    assert moved == old.assignment()
 
 
 def test_lag_counts_records_not_yet_polled(rig: Rig) -> None:
@@ -201,3 +203,45 @@ def test_a_header_name_that_is_not_utf8_stops_nothing(kafka_rig: KafkaRig) -> No
     assert [record.content for record in records] == [b"frame 0", b"frame 1", b"frame 2"]
     with pytest.raises(InvalidFrame, match="bad_headers"):
         decode_record(records[1])
+
+
+def test_frames_in_flight_when_a_worker_dies_are_tried_one_at_a_time(apache_rig: KafkaRig) -> None:
+    group = unique("group")
+    first, *_ = [frame(apache_rig, b"frame") for _ in range(4)]
+    one = joined(apache_rig, group)
+    assert {record.crashes for record in poll_records(one, 4)} == {0}
+    assert not one.under_suspicion()
+    die(one)
+    two = joined(apache_rig, group)
+    (suspect,) = poll_records(two, 1)
+    assert (suspect.position, suspect.crashes) == (first, 1)
+    assert two.under_suspicion()
+    two.commit({first.shard: first.offset + 1})
+    (suspect,) = poll_records(two, 1)
+    assert (suspect.position.offset, suspect.crashes) == (first.offset + 1, 1)
+    die(two)
+    three = joined(apache_rig, group)
+    (suspect,) = poll_records(three, 1)
+    assert (suspect.position.offset, suspect.crashes) == (first.offset + 1, 2)
+    three.close()  # in order: nobody died of it
+    four = joined(apache_rig, group)
+    (suspect,) = poll_records(four, 1)
+    assert (suspect.position.offset, suspect.crashes) == (first.offset + 1, 2)
+
+
+def test_a_worker_that_left_in_order_leaves_no_suspicion(apache_rig: KafkaRig) -> None:
+    group = unique("group")
+    frame(apache_rig, b"frame")
+    one = joined(apache_rig, group)
+    poll_records(one, 1)
+    one.close()
+    two = joined(apache_rig, group)
+    (record,) = poll_records(two, 1)
+    assert record.crashes == 0
+    assert not two.under_suspicion()
+
+
+def die(source: FrameSource) -> None:
+    """Fall silent without leaving the group, as a killed process does."""
+    assert isinstance(source, KafkaFrameSource)
+    source._connections.close()

@@ -47,6 +47,7 @@ class Plant:
             "QC_KAFKA_BOOTSTRAP_SERVERS": services.bootstrap_servers,
             "QC_REDIS_URL": services.redis_url,
             "QC_SESSION_TIMEOUT_MS": str(services.session_timeout_ms),
+            "QC_DELIVERY": services.delivery,
             "QC_CONSUMER_GROUP": f"group-{suffix}",
             "QC_STATE_DIR": str(folder / "state"),
             "QC_MODEL_STORE": str(folder / "store"),

@@ -25,6 +25,7 @@ PROBE_EVERY_S = 0.1
 PASSED_ON = (
     "kafka_bootstrap_servers",
     "session_timeout_ms",
+    "delivery",
     "consumer_group",
     "images_topic",
     "results_topic",

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from qc_worker.domain.errors import SettingsError
 from qc_worker.embedded.cameras import GOOD, Camera, folder_cameras, labelled_files, simulated_cameras
-from qc_worker.embedded.services import SESSION_TIMEOUT_MS, EmbeddedBroker, EmbeddedCache, EmbeddedServices
+from qc_worker.embedded.services import DELIVERY, SESSION_TIMEOUT_MS, EmbeddedBroker, EmbeddedCache, EmbeddedServices
 from qc_worker.embedded.simulation import write_good_frames
 from qc_worker.settings import Settings
 from qc_worker.simplenet.image_files import image_files
@@ -94,10 +94,14 @@ def _servers(settings: Settings, stack: ExitStack) -> dict[str, Any]:
         broker = EmbeddedBroker()
         broker.start()
         stack.callback(broker.stop)
-        return {"kafka_bootstrap_servers": broker.bootstrap_servers, "session_timeout_ms": SESSION_TIMEOUT_MS}
+        return _of_embedded_broker(broker.bootstrap_servers)
     both = stack.enter_context(EmbeddedServices())
+    return {**_of_embedded_broker(both.bootstrap_servers), "redis_url": both.redis_url}
+
+
+def _of_embedded_broker(bootstrap_servers: str) -> dict[str, Any]:
     return {
-        "kafka_bootstrap_servers": both.bootstrap_servers,
-        "redis_url": both.redis_url,
+        "kafka_bootstrap_servers": bootstrap_servers,
         "session_timeout_ms": SESSION_TIMEOUT_MS,
+        "delivery": DELIVERY,
     }

@@ -8,7 +8,7 @@ from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.domain.frame import Frame, Position, Record
 from qc_worker.domain.names import camera_name, frame_id, line_name
 from qc_worker.wire.headers import MAX_HEADER_BYTES, MAX_HEADERS
-from qc_worker.wire.images import EVENT_TYPE, decode_record, encode_frame
+from qc_worker.wire.images import EVENT_TYPE, claimed_line, decode_record, encode_frame
 from tests.unit.wire.strategies import NOON, frame_ids, hostile_records, names, record, stamps
 
 
@@ -148,3 +148,11 @@ def _frame_or_reason(hostile: Record) -> Frame | Reason:
         return decode_record(hostile)
     except InvalidFrame as error:
         return error.reason
+
+
+@given(line=names, camera=names, by_header=st.booleans(), other=names)
+def test_claimed_line_is_that_of_the_frame(line: str, camera: str, by_header: bool, other: str) -> None:
+    headers = (("line", other.encode()), ("Line", line.encode())) if by_header else ()
+    key = f"{other if by_header else line}/{camera}".encode()
+    recorded = Record(Position("images", 0, 0), key, b"x", headers, NOON)
+    assert claimed_line(recorded) == decode_record(recorded).line == line

@@ -1,0 +1,124 @@
+"""What `qc-worker account` prints."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from qc_worker.audit.ledger import Balance, Finding, Kind, PartitionTotals
+
+SHOWN_POSITIONS = 20
+COLUMNS = ("frames", "inspections", "missing", "double", "out_of_order", "dead_letters", "waiting")
+
+MEANINGS = {
+    Kind.MISSING: "frames without an inspection",
+    Kind.DOUBLE: "frames with more than one inspection",
+    Kind.OUT_OF_ORDER: "inspections after that of a later frame of their camera",
+    Kind.NO_FRAME: "inspections of positions that hold no frame",
+    Kind.NO_DEAD_LETTER: "frames that could not be judged, without their dead letter",
+    Kind.DOUBLE_DEAD_LETTER: "frames with more than one dead letter",
+    Kind.UNEXPLAINED_DEAD_LETTER: "dead letters of frames without a failed inspection",
+    Kind.UNREADABLE: "records that do not say which frame they belong to",
+    Kind.EXPIRED: "removed by retention before they were judged",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The books, and what is to be known about them."""
+
+    group: str
+    since: datetime | None
+    line: str | None
+    balance: Balance
+    notes: tuple[str, ...]
+
+
+def account_document(account: Account) -> dict[str, Any]:
+    """The account as one JSON object."""
+    balance = account.balance
+    return {
+        "clean": balance.clean,
+        "group": account.group,
+        "since": account.since.isoformat() if account.since else None,
+        "line": account.line,
+        "partitions": [_totals_document(totals) for totals in balance.partitions],
+        "totals": {name: _sum(balance, name) for name in COLUMNS},
+        "discrepancies": {kind.value: _finding_document(balance.findings[kind]) for kind in Kind},
+        "unordered": balance.unordered,
+        "notes": list(account.notes),
+    }
+
+
+def print_account(account: Account, console: Console | None = None) -> None:
+    """Print a row per partition, then every kind of discrepancy with its first positions, then a sentence."""
+    console = console or Console()
+    console.print(_table(account.balance))
+    for kind, finding in account.balance.findings.items():
+        if finding.count:
+            name = kind.replace("_", " ")
+            found = f"[bold red]{name}[/] ({finding.count:,}; {MEANINGS[kind]}): {_positions(finding)}"
+            console.print(found, highlight=False)
+    for note in (*account.notes, *_unordered_note(account.balance)):
+        console.print(f"note: {note}", markup=False, highlight=False)
+    console.print(_sentence(account.balance), highlight=False)
+
+
+def _table(balance: Balance) -> Table:
+    table = Table("partition", "offsets", *(name.replace("_", " ") for name in COLUMNS))
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for totals in balance.partitions:
+        offsets = f"{totals.start} to {totals.end - 1}" if totals.end > totals.start else "none"
+        name = f"{totals.partition.topic}:{totals.partition.partition}"
+        table.add_row(name, offsets, *(f"{getattr(totals, column):,}" for column in COLUMNS))
+    if len(balance.partitions) > 1:
+        table.add_section()
+        table.add_row("all", "", *(f"{_sum(balance, column):,}" for column in COLUMNS))
+    return table
+
+
+def _sentence(balance: Balance) -> str:
+    frames, waiting = _sum(balance, "frames"), _sum(balance, "waiting")
+    waiting_too = f" {waiting:,} more wait for theirs." if waiting else ""
+    if not balance.clean:
+        found = ", ".join(
+            f"{found.count:,} {kind.replace('_', ' ')}" for kind, found in balance.findings.items() if found.count
+        )
+        return f"[bold red]The books do not balance[/]: {found} in {frames:,} frames.{waiting_too}"
+    if not frames:
+        return f"Nothing to prove: no frame here has been settled.{waiting_too}"
+    letters = _sum(balance, "dead_letters")
+    return (
+        f"[bold green]The books balance[/]: {frames:,} frames, {_sum(balance, 'inspections'):,} inspections, "
+        f"none missing, none double, none out of order; {letters:,} dead letters, all explained.{waiting_too}"
+    )
+
+
+def _positions(finding: Finding) -> str:
+    shown = ", ".join(map(str, finding.positions[:SHOWN_POSITIONS]))
+    more = finding.count - min(SHOWN_POSITIONS, len(finding.positions))
+    return f"{shown} and {more:,} more" if more else shown
+
+
+def _unordered_note(balance: Balance) -> Iterable[str]:
+    if balance.unordered:
+        yield f"too many cameras to follow: the order of {balance.unordered:,} inspections was not checked"
+
+
+def _totals_document(totals: PartitionTotals) -> dict[str, Any]:
+    document = asdict(totals)
+    topic, partition = document.pop("partition")
+    return {"topic": topic, "partition": partition, **document}
+
+
+def _finding_document(finding: Finding) -> dict[str, Any]:
+    positions = [str(position) for position in finding.positions]
+    return {"count": finding.count, "positions": positions, "truncated": finding.count - len(positions)}
+
+
+def _sum(balance: Balance, column: str) -> int:
+    return sum(getattr(totals, column) for totals in balance.partitions)

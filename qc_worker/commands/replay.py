@@ -1,0 +1,132 @@
+"""`qc-worker replay`: judge a recorded frame again, by the worker's own pipeline, beside what was published."""
+
+from contextlib import closing
+
+import numpy as np
+
+from qc_worker.clock import SystemClock
+from qc_worker.commands.account import CLOCK_SLACK
+from qc_worker.commands.adapters import backbone_pool, model_loader, worker_pipeline
+from qc_worker.commands.replay_report import Replay, print_replay, replay_document
+from qc_worker.commands.reports import print_json, with_progress
+from qc_worker.commands.score import load_version
+from qc_worker.domain.errors import InvalidFrame, Reason, SettingsError
+from qc_worker.domain.frame import Position, Record
+from qc_worker.domain.inspection import Inspection
+from qc_worker.engine.in_flight import Ticket
+from qc_worker.engine.intake import Admitted, Decoded, admit, failure
+from qc_worker.engine.pipeline import Pipeline
+from qc_worker.engine.residents import ModelLoader, Resident, ResidentModels
+from qc_worker.settings import Settings
+from qc_worker.transport.kafka_books import KafkaBooks
+from qc_worker.transport.kafka_frames import KafkaFrameReader
+from qc_worker.wire.images import claimed_line
+from qc_worker.wire.json_types import decode_inspection
+from qc_worker.wiring import kafka_access
+
+WITHOUT_MODEL = (Reason.UNKNOWN_LINE, Reason.BAD_HEADERS)
+"""What a frame fails by before any model is asked."""
+PROGRESS_WAIT_S = 0.1
+CLOSE_TIMEOUT_S = 5.0
+
+
+def replay(settings: Settings, *, position: str, version: str | None, as_json: bool) -> int:
+    """Judge the frame again and print both; 1 if they differ and no other version was asked for. Raises QcError."""
+    record = recorded_frame(settings, _parsed(position))
+    recorded = recorded_inspection(settings, record)
+    if recorded is None and version is None:
+        raise SettingsError(
+            f"{record.position} has no inspection on {settings.results_topic}: not judged yet, or removed by "
+            "retention; name a model version to judge it with"
+        )
+    replayed = judge_again(settings, record, recorded, version)
+    compared = Replay(recorded, replayed, settings.precision, other_version=version is not None)
+    if as_json:
+        print_json(replay_document(compared))
+    else:
+        print_replay(compared)
+    return int(compared.same is False)
+
+
+def recorded_frame(settings: Settings, position: Position) -> Record:
+    """Read the frame back. Raises SettingsError if it is not there."""
+    with closing(KafkaFrameReader(kafka_access(settings))) as reader:
+        record = reader.read(position)
+    if record is None:
+        raise SettingsError(f"{position} holds no frame: removed by retention, or there never was one")
+    return record
+
+
+def recorded_inspection(settings: Settings, record: Record) -> Inspection | None:
+    """The first inspection of the frame, which is the one that counts; None if there is none (any more)."""
+    topic, wanted = settings.results_topic, ("ce_id", str(record.position).encode())
+    with closing(KafkaBooks(kafka_access(settings))) as books:
+        starts, ends = books.at(topic, record.appended_at - CLOCK_SLACK), books.ends(topic)
+        total = sum(ends[shard] - start for shard, start in starts.items())
+        for published in with_progress(books.read(starts), f"looking through {topic}", total=total):
+            if wanted in published.headers:
+                return _decoded(published)
+    return None
+
+
+def judge_again(settings: Settings, record: Record, recorded: Inspection | None, version: str | None) -> Inspection:
+    """Judge by the version given, else by the recorded one. Raises ModelError if the store does not have it."""
+    clock, residents = SystemClock(), ResidentModels()
+    backbones = backbone_pool(settings, warmup_sizes=(1,))
+    resident = _resident(settings, model_loader(settings, backbones), claimed_line(record), recorded, version)
+    if resident is not None:
+        residents.swap(resident)
+    ticket = Ticket(record, clock.monotonic())
+    try:
+        admitted = admit(ticket, residents)
+    except InvalidFrame as error:
+        return failure(ticket, error, clock).inspection
+    return _outcome(worker_pipeline(settings, backbones, NoHeatmaps(), clock), admitted)
+
+
+class NoHeatmaps:
+    """The heatmap of the recorded inspection stays the only one."""
+
+    def offer(self, decoded: Decoded, anomaly_map: np.ndarray) -> str | None:  # noqa: ARG002  (HeatmapDesk's)
+        return None
+
+
+def _resident(
+    settings: Settings, loader: ModelLoader, line: str, recorded: Inspection | None, version: str | None
+) -> Resident | None:
+    """The model that judged; None if the frame failed before one was asked."""
+    version = version or (recorded.model_version if recorded else None)
+    if version is None and recorded is not None:
+        if recorded.reason in WITHOUT_MODEL:
+            return None
+        if recorded.reason is Reason.CRASHED_WORKERS:
+            raise SettingsError(f"{recorded.detail}, and so would replay; --version V judges it all the same")
+        # An `error` names no model. The release live at that time is as near as one can come.
+        released = [r.version for r in loader.history(line) if r.released_at <= recorded.scored_at]
+        version = released[-1] if released else None
+    return load_version(settings, loader, line, version)
+
+
+def _outcome(pipeline: Pipeline, admitted: Admitted) -> Inspection:
+    pipeline.start()
+    try:
+        pipeline.submit(admitted)
+        while admitted.ticket.outcome is None:
+            pipeline.wait_for_progress(PROGRESS_WAIT_S)
+        return admitted.ticket.outcome.inspection
+    finally:
+        pipeline.close(CLOSE_TIMEOUT_S)
+
+
+def _decoded(published: Record) -> Inspection:
+    try:
+        return decode_inspection(published.content)
+    except ValueError as error:
+        raise SettingsError(f"the inspection at {published.position} is unreadable: {error}") from None
+
+
+def _parsed(position: str) -> Position:
+    try:
+        return Position.parse(position)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None

@@ -1,0 +1,192 @@
+"""ExactlyOnceSink: inspections and offsets appear together or not at all, and never twice."""
+
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+from kafka.errors import KafkaTimeoutError
+
+from qc_worker.domain.errors import GroupRebalancing, TransportError
+from qc_worker.domain.frame import Offsets, Partition, Record
+from qc_worker.domain.inspection import Outcome
+from qc_worker.transport.exactly_once import ExactlyOnceSink, GroupMember, broker_has_transactions
+from qc_worker.transport.kafka_source import KafkaFrameSource
+from qc_worker.wire.json_types import decode_inspection
+from tests.conftest import eventually, unique
+from tests.contract.rigs import PARTITIONS, KafkaRig, frame, outcome
+
+FRAMES = 10
+
+
+class Site:
+    """A source that has polled some frames, and sinks that publish them."""
+
+    def __init__(self, rig: KafkaRig) -> None:
+        self.rig = rig
+        self.group = unique("group")
+        for number in range(FRAMES):
+            frame(rig, b"frame", partition=number % PARTITIONS)
+        self.source = rig.source(self.group)
+        assert isinstance(self.source, KafkaFrameSource)
+        self.source.start()
+        self.records = self.poll(FRAMES)
+        self.source.take_lost()
+
+    def poll(self, count: int) -> list[Record]:
+        found: list[Record] = []
+
+        def enough() -> bool:
+            found.extend(self.source.poll(timeout_s=0.2, max_records=count))
+            return len(found) >= count
+
+        eventually(enough)
+        return found
+
+    def sink(self, group: GroupMember | None = None, *, name: str = "worker") -> ExactlyOnceSink:
+        sink = ExactlyOnceSink(
+            self.rig.access,
+            results_topic=self.rig.topics.results,
+            dead_letter_topic=self.rig.topics.dead_letters,
+            transactional_id=f"{self.group}.{name}",
+            group=group or self.source,  # type: ignore[arg-type]
+        )
+        self.rig.closing(sink.close)
+        return sink
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [outcome(record.position) for record in self.records]
+
+    @property
+    def offsets(self) -> Offsets:
+        return {record.position.shard: record.position.offset + 1 for record in self.records}
+
+    def published(self) -> list[int]:
+        """Offsets of the frames whose inspections readers see, by partition."""
+        found = [decode_inspection(record.content).source for record in self.rig.records(self.rig.topics.results)]
+        return sorted(source.partition * 1000 + source.offset for source in found)
+
+    @property
+    def all_of_them(self) -> list[int]:
+        return sorted(record.position.partition * 1000 + record.position.offset for record in self.records)
+
+    def committed(self) -> dict[Partition, int]:
+        return self.rig.committed(self.group)
+
+
+@pytest.fixture
+def site(apache_rig: KafkaRig) -> Site:
+    return Site(apache_rig)
+
+
+def test_apache_kafka_has_transactions(apache_rig: KafkaRig) -> None:
+    assert broker_has_transactions(apache_rig.access)
+
+
+def test_inspections_and_offsets_appear_together(site: Site) -> None:
+    sink = site.sink()
+    sink.start()
+    sink.publish(site.outcomes, site.offsets)
+    assert site.published() == site.all_of_them
+    assert site.committed() == site.offsets
+
+
+def test_many_transactions_in_a_row(site: Site) -> None:
+    sink = site.sink()
+    for record, one in zip(site.records, site.outcomes, strict=True):
+        sink.publish([one], {record.position.shard: record.position.offset + 1})
+    assert site.published() == site.all_of_them
+    assert site.committed() == site.offsets
+
+
+def test_what_was_not_committed_is_seen_by_nobody_and_published_again(site: Site) -> None:
+    sink = site.sink()
+    fail_at_commit(sink, is_sent=False)
+    with pytest.raises(TransportError):
+        sink.publish(site.outcomes, site.offsets)
+    assert set(site.committed().values()) == {0}
+    assert site.published() == []
+    sink.publish(site.outcomes, site.offsets)
+    assert site.published() == site.all_of_them
+    assert site.committed() == site.offsets
+
+
+def test_a_commit_whose_answer_was_lost_is_not_published_again(site: Site) -> None:
+    sink = site.sink()
+    fail_at_commit(sink, is_sent=True)
+    with pytest.raises(TransportError):
+        sink.publish(site.outcomes, site.offsets)
+    sink.publish(site.outcomes, site.offsets)
+    assert site.published() == site.all_of_them
+    assert site.committed() == site.offsets
+
+
+def test_a_successor_of_the_same_name_ends_what_was_left_open(site: Site) -> None:
+    dead = site.sink()
+    fail_at_commit(dead, is_sent=False)
+    with pytest.raises(TransportError):
+        dead.publish(site.outcomes[:4], site.offsets)
+    successor = site.sink()
+    successor.publish(site.outcomes, site.offsets)
+    assert site.published() == site.all_of_them
+
+
+def test_an_older_sink_of_the_same_name_is_fenced_off(site: Site) -> None:
+    older, newer = site.sink(), site.sink()
+    older.start()
+    newer.start()
+    with pytest.raises(TransportError):
+        older.publish(site.outcomes, site.offsets)
+    newer.publish(site.outcomes, site.offsets)
+    assert site.published() == site.all_of_them
+
+
+def test_partitions_that_were_lost_are_not_published(site: Site) -> None:
+    lost = Partition(site.rig.topics.images, 0)
+    site.source._membership.lose([lost])  # type: ignore[attr-defined]
+    sink = site.sink()
+    with pytest.raises(GroupRebalancing):
+        sink.publish(site.outcomes, site.offsets)
+    assert site.published() == []
+    site.source.take_lost()
+    sink.publish(site.outcomes, site.offsets)
+    assert site.published() == site.all_of_them
+
+
+def test_the_broker_refuses_offsets_of_an_older_generation(site: Site) -> None:
+    source = site.source
+    assert isinstance(source, KafkaFrameSource)
+    sink = site.sink(Outdated(source))
+    with pytest.raises(TransportError):
+        sink.publish(site.outcomes, site.offsets)
+    assert set(site.committed().values()) == {0}
+    assert site.published() == []
+
+
+class Outdated:
+    """A member that the group has left behind, and that does not know it yet."""
+
+    def __init__(self, source: KafkaFrameSource) -> None:
+        self._source = source
+        self.committed, self.to_commit, self.settle = source.committed, source.to_commit, source.settle
+
+    def membership(self, partitions: Collection[Partition]) -> Any:
+        current = self._source.membership(partitions)
+        return current._replace(generation_id=current.generation_id + 7)
+
+
+def fail_at_commit(sink: ExactlyOnceSink, *, is_sent: bool) -> None:
+    """Let the next commit time out, before or after it has reached the broker."""
+    wait = sink._wait_for
+    calls = 0
+
+    def timing_out(result: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1 or is_sent:  # the offsets, then the commit
+            wait(result)
+        if calls == 2:
+            sink._wait_for = wait  # type: ignore[method-assign]
+            raise KafkaTimeoutError("as if no answer had come")
+
+    sink._wait_for = timing_out  # type: ignore[method-assign]
