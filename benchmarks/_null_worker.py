@@ -6,6 +6,7 @@ Judges what lies on the topic until it has published so many frames, and prints 
 
 import argparse
 import json
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ tune_process()
 import torch
 
 from qc_worker.clock import SystemClock
+from qc_worker.commands.delivery import WorkerSink
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.frame import Offsets
 from qc_worker.domain.inspection import Outcome
@@ -41,7 +43,6 @@ from qc_worker.simplenet.preprocessing import ImageLimits, Picture
 from qc_worker.simplenet.scorer import Scored
 from qc_worker.simplenet.spec import Aspect, EmbeddingSpec
 from qc_worker.transport.kafka_config import KafkaAccess
-from qc_worker.transport.kafka_sink import AtLeastOnceSink
 from qc_worker.transport.kafka_source import KafkaFrameSource
 from qc_worker.transport.redis_cache import NullHeatmapCache
 
@@ -63,12 +64,13 @@ def main() -> None:
 
 
 class NullRunner(ModelRunner):
-    """Takes no time: every score and every map is zero."""
+    """Every score and every map is zero; takes no time but what it is told to wait, as for a device."""
 
-    def __init__(self) -> None:
-        pass  # nothing of a real one's is needed
+    def __init__(self, wait_s: float) -> None:
+        self._wait_s = wait_s  # nothing of a real one's is needed
 
     def infer(self, batch: Sequence[Decoded]) -> Inferred:
+        time.sleep(self._wait_s)
         scored = Scored(scores=torch.zeros(len(batch)), maps=torch.zeros((len(batch), 1, 1)))
         return Inferred(batch, scored, time.monotonic())
 
@@ -86,15 +88,17 @@ class Meter:
     stop: StopSignal | None = None
     published: int = 0
     publishes: int = 0
+    publish_s: float = 0.0
     _marks: list["_Mark"] = field(default_factory=list)
 
-    def count(self, frames: int) -> None:
+    def count(self, frames: int, publish_s: float) -> None:
         self.published += frames
         self.publishes += 1
+        self.publish_s += publish_s
         if not self._marks and self.published >= WARM_UP_SHARE * self.frames:
-            self._marks.append(_mark(self.published, self.publishes))
+            self._marks.append(_mark(self))
         if self.published >= self.frames and self.stop and not self.stop.is_set():
-            self._marks.append(_mark(self.published, self.publishes))
+            self._marks.append(_mark(self))
             self.stop.set()
 
     def figures(self) -> dict[str, float]:
@@ -104,6 +108,7 @@ class Meter:
             "fps": frames / (last.at_s - first.at_s),
             "cpu_us_per_frame": 1e6 * (last.cpu_s - first.cpu_s) / frames,
             "frames_per_publish": frames / (last.publishes - first.publishes),
+            "ms_per_publish": 1000 * (last.publish_s - first.publish_s) / (last.publishes - first.publishes),
             **{
                 f"{name}_cpu_us_per_frame": 1e6 * (cpu_s - first.threads_s.get(name, 0.0)) / frames
                 for name, cpu_s in last.threads_s.items()
@@ -118,10 +123,12 @@ class _Mark:
     threads_s: dict[str, float]
     published: int
     publishes: int
+    publish_s: float
 
 
-def _mark(published: int, publishes: int) -> _Mark:
-    return _Mark(time.monotonic(), time.process_time(), _threads_s(), published, publishes)
+def _mark(meter: Meter) -> _Mark:
+    now_s, cpu_s = time.monotonic(), time.process_time()
+    return _Mark(now_s, cpu_s, _threads_s(), meter.published, meter.publishes, meter.publish_s)
 
 
 def _threads_s() -> dict[str, float]:
@@ -150,8 +157,9 @@ class CountedSink:
         self.start, self.close = sink.start, sink.close
 
     def publish(self, outcomes: Sequence[Outcome], offsets: Offsets) -> None:
+        started_s = time.monotonic()
         self._sink.publish(outcomes, offsets)
-        self._meter.count(len(outcomes))
+        self._meter.count(len(outcomes), time.monotonic() - started_s)
 
 
 def _options() -> argparse.Namespace:
@@ -160,28 +168,35 @@ def _options() -> argparse.Namespace:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--frames", type=int, required=True)
     parser.add_argument("--session-timeout-ms", type=int, default=45_000)
+    parser.add_argument("--delivery", choices=["exactly-once", "at-least-once"], default="at-least-once")
+    parser.add_argument("--batch-ms", type=float, default=0.0, help="how long the model takes, without computing")
     return parser.parse_args()
 
 
 def _worker(options: argparse.Namespace, stop: StopSignal, meter: Meter) -> Worker:
-    clock, settings = SystemClock(), Settings()
+    clock = SystemClock()
+    settings = Settings(
+        kafka_bootstrap_servers=options.bootstrap_servers,
+        images_topic=options.topic,
+        results_topic=options.results_topic,
+        dead_letter_topic=options.dead_letter_topic,
+        consumer_group=options.group,
+        session_timeout_ms=options.session_timeout_ms,
+        delivery=options.delivery,
+    )
     source = KafkaFrameSource(
         KafkaAccess(options.bootstrap_servers),
         topic=options.topic,
         group=options.group,
         max_frame_bytes=settings.max_frame_bytes,
         session_timeout_ms=options.session_timeout_ms,
+        max_in_flight_frames=settings.max_in_flight_frames,
     )
-    sink = AtLeastOnceSink(
-        KafkaAccess(options.bootstrap_servers),
-        results_topic=options.results_topic,
-        dead_letter_topic=options.dead_letter_topic,
-        commit=source.commit,
-    )
+    sink = WorkerSink(settings, source, f"null-{os.getpid()}")
     return Worker(
         source=source,
         sink=CountedSink(sink, meter),
-        pipeline=_pipeline(settings, clock),
+        pipeline=_pipeline(settings, clock, NullRunner(options.batch_ms / 1000)),
         residents=_residents(),
         in_flight=InFlight(
             max_frames=settings.max_in_flight_frames,
@@ -194,9 +209,9 @@ def _worker(options: argparse.Namespace, stop: StopSignal, meter: Meter) -> Work
     )
 
 
-def _pipeline(settings: Settings, clock: SystemClock) -> Pipeline:
+def _pipeline(settings: Settings, clock: SystemClock, runner: ModelRunner) -> Pipeline:
     return Pipeline(
-        runner=NullRunner(),
+        runner=runner,
         judge=Judge(HeatmapWriter(NullHeatmapCache()), clock, heatmap_pass_share=settings.heatmap_pass_share),
         batches=BatchQueue(Batcher(max_size=settings.max_batch_size, max_wait_s=settings.max_wait_ms / 1000), clock),
         decoding=DecodeThreads(
