@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """Workers of one group share the frames."""
     session_timeout_ms: int = Field(default=45_000, ge=1_000)
     """How long a silent worker keeps its partitions."""
+    max_poll_interval_ms: int = Field(default=300_000, ge=1_000)
+    """How long a worker that answers the broker but takes no frames keeps its partitions."""
     delivery: Literal["auto", "exactly-once", "at-least-once"] = "auto"
     """`auto`: exactly once where the broker has transactions, else at least once."""
 
@@ -93,6 +95,8 @@ class Settings(BaseSettings):
     """Threads that decode images."""
     gpu_decode: bool = False
     """Decode JPEGs on the GPU (nvJPEG), what it refuses on the CPU; pixels differ a little, so retrain with it on."""
+    deadline_ms: dict[str, PositiveInt] = Field(default_factory=dict)
+    """Milliseconds from capture to verdict, by line; a frame's own header `deadline-ms` wins."""
     max_in_flight_frames: int = Field(default=128, ge=1)
     """Frames in the worker at once."""
     max_in_flight_bytes: int = Field(default=256 * MEBIBYTE, ge=MEBIBYTE)
@@ -110,6 +114,8 @@ class Settings(BaseSettings):
     """Least severe log lines shown."""
     log_format: Literal["auto", "json", "console"] = "auto"
     """`auto`: for people on a terminal, JSON elsewhere."""
+    failpoints: str = ""
+    """For tests: where the process is to die, as `after-send=3`."""
 
     @field_validator("kafka_bootstrap_servers")
     @classmethod

@@ -70,10 +70,18 @@ def embedded_services() -> Iterator[Services]:
 
 
 @pytest.fixture(scope="session")
-def apache_services() -> Iterator[Services]:
+def one_broker() -> Iterator[Cluster]:
+    """Apache Kafka for whoever needs to know its processes, or has not named another."""
+    with ExitStack() as stack:
+        yield started(Cluster(), stack)
+
+
+@pytest.fixture(scope="session")
+def apache_services(request: pytest.FixtureRequest) -> Iterator[Services]:
     """Apache Kafka and Redis: those that QC_TEST_KAFKA and QC_TEST_REDIS name, else started here."""
     with ExitStack() as stack:
-        bootstrap_servers = os.environ.get("QC_TEST_KAFKA") or started(Cluster(), stack).bootstrap_servers
+        named = os.environ.get("QC_TEST_KAFKA")
+        bootstrap_servers = named or request.getfixturevalue("one_broker").bootstrap_servers
         redis_url = os.environ.get("QC_TEST_REDIS") or started_redis(stack).redis_url
         yield Services(bootstrap_servers, redis_url, KAFKA_SESSION_TIMEOUT_MS, "exactly-once")
 

@@ -14,10 +14,12 @@ from qc_worker.commands.worker_slot import worker_slot
 from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.engine.heatmaps import HeatmapWriter
 from qc_worker.engine.in_flight import InFlight
+from qc_worker.engine.intake import Deadlines
 from qc_worker.engine.refresher import ModelRefresher
 from qc_worker.engine.residents import ResidentModels
 from qc_worker.engine.stop import StopSignal
 from qc_worker.engine.worker import Patience, Worker
+from qc_worker.failpoints import arm
 from qc_worker.observability.health import HealthServer
 from qc_worker.ports import FrameSource
 from qc_worker.settings import Settings
@@ -37,6 +39,7 @@ log = structlog.get_logger()
 
 def run_worker(settings: Settings) -> None:
     """Judge frames until SIGTERM or SIGINT. Raises QcError for what stops it otherwise."""
+    arm(settings.failpoints)
     with worker_slot(settings.state_dir) as slot:
         _run(settings, slot)
 
@@ -66,6 +69,7 @@ def _run(settings: Settings, slot: str) -> None:
         clock=clock,
         stop=stop,
         patience=Patience(),
+        deadlines=Deadlines(settings.deadline_ms, clock),
     )
     refresher = ModelRefresher(
         KafkaReleaseLog(kafka_access(settings), topic=settings.models_topic),
@@ -127,6 +131,7 @@ def _source(settings: Settings) -> KafkaFrameSource:
         group=settings.consumer_group,
         max_frame_bytes=settings.max_frame_bytes,
         session_timeout_ms=settings.session_timeout_ms,
+        max_poll_interval_ms=settings.max_poll_interval_ms,
         max_in_flight_frames=settings.max_in_flight_frames,
     )
 

@@ -67,3 +67,5 @@ class Frame:
     captured_at: datetime
     content: bytes
     traceparent: str | None = None
+    deadline_ms: int | None = None
+    """How long after its capture the verdict is wanted, milliseconds; None: no matter."""

@@ -12,7 +12,7 @@ from typing import ClassVar
 from qc_worker.domain.errors import Reason
 from qc_worker.domain.frame import Position
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 _DOCUMENTED: dict[str, bool] = {"use_attribute_docstrings": True}
 
@@ -122,6 +122,8 @@ class Inspection:
     """All regions over the threshold; null for a pass."""
     heatmap_key: str | None = None
     """Redis key of heatmap and thumbnail; null if none was cached."""
+    late: bool = False
+    """Whether the verdict was made after the frame's deadline."""
     stage_ms: StageTimings = field(default_factory=StageTimings)
     """Milliseconds spent in each stage."""
     schema_version: str = SCHEMA_VERSION

@@ -1,5 +1,6 @@
-"""Dynamic batching: full batches at once, others when their oldest frame has waited long enough."""
+"""Dynamic batching: full batches at once, others when their oldest frame has waited long enough or a deadline nears."""
 
+import math
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -17,6 +18,14 @@ class Batchable(Protocol):
         """What decides which frames can share a backbone pass."""
         ...
 
+    @property
+    def due_at(self) -> float | None:
+        """When its verdict is wanted, by the monotonic clock; None: no matter."""
+        ...
+
+
+NEWS_SHARE = 0.2
+"""Of the newest batch in how long a batch is taken to last."""
 
 F = TypeVar("F", bound=Batchable)
 
@@ -34,12 +43,18 @@ class Batcher(Generic[F]):
         self._max_size = max_size
         self._max_wait_s = max_wait_s
         self._queues: dict[BackbonePass, deque[_Waiting[F]]] = {}
+        self._batch_s: dict[BackbonePass, float] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
 
     def add(self, frame: F, now: float) -> None:
         self._queues.setdefault(frame.backbone_pass, deque()).append(_Waiting(frame, now))
+
+    def took(self, backbone_pass: BackbonePass, seconds: float) -> None:
+        """A batch took so long from its start to its verdicts: what a deadline must leave time for."""
+        known = self._batch_s.get(backbone_pass, seconds)
+        self._batch_s[backbone_pass] = known + NEWS_SHARE * (seconds - known)
 
     def take(self, now: float) -> list[F]:
         """The due batch whose oldest frame waits longest; empty if none is due."""
@@ -60,7 +75,12 @@ class Batcher(Generic[F]):
     def _wait_s(self, queue: deque[_Waiting[F]], now: float) -> float:
         if len(queue) >= self._max_size:
             return 0.0
-        return max(0.0, queue[0].since + self._max_wait_s - now)
+        return max(0.0, min(queue[0].since + self._max_wait_s, self._latest_start(queue)) - now)
+
+    def _latest_start(self, queue: deque[_Waiting[F]]) -> float:
+        """When the batch must be closed so that no deadline in it passes, by how long batches took lately."""
+        due_at = min((one.frame.due_at for one in queue if one.frame.due_at is not None), default=math.inf)
+        return due_at - self._batch_s.get(queue[0].frame.backbone_pass, 0.0)
 
 
 class BatchQueue(Generic[F]):
@@ -76,6 +96,11 @@ class BatchQueue(Generic[F]):
         with self._changed:
             self._batcher.add(frame, self._clock.monotonic())
             self._changed.notify()
+
+    def took(self, backbone_pass: BackbonePass, seconds: float) -> None:
+        """See `Batcher.took`."""
+        with self._changed:
+            self._batcher.took(backbone_pass, seconds)
 
     def take(self) -> list[F]:
         """Wait for the next due batch; empty once closed."""

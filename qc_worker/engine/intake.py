@@ -1,6 +1,7 @@
 """From a polled record to a decoded frame, or straight to the outcome of one that cannot be judged."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from qc_worker.domain.errors import InvalidFrame, Reason
@@ -8,6 +9,7 @@ from qc_worker.domain.frame import Frame, Record
 from qc_worker.domain.inspection import DeadLetter, Inspection, Outcome, StageTimings, Verdict
 from qc_worker.engine.in_flight import Ticket
 from qc_worker.engine.residents import Resident, ResidentModels
+from qc_worker.failpoints import failpoint
 from qc_worker.ports import Clock
 from qc_worker.simplenet.preprocessing import ImageLimits, Picture, decode_picture
 from qc_worker.simplenet.spec import Aspect, BackbonePass, EmbeddingSpec
@@ -33,6 +35,8 @@ class Admitted:
     ticket: Ticket
     frame: Frame
     resident: Resident
+    due_at: float | None = None
+    """When its verdict is wanted, by the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Decoded:
     resident: Resident
     picture: Picture
     decode_ms: float
+    due_at: float | None = None
 
     @property
     def spec(self) -> EmbeddingSpec:
@@ -55,7 +60,10 @@ class Decoded:
 
 
 def admit(ticket: Ticket, residents: ResidentModels) -> Admitted:
-    """Read the headers and bind the frame to its line's model of this moment. Raises InvalidFrame."""
+    """Read the headers and bind the frame to its line's model of this moment. Raises InvalidFrame.
+
+    An old frame is admitted like any other: late verdicts are flagged, never left out.
+    """
     if ticket.record.crashes >= MAX_CRASHES:
         raise InvalidFrame(Reason.CRASHED_WORKERS, f"{ticket.record.crashes} worker processes died over it")
     frame = decode_record(ticket.record)
@@ -65,15 +73,32 @@ def admit(ticket: Ticket, residents: ResidentModels) -> Admitted:
     return Admitted(ticket, frame, resident)
 
 
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """When verdicts are wanted: by the frame's own header, else by its line's setting."""
+
+    by_line_ms: Mapping[str, int]
+    clock: Clock
+
+    def set(self, admitted: Admitted) -> Admitted:
+        """Counted from the capture, so cameras' clocks must agree with this machine's."""
+        deadline_ms = admitted.frame.deadline_ms or self.by_line_ms.get(admitted.frame.line)
+        if deadline_ms is None:
+            return admitted
+        age_s = (self.clock.now() - admitted.frame.captured_at).total_seconds()
+        return replace(admitted, due_at=self.clock.monotonic() + deadline_ms / 1000 - age_s)
+
+
 def decode(
     admitted: Admitted, limits: ImageLimits, clock: Clock, decode_picture: DecodePicture = decode_picture
 ) -> Decoded:
     """Decode and preprocess; runs in a decode thread. Raises InvalidFrame."""
+    failpoint("in-decode", admitted.frame.frame_id)
     started = clock.monotonic()
     spec = admitted.resident.spec
     picture = decode_picture(admitted.frame.content, input_size=spec.input_size, aspect=spec.aspect, limits=limits)
     decode_ms = 1000 * (clock.monotonic() - started)
-    return Decoded(admitted.ticket, admitted.frame, admitted.resident, picture, decode_ms)
+    return Decoded(admitted.ticket, admitted.frame, admitted.resident, picture, decode_ms, admitted.due_at)
 
 
 def failure(ticket: Ticket, error: InvalidFrame, clock: Clock) -> Outcome:

@@ -11,6 +11,7 @@ from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.domain.inspection import Defect, Inspection, Mask, Outcome, StageTimings, Verdict
 from qc_worker.engine.intake import Decoded, failure
 from qc_worker.engine.residents import BackbonePool
+from qc_worker.failpoints import failpoint
 from qc_worker.observability import metrics
 from qc_worker.ports import Clock
 from qc_worker.simplenet.localise import localise
@@ -38,6 +39,7 @@ class ModelRunner:
 
     def infer(self, batch: Sequence[Decoded]) -> Inferred:
         """One backbone pass for the whole batch, whose order may change. Raises RuntimeError if the device fails."""
+        failpoint("in-inference")
         started = self._clock.monotonic()
         batch = sorted(batch, key=lambda frame: id(frame.resident.head))  # frames of one head as neighbours
         pixels = stack_pixels([frame.picture.pixels for frame in batch])
@@ -129,6 +131,7 @@ class Judge:
             defects=found.defects,
             mask=found.mask,
             heatmap_key=found.heatmap_key,
+            late=decoded.due_at is not None and self._clock.monotonic() > decoded.due_at,
             stage_ms=timings,
         )
 

@@ -106,6 +106,7 @@ class Pipeline:
         for decoded, outcome in zip(inferred.batch, judged.outcomes, strict=True):
             decoded.ticket.outcome = outcome
         self._progress.set()
+        self._batches.took(inferred.batch[0].backbone_pass, self._clock.monotonic() - inferred.started_at)
         self._log_batch(inferred, judged.inference_ms)
 
     def _log_batch(self, inferred: Inferred, inference_ms: float) -> None:

@@ -12,10 +12,11 @@ from qc_worker.domain.errors import GroupRebalancing, InvalidFrame, TransportErr
 from qc_worker.domain.frame import Partition
 from qc_worker.domain.inspection import Inspection
 from qc_worker.engine.in_flight import Committable, InFlight, Ticket
-from qc_worker.engine.intake import admit, failure
+from qc_worker.engine.intake import Deadlines, admit, failure
 from qc_worker.engine.pipeline import Pipeline
 from qc_worker.engine.residents import ResidentModels
 from qc_worker.engine.stop import StopSignal
+from qc_worker.failpoints import failpoint
 from qc_worker.observability import metrics
 from qc_worker.ports import Clock, FrameSource, InspectionSink
 
@@ -52,6 +53,7 @@ class Worker:
         clock: Clock,
         stop: StopSignal,
         patience: Patience,
+        deadlines: Deadlines | None = None,
     ) -> None:
         self._source = source
         self._sink = sink
@@ -61,6 +63,7 @@ class Worker:
         self._clock = clock
         self._stop = stop
         self._patience = patience
+        self._deadlines = deadlines or Deadlines({}, clock)
         self._failing_since: float | None = None
         self._paused = False
         self._observe_at = 0.0
@@ -108,6 +111,8 @@ class Worker:
         records = self._source.poll(timeout_s=timeout_s, max_records=max(1, room))
         # Before taking in what came: a partition can be lost, come back and deliver its frames anew within one poll.
         self._forget_lost_partitions()
+        if records:
+            failpoint("after-poll")
         for record in records:
             self._admit(self._in_flight.admit(record, self._clock.monotonic()))
         return len(records) == room and self._room() > 0
@@ -120,7 +125,7 @@ class Worker:
 
     def _admit(self, ticket: Ticket) -> None:
         try:
-            self._pipeline.submit(admit(ticket, self._residents))
+            self._pipeline.submit(self._deadlines.set(admit(ticket, self._residents)))
         except InvalidFrame as error:
             ticket.outcome = failure(ticket, error, self._clock)
 
@@ -184,6 +189,8 @@ class Worker:
             inspection = outcome.inspection
             metrics.INSPECTIONS.labels(line=self._line_label(inspection), verdict=inspection.verdict).inc()
             metrics.FRAME_SECONDS.observe(now - ticket.polled_at)
+            if inspection.late:
+                metrics.LATE_VERDICTS.inc()
             if outcome.dead_letter:
                 metrics.DEAD_LETTERS.labels(reason=outcome.dead_letter.reason).inc()
                 log.warning("frame not judged", source=str(inspection.source), detail=str(inspection.detail))

@@ -9,6 +9,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 INSPECTIONS = Counter("qc_inspections_total", "Inspections published.", ["line", "verdict"])
 DEAD_LETTERS = Counter("qc_dead_letters_total", "Frames that could not be judged.", ["reason"])
+LATE_VERDICTS = Counter("qc_late_verdicts_total", "Verdicts made after the frame's deadline.")
 DROPPED_FRAMES = Counter("qc_dropped_frames_total", "Frames in flight left to the new owner of their partition.")
 FRAME_SECONDS = Histogram("qc_frame_seconds", "From polling a frame to its published inspection.", buckets=_SECONDS)
 DECODE_SECONDS = Histogram("qc_decode_seconds", "Decoding and preprocessing one frame.", buckets=_SECONDS)

@@ -16,6 +16,7 @@ from kafka.protocol.producer import InitProducerIdRequest, TxnOffsetCommitReques
 from qc_worker.domain.errors import GroupRebalancing
 from qc_worker.domain.frame import Offsets, Partition
 from qc_worker.domain.inspection import Outcome
+from qc_worker.failpoints import failpoint
 from qc_worker.transport.kafka_config import Connections, KafkaAccess, open_client, transport_errors
 from qc_worker.transport.kafka_producer import check_acknowledged, close_producer, flush, open_producer, send_all
 from qc_worker.transport.outgoing import outgoing_records
@@ -141,8 +142,13 @@ class ExactlyOnceSink:
                 added = manager.send_offsets_to_transaction(self._group.to_commit(offsets), membership)
                 flush(producer, timeout_s=self._delivery_timeout_s)
                 check_acknowledged(sent)
+                failpoint("after-send")
                 self._wait_for(added)
-                self._wait_for(manager.begin_commit())
+                failpoint("before-commit")
+                committed = manager.begin_commit()
+                producer._sender.wakeup()
+                failpoint("during-commit")
+                self._wait_for(committed)
             except CommitFailedError as error:
                 raise GroupRebalancing(f"offsets refused: {error}") from error
 

@@ -54,6 +54,7 @@ class KafkaFrameSource:
         group: str,
         max_frame_bytes: int,
         session_timeout_ms: int = 45_000,
+        max_poll_interval_ms: int = 300_000,
         max_in_flight_frames: int = 128,
     ) -> None:
         self._access = access
@@ -61,7 +62,11 @@ class KafkaFrameSource:
         self._group = group
         self._trials = Trials(f"qc-worker-{uuid4()}")
         self._reach = max_in_flight_frames
-        self._config = _consumer_config(group, max_frame_bytes, session_timeout_ms, client_id=self._trials.worker)
+        self._config = {
+            **_consumer_config(group, max_frame_bytes, session_timeout_ms),
+            "client_id": self._trials.worker,
+            "max_poll_interval_ms": max_poll_interval_ms,
+        }
         self._assignor = CooperativeStickyAssignor()
         self._connections = Connections()
         self._paused = False
@@ -239,7 +244,7 @@ class KafkaFrameSource:
         """We leave in order: our absence is no reason to suspect anything."""
         owned = self.assignment()
         parting = {partition: left for partition, left in self._trials.parting().items() if partition in owned}
-        if not parting:
+        if not parting or not self.reachable():  # whoever stops us does not wait for a broker that is away
             return
         offsets = {partition: offset for partition, (offset, _) in parting.items()}
         notes = {partition: note.encode() for partition, (_, note) in parting.items() if note}
@@ -355,11 +360,10 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
         self._source._on_lost(lost)
 
 
-def _consumer_config(group: str, max_frame_bytes: int, session_timeout_ms: int, *, client_id: str) -> dict[str, Any]:
+def _consumer_config(group: str, max_frame_bytes: int, session_timeout_ms: int) -> dict[str, Any]:
     fetch_bytes = max_frame_bytes + RECORD_HEADROOM_BYTES
     return {
         "group_id": group,
-        "client_id": client_id,
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
         "isolation_level": "read_committed",

@@ -18,6 +18,10 @@ from qc_worker.wire.headers import parse_time, read_headers, write_headers
 EVENT_TYPE = "io.qc-worker.frame.v1"
 
 
+LONGEST_DEADLINE_MS = 86_400_000
+"""A day."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageMessage:
     """What a camera hands to its producer."""
@@ -59,6 +63,7 @@ def decode_record(record: Record) -> Frame:
             captured_at=_captured_at(record, headers),
             content=record.content,
             traceparent=headers.get("traceparent"),
+            deadline_ms=_deadline_ms(headers),
         )
     except (ValueError, OverflowError, OSError) as error:
         raise InvalidFrame(Reason.BAD_HEADERS, str(error)) from None
@@ -79,6 +84,15 @@ def _names_in_key(key: bytes | None) -> tuple[str, str]:
 
 def _frame_id(record: Record, headers: Mapping[str, str]) -> str:
     return headers.get("frame-id") or headers.get("ce_id") or str(record.position)
+
+
+def _deadline_ms(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("deadline-ms")
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text[:9]) <= LONGEST_DEADLINE_MS:
+        raise ValueError(f"deadline-ms {text[:20]!r}: use whole milliseconds from 1 to {LONGEST_DEADLINE_MS}")
+    return int(text)
 
 
 def _captured_at(record: Record, headers: Mapping[str, str]) -> datetime:

@@ -15,6 +15,7 @@ from qc_worker.domain.errors import SettingsError
 from qc_worker.embedded.server import LOOPBACK, Server, free_port
 from qc_worker.transport.kafka_config import KafkaAccess
 from qc_worker.transport.topics import broker_answers
+from tests.apache_kafka.proxy import Proxy
 
 POM = Path(__file__).with_name("pom.xml")
 CACHE = Path(__file__).parents[2] / ".cache" / "apache-kafka"
@@ -54,7 +55,7 @@ class Broker:
 
     node: int
     port: int
-    controller_port: int
+    proxy: Proxy
     folder: Path
     server: Server
 
@@ -73,7 +74,7 @@ class Broker:
 
 
 class Cluster:
-    """`brokers` nodes; internal topics have a replica on each. Use in a `with` block, or `start` and `stop`."""
+    """`brokers` nodes; topics have a replica on each, up to three. Clients may come directly or through proxies."""
 
     def __init__(self, brokers: int = 1) -> None:
         self._count = brokers
@@ -84,15 +85,18 @@ class Cluster:
     def bootstrap_servers(self) -> str:
         return ",".join(broker.address for broker in self.brokers)
 
+    @property
+    def proxied_bootstrap_servers(self) -> str:
+        """For clients whose network can be cut: they are led to the brokers by way of the proxies alone."""
+        return ",".join(f"{LOOPBACK}:{broker.proxy.port}" for broker in self.brokers)
+
     def start(self) -> None:
         """Format and start all. Raises SettingsError, TransportError; nothing is left running then."""
         jars = kafka_jars()
         self._folder = Path(tempfile.mkdtemp(prefix="qc-kafka-"))
-        ports = [(free_port(), free_port()) for _ in range(self._count)]
-        voters = ",".join(f"{node}@{LOOPBACK}:{controller}" for node, (_, controller) in enumerate(ports, start=1))
-        self.brokers = [
-            self._broker(node, port, controller, voters, jars) for node, (port, controller) in enumerate(ports, start=1)
-        ]
+        controllers = [free_port() for _ in range(self._count)]
+        voters = ",".join(f"{node}@{LOOPBACK}:{port}" for node, port in enumerate(controllers, start=1))
+        self.brokers = [self._broker(node, port, voters, jars) for node, port in enumerate(controllers, start=1)]
         try:
             _format(self.brokers, jars)
             # A quorum needs a majority: all are started before any is waited for.
@@ -107,9 +111,12 @@ class Cluster:
     def stop(self) -> None:
         for broker in self.brokers:
             broker.kill()
+            broker.proxy.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _broker(self, node: int, port: int, controller_port: int, voters: str, jars: Path) -> Broker:
+    def _broker(self, node: int, controller_port: int, voters: str, jars: Path) -> Broker:
+        port, behind_proxy = free_port(), free_port()
+        proxy = Proxy(behind_proxy)
         folder = self._folder / str(node)
         folder.mkdir()
         replicas = min(3, self._count)
@@ -117,10 +124,14 @@ class Cluster:
             "process.roles": "broker,controller",
             "node.id": node,
             "controller.quorum.voters": voters,
-            "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
+            "listeners": (
+                f"DIRECT://{LOOPBACK}:{port},PROXIED://{LOOPBACK}:{behind_proxy},"
+                f"CONTROLLER://{LOOPBACK}:{controller_port}"
+            ),
+            "advertised.listeners": f"DIRECT://{LOOPBACK}:{port},PROXIED://{LOOPBACK}:{proxy.port}",
+            "listener.security.protocol.map": "DIRECT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
-            "inter.broker.listener.name": "PLAINTEXT",
+            "inter.broker.listener.name": "DIRECT",
             "log.dirs": folder / "log",
             "num.partitions": 3,
             "default.replication.factor": replicas,
@@ -144,7 +155,7 @@ class Cluster:
         properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         command = ["java", *JAVA_OPTIONS, "-cp", f"{jars}/*", "kafka.Kafka", str(properties)]
         server = Server(f"Apache Kafka, node {node}", command, {"LC_ALL": "C.UTF-8"})
-        return Broker(node, port, controller_port, folder, server)
+        return Broker(node, port, proxy, folder, server)
 
 
 def _format(brokers: list[Broker], jars: Path) -> None:

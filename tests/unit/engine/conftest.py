@@ -1,7 +1,7 @@
 """A whole worker in the process: real model and threads, in-memory broker, cache and store."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -18,6 +18,7 @@ from qc_worker.engine.batcher import Batcher, BatchQueue
 from qc_worker.engine.decoding import DecodeThreads, Decoding
 from qc_worker.engine.heatmaps import HeatmapWriter
 from qc_worker.engine.in_flight import InFlight
+from qc_worker.engine.intake import Deadlines
 from qc_worker.engine.judge import Judge, ModelRunner
 from qc_worker.engine.pipeline import Pipeline
 from qc_worker.engine.refresher import ModelRefresher
@@ -140,6 +141,7 @@ class Options:
     max_frames: int = 64
     max_bytes: int = 10_000_000
     heatmap_pass_share: float = 0.0
+    deadline_ms: Mapping[str, int] = field(default_factory=dict)
     refresher_clock: Clock | None = None
     decoding: Callable[[Clock, ImageLimits], Decoding] = lambda clock, limits: DecodeThreads(
         threads=2, limits=limits, clock=clock
@@ -178,6 +180,7 @@ def build(folder: Path, broker: MemoryBroker, options: Options) -> Plant:
         clock=clock,
         stop=stop,
         patience=options.patience,
+        deadlines=Deadlines(options.deadline_ms, clock),
     )
     refresher = ModelRefresher(releases, loader, residents, clock=options.refresher_clock or clock, stop=stop)
     return Plant(

@@ -17,6 +17,7 @@ LARGE = replace(SMALL, input_size=512)
 class Waiting:
     number: int
     backbone_pass: BackbonePass = SMALL
+    due_at: float | None = None
 
 
 def test_a_full_batch_is_due_at_once() -> None:
@@ -33,6 +34,32 @@ def test_a_frame_waits_no_longer_than_max_wait() -> None:
     assert batcher.take(1.49) == []
     assert batcher.seconds_until_due(1.25) == 0.25
     assert [frame.number for frame in batcher.take(1.5)] == [1]
+
+
+def test_a_batch_is_closed_early_for_a_deadline() -> None:
+    batcher = Batcher[Waiting](max_size=8, max_wait_s=10)
+    batcher.took(SMALL, 0.5)
+    batcher.add(Waiting(1), 0.0)
+    batcher.add(Waiting(2, due_at=3.0), 0.0)
+    assert batcher.seconds_until_due(0.0) == 2.5
+    assert batcher.take(2.4) == []
+    assert [frame.number for frame in batcher.take(2.5)] == [1, 2]
+
+
+def test_a_frame_past_its_deadline_is_due_at_once_and_never_dropped() -> None:
+    batcher = Batcher[Waiting](max_size=8, max_wait_s=10)
+    batcher.add(Waiting(1, due_at=1.0), 5.0)
+    assert [frame.number for frame in batcher.take(5.0)] == [1]
+
+
+@given(durations=st.lists(st.floats(0.01, 10), min_size=1, max_size=30))
+def test_it_learns_how_long_a_batch_takes(durations: list[float]) -> None:
+    batcher = Batcher[Waiting](max_size=8, max_wait_s=1000)
+    for seconds in durations:
+        batcher.took(SMALL, seconds)
+    batcher.add(Waiting(1, due_at=100.0), 0.0)
+    left_for_the_batch = 100.0 - (batcher.seconds_until_due(0.0) or 0.0)
+    assert min(durations) - 1e-9 <= left_for_the_batch <= max(durations) + 1e-9
 
 
 def test_frames_that_cannot_share_a_backbone_pass_are_not_in_one_batch() -> None:

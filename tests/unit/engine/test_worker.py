@@ -55,6 +55,20 @@ def test_an_inspection_says_who_judged_what_and_how_long_it_took(plant: Plant) -
     assert inspection.stage_ms.total >= inspection.stage_ms.decode + inspection.stage_ms.inference
 
 
+def test_late_verdicts_are_flagged_and_no_frame_is_dropped_for_being_old(make_plant: MakePlant) -> None:
+    plant = make_plant(deadline_ms={"A": 60_000})
+    plant.train()
+    plant.start()
+    old = ("captured-at", b"2020-01-01T00:00:00Z")
+    soon, never = ("deadline-ms", b"1"), ("deadline-ms", b"86400000")
+    for offset, headers in enumerate([[], [soon], [never], [old], [old, never]]):
+        record = factories.record(offset)
+        plant.send(replace(record, headers=(*record.headers, *headers)))
+    inspections = plant.wait_for_inspections(5)
+    assert [inspection.late for inspection in inspections] == [False, True, False, True, True]
+    assert {inspection.verdict for inspection in inspections} <= {Verdict.PASS, Verdict.REJECT}
+
+
 def test_the_key_of_an_inspection_is_the_key_of_its_frame(plant: Plant) -> None:
     plant.train()
     plant.start()

@@ -85,6 +85,11 @@ def test_traceparent_is_carried() -> None:
     assert decode_record(record(("traceparent", b"00-abc-def-01"))).traceparent == "00-abc-def-01"
 
 
+def test_a_deadline_is_optional() -> None:
+    assert decode_record(record()).deadline_ms is None
+    assert decode_record(record(("deadline-ms", b"250"))).deadline_ms == 250
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -98,6 +103,11 @@ def test_traceparent_is_carried() -> None:
         ("frame-id", b"../x"),
         ("frame-id", b"x" * 129),
         ("captured-at", b"yesterday"),
+        ("deadline-ms", b"soon"),
+        ("deadline-ms", b"0"),
+        ("deadline-ms", b"-5"),
+        ("deadline-ms", b"86400001"),
+        ("deadline-ms", b"9" * 5000),
         ("captured-at", b"2026-01-02T03:04:05"),
         ("captured-at", b"9" * 30),
         ("captured-at", b"9" * 5000),
