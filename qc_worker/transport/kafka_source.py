@@ -101,6 +101,8 @@ class KafkaFrameSource:
             raise
         if not self._trials.under_suspicion:
             return records
+        if not records and not self._paused:
+            self._absolve()
         self._unpoll(records[1:])
         return [replace(record, crashes=self._trials.crashes(record.position)) for record in records[:1]]
 
@@ -211,7 +213,8 @@ class KafkaFrameSource:
             note = decode_note(found.metadata) if found else None
             if note is None or not note.worker or note.worker == self._trials.worker or note.worker in self._members():
                 return note if note and not note.worker else None
-        suspicion = left_by_the_dead(note, found.offset, reach=self._reach)
+            end = self._consumer.end_offsets([to_topic_partition(partition)])[to_topic_partition(partition)]
+        suspicion = left_by_the_dead(note, found.offset, reach=self._reach, end=end)
         log.warning(
             "a worker died with frames in flight",
             partition=partition.partition,
@@ -220,6 +223,13 @@ class KafkaFrameSource:
             one_at_a_time_until=suspicion.until,
         )
         return suspicion
+
+    def _absolve(self) -> None:
+        """End a suspicion whose last frame is judged, where only marks of transactions follow: nothing is in flight."""
+        for partition, until in self._trials.suspects().items():
+            with suppress(KafkaError, RuntimeError, AssertionError):  # taken away in the meantime
+                if (self._consumer.position(to_topic_partition(partition), timeout_ms=0) or 0) >= until:
+                    self._trials.absolve(partition)
 
     def _members(self) -> set[str]:
         """Client ids of the group's members, as far as the broker tells; taking one for dead costs time, no more."""

@@ -38,11 +38,14 @@ def decode_note(metadata: str | None) -> Note | None:
         return None
 
 
-def left_by_the_dead(note: Note, offset: int, *, reach: int) -> Note:
-    """What a dead worker's note at `offset` says to its successor; `reach` frames may have been in flight with it."""
+def left_by_the_dead(note: Note, offset: int, *, reach: int, end: int) -> Note:
+    """What a dead worker's note at `offset` says to its successor.
+
+    `reach` frames may have been in flight with it, but none from `end` on, where the partition ends.
+    """
     if note.until > offset:  # it was trying them one at a time
         return replace(note, crashes=note.crashes + 1)
-    return replace(note, crashes=1, until=offset + reach)
+    return replace(note, crashes=1, until=min(offset + reach, end))
 
 
 class Trials:
@@ -56,8 +59,18 @@ class Trials:
     @property
     def under_suspicion(self) -> bool:
         """Whether frames that come may be what killed a process."""
+        return bool(self.suspects())
+
+    def suspects(self) -> Offsets:
+        """Up to which offset frames are under suspicion, where any are."""
         with self._lock:
-            return any(offset < note.until for offset, note in self._notes.values())
+            return {partition: note.until for partition, (offset, note) in self._notes.items() if offset < note.until}
+
+    def absolve(self, partition: Partition) -> None:
+        """No frame is left of those under suspicion: what remains below the offset are no frames."""
+        with self._lock:
+            if partition in self._notes:
+                self._notes[partition] = (self._notes[partition][0], Note(self.worker))
 
     def unknown(self, partitions: Iterable[Partition]) -> set[Partition]:
         """Those whose note was not looked up yet."""

@@ -35,7 +35,7 @@ class Broker:
     def run_worker(self, name: str) -> bool:
         """Live until all is judged (True) or a frame kills us (False)."""
         trials = Trials(name)
-        inherited = left_by_the_dead(self.note, self.offset, reach=REACH) if self.note else None
+        inherited = left_by_the_dead(self.note, self.offset, reach=REACH, end=self.frames) if self.note else None
         self.note = trials.begin(SHARD, self.offset, inherited)
         while self.offset < self.frames:
             count = 1 if trials.under_suspicion else REACH
@@ -61,6 +61,16 @@ def test_every_poisonous_frame_is_found_and_no_other_is_blamed(frames: int, pois
         assert lives <= MAX_CRASHES * len(poison)
     assert broker.refused == sorted(broker.poison)
     assert broker.judged == [offset for offset in range(frames) if offset not in broker.poison]
+
+
+def test_frames_that_came_after_a_death_are_above_suspicion() -> None:
+    trials = Trials("two")
+    trials.begin(SHARD, 5, left_by_the_dead(Note("one"), 5, reach=REACH, end=7))
+    assert trials.suspects() == {SHARD: 7}
+    assert [trials.crashes(Position(*SHARD, offset)) for offset in (5, 6, 7)] == [1, 1, 0]
+    trials.settle({SHARD: 6})
+    trials.absolve(SHARD)  # nothing but marks of transactions up to 7
+    assert not trials.under_suspicion
 
 
 def test_a_worker_that_leaves_in_order_leaves_no_note_but_open_suspicions() -> None:
