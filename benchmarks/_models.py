@@ -25,9 +25,26 @@ class Shape:
     levels: tuple[int, ...]
     patch_size: int
     hidden: int
-    """Of all levels together."""
+    """Units that learned: of all levels together, or of each that has a discriminator if levels are separate."""
     separate: bool
     """Whether each hidden unit reads one level only."""
+    wide_stride: int = 0
+    learned_levels: int = 0
+    directions: int = 0
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return (self.wide_stride, *self.levels) if self.wide_stride else self.levels
+
+    def units(self, level_channels: tuple[int, ...]) -> tuple[int, ...]:
+        """Hidden units of each level, the wide map last; of all together where levels are not separate."""
+        if not self.separate:
+            return (self.hidden,)
+        learned = self.learned_levels or len(level_channels)
+        return tuple(
+            (self.hidden if level < learned else 0) + UNITS_PER_DIRECTION * min(self.directions, channels)
+            for level, channels in enumerate(level_channels)
+        )
 
 
 PAPER: Mapping[str, Shape] = {
@@ -40,39 +57,47 @@ def shape_of(backbone: str, model: Model) -> Shape:
     if model == "paper":
         return PAPER[backbone]
     defaults = defaults_for(backbone)
-    units = defaults.hidden + UNITS_PER_DIRECTION * defaults.directions
-    return Shape(defaults.levels, defaults.patch_size, units * len(defaults.levels), separate=True)
+    return Shape(
+        defaults.levels,
+        defaults.patch_size,
+        defaults.hidden,
+        separate=True,
+        wide_stride=defaults.wide_stride,
+        learned_levels=defaults.learned_levels,
+        directions=defaults.directions,
+    )
 
 
 def backbone_of(spec: SideSpec) -> Backbone:
-    levels = shape_of(spec.backbone, spec.model).levels
-    return load_backbone(spec.backbone, levels=levels, weights_dir=Path(spec.scratch), file=Path(spec.weights))
+    strides = shape_of(spec.backbone, spec.model).strides
+    return load_backbone(spec.backbone, levels=strides, weights_dir=Path(spec.scratch), file=Path(spec.weights))
 
 
 def embedding_of(spec: SideSpec, backbone: Backbone) -> EmbeddingSpec:
-    patch_size = shape_of(spec.backbone, spec.model).patch_size
-    return EmbeddingSpec(spec.backbone, backbone.weights_sha256, backbone.levels, patch_size, INPUT_SIZE, "squash")
+    shape, sha256 = shape_of(spec.backbone, spec.model), backbone.weights_sha256
+    return EmbeddingSpec(spec.backbone, sha256, shape.levels, shape.patch_size, INPUT_SIZE, "squash", shape.wide_stride)
 
 
 def line_head(spec: SideSpec, level_channels: tuple[int, ...], line: int) -> Head:
     """A line's head with random layers and statistics, the same for every side."""
     shape, channels = shape_of(spec.backbone, spec.model), sum(level_channels)
     torch.manual_seed(line)
-    head = Head(channels, shape.hidden).eval()
+    units = shape.units(level_channels)
+    head = Head(channels, sum(units)).eval()
     norm = head.discriminator.norm
     norm.running_mean = torch.randn(head.hidden)
     norm.running_var = 0.5 + torch.rand(head.hidden)
     head.standardiser.adopt(torch.randn(channels), 0.5 + torch.rand(channels))
     if shape.separate:
-        _separate(head, level_channels)
+        _separate(head, level_channels, units)
     return head
 
 
 @torch.no_grad()
-def _separate(head: Head, level_channels: tuple[int, ...]) -> None:
+def _separate(head: Head, level_channels: tuple[int, ...], units: tuple[int, ...]) -> None:
     """Let each level be adapted by itself, and be read by hidden units of its own."""
     of_channel = _repeated(level_channels)
-    of_unit = _repeated((head.hidden // len(level_channels),) * len(level_channels))
+    of_unit = _repeated(units)
     head.adaptor.projection.weight.mul_(of_channel[:, None] == of_channel[None])
     head.discriminator.body.weight.mul_(of_unit[:, None] == of_channel[None])
 

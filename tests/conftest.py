@@ -86,7 +86,13 @@ def apache_services(request: pytest.FixtureRequest) -> Iterator[Services]:
         yield Services(bootstrap_servers, redis_url, KAFKA_SESSION_TIMEOUT_MS, "exactly-once")
 
 
-@pytest.fixture(scope="session", params=BROKERS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "services" in metafunc.fixturenames:
+        brokers = BROKERS[1:] if metafunc.definition.get_closest_marker("apache_only") else BROKERS
+        metafunc.parametrize("services", brokers, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def services(request: pytest.FixtureRequest) -> Services:
     found: Services = request.getfixturevalue(f"{request.param}_services")
     return found

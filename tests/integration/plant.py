@@ -20,9 +20,11 @@ from qc_worker.domain.release import Release
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.transport.camera import CameraProducer
 from qc_worker.transport.inspections import InspectionReader
-from qc_worker.transport.kafka_config import KafkaAccess
-from qc_worker.transport.kafka_frames import KafkaFrameReader
+from qc_worker.transport.kafka_config import Connections, KafkaAccess
+from qc_worker.transport.kafka_reader import open_reader, partitions_of, read_to_end
+from qc_worker.transport.kafka_records import to_record
 from qc_worker.transport.kafka_releases import KafkaReleaseLog
+from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES
 from qc_worker.wire.images import ImageMessage, encode_frame
 from tests import factories
 from tests.conftest import Services, eventually
@@ -115,20 +117,13 @@ class Plant:
 
     def dead_letters(self, count: int) -> list[Record]:
         """The dead letters, once there are `count`."""
-        reader = KafkaFrameReader(self.access)
         letters: list[Record] = []
 
         def enough() -> bool:
-            letters.clear()
-            for partition in range(3):
-                offset = 0
-                while letter := reader.read(Position(self.topics["dead_letter"], partition, offset)):
-                    letters.append(letter)
-                    offset += 1
+            letters[:] = self._records(self.topics["dead_letter"])
             return len(letters) >= count
 
         eventually(enough)
-        reader.close()
         return letters
 
     def inspections(self, count: int, *, timeout_s: float = 60.0) -> list[Inspection]:
@@ -157,6 +152,17 @@ class Plant:
             yield process
         finally:
             process.end()
+
+    def _records(self, topic: str) -> list[Record]:
+        """All that lies there now."""
+        connections = Connections()
+        consumer = open_reader(self.access, connections, max_partition_fetch_bytes=MAX_DEAD_LETTER_BYTES)
+        try:
+            consumer.assign(partitions_of(consumer, topic))
+            return [to_record(polled) for polled in read_to_end(consumer)]
+        finally:
+            consumer.close(autocommit=False)
+            connections.close()
 
     def _position(self, future) -> Position:  # type: ignore[no-untyped-def]  # kafka-python ships no types
         metadata = future.get(30)

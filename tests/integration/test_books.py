@@ -22,6 +22,8 @@ from qc_worker.transport.kafka_sink import AtLeastOnceSink
 from tests import factories
 from tests.integration.plant import Plant
 
+pytestmark = pytest.mark.apache_only
+
 
 @pytest.fixture
 def judged(plant: Plant) -> list[Inspection]:

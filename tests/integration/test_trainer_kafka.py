@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from qc_worker.domain.frame import Position
 from qc_worker.domain.release import Feedback, Judgement, ReleaseAction
 from qc_worker.transport.kafka_feedback import FeedbackProducer
@@ -9,6 +11,9 @@ from qc_worker.transport.kafka_releases import KafkaReleaseLog
 from qc_worker.wire.images import encode_frame
 from tests.integration.plant import Plant
 from tests.unit.trainer.factories import NOW, filled_store, png
+
+pytestmark = pytest.mark.apache_only
+
 
 QUICK = ("--input-size", "64", "--steps", "150", "--json")
 

@@ -3,6 +3,8 @@
 import signal
 from dataclasses import replace
 
+import pytest
+
 from qc_worker.domain.errors import Reason
 from qc_worker.domain.inspection import Verdict
 from qc_worker.transport.redis_cache import RedisHeatmapCache
@@ -60,6 +62,7 @@ def test_a_release_that_was_tampered_with_is_refused_in_flight(plant: Plant) -> 
     assert {inspection.model_version for inspection in inspections} == {"v1"}
 
 
+@pytest.mark.apache_only
 def test_sigterm_in_mid_stream_loses_nothing_and_repeats_nothing(plant: Plant) -> None:
     plant.train("A", "v1")
     plant.train("B", "v1")
@@ -73,6 +76,7 @@ def test_sigterm_in_mid_stream_loses_nothing_and_repeats_nothing(plant: Plant) -
     assert balance(sent, inspections) == CLEAN
 
 
+@pytest.mark.apache_only
 def test_sigkill_in_mid_stream_loses_nothing(plant: Plant) -> None:
     plant.train("A", "v1")
     plant.train("B", "v1")
@@ -90,6 +94,7 @@ def test_sigkill_in_mid_stream_loses_nothing(plant: Plant) -> None:
     assert books.duplicates <= MAX_IN_FLIGHT_FRAMES
 
 
+@pytest.mark.apache_only
 def test_a_worker_that_joins_takes_its_share_and_nothing_is_lost(plant: Plant) -> None:
     plant.train("A", "v1")
     plant.train("B", "v1")
@@ -171,6 +176,7 @@ def test_a_worker_without_topics_says_so_and_ends(plant: Plant) -> None:
     assert ended.stderr.splitlines()[-1] == "error: no topic never-created: create it with qc-worker topics"
 
 
+@pytest.mark.apache_only
 def test_a_worker_started_before_its_broker_waits_until_it_is_told_to_stop(plant: Plant) -> None:
     worker = WorkerProcess(plant, {"QC_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
     eventually(lambda: worker.pause() or worker.events()["broker away"] > 0, timeout_s=60)
