@@ -12,8 +12,8 @@ from kafka import KafkaConsumer
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Inspection
-from qc_worker.transport.kafka_config import Connections, KafkaAccess, transport_errors
-from qc_worker.transport.kafka_reader import open_reader, partitions_of, poll_until
+from qc_worker.transport.kafka_config import KafkaAccess, transport_errors
+from qc_worker.transport.kafka_reader import Reader, partitions_of, poll_until
 from qc_worker.transport.kafka_records import to_record
 from qc_worker.wire.json_types import decode_inspection
 
@@ -31,31 +31,28 @@ class PublishedInspection:
     appended_at: datetime
 
 
-class InspectionReader:
+class InspectionReader(Reader):
     """All partitions of `results`, from the beginning or from where they end when `start` is called."""
 
     def __init__(self, access: KafkaAccess, *, topic: str, from_beginning: bool = True) -> None:
-        self._access = access
+        super().__init__(access, auto_offset_reset="earliest" if from_beginning else "latest")
         self._topic = topic
-        self._reset = "earliest" if from_beginning else "latest"
-        self._connections = Connections()
-        self._consumer: KafkaConsumer | None = None
+        self._skips_to_end = not from_beginning
 
     def start(self) -> None:
         """Connect and fix the place to read from. Raises TransportError."""
-        consumer = open_reader(self._access, self._connections, auto_offset_reset=self._reset)
-        self._consumer = consumer
+        consumer = self._reader()
         with transport_errors(f"reading {self._topic}"):
             consumer.assign(partitions_of(consumer, self._topic))
-            if self._reset == "latest":
+            if self._skips_to_end:
                 _go_to_end(consumer)
 
     def poll(self, *, timeout_s: float) -> list[PublishedInspection]:
         """Inspections that came within `timeout_s`; unreadable ones are logged and left out."""
-        if self._consumer is None:
+        if self._opened is None:
             raise TransportError("the inspection reader is not started, or closed")
         with transport_errors(f"polling {self._topic}"):
-            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
+            polled = self._opened.poll(timeout_ms=int(timeout_s * 1000))
         decoded = (_decoded(record) for records in polled.values() for record in records)
         return [published for published in decoded if published is not None]
 
@@ -64,14 +61,6 @@ class InspectionReader:
         deadline_s = monotonic() + timeout_s
         while (left_s := deadline_s - monotonic()) > 0:
             yield from self.poll(timeout_s=min(left_s, 0.5))
-
-    def close(self) -> None:
-        """Disconnect."""
-        if self._consumer is not None:
-            with transport_errors("closing"):
-                self._consumer.close(autocommit=False)
-            self._consumer = None
-        self._connections.close()
 
 
 def _go_to_end(consumer: KafkaConsumer) -> None:

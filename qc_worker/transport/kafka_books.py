@@ -9,19 +9,25 @@ from kafka import KafkaConsumer, TopicPartition
 
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Offsets, Partition, Record
-from qc_worker.transport.kafka_config import Connections, KafkaAccess, open_client, transport_errors
-from qc_worker.transport.kafka_reader import POLL_MS, READ_TIMEOUT_S, open_reader, partitions_of, poll_until
+from qc_worker.transport.kafka_config import KafkaAccess, open_client, transport_errors
+from qc_worker.transport.kafka_reader import POLL_MS, READ_TIMEOUT_S, Reader, partitions_of, poll_until
 from qc_worker.transport.kafka_records import appended_at, to_partition, to_record, to_topic_partition
 from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES
 
 
-class KafkaBooks:
+class KafkaBooks(Reader):
     """Committed records only: what a transaction left behind is not there."""
 
     def __init__(self, access: KafkaAccess) -> None:
-        self._access = access
-        self._connections = Connections()
-        self._consumer: KafkaConsumer | None = None
+        super().__init__(
+            access,
+            # All that lies in memory at a time, whatever the topics hold.
+            max_partition_fetch_bytes=MAX_DEAD_LETTER_BYTES,
+            fetch_max_bytes=2 * MAX_DEAD_LETTER_BYTES,
+            # At the end of a partition we want to be told so, not to wait for more.
+            fetch_max_wait_ms=50,
+            metrics_enabled=False,
+        )
 
     def oldest(self, topic: str) -> dict[Partition, int]:
         """The first offset that retention has left, by partition."""
@@ -71,14 +77,6 @@ class KafkaBooks:
             for records in polled.values():
                 yield from map(to_record, records)
 
-    def close(self) -> None:
-        """Disconnect."""
-        if self._consumer is not None:
-            with transport_errors("closing"):
-                self._consumer.close(autocommit=False)
-            self._consumer = None
-        self._connections.close()
-
     def _found_at(self, topic: str, time: datetime) -> dict[Partition, Any]:
         """Offset and time of the first record that is not older, by partition; None where there is none."""
         since_ms = max(0, int(time.timestamp() * 1000))
@@ -101,20 +99,6 @@ class KafkaBooks:
             for partition, start in starts.items():
                 consumer.seek(partition, ends[partition] if start is None else start)
         return consumer
-
-    def _reader(self) -> KafkaConsumer:
-        if self._consumer is None:
-            self._consumer = open_reader(
-                self._access,
-                self._connections,
-                # All that lies in memory at a time, whatever the topics hold.
-                max_partition_fetch_bytes=MAX_DEAD_LETTER_BYTES,
-                fetch_max_bytes=2 * MAX_DEAD_LETTER_BYTES,
-                # At the end of a partition we want to be told so, not to wait for more.
-                fetch_max_wait_ms=50,
-                metrics_enabled=False,
-            )
-        return self._consumer
 
 
 class _Ends:

@@ -7,6 +7,7 @@ import structlog
 from kafka import KafkaConsumer, KafkaProducer
 
 from qc_worker.domain.release import Feedback
+from qc_worker.transport.group_membership import CLOSE_TIMEOUT_MS, COMMIT_TIMEOUT_MS, NOT_A_MEMBER
 from qc_worker.transport.kafka_config import Connections, KafkaAccess, open_client, transport_errors
 from qc_worker.transport.kafka_producer import (
     DELIVERY_TIMEOUT_S,
@@ -14,7 +15,6 @@ from qc_worker.transport.kafka_producer import (
     open_producer,
     send_and_wait,
 )
-from qc_worker.transport.kafka_source import CLOSE_TIMEOUT_MS, COMMIT_TIMEOUT_MS, NOT_A_MEMBER
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.json_types import decode_feedback, encode_feedback
 

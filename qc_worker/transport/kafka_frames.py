@@ -6,31 +6,29 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import OffsetOutOfRangeError
 
 from qc_worker.domain.frame import Position, Record
-from qc_worker.transport.kafka_config import Connections, KafkaAccess, transport_errors
-from qc_worker.transport.kafka_reader import at_end, open_reader, poll_until
+from qc_worker.transport.kafka_config import KafkaAccess, transport_errors
+from qc_worker.transport.kafka_reader import Reader, at_end, poll_until
 from qc_worker.transport.kafka_records import to_record
 from qc_worker.transport.limits import MAX_RECORD_BYTES
 
 
-class KafkaFrameReader:
+class KafkaFrameReader(Reader):
     """A consumer without a group that is sent to one position at a time."""
 
     def __init__(self, access: KafkaAccess) -> None:
-        self._access = access
-        self._connections = Connections()
-        self._consumer: KafkaConsumer | None = None
+        super().__init__(
+            access,
+            auto_offset_reset="none",
+            # One frame at a time is wanted; more in a fetch would be thrown away at the next position.
+            max_partition_fetch_bytes=MAX_RECORD_BYTES,
+            fetch_max_bytes=MAX_RECORD_BYTES,
+            max_poll_records=1,
+        )
 
     def read(self, position: Position) -> Record | None:
         with transport_errors(f"reading {position}"):
             polled = self._polled(position)
         return to_record(polled) if polled is not None else None
-
-    def close(self) -> None:
-        if self._consumer is not None:
-            with transport_errors("closing"):
-                self._consumer.close(autocommit=False)
-            self._consumer = None
-        self._connections.close()
 
     def _polled(self, position: Position) -> Any | None:
         consumer = self._reader()
@@ -53,16 +51,3 @@ class KafkaFrameReader:
 
     def _moved_on(self, consumer: KafkaConsumer, partition: TopicPartition, offset: int) -> bool:
         return at_end(consumer, partition) or consumer.position(partition, timeout_ms=0) != offset
-
-    def _reader(self) -> KafkaConsumer:
-        if self._consumer is None:
-            self._consumer = open_reader(
-                self._access,
-                self._connections,
-                auto_offset_reset="none",
-                # One frame at a time is wanted; more in a fetch would be thrown away at the next position.
-                max_partition_fetch_bytes=MAX_RECORD_BYTES,
-                fetch_max_bytes=MAX_RECORD_BYTES,
-                max_poll_records=1,
-            )
-        return self._consumer

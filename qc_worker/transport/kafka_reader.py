@@ -17,6 +17,29 @@ READ_TIMEOUT_S = 30.0
 POLL_MS = 200
 
 
+class Reader:
+    """One consumer without a group, opened when it is first needed; `config` is kafka-python's."""
+
+    def __init__(self, access: KafkaAccess, **config: Any) -> None:
+        self._access = access
+        self._config = config
+        self._connections = Connections()
+        self._opened: KafkaConsumer | None = None
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._opened is not None:
+            with transport_errors("closing"):
+                self._opened.close(autocommit=False)
+            self._opened = None
+        self._connections.close()
+
+    def _reader(self) -> KafkaConsumer:
+        if self._opened is None:
+            self._opened = open_reader(self._access, self._connections, **self._config)
+        return self._opened
+
+
 def open_reader(access: KafkaAccess, connections: Connections, **config: Any) -> KafkaConsumer:
     """A consumer without a group. Raises TransportError."""
     settings = {"auto_offset_reset": "earliest", "isolation_level": "read_committed", **config}

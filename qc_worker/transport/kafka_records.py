@@ -1,6 +1,6 @@
 """kafka-python's structures <-> domain values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -44,3 +44,11 @@ def to_commit(
 ) -> dict[TopicPartition, OffsetAndMetadata]:
     """Offsets with the notes that go along, as kafka-python wants them; -1: the leader epoch is not known."""
     return {to_topic_partition(p): OffsetAndMetadata(offset, notes.get(p, ""), -1) for p, offset in offsets.items()}
+
+
+def first_offsets(records: Sequence[Record]) -> dict[Partition, int]:
+    """Where they begin, by partition; offset order within each is taken for granted."""
+    first: dict[Partition, int] = {}
+    for record in records:
+        first.setdefault(record.position.shard, record.position.offset)
+    return first

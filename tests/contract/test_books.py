@@ -19,7 +19,7 @@ from qc_worker.transport.kafka_config import open_client
 from qc_worker.transport.kafka_records import to_commit
 from qc_worker.transport.outgoing import OutgoingRecord
 from tests import factories
-from tests.conftest import Services, unique
+from tests.conftest import unique
 from tests.contract.rigs import KafkaRig, frame
 from tests.contract.test_frame_reader import delete_records
 
@@ -200,11 +200,10 @@ def test_group_without_offsets_is_told(kafka_rig: KafkaRig, books: KafkaBooks, s
     assert "--group" in kept.notes[0]
 
 
+@pytest.mark.apache_only  # Tansu hands out what was aborted
 def test_marks_of_transactions_are_no_frames_and_what_was_aborted_never_was(
-    kafka_rig: KafkaRig, books: KafkaBooks, settings: Settings, services: Services, request: pytest.FixtureRequest
+    kafka_rig: KafkaRig, books: KafkaBooks, settings: Settings
 ) -> None:
-    if services != request.getfixturevalue("apache_services"):
-        pytest.skip("Tansu hands out what was aborted")
     producer = open_client(KafkaProducer, kafka_rig.access, transactional_id=unique("books"), acks="all")
     producer.init_transactions()
     for commits in (True, False, True):
