@@ -39,6 +39,7 @@ from qc_worker.ports import InspectionSink
 from qc_worker.settings import Settings
 from qc_worker.simplenet.folded import fold
 from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.precision import number_format
 from qc_worker.simplenet.preprocessing import ImageLimits, Picture
 from qc_worker.simplenet.scorer import Scored
 from qc_worker.simplenet.spec import Aspect, EmbeddingSpec
@@ -71,7 +72,8 @@ class NullRunner(ModelRunner):
 
     def infer(self, batch: Sequence[Decoded]) -> Inferred:
         time.sleep(self._wait_s)
-        scored = Scored(scores=torch.zeros(len(batch)), maps=torch.zeros((len(batch), 1, 1)))
+        scores, maps = torch.zeros(len(batch)), torch.zeros((len(batch), 1, 1))
+        scored = Scored(scores, maps, number_format(scores.dtype))
         return Inferred(batch, scored, time.monotonic())
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -47,6 +48,10 @@ Service = TypeVar("Service", EmbeddedBroker, EmbeddedCache, EmbeddedServices, Cl
 
 BROKERS = ("embedded", "apache")
 """Suites on a real broker run once on each: Tansu, which the demo starts, and Apache Kafka."""
+
+# Run in the background of a script, a shell has us ignore interrupts, and the processes we start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KAFKA_SESSION_TIMEOUT_MS = 6_000
 """The shortest that Kafka allows by default."""

@@ -39,7 +39,7 @@ def replay(settings: Settings, *, position: str, version: str | None, as_json: b
             f"{record.position} has no inspection on {settings.results_topic}: not judged yet, or removed by "
             "retention; name a model version to judge it with"
         )
-    replayed = judge_again(settings, record, recorded, version)
+    replayed = judge_again(in_recorded_format(settings, recorded), record, recorded, version)
     compared = Replay(recorded, replayed, settings.precision, other_version=version is not None)
     if as_json:
         print_json(replay_document(compared))
@@ -67,6 +67,13 @@ def recorded_inspection(settings: Settings, record: Record) -> Inspection | None
             if wanted in published.headers:
                 return _decoded(published)
     return None
+
+
+def in_recorded_format(settings: Settings, recorded: Inspection | None) -> Settings:
+    """Settings by which the number format is that of the inspection, unless the user chose one."""
+    if recorded is None or recorded.precision != "float32" or settings.precision != "auto":
+        return settings  # `auto` is bfloat16 wherever it can be had, and else the report says so
+    return settings.model_copy(update={"precision": "float32"})
 
 
 def judge_again(settings: Settings, record: Record, recorded: Inspection | None, version: str | None) -> Inspection:

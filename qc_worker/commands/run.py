@@ -31,8 +31,8 @@ from qc_worker.wiring import kafka_access, keep_compiled_kernels
 
 FIRST_CONTACT_MS = 3_000
 """Short enough for a worker that still waits for its broker to stop in time."""
-LIVE_WITHIN_S = 180.0
-"""More than the worker's own patience with a broker: whoever restarts it sooner only delays its recovery."""
+LIVE_BEYOND_PATIENCE_S = 60.0
+"""On top of the worker's own patience with a broker: whoever restarts it sooner only delays its recovery."""
 
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ def run_worker(settings: Settings) -> None:
 
 
 def _run(settings: Settings, slot: str) -> None:
-    stop, clock = StopSignal(), SystemClock()
+    stop, clock, patience = StopSignal(), SystemClock(), Patience(broker_s=settings.broker_patience_s)
     stop.install()
     if settings.compile:
         keep_compiled_kernels(settings)
@@ -68,7 +68,7 @@ def _run(settings: Settings, slot: str) -> None:
         ),
         clock=clock,
         stop=stop,
-        patience=Patience(),
+        patience=patience,
         deadlines=Deadlines(settings.deadline_ms, clock),
     )
     refresher = ModelRefresher(
@@ -82,8 +82,8 @@ def _run(settings: Settings, slot: str) -> None:
     health.start()
     log.info("health endpoints", url=health.url)
     try:
-        _once_broker_answers(lambda: _check_topics(settings), stop, clock)
-        _once_broker_answers(refresher.catch_up, stop, clock)
+        _once_broker_answers(lambda: _check_topics(settings), stop, clock, patience)
+        _once_broker_answers(refresher.catch_up, stop, clock, patience)
         if not stop.is_set():
             refresher.start()
             heatmaps.start()
@@ -95,9 +95,9 @@ def _run(settings: Settings, slot: str) -> None:
                 stack.callback(close)
 
 
-def _once_broker_answers(attempt: Callable[[], None], stop: StopSignal, clock: SystemClock) -> None:
+def _once_broker_answers(attempt: Callable[[], None], stop: StopSignal, clock: SystemClock, patience: Patience) -> None:
     """Workers and brokers start in any order: wait as long as a running worker would. Raises TransportError."""
-    patience, started = Patience(), clock.monotonic()
+    started = clock.monotonic()
     while not stop.is_set():
         try:
             attempt()
@@ -139,11 +139,11 @@ def _source(settings: Settings) -> KafkaFrameSource:
 def _health(
     settings: Settings, worker: Worker, source: FrameSource, residents: ResidentModels, refresher: ModelRefresher
 ) -> HealthServer:
-    clock = SystemClock()
+    clock, live_within_s = SystemClock(), settings.broker_patience_s + LIVE_BEYOND_PATIENCE_S
 
     def live() -> dict[str, bool]:
         looped_at = worker.last_step_at  # None while models are loaded or the broker is waited for
-        looping = looped_at is None or clock.monotonic() - looped_at < LIVE_WITHIN_S
+        looping = looped_at is None or clock.monotonic() - looped_at < live_within_s
         return {"looping": looping, "following_releases": refresher.alive()}
 
     def ready() -> dict[str, bool]:

@@ -12,7 +12,7 @@ from typing import ClassVar
 from qc_worker.domain.errors import Reason
 from qc_worker.domain.frame import Position
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 _DOCUMENTED: dict[str, bool] = {"use_attribute_docstrings": True}
 
@@ -108,6 +108,8 @@ class Inspection:
     """The reason in a sentence."""
     model_version: str | None = None
     """Version of the model that judged; null if none did."""
+    precision: str | None = None
+    """Number format of the model's arithmetic, `float32` or `bfloat16`; null if no model judged."""
     score: float | None = None
     """Anomaly score of the image: the maximum over its anomaly map."""
     p_value: float | None = None

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -100,7 +100,8 @@ class Judge:
         started = self._clock.monotonic()
         found = self._findings(inferred, index, verdict)
         timings = self._stage_ms(decoded, inferred.started_at, inference_ms, started)
-        return Outcome(self._inspection(decoded, score, verdict, found, timings), _key(decoded))
+        inspection = self._inspection(decoded, score, verdict, found, timings)
+        return Outcome(replace(inspection, precision=inferred.scored.precision), _key(decoded))
 
     def _findings(self, inferred: Inferred, index: int, verdict: Verdict) -> _Findings:
         """Defects, mask and heatmap of the frames that people will look at; other maps never leave the device."""

@@ -1,4 +1,4 @@
-"""How commands end: errors raised on purpose become one line and exit code 2."""
+"""How commands end: errors raised on purpose become one line and an exit code that says whether to try again."""
 
 import os
 import sys
@@ -7,20 +7,22 @@ from contextlib import contextmanager
 
 import typer
 
-from qc_worker.domain.errors import QcError
+from qc_worker.domain.errors import QcError, TransportError
 
 USAGE_ERROR = 2
+TRY_AGAIN = 75
+"""EX_TEMPFAIL of sysexits.h: nothing is wrong with what was asked, the broker was away."""
 INTERRUPTED = 130
 
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Turn a QcError into `error: ...` on stderr and exit code 2, an interrupt into exit code 130."""
+    """Turn a QcError into `error: ...` on stderr and exit code 75 (TransportError) or 2, an interrupt into 130."""
     try:
         yield
     except QcError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
-        raise typer.Exit(USAGE_ERROR) from None
+        raise typer.Exit(TRY_AGAIN if isinstance(error, TransportError) else USAGE_ERROR) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)  # noqa: T201
         raise typer.Exit(INTERRUPTED) from None

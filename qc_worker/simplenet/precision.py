@@ -6,6 +6,7 @@ import torch
 
 from qc_worker.domain.errors import SettingsError
 
+NumberFormat = Literal["float32", "bfloat16"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -22,6 +23,11 @@ def compute_dtype(device: torch.device, precision: Precision = "auto") -> torch.
     if precision == "bfloat16":
         raise SettingsError(f"precision bfloat16: this {device.type} has no instructions for it; use auto or float32")
     return torch.float32
+
+
+def number_format(dtype: torch.dtype) -> NumberFormat:
+    """The name of what `compute_dtype` gave."""
+    return "bfloat16" if dtype is torch.bfloat16 else "float32"
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:

@@ -15,6 +15,7 @@ from qc_worker.simplenet.compilation import ComputeLevels, compiled
 from qc_worker.simplenet.folded import FoldedHead, fold, patch_scores
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.patch_features import AggregatedLevels, concatenate
+from qc_worker.simplenet.precision import NumberFormat, number_format
 from qc_worker.simplenet.spec import EmbeddingSpec
 
 
@@ -24,6 +25,8 @@ class Scored:
 
     scores: Tensor
     maps: Tensor
+    precision: NumberFormat
+    """In which backbone and heads were computed."""
 
     def map_of(self, index: int) -> npt.NDArray[np.float32]:
         """One frame's anomaly map, (S, S), brought to the CPU."""
@@ -86,7 +89,7 @@ class Scorer:
         parts = self._in_parts(pixels, heads)
         if len(parts) == 1:
             return parts[0]
-        return Scored(torch.cat([part.scores for part in parts]), torch.cat([part.maps for part in parts]))
+        return self._scored(torch.cat([part.scores for part in parts]), torch.cat([part.maps for part in parts]))
 
     @torch.no_grad()
     def embed(self, pixels: Tensor) -> Tensor:
@@ -110,7 +113,10 @@ class Scorer:
     def _score(self, pixels: Tensor, heads: Sequence[FoldedHead]) -> Scored:
         scores = patch_scores(self._compute_levels(self._to_device(pixels)), heads)
         maps = anomaly_maps(scores, self.spec.input_size)
-        return Scored(scores=image_scores(maps), maps=maps)
+        return self._scored(image_scores(maps), maps)
+
+    def _scored(self, scores: Tensor, maps: Tensor) -> Scored:
+        return Scored(scores, maps, number_format(self.dtype))
 
     def _to_device(self, pixels: Tensor) -> Tensor:
         # One layout always: compiled code is bound to it. As a rule pictures come in it, and nothing is copied.

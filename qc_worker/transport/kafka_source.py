@@ -56,6 +56,7 @@ class KafkaFrameSource:
         self._assignor = CooperativeStickyAssignor()
         self._connections = Connections()
         self._paused = False
+        self._held_back: frozenset[Partition] = frozenset()
         self._membership = GroupMembership()
         self._open: KafkaConsumer | None = None
 
@@ -77,6 +78,7 @@ class KafkaFrameSource:
     def poll(self, *, timeout_s: float, max_records: int) -> Sequence[Record]:
         # First, and not after the poll: a failure there would throw away records that count as polled.
         self._commit_owed()
+        self._hold_back(self._trials.cleared())
         with transport_errors(f"polling {self._topic}"):
             polled = self._poll(timeout_s, max_records)
         records = [to_record(record) for records in polled.values() for record in records]
@@ -104,7 +106,7 @@ class KafkaFrameSource:
 
     def resume(self) -> None:
         self._paused = False
-        self._consumer.resume(*self._consumer.assignment())
+        self._resume()
 
     def commit(self, offsets: Offsets) -> None:
         self._membership.owe(offsets)
@@ -187,6 +189,21 @@ class KafkaFrameSource:
             self.start()
             raise
         return polled
+
+    def _hold_back(self, partitions: frozenset[Partition]) -> None:
+        """Fetch nothing of these, and again of those held back before."""
+        if partitions == self._held_back:
+            return
+        self._held_back = partitions
+        self._consumer.pause(*filter(self._is_held_back, self._consumer.assignment()))
+        if not self._paused:
+            self._resume()
+
+    def _resume(self) -> None:
+        self._consumer.resume(*(one for one in self._consumer.assignment() if not self._is_held_back(one)))
+
+    def _is_held_back(self, partition: TopicPartition) -> bool:
+        return to_partition(partition) in self._held_back
 
     def _leave(self) -> None:
         consumer, self._open = self._consumer, None

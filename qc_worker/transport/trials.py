@@ -66,6 +66,12 @@ class Trials:
         with self._lock:
             return {partition: note.until for partition, (offset, note) in self._notes.items() if offset < note.until}
 
+    def cleared(self) -> frozenset[Partition]:
+        """Partitions without suspects, where others have some: their frames wait, or they would be tried alone too."""
+        with self._lock:
+            suspected = {partition for partition, (offset, note) in self._notes.items() if offset < note.until}
+            return frozenset(self._notes.keys() - suspected) if suspected else frozenset()
+
     def absolve(self, partition: Partition) -> None:
         """No frame is left of those under suspicion: what remains below the offset are no frames."""
         with self._lock:

@@ -14,6 +14,15 @@ from kafka import KafkaAdminClient
 from qc_worker.failpoints import PLACES
 from qc_worker.transport.kafka_config import open_client
 from tests.faults.site import Site
+from tests.faults.surroundings import (
+    clock_jumps,
+    patience_exceeded,
+    redis_frozen,
+    redis_full,
+    redis_killed,
+    trainer_killed,
+    trainer_out_of_disk,
+)
 
 SESSION_S = 6.0
 POLL_INTERVAL_MS = 8_000
@@ -178,6 +187,15 @@ CELLS = (
     Cell("all brokers down for 60 s", "a worker waits for its broker", all_brokers_down),
     Cell("network cut for 4 s", "a short cut costs time only", lambda site: network_cut(site, 4)),
     Cell("network cut for 25 s", "a member that was cut off repeats nothing", lambda site: network_cut(site, 25)),
+    Cell(
+        "brokers away beyond the worker's patience", "it ends with exit code 75, for its supervisor", patience_exceeded
+    ),
+    Cell("clock of the worker jumps", "the wall clock is for stamps only", clock_jumps),
+    Cell("redis killed and restarted", "a cache that is away costs pictures, never verdicts", redis_killed),
+    Cell("redis frozen", "a cache that is slow costs pictures, never verdicts", redis_frozen),
+    Cell("redis full", "a cache that is full costs pictures, never verdicts", redis_full),
+    Cell("trainer killed in mid-retrain", "the old version stays, the next retrain goes live", trainer_killed),
+    Cell("trainer's disk full", "the old version stays untouched", trainer_out_of_disk),
     Cell("model store gone", "resident models go on", store_gone),
     Cell("corrupt release", "a bad release never goes live", corrupt_release),
     *map(poisoned, POISON),

@@ -35,6 +35,7 @@ class Result:
     figures: dict[str, Any] = field(default_factory=dict)
 
     def measured(self, account: dict[str, Any], *, longest_silence_s: float, lasted_s: float) -> None:
+        """Keep the account's figures and the times."""
         totals = account["totals"]
         self.figures = {
             "frames": totals["frames"],

@@ -73,10 +73,11 @@ class Site:
         self.wait_for(self.frames)
         return eventually(self._settled, timeout_s=60)
 
-    def longest_silence_s(self) -> float:
-        """Between two verdicts."""
+    def longest_silence_s(self, lasted_s: float) -> float:
+        """Between two verdicts, by the workers' clocks; what is longer than the whole run, a clock has leapt."""
         moments = sorted(inspection.scored_at for inspection in self.plant.inspections(0))
-        return max(((later - earlier).total_seconds() for earlier, later in pairwise(moments)), default=0.0)
+        gaps_s = [(later - earlier).total_seconds() for earlier, later in pairwise(moments)]
+        return max((gap_s for gap_s in gaps_s if gap_s < lasted_s), default=0.0)
 
     def account(self) -> dict[str, Any]:
         done = subprocess.run(

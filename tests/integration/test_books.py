@@ -27,10 +27,10 @@ pytestmark = pytest.mark.apache_only
 
 @pytest.fixture
 def judged(plant: Plant) -> list[Inspection]:
-    """What a worker that has ended made of 40 frames, one that is no picture and one of a line without a model."""
+    """What a worker that computed in float32 made of 40 frames, one that is no picture and one without a model."""
     plant.train("A", "v1", scores=(0.0, 1.0, 2.0))
     plant.train("B", "v1", scores=(1e6, 1e6, 1e6))
-    with plant.worker() as worker:
+    with plant.worker(QC_PRECISION="float32") as worker:  # not what `auto` is on some machines, and replays find out
         plant.push(40)
         plant.push_record(replace(factories.record(), content=b"no picture"))
         plant.push_record(factories.record(line="Z"))
@@ -120,6 +120,8 @@ def test_replay_gives_what_was_recorded(plant: Plant, judged: list[Inspection]) 
     assert document["same"]
     assert document["score_difference"] <= document["tolerance"]
     assert document["recorded"]["model_version"] == document["replayed"]["model_version"] == "v1"
+    assert document["recorded"]["precision"] == document["replayed"]["precision"] == "float32"
+    assert document["other_format"] is None
     for reason in (Reason.UNDECODABLE, Reason.UNKNOWN_LINE):
         failed = next(each for each in judged if each.reason is reason)
         document = replay(plant, failed.source)

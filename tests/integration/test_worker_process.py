@@ -176,6 +176,12 @@ def test_a_worker_without_topics_says_so_and_ends(plant: Plant) -> None:
     assert ended.stderr.splitlines()[-1] == "error: no topic never-created: create it with qc-worker topics"
 
 
+def test_a_worker_whose_broker_stays_away_ends_as_one_that_may_be_started_again(plant: Plant) -> None:
+    plant.environment |= {"QC_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "QC_BROKER_PATIENCE_S": "1"}
+    ended = plant.command("qc_worker.cli", "run", expect=75)
+    assert ended.stderr.splitlines()[-1].startswith("error: no Kafka broker answers at 127.0.0.1:1")
+
+
 @pytest.mark.apache_only
 def test_a_worker_started_before_its_broker_waits_until_it_is_told_to_stop(plant: Plant) -> None:
     worker = WorkerProcess(plant, {"QC_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})

@@ -1,30 +1,68 @@
 """When a replay counts as the same."""
 
+import io
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
-from qc_worker.commands.replay_report import TOLERANCES, Replay, replay_document
+from qc_worker.commands.replay_report import (
+    OTHER_FORMAT_TOLERANCE,
+    TOLERANCES,
+    Replay,
+    print_replay,
+    replay_document,
+)
 from qc_worker.domain.errors import Reason
 from qc_worker.domain.inspection import Inspection, Verdict
 from qc_worker.simplenet.precision import Precision
 from tests import factories
 
-REJECTED = replace(
+OF_NO_FORMAT = replace(
     factories.outcome(factories.record(), Verdict.REJECT).inspection, score=10.0, threshold=4.0, model_version="v1"
 )
-BROKEN = replace(REJECTED, verdict=Verdict.ERROR, reason=Reason.UNDECODABLE, score=None, threshold=None)
+REJECTED = replace(OF_NO_FORMAT, precision="float32")
+BROKEN = replace(OF_NO_FORMAT, verdict=Verdict.ERROR, reason=Reason.UNDECODABLE, score=None, threshold=None)
 
 
-def compared(recorded: Inspection | None, replayed: Inspection, precision: Precision = "float32") -> Replay:
+def compared(recorded: Inspection | None, replayed: Inspection, precision: Precision = "auto") -> Replay:
     return Replay(recorded, replayed, precision, other_version=False)
 
 
-@pytest.mark.parametrize("precision", TOLERANCES)
-def test_scores_may_be_apart_by_what_the_number_format_explains(precision: Precision) -> None:
-    allowed = 10.0 * TOLERANCES[precision]
-    assert compared(REJECTED, replace(REJECTED, score=10.0 + 0.9 * allowed), precision).same
-    assert compared(REJECTED, replace(REJECTED, score=10.0 + 1.1 * allowed), precision).same is False
+@pytest.mark.parametrize(
+    ("recorded", "replayed", "share"),
+    [
+        ("float32", "float32", TOLERANCES["float32"]),
+        ("bfloat16", "bfloat16", TOLERANCES["bfloat16"]),
+        ("bfloat16", "float32", OTHER_FORMAT_TOLERANCE),
+        ("float32", "bfloat16", OTHER_FORMAT_TOLERANCE),
+        ("float16", "float16", OTHER_FORMAT_TOLERANCE),
+        (None, "float32", OTHER_FORMAT_TOLERANCE),
+    ],
+)
+def test_scores_may_be_apart_by_what_the_number_formats_explain(
+    recorded: str | None, replayed: str, share: float
+) -> None:
+    published, again = replace(REJECTED, precision=recorded), replace(REJECTED, precision=replayed)
+    assert compared(published, replace(again, score=10.0 + 9.0 * share)).same
+    assert compared(published, replace(again, score=10.0 + 11.0 * share)).same is False
+
+
+def test_a_report_says_why_the_number_formats_differ() -> None:
+    of_bfloat16 = replace(REJECTED, precision="bfloat16")
+    assert compared(REJECTED, REJECTED).other_format is None
+    assert "does not compute in bfloat16" in str(compared(of_bfloat16, REJECTED).other_format)
+    assert "as the setting `precision` asks" in str(compared(of_bfloat16, REJECTED, "float32").other_format)
+    assert "does not say" in str(compared(OF_NO_FORMAT, REJECTED).other_format)
+    assert compared(BROKEN, BROKEN).other_format is None
+
+
+def test_a_difference_in_number_formats_is_printed_and_in_the_document() -> None:
+    replay = compared(replace(REJECTED, precision="bfloat16"), REJECTED)
+    printed = io.StringIO()
+    print_replay(replay, Console(file=printed, width=300))
+    assert "recorded in bfloat16, judged again in float32" in printed.getvalue()
+    assert replay_document(replay)["other_format"] == replay.other_format
 
 
 def test_tolerance_of_a_score_near_nought_comes_from_the_threshold() -> None:
@@ -43,4 +81,4 @@ def test_failing_the_same_way_is_the_same_and_failing_in_another_is_not() -> Non
 
 def test_without_an_inspection_or_with_another_version_nothing_is_compared() -> None:
     assert compared(None, REJECTED).same is None
-    assert replay_document(Replay(REJECTED, REJECTED, "float32", other_version=True))["same"] is None
+    assert replay_document(Replay(REJECTED, REJECTED, "auto", other_version=True))["same"] is None

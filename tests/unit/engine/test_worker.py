@@ -46,6 +46,7 @@ def test_an_inspection_says_who_judged_what_and_how_long_it_took(plant: Plant) -
     (inspection,) = plant.wait_for_inspections(1)
     assert (inspection.line, inspection.camera, inspection.frame_id) == ("A", "cam1", "f0-0")
     assert (inspection.model_version, inspection.verdict) == ("v7", Verdict.REJECT)
+    assert inspection.precision == "float32"
     assert inspection.image_size == (64, 96)
     assert inspection.p_value == 0.25
     assert inspection.threshold == -1e6

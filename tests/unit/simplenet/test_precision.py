@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from qc_worker.domain.errors import SettingsError
-from qc_worker.simplenet.precision import compute_dtype, multiplies_bfloat16
+from qc_worker.simplenet.precision import compute_dtype, multiplies_bfloat16, number_format
 
 CPU = torch.device("cpu")
 
@@ -16,6 +16,11 @@ def test_auto_is_bfloat16_exactly_where_the_processor_says_it_multiplies_it() ->
 
 def test_float32_is_always_to_be_had() -> None:
     assert compute_dtype(CPU, "float32") == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_number_format_is_named_as_torch_names_it(dtype: torch.dtype) -> None:
+    assert f"torch.{number_format(dtype)}" == str(dtype)
 
 
 def test_bfloat16_where_it_would_be_emulated_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

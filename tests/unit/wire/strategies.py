@@ -35,6 +35,7 @@ inspections = st.builds(
     reason=st.none() | st.sampled_from(Reason),
     detail=st.none() | texts,
     model_version=st.none() | names,
+    precision=st.sampled_from([None, "float32", "bfloat16"]),
     score=st.none() | numbers,
     p_value=st.none() | numbers,
     threshold=st.none() | numbers,
