@@ -8,7 +8,7 @@ from qc_worker.clock import SystemClock
 from qc_worker.commands.account import CLOCK_SLACK
 from qc_worker.commands.adapters import backbone_pool, model_loader, worker_pipeline
 from qc_worker.commands.replay_report import Replay, print_replay, replay_document
-from qc_worker.commands.reports import print_json, with_progress
+from qc_worker.commands.reports import print_json, waiting, with_progress
 from qc_worker.commands.score import load_version
 from qc_worker.domain.errors import InvalidFrame, Reason, SettingsError
 from qc_worker.domain.frame import Position, Record
@@ -22,7 +22,7 @@ from qc_worker.transport.kafka_books import KafkaBooks
 from qc_worker.transport.kafka_frames import KafkaFrameReader
 from qc_worker.wire.images import claimed_line
 from qc_worker.wire.json_types import decode_inspection
-from qc_worker.wiring import kafka_access
+from qc_worker.wiring import kafka_access, keep_compiled_kernels
 
 WITHOUT_MODEL = (Reason.UNKNOWN_LINE, Reason.BAD_HEADERS)
 """What a frame fails by before any model is asked."""
@@ -79,8 +79,11 @@ def in_recorded_format(settings: Settings, recorded: Inspection | None) -> Setti
 def judge_again(settings: Settings, record: Record, recorded: Inspection | None, version: str | None) -> Inspection:
     """Judge by the version given, else by the recorded one. Raises ModelError if the store does not have it."""
     clock, residents = SystemClock(), ResidentModels()
-    backbones = backbone_pool(settings, warmup_sizes=(1,))
-    resident = _resident(settings, model_loader(settings, backbones), claimed_line(record), recorded, version)
+    # Compiled as the worker's: a plain backbone rounds elsewhere, and a score beside its threshold would change sides.
+    keep_compiled_kernels(settings)
+    backbones = backbone_pool(settings, warmup_sizes=(1, settings.max_batch_size), compiled=settings.compile)
+    with waiting("making the model ready as the worker does; half a minute the first time"):
+        resident = _resident(settings, model_loader(settings, backbones), claimed_line(record), recorded, version)
     if resident is not None:
         residents.swap(resident)
     ticket = Ticket(record, clock.monotonic())

@@ -15,7 +15,8 @@ from qc_worker.wire.json_types import INSPECTION
 TOLERANCES: Mapping[str, float] = {"float32": 1e-4, "bfloat16": 0.03}
 """How far scores may be apart, relative to score or threshold, the larger; by the number format of both.
 
-A compiled backbone (the worker's) orders its sums and rounds otherwise than a plain one (a replay's). Measured on a CPU
+Compiled as the worker's is, a replay on the same machine gives the same bits. A backbone compiled elsewhere, or
+plain (`compile` off, no compiler), orders its sums and rounds otherwise. Measured plain against compiled on a CPU
 with AVX512-BF16, efficientnet_lite0, 351 pictures of magnetic tiles, two fitted heads: float32 2.6e-6 at most; bfloat16
 1.6 % at most, 0.2 % in the middle. A frame's place in its batch and the batch's size changed nothing, the number of
 threads 1.3e-6 in float32. float32 gets what the tests allow folded heads, bfloat16 about twice what was seen.

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +38,14 @@ def with_progress(things: Iterable[T], what: str, *, total: float | None = None)
     """Show a progress bar on stderr while iterating, on a terminal only; `total` where `things` have no length."""
     console = Console(stderr=True)
     return iter(track(things, what, total, console=console, transient=True, disable=not console.is_terminal))
+
+
+@contextmanager
+def waiting(for_what: str) -> Iterator[None]:
+    """Show on stderr that something takes its time, on a terminal only."""
+    console = Console(stderr=True)
+    with console.status(for_what) if console.is_terminal else nullcontext():
+        yield
 
 
 def file_inspection_document(judged: FileInspection) -> dict[str, Any]:

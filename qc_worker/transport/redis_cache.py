@@ -68,7 +68,9 @@ class RedisHeatmapCache:
 
     def _back_off(self, error: Exception) -> None:
         self._away_until_s = self._clock() + self._back_off_s
-        log.warning("heatmap cache away", error=f"{type(error).__name__}: {error}", back_off_s=self._back_off_s)
+        # The error of a pipeline quotes the command, pictures and all.
+        reason = str(error).rpartition("of pipeline caused error: ")[2]
+        log.warning("heatmap cache away", error=f"{type(error).__name__}: {reason}", back_off_s=self._back_off_s)
 
 
 class NullHeatmapCache:

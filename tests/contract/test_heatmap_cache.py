@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from time import monotonic
 
 import pytest
+from redis import Redis
+from structlog.testing import capture_logs
 
 from qc_worker.domain.errors import SettingsError
 from qc_worker.embedded.services import EmbeddedCache
 from qc_worker.ports import HeatmapCache, HeatmapEntry
 from qc_worker.transport.memory import MemoryHeatmapCache
 from qc_worker.transport.redis_cache import BACK_OFF_S, NullHeatmapCache, RedisHeatmapCache, open_heatmap_cache
-from tests.conftest import BROKERS, Services, eventually, started, unique
+from tests.conftest import BROKERS, Services, eventually, started, started_redis, unique
 
 
 @dataclass
@@ -143,3 +145,21 @@ def test_empty_url_means_no_heatmaps() -> None:
     assert cache.get("k") is None
     assert not cache.available()
     cache.close()
+
+
+def test_a_full_redis_refuses_in_a_short_line_and_takes_again_when_there_is_room() -> None:
+    now_s = [0.0]
+    with ExitStack() as stack:
+        server = started_redis(stack)
+        admin = stack.enter_context(Redis.from_url(server.redis_url))
+        cache = RedisHeatmapCache(server.redis_url, ttl_s=60, clock=lambda: now_s[0])
+        stack.callback(cache.close)
+        admin.config_set("maxmemory", "1")
+        with capture_logs() as logged:
+            assert not cache.put([entry("refused")])
+        assert not cache.available()
+        assert len(str(logged[0]["error"])) < 200
+        assert "PNG" not in str(logged)
+        admin.config_set("maxmemory", "0")
+        now_s[0] += BACK_OFF_S
+        assert cache.put([entry("taken")])

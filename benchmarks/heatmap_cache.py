@@ -1,0 +1,174 @@
+"""What the heatmap cache costs a batch's verdicts: without one, with Redis, and with a Redis that is broken.
+
+The judge, the heatmap writer and the Redis adapter are the worker's own; the batches are eight rejected frames with a
+defect each, so that every frame wants a heatmap, and come at an even pace. Timed is `Judge.judge`, which is all that a
+verdict waits for. Sides take turns in one run:
+
+- none: `redis_url` is empty.
+- up: a Redis that answers.
+- frozen: it takes connections and answers nothing (SIGSTOP).
+- full: it refuses every write (maxmemory).
+- gone: nobody listens on its port.
+
+Prints one JSON object: {"none": {"mean_ms", "p50_ms", "p99_ms", ...}, ..., "worst_added_ms", "within_limit"}.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import numpy as np
+import torch
+from redis import Redis
+
+from benchmarks._machine import machine, versions
+from qc_worker.clock import SystemClock
+from qc_worker.domain.calibration import Calibration
+from qc_worker.domain.frame import Position, Record
+from qc_worker.embedded.server import LOOPBACK, Server, free_port
+from qc_worker.embedded.simulation import Simulation
+from qc_worker.engine.heatmaps import HeatmapWriter
+from qc_worker.engine.in_flight import Ticket
+from qc_worker.engine.intake import Decoded, admit, decode
+from qc_worker.engine.judge import Inferred, Judge
+from qc_worker.engine.residents import Resident, ResidentModels
+from qc_worker.ports import HeatmapCache
+from qc_worker.simplenet.folded import fold
+from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.preprocessing import ImageLimits
+from qc_worker.simplenet.scorer import Scored
+from qc_worker.simplenet.spec import EmbeddingSpec
+from qc_worker.transport.redis_cache import cache_answers, open_heatmap_cache
+from qc_worker.wire.images import encode_frame
+
+SIDES = ("none", "up", "frozen", "full", "gone")
+BATCH_SIZE = 8
+INPUT_SIZE = 256
+LIMIT_MS = 5.0
+TTL_S = 60
+SPEC = EmbeddingSpec("none", "", levels=(16,), patch_size=1, input_size=INPUT_SIZE, aspect="squash")
+
+
+def main() -> None:
+    options = _options()
+    batch = _batch()
+    milliseconds: dict[str, list[float]] = {side: [] for side in SIDES}
+    with _redis() as url:
+        for number in range(options.rounds):
+            for side in SIDES if number % 2 else reversed(SIDES):
+                with _broken(url, side) as asked:
+                    milliseconds[side] += _judged(batch, asked, options)
+    sides = {side: _figures(times) for side, times in milliseconds.items()}
+    added = {side: round(figures["mean_ms"] - sides["none"]["mean_ms"], 3) for side, figures in sides.items()}
+    worst = max(added.values())
+    about = {"benchmark": "heatmap_cache", "batch_size": BATCH_SIZE, "pace_ms": options.pace_ms}
+    found = {"added_ms": added, "worst_added_ms": worst, "limit_ms": LIMIT_MS, "within_limit": worst <= LIMIT_MS}
+    stamp = {"date": datetime.now(UTC).date().isoformat(), "machine": machine(), "versions": versions()}
+    print(json.dumps({**about, **sides, **found, **stamp}))
+
+
+def _judged(batch: Sequence[Decoded], url: str, options: argparse.Namespace) -> list[float]:
+    """Milliseconds of each batch, those included in which the cache is found to be away."""
+    cache: HeatmapCache = open_heatmap_cache(url, ttl_s=TTL_S)
+    heatmaps, clock = HeatmapWriter(cache), SystemClock()
+    judge = Judge(heatmaps, clock, heatmap_pass_share=0.0)
+    heatmaps.start()
+    times = []
+    due_s = time.monotonic()
+    for _ in range(options.batches):
+        time.sleep(max(0.0, due_s - time.monotonic()))
+        due_s += options.pace_ms / 1000
+        scored = _scored()
+        started_s = time.monotonic()
+        judge.judge(Inferred(batch, scored, started_s))
+        times.append(1000 * (time.monotonic() - started_s))
+    heatmaps.close()
+    cache.close()
+    return times
+
+
+def _batch() -> list[Decoded]:
+    """Eight simulated frames, decoded."""
+    residents, clock = ResidentModels(), SystemClock()
+    calibration = Calibration(scores=(-1.0, 0.0, 1.0), max_false_reject=0.25)
+    residents.swap(Resident("A", "v1", SPEC, fold(Head(1, 1).eval(), [1]), calibration))
+    simulation, limits = Simulation("A", seed=9), ImageLimits(max_bytes=1 << 24, max_pixels=1 << 24)
+    frames = []
+    for offset in range(BATCH_SIZE):
+        now = datetime.now(UTC)
+        message = encode_frame(simulation.frame(offset).content, line="A", camera="c1", captured_at=now)
+        headers = tuple(message.headers)
+        record = Record(Position("images", 0, offset), message.key, message.content, headers, appended_at=now)
+        frames.append(decode(admit(Ticket(record, clock.monotonic()), residents), limits, clock))
+    return frames
+
+
+def _scored() -> Scored:
+    """Maps with a round defect well over the threshold."""
+    rows, columns = np.mgrid[:INPUT_SIZE, :INPUT_SIZE]
+    defect = np.exp(-((rows - 100) ** 2 + (columns - 140) ** 2) / (2 * 20**2)).astype(np.float32)
+    maps = torch.from_numpy(5 * defect).repeat(BATCH_SIZE, 1, 1)
+    return Scored(maps.amax(dim=(1, 2)), maps, "float32")
+
+
+@contextmanager
+def _redis() -> Iterator[str]:
+    program, port = shutil.which("redis-server"), free_port()
+    if program is None:
+        raise SystemExit("error: needs redis-server (Debian: redis-server)")
+    url = f"redis://{LOOPBACK}:{port}/0"
+    server = Server("redis-server", [program, "--port", str(port), "--bind", LOOPBACK, "--save", ""])
+    server.start(lambda: cache_answers(url))
+    try:
+        yield url
+    finally:
+        server.stop()
+
+
+@contextmanager
+def _broken(url: str, side: str) -> Iterator[str]:
+    """Bring Redis into that state for a while; the URL to ask."""
+    with Redis.from_url(url) as admin:
+        if side == "full":
+            admin.config_set("maxmemory-policy", "noeviction")
+            admin.config_set("maxmemory", "1mb")
+        process = int(admin.info("server")["process_id"])
+        if side == "frozen":
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield {"none": "", "gone": f"redis://{LOOPBACK}:{free_port()}/0"}.get(side, url)
+        finally:
+            if side == "frozen":
+                os.kill(process, signal.SIGCONT)
+            admin.config_set("maxmemory", "0")
+
+
+def _figures(milliseconds: Sequence[float]) -> dict[str, float]:
+    of_hundred = statistics.quantiles(milliseconds, n=100, method="inclusive")
+    figures = {
+        "mean_ms": statistics.mean(milliseconds),
+        "p50_ms": of_hundred[49],
+        "p99_ms": of_hundred[98],
+        "max_ms": max(milliseconds),
+    }
+    return {name: round(figure, 3) for name, figure in figures.items()} | {"batches": len(milliseconds)}
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--batches", type=int, default=100, help="of each side in each round")
+    parser.add_argument("--pace-ms", type=float, default=80.0, help="time between two batches: 80 is 100 frames/s")
+    parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
