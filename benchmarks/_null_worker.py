@@ -7,10 +7,12 @@ Judges what lies on the topic until it has published so many frames, and prints 
 import argparse
 import json
 import os
+import statistics
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from qc_worker.process_tuning import tune_process
@@ -92,9 +94,12 @@ class Meter:
     publishes: int = 0
     publish_s: float = 0.0
     _marks: list["_Mark"] = field(default_factory=list)
+    _taken_ms: list[float] = field(default_factory=list)
 
-    def count(self, frames: int, publish_s: float) -> None:
-        self.published += frames
+    def count(self, outcomes: Sequence[Outcome], publish_s: float) -> None:
+        now = datetime.now(UTC)
+        self._taken_ms += [1000 * (now - one.inspection.captured_at).total_seconds() for one in outcomes]
+        self.published += len(outcomes)
         self.publishes += 1
         self.publish_s += publish_s
         if not self._marks and self.published >= WARM_UP_SHARE * self.frames:
@@ -110,12 +115,18 @@ class Meter:
             "fps": frames / (last.at_s - first.at_s),
             "cpu_us_per_frame": 1e6 * (last.cpu_s - first.cpu_s) / frames,
             "frames_per_publish": frames / (last.publishes - first.publishes),
+            **self._percentiles(),
             "ms_per_publish": 1000 * (last.publish_s - first.publish_s) / (last.publishes - first.publishes),
             **{
                 f"{name}_cpu_us_per_frame": 1e6 * (cpu_s - first.threads_s.get(name, 0.0)) / frames
                 for name, cpu_s in last.threads_s.items()
             },
         }
+
+    def _percentiles(self) -> dict[str, float]:
+        """Of milliseconds from camera to readable inspection, of the second half: the backlog of the start is gone."""
+        of_hundred = statistics.quantiles(self._taken_ms[len(self._taken_ms) // 2 :], n=100, method="inclusive")
+        return {f"p{percent}_ms": of_hundred[percent - 1] for percent in (50, 95, 99)}
 
 
 @dataclass(frozen=True)
@@ -161,7 +172,7 @@ class CountedSink:
     def publish(self, outcomes: Sequence[Outcome], offsets: Offsets) -> None:
         started_s = time.monotonic()
         self._sink.publish(outcomes, offsets)
-        self._meter.count(len(outcomes), time.monotonic() - started_s)
+        self._meter.count(outcomes, time.monotonic() - started_s)
 
 
 def _options() -> argparse.Namespace:

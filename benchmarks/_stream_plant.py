@@ -1,5 +1,6 @@
 """Broker, topics and a real worker process for `stream.py`, under names of their own."""
 
+import json
 import os
 import signal
 import subprocess
@@ -41,6 +42,25 @@ class Plant:
 
     def topic(self, setting: str) -> str:
         return self.environment[f"QC_{setting.upper()}_TOPIC"]
+
+    def side(self, module: str, *, topic: str, frames: int, **own: object) -> dict[str, float]:
+        """Run a side's process over a topic to its end, in a consumer group of its own, and read its figures."""
+        options = {
+            "bootstrap-servers": self.bootstrap_servers,
+            "topic": topic,
+            "results-topic": self.topic("feedback"),
+            "group": f"{self.environment['QC_CONSUMER_GROUP']}-{uuid4().hex[:8]}",
+            "frames": frames,
+            "session-timeout-ms": self.session_timeout_ms,
+            **{name.replace("_", "-"): value for name, value in own.items()},
+        }
+        arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+        side = subprocess.run(
+            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True
+        )
+        figures: dict[str, float] = json.loads(side.stdout)
+        return figures
 
     def command(self, module: str, *arguments: str) -> None:
         command = [sys.executable, "-m", module, *arguments]

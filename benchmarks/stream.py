@@ -16,15 +16,12 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import torch
 
@@ -87,8 +84,7 @@ class Bench:
         judged = load.wait_for(self._options.frames)
         cpu_ms = 1000 * (self.worker.cpu_s() - cpu_s) / self._options.frames
         with self.worker.stopped():
-            plumbing = self._side("_null_worker", self._blank_topic, self._options.plumbing_frames)
-            first_loop = self._side("_first_loop", self._plant.topic("images"), self._options.first_loop_frames)
+            plumbing, first_loop = self._plumbing(), self._first_loop()
         return {
             "floor_fps": floor.fps,
             "worker_fps": judged.fps,
@@ -122,25 +118,15 @@ class Bench:
         self._floor.close()
         self.worker.close()
 
-    def _side(self, module: str, topic: str, frames: int) -> dict[str, float]:
-        """Run a side's process to its end, in a consumer group of its own, and read its figures."""
-        own = {
-            "bootstrap-servers": self._plant.bootstrap_servers,
-            "topic": topic,
-            "results-topic": self._plant.topic("feedback"),
-            "group": f"{self._plant.environment['QC_CONSUMER_GROUP']}-{uuid4().hex[:8]}",
-            "frames": str(frames),
-            "session-timeout-ms": str(self._plant.session_timeout_ms),
-        }
-        if module == "_first_loop":
-            own |= {"backbone": self._spec.backbone, "weights": self._spec.weights, "scratch": self._spec.scratch}
-        else:
-            own |= {"dead-letter-topic": self._plant.topic("dead_letter")}
-        arguments = [word for name, value in own.items() for word in (f"--{name}", value)]
-        command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
-        side = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
-        figures: dict[str, float] = json.loads(side.stdout)
-        return figures
+    def _plumbing(self) -> dict[str, float]:
+        dead_letters = self._plant.topic("dead_letter")
+        frames = self._options.plumbing_frames
+        return self._plant.side("_null_worker", topic=self._blank_topic, frames=frames, dead_letter_topic=dead_letters)
+
+    def _first_loop(self) -> dict[str, float]:
+        spec, topic = self._spec, self._plant.topic("images")
+        model = {"backbone": spec.backbone, "weights": spec.weights, "scratch": spec.scratch}
+        return self._plant.side("_first_loop", topic=topic, frames=self._options.first_loop_frames, **model)
 
 
 def _options() -> argparse.Namespace:

@@ -1,0 +1,192 @@
+"""Half an hour at full load: does a worker's memory stay flat, do frames and bytes in flight stay within settings?
+
+A real `qc-worker run` with broker and heatmap cache. Its backlog never runs dry and never grows: as many frames are
+sent as come back judged, mostly of 29 KB, now and then a burst of frames near `max_frame_bytes` (noise in PNG and JPEG,
+up to `max_frame_pixels`), and some that cannot be decoded, small and big. Frames that have been judged are taken off
+the broker.
+
+Memory is what Linux says of the process; frames and bytes in flight are the worker's gauges, set once a second and
+read every two, so short peaks are missed: that admission keeps the bound is proved in tests/unit/engine.
+
+The broker is the one that QC_TEST_KAFKA names, else the embedded one (for short runs: it keeps every frame). Prints one
+JSON object: {"rss_mb_by_minute", "rss_start_mb", "rss_end_mb", "slope_mb_per_hour", "within_settings", "missing", ...}.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+from benchmarks._machine import machine, versions
+from benchmarks._soak_curve import Sample, SoakedWorker, curve_figures, write_plot
+from benchmarks._soak_frames import FrameMix
+from benchmarks._soak_load import JudgedFrames, Seen, Sender
+from benchmarks._stream_model import announce_models, weights_of
+from benchmarks._stream_plant import Plant, plant
+from qc_worker.settings import MEBIBYTE, Settings
+from qc_worker.transport.inspections import InspectionReader
+
+BACKBONE = "efficientnet_lite0"
+BATCH_SIZE = 8
+SAMPLE_EVERY_S = 2.0
+REMOVE_EVERY_S = 30.0
+SILENCE_S = 60.0
+BURST_FRAMES = 24
+"""More than fit into the bytes in flight."""
+QUICK_BURST_FRAMES = 8
+QUICK_IN_FLIGHT_BYTES = 64 * MEBIBYTE
+"""So that the fewer big frames of a smoke test meet the limit as well."""
+
+
+def main() -> None:
+    options = _options()
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        cache_dir = options.cache_dir or folder / "kernels"
+        ready = stack.enter_context(plant(folder, batch_size=BATCH_SIZE, cache_dir=cache_dir))
+        announce_models(ready, folder, backbone=BACKBONE, weights=weights_of(BACKBONE, folder))
+        soak = Soak(ready, options.burst_frames)
+        try:
+            soak.run(minutes=options.minutes)
+            summary = soak.summary()
+        finally:
+            soak.close()
+    if options.plot:
+        write_plot(soak.samples, options.plot)
+    print(json.dumps(summary))
+
+
+class Soak:
+    """A worker under load, and everything seen of it."""
+
+    def __init__(self, plant: Plant, burst_frames: int) -> None:
+        self._plant = plant
+        settings = Settings()
+        self._mix = FrameMix(settings.max_frame_bytes, settings.max_frame_pixels, burst_frames)
+        self._seen = Seen()
+        self._errors = 0
+        self._heatmaps = 0
+        self._load_s = 0.0
+        self._judged_under_load = 0
+        self._sender = Sender(plant, self._mix, lambda: self._seen.frames)
+        self._judged = None if plant.broker == "embedded" else JudgedFrames(plant)
+        self._reader = InspectionReader(plant.access, topic=plant.topic("results"))
+        self._worker = SoakedWorker(plant)
+        self.samples: list[Sample] = []
+
+    def run(self, *, minutes: float) -> None:
+        """Load the worker for `minutes`, then let it finish."""
+        self._worker.wait_until_ready()
+        self._reader.start()
+        self._sender.start()
+        started = monotonic()
+        sample_at, remove_at = started + SAMPLE_EVERY_S, started + REMOVE_EVERY_S
+        while (now := monotonic()) < started + 60 * minutes:
+            self._count()
+            if now >= sample_at:
+                sample_at = now + SAMPLE_EVERY_S
+                self._look(now - started)
+            if now >= remove_at and self._judged:
+                remove_at = now + REMOVE_EVERY_S
+                self._judged.remove(self._seen.prefixes())
+        self._load_s, self._judged_under_load = monotonic() - started, self._seen.frames
+        self._finish()
+
+    def summary(self) -> dict[str, object]:
+        frames, metrics = self._seen.frames, self._worker.metrics()
+        return {
+            "benchmark": "soak",
+            "broker": self._plant.broker,
+            "backbone": BACKBONE,
+            "batch_size": BATCH_SIZE,
+            "minutes": round(self._load_s / 60, 2),
+            "frames_judged": frames,
+            "fps": round(self._judged_under_load / self._load_s, 1),
+            "frame_kb": round(self._mix.ordinary_bytes / 1000, 1),
+            "big_frames": self._sender.big,
+            "biggest_frame_bytes": self._mix.biggest_bytes,
+            "undecodable_frames": self._sender.bad,
+            "error_inspections": self._errors,
+            "dead_letters": int(_total(metrics, "qc_dead_letters_total")),
+            "missing": self._sender.sent - frames,
+            "double": self._seen.doubles,
+            "heatmap_keys": self._heatmaps,
+            "heatmaps": {
+                name.split()[1]: int(value) for name, value in metrics.items() if name.startswith("qc_heatmaps_total ")
+            },
+            **_in_flight_figures(self.samples),
+            **curve_figures(self.samples),
+            "date": datetime.now(UTC).date().isoformat(),
+            "machine": machine(),
+            "versions": versions(),
+        }
+
+    def close(self) -> None:
+        self._worker.close()
+        self._reader.close()
+        if self._judged:
+            self._judged.close()
+
+    def _count(self) -> int:
+        came = self._reader.poll(timeout_s=0.2)
+        for published in came:
+            self._seen.add(published.inspection.source)
+            self._errors += published.inspection.verdict == "error"
+            self._heatmaps += published.inspection.heatmap_key is not None
+        return len(came)
+
+    def _look(self, at_s: float) -> None:
+        if not self._worker.alive() or not self._sender.alive():
+            raise SystemExit(f"error: {'the sender' if self._worker.alive() else 'the worker'} died at {at_s:.0f} s")
+        self.samples.append(self._worker.sample(at_s=at_s, backlog_frames=self._sender.backlog_frames()))
+
+    def _finish(self) -> None:
+        """Wait for the last inspections, or until nothing has come for a while: then some are missing."""
+        self._sender.stop()
+        deadline = monotonic() + SILENCE_S
+        while self._seen.frames < self._sender.sent and monotonic() < deadline:
+            if self._count():
+                deadline = monotonic() + SILENCE_S
+
+
+def _in_flight_figures(samples: Sequence[Sample]) -> dict[str, object]:
+    settings = Settings()
+    peak_frames = max(one.in_flight_frames for one in samples)
+    peak_bytes = max(one.in_flight_bytes for one in samples)
+    return {
+        "peak_in_flight_frames": peak_frames,
+        "max_in_flight_frames": settings.max_in_flight_frames,
+        "peak_in_flight_bytes": peak_bytes,
+        "max_in_flight_bytes": settings.max_in_flight_bytes,
+        "within_settings": peak_frames <= settings.max_in_flight_frames and peak_bytes <= settings.max_in_flight_bytes,
+        "lowest_backlog_frames": min(one.backlog_frames for one in samples),
+    }
+
+
+def _total(metrics: dict[str, float], name: str) -> float:
+    return sum(value for key, value in metrics.items() if key.split()[0] == name)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=30, help="under load, after the worker got ready")
+    parser.add_argument("--plot", type=Path, help="write the curve there, as PNG")
+    parser.add_argument("--burst-frames", type=int, default=BURST_FRAMES, help="big frames in a row")
+    parser.add_argument("--cache-dir", type=Path, help="compiled kernels of earlier runs")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: nothing compiled, small bursts and limits")
+    parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
+    options = parser.parse_args()
+    if options.quick:
+        os.environ["QC_COMPILE"] = "false"
+        os.environ["QC_MAX_IN_FLIGHT_BYTES"] = str(QUICK_IN_FLIGHT_BYTES)
+        options.burst_frames = QUICK_BURST_FRAMES
+    return options
+
+
+if __name__ == "__main__":
+    main()

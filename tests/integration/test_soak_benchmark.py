@@ -1,0 +1,26 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import Services
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_short_soak_stays_within_settings_and_every_frame_comes_back_once(
+    apache_services: Services, tmp_path: Path
+) -> None:
+    plot = tmp_path / "curve.png"
+    command = [sys.executable, "benchmarks/soak.py", "--quick", "--minutes", "0.3", "--plot", str(plot), "--json"]
+    named = {**os.environ, "QC_TEST_KAFKA": apache_services.bootstrap_servers}
+    run = subprocess.run(command, cwd=ROOT, env=named, capture_output=True, text=True, timeout=170, check=True)
+    report = json.loads(run.stdout)
+    assert report["within_settings"]
+    assert report["biggest_frame_bytes"] > 15e6
+    assert (report["missing"], report["double"]) == (0, 0)
+    assert report["frames_judged"] > report["big_frames"] > 0
+    assert report["dead_letters"] == report["error_inspections"] == report["undecodable_frames"] > 0
+    assert report["rss_start_mb"] > 0
+    assert plot.stat().st_size > 0
