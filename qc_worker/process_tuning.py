@@ -7,7 +7,7 @@ Measured on 2 cores, efficientnet_lite0, two compute threads, frames per second 
   processes at once got 12 to 37 each by default, 43 to 58 with a short spin; alone, 107 to 131 against 90 to 101.
 - Batches have tensors of many megabytes. glibc returns each to the kernel and faults its pages in anew for the next
   pass: 42 to 64 by default, 96 to 107 when freed memory is kept. The peak is the same.
-- Memory kept is kept by arenas, of which glibc gives nearly every thread one: with frames of 16 MB among others a worker
+- Memory is kept by arenas, and glibc gives nearly every thread one: with frames of 16 MB among others, a worker
   grew to 1450 MB in 6 minutes; with two arenas to 1100, at the same speed (167 to 176 and 167 to 190).
 """
 
