@@ -75,22 +75,13 @@ class SoakedWorker(WorkerProcess):
 
 
 def curve_figures(samples: Sequence[Sample]) -> dict[str, object]:
-    """Memory by minute, at the start, at the end, and how fast it grows in between."""
-    run_s = samples[-1].at_s
-    warm_up_s = min(WARM_UP_S, run_s / 4)
-    window_s = min(WINDOW_S, (run_s - warm_up_s) / 2)
-    warm = [one for one in samples if one.at_s >= warm_up_s]
-    start = [one.rss_mb for one in warm if one.at_s <= warm_up_s + window_s]
-    end = [one.rss_mb for one in warm if one.at_s >= run_s - window_s]
+    """Memory by minute, and how fast it grows; threads and descriptors."""
     return {
         "rss_mb_by_minute": _by_minute(samples, lambda one: one.rss_mb, statistics.median),
         "rss_peak_mb_by_minute": _by_minute(samples, lambda one: one.rss_mb, max),
         "rss_anon_mb_by_minute": _by_minute(samples, lambda one: one.rss_anon_mb, statistics.median),
         "rss_file_mb_by_minute": _by_minute(samples, lambda one: one.rss_file_mb, statistics.median),
-        "rss_start_mb": round(statistics.median(start), 1),
-        "rss_end_mb": round(statistics.median(end), 1),
-        "slope_mb_per_hour": _slope_mb_per_hour(warm),
-        "warm_up_s": round(warm_up_s),
+        **_growth(samples),
         "threads_by_minute": _by_minute(samples, lambda one: one.threads, max),
         "descriptors_by_minute": _by_minute(samples, lambda one: one.descriptors, max),
     }
@@ -100,25 +91,48 @@ def write_plot(samples: Sequence[Sample], path: Path) -> None:
     """Resident memory over minutes: all of it dark, its anonymous part red."""
     image = Image.new("RGB", PLOT_PX, "white")
     draw = ImageDraw.Draw(image)
-    right, bottom = PLOT_PX[0] - MARGIN_PX, PLOT_PX[1] - MARGIN_PX
-    top_mb = 1.1 * max(one.rss_mb for one in samples)
-    end_s = samples[-1].at_s
-
-    def at(second: float, megabytes: float) -> tuple[float, float]:
-        return (
-            MARGIN_PX + (right - MARGIN_PX) * second / end_s,
-            bottom - (bottom - MARGIN_PX) * megabytes / top_mb,
-        )
-
+    axes = _Axes(end_s=samples[-1].at_s, top_mb=1.1 * max(one.rss_mb for one in samples))
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        (x, y), (left, floor) = at(share * end_s, share * top_mb), at(0, 0)
-        draw.line([(left, y), (right, y)], fill="lightgrey")
-        draw.text((5, y - 6), f"{share * top_mb:.0f} MB", fill="black")
-        draw.text((x - 12, floor + 8), f"{share * end_s / 60:.1f} min", fill="black")
-    draw.line([at(one.at_s, one.rss_mb) for one in samples], fill="black", width=2)
-    draw.line([at(one.at_s, one.rss_anon_mb) for one in samples], fill="firebrick", width=1)
+        second, megabytes = share * axes.end_s, share * axes.top_mb
+        draw.line([axes.at(0, megabytes), axes.at(axes.end_s, megabytes)], fill="lightgrey")
+        draw.text((5, axes.at(0, megabytes)[1] - 6), f"{megabytes:.0f} MB", fill="black")
+        draw.text((axes.at(second, 0)[0] - 12, axes.at(0, 0)[1] + 8), f"{second / 60:.1f} min", fill="black")
+    draw.line([axes.at(one.at_s, one.rss_mb) for one in samples], fill="black", width=2)
+    draw.line([axes.at(one.at_s, one.rss_anon_mb) for one in samples], fill="firebrick", width=1)
     draw.text((MARGIN_PX, 15), "qc-worker under full load: resident memory (black), anonymous (red)", fill="black")
     image.save(path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Axes:
+    """Where seconds and megabytes lie in the plot."""
+
+    end_s: float
+    top_mb: float
+
+    def at(self, second: float, megabytes: float) -> tuple[float, float]:
+        right, bottom = PLOT_PX[0] - MARGIN_PX, PLOT_PX[1] - MARGIN_PX
+        return (
+            MARGIN_PX + (right - MARGIN_PX) * second / self.end_s,
+            bottom - (bottom - MARGIN_PX) * megabytes / self.top_mb,
+        )
+
+
+def _growth(samples: Sequence[Sample]) -> dict[str, float]:
+    """Memory after warm-up and at the end, and the slope in between and of the second half alone."""
+    run_s = samples[-1].at_s
+    warm_up_s = min(WARM_UP_S, run_s / 4)
+    window_s = min(WINDOW_S, (run_s - warm_up_s) / 2)
+    warm = [one for one in samples if one.at_s >= warm_up_s]
+    start = [one.rss_mb for one in warm if one.at_s <= warm_up_s + window_s]
+    end = [one.rss_mb for one in warm if one.at_s >= run_s - window_s]
+    return {
+        "rss_start_mb": round(statistics.median(start), 1),
+        "rss_end_mb": round(statistics.median(end), 1),
+        "slope_mb_per_hour": _slope_mb_per_hour(warm),
+        "second_half_slope_mb_per_hour": _slope_mb_per_hour([one for one in samples if one.at_s >= run_s / 2]),
+        "warm_up_s": round(warm_up_s),
+    }
 
 
 def _by_minute(

@@ -8,15 +8,16 @@ the broker.
 Memory is what Linux says of the process; frames and bytes in flight are the worker's gauges, set once a second and
 read every two, so short peaks are missed: that admission keeps the bound is proved in tests/unit/engine.
 
-The broker is the one that QC_TEST_KAFKA names, else the embedded one (for short runs: it keeps every frame). Prints one
-JSON object: {"rss_mb_by_minute", "rss_start_mb", "rss_end_mb", "slope_mb_per_hour", "within_settings", "missing", ...}.
+The broker is the one that QC_TEST_KAFKA names; without it two minutes on the embedded one, which keeps every frame.
+Prints one JSON object: {"rss_mb_by_minute", "rss_start_mb", "rss_end_mb", "slope_mb_per_hour", "within_settings",
+"missing", ...}.
 """
 
 import argparse
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +39,8 @@ REMOVE_EVERY_S = 30.0
 SILENCE_S = 60.0
 BURST_FRAMES = 24
 """More than fit into the bytes in flight."""
+MINUTES = 30.0
+EMBEDDED_MINUTES = 2.0
 QUICK_BURST_FRAMES = 8
 QUICK_IN_FLIGHT_BYTES = 64 * MEBIBYTE
 """So that the fewer big frames of a smoke test meet the limit as well."""
@@ -98,32 +101,34 @@ class Soak:
         self._finish()
 
     def summary(self) -> dict[str, object]:
-        frames, metrics = self._seen.frames, self._worker.metrics()
         return {
             "benchmark": "soak",
             "broker": self._plant.broker,
             "backbone": BACKBONE,
             "batch_size": BATCH_SIZE,
             "minutes": round(self._load_s / 60, 2),
-            "frames_judged": frames,
             "fps": round(self._judged_under_load / self._load_s, 1),
-            "frame_kb": round(self._mix.ordinary_bytes / 1000, 1),
-            "big_frames": self._sender.big,
-            "biggest_frame_bytes": self._mix.biggest_bytes,
-            "undecodable_frames": self._sender.bad,
-            "error_inspections": self._errors,
-            "dead_letters": int(_total(metrics, "qc_dead_letters_total")),
-            "missing": self._sender.sent - frames,
-            "double": self._seen.doubles,
-            "heatmap_keys": self._heatmaps,
-            "heatmaps": {
-                name.split()[1]: int(value) for name, value in metrics.items() if name.startswith("qc_heatmaps_total ")
-            },
+            **self._sent_and_judged(self._worker.metrics()),
             **_in_flight_figures(self.samples),
             **curve_figures(self.samples),
             "date": datetime.now(UTC).date().isoformat(),
             "machine": machine(),
             "versions": versions(),
+        }
+
+    def _sent_and_judged(self, metrics: Mapping[str, float]) -> dict[str, object]:
+        return {
+            "frames_judged": self._seen.frames,
+            "frame_kb": round(self._mix.ordinary_bytes / 1000, 1),
+            "big_frames": self._sender.big,
+            "biggest_frame_bytes": self._mix.biggest_bytes,
+            "undecodable_frames": self._sender.bad,
+            "error_inspections": self._errors,
+            "dead_letters": int(sum(_by_label(metrics, "qc_dead_letters_total").values())),
+            "missing": self._sender.sent - self._seen.frames,
+            "double": self._seen.doubles,
+            "heatmap_keys": self._heatmaps,
+            "heatmaps": _by_label(metrics, "qc_heatmaps_total"),
         }
 
     def close(self) -> None:
@@ -168,19 +173,20 @@ def _in_flight_figures(samples: Sequence[Sample]) -> dict[str, object]:
     }
 
 
-def _total(metrics: dict[str, float], name: str) -> float:
-    return sum(value for key, value in metrics.items() if key.split()[0] == name)
+def _by_label(metrics: Mapping[str, float], name: str) -> dict[str, int]:
+    return {key.removeprefix(name).strip(): int(count) for key, count in metrics.items() if key.split()[0] == name}
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=30, help="under load, after the worker got ready")
+    parser.add_argument("--minutes", type=float, help=f"under load ({MINUTES:.0f}; embedded {EMBEDDED_MINUTES:.0f})")
     parser.add_argument("--plot", type=Path, help="write the curve there, as PNG")
     parser.add_argument("--burst-frames", type=int, default=BURST_FRAMES, help="big frames in a row")
     parser.add_argument("--cache-dir", type=Path, help="compiled kernels of earlier runs")
     parser.add_argument("--quick", action="store_true", help="a smoke test: nothing compiled, small bursts and limits")
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
     options = parser.parse_args()
+    options.minutes = options.minutes or (MINUTES if os.environ.get("QC_TEST_KAFKA") else EMBEDDED_MINUTES)
     if options.quick:
         os.environ["QC_COMPILE"] = "false"
         os.environ["QC_MAX_IN_FLIGHT_BYTES"] = str(QUICK_IN_FLIGHT_BYTES)

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -68,8 +68,9 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class _Findings:
-    """What people are shown of a frame."""
+    """What a frame is judged to be, and what people are shown of it."""
 
+    verdict: Verdict
     defects: tuple[Defect, ...] = ()
     mask: Mask | None = None
     heatmap_key: str | None = None
@@ -100,21 +101,21 @@ class Judge:
         started = self._clock.monotonic()
         found = self._findings(inferred, index, verdict)
         timings = self._stage_ms(decoded, inferred.started_at, inference_ms, started)
-        inspection = self._inspection(decoded, score, verdict, found, timings)
-        return Outcome(replace(inspection, precision=inferred.scored.precision), _key(decoded))
+        return Outcome(self._inspection(inferred, index, score, found, timings), _key(decoded))
 
     def _findings(self, inferred: Inferred, index: int, verdict: Verdict) -> _Findings:
         """Defects, mask and heatmap of the frames that people will look at; other maps never leave the device."""
         decoded, seen = inferred.batch[index], verdict in SEEN_BY_PEOPLE
         if not seen and not _sampled(decoded, self._heatmap_pass_share):
-            return _Findings()
+            return _Findings(verdict)
         anomaly_map = inferred.scored.map_of(index)
         defects, mask = _defects(decoded, anomaly_map, verdict) if seen else ((), None)
-        return _Findings(defects, mask, self._heatmaps.offer(decoded, anomaly_map))
+        return _Findings(verdict, defects, mask, self._heatmaps.offer(decoded, anomaly_map))
 
     def _inspection(
-        self, decoded: Decoded, score: float, verdict: Verdict, found: _Findings, timings: StageTimings
+        self, inferred: Inferred, index: int, score: float, found: _Findings, timings: StageTimings
     ) -> Inspection:
+        decoded = inferred.batch[index]
         resident, frame = decoded.resident, decoded.frame
         return Inspection(
             frame_id=frame.frame_id,
@@ -123,8 +124,9 @@ class Judge:
             captured_at=frame.captured_at,
             scored_at=self._clock.now(),
             source=frame.position,
-            verdict=verdict,
+            verdict=found.verdict,
             model_version=resident.version,
+            precision=inferred.scored.precision,
             score=score,
             p_value=resident.calibration.p_value(score),
             threshold=resident.calibration.threshold,

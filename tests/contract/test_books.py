@@ -168,6 +168,7 @@ def test_account_since_a_time_leaves_out_what_was_before(
     assert kept.balance.partitions[0].frames == 3
 
 
+@pytest.mark.apache_only  # Tansu deletes no records
 def test_books_that_retention_has_cut_start_where_they_can_be_proven(
     kafka_rig: KafkaRig, books: KafkaBooks, settings: Settings
 ) -> None:
@@ -183,6 +184,7 @@ def test_books_that_retention_has_cut_start_where_they_can_be_proven(
     assert "cannot be proven" in kept.notes[0]
 
 
+@pytest.mark.apache_only  # Tansu deletes no records
 def test_frames_that_retention_removed_unjudged_are_expired(
     kafka_rig: KafkaRig, books: KafkaBooks, settings: Settings
 ) -> None:

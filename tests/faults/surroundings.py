@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-import pytest
 from redis import Redis
 
 from qc_worker.transport.redis_cache import RedisHeatmapCache
-from tests.conftest import DebianRedis, eventually, started
+from tests.conftest import DebianRedis, eventually, skip_on_a_laptop, started
 from tests.faults.leaping_clock import LeapingClock
 from tests.faults.site import Site
 from tests.unit.trainer.factories import filled_store
@@ -123,7 +122,7 @@ def _own_redis(site: Site) -> Iterator[DebianRedis]:
     """A Redis that may be broken, with a worker that writes heatmaps to it for every frame that comes."""
     program = shutil.which("redis-server")
     if program is None:
-        pytest.skip("needs redis-server (Debian: redis-server)")
+        skip_on_a_laptop("needs redis-server (Debian: redis-server)")
     with ExitStack() as stack:
         redis = started(DebianRedis(program), stack)
         for line in "AB":
@@ -191,7 +190,7 @@ def _small_disk(folder: Path) -> Iterator[None]:
         ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mounted.returncode:
-        pytest.skip("needs the right to mount a file system")
+        skip_on_a_laptop("needs the right to mount a file system")
     try:
         shutil.copytree(aside, folder, dirs_exist_ok=True)
         yield

@@ -1,3 +1,5 @@
+from itertools import count
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,14 +89,18 @@ def test_retiring_after_a_partition_was_lost_does_not_count_twice() -> None:
     assert (frames.frames, frames.bytes) == (0, 0)
 
 
-@given(sizes=st.lists(st.integers(0, 1000), max_size=60))
-def test_frames_and_bytes_never_exceed_the_limits(sizes: list[int]) -> None:
-    frames = in_flight(max_frames=20, max_bytes=5000, max_frame_bytes=1000)
-    for offset, size in enumerate(sizes):
-        if frames.room_frames:
-            frames.admit(factories.record(offset, content=bytes(size)), 0.0)
+@given(polls=st.lists(st.lists(st.integers(0, 1000), max_size=30), max_size=20), data=st.data())
+def test_frames_and_bytes_never_exceed_the_limits(polls: list[list[int]], data: st.DataObject) -> None:
+    frames, offsets = in_flight(max_frames=20, max_bytes=5000, max_frame_bytes=1000), count()
+    tickets: list[Ticket] = []
+    for sizes in polls:
+        for size in sizes[: frames.room_frames]:  # a poll gives as many as were asked for, admitted one after another
+            tickets.append(frames.admit(factories.record(next(offsets), content=bytes(size)), 0.0))
         assert frames.frames <= 20
         assert frames.bytes <= 5000
+        for ticket in data.draw(st.sets(st.sampled_from(tickets))) if tickets else ():
+            settle(ticket)
+        frames.retire(frames.committable())
 
 
 def test_an_empty_worker_has_room_for_a_frame_larger_than_all_its_bytes() -> None:
