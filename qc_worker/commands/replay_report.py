@@ -141,5 +141,8 @@ def _sentence(replay: Replay) -> str:
         apart = f"{apart}; {replay.other_format}"
     if replay.same:
         return f"[bold green]Same[/] verdict; {apart}."
-    differs = "verdict" if replay.recorded.verdict != replay.replayed.verdict else "score"
-    return f"[bold red]Different[/] {differs}; {apart}."
+    if replay.recorded.verdict == replay.replayed.verdict:
+        return f"[bold red]Different[/] score; {apart}."
+    if replay.tolerance is not None and replay.difference <= replay.tolerance:
+        apart = f"{apart}; a threshold lies between them: the worker's own machine gives the recorded score"
+    return f"[bold red]Different[/] verdict; {apart}."

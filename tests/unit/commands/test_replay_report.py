@@ -73,6 +73,16 @@ def test_another_verdict_is_different_whatever_the_score() -> None:
     assert compared(REJECTED, replace(REJECTED, verdict=Verdict.PASS)).same is False
 
 
+@pytest.mark.parametrize(("score", "told"), [(3.9999, True), (3.0, False)])
+def test_a_verdict_that_rounding_alone_may_have_turned_is_told_as_such(score: float, told: bool) -> None:
+    replay = compared(replace(REJECTED, score=4.0001), replace(REJECTED, score=score, verdict=Verdict.PASS))
+    printed = io.StringIO()
+    print_replay(replay, Console(file=printed, width=300))
+    assert "Different verdict" in printed.getvalue()
+    assert ("a threshold lies between them" in printed.getvalue()) is told
+    assert replay.same is False
+
+
 def test_failing_the_same_way_is_the_same_and_failing_in_another_is_not() -> None:
     assert compared(BROKEN, BROKEN).same
     assert compared(BROKEN, replace(BROKEN, reason=Reason.EMPTY)).same is False
