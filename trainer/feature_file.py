@@ -7,8 +7,6 @@ can be wrong, never run. Whatever is not whole and true is as good as absent.
 import hashlib
 import json
 import math
-import mmap
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -45,34 +43,34 @@ def map_features(path: Path, *, key: str) -> Tensor | None:
 
     Shape: (P, C). The rows stay on disk until they are used, and the system may drop them from memory again.
     """
-    mapped = _mapped(path)
-    if mapped is None:
-        return None
-    header = _header(bytes(mapped[:HEADER_BYTES]))
+    header = _header(path)
     if header is None:
         return None
     kind, shape, expected = header
-    numbers = memoryview(mapped)[HEADER_BYTES:]
-    if len(numbers) != math.prod(shape) * FORMATS[kind].itemsize or _digest(numbers, key, kind, shape) != expected:
+    n_bytes = math.prod(shape) * FORMATS[kind].itemsize
+    mapped = _mapped(path, HEADER_BYTES + n_bytes)
+    if mapped is None or _digest(mapped[HEADER_BYTES:].numpy().data, key, kind, shape) != expected:
         return None
-    return torch.frombuffer(mapped, dtype=FORMATS[kind], offset=HEADER_BYTES).view(shape)
+    return mapped[HEADER_BYTES:].view(FORMATS[kind]).view(shape)
 
 
-def _mapped(path: Path) -> mmap.mmap | None:
+def _mapped(path: Path, n_bytes: int) -> Tensor | None:
+    """The whole file, if it has so many bytes. Shape: uint8 (n_bytes,)."""
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size <= HEADER_BYTES:
-                return None
-            # A private mapping: torch wants memory it could write to, and the file stays as it is.
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        if path.stat().st_size != n_bytes:
+            return None
+        # Unlike Python's mmap it keeps no file descriptor: thousands of frames would be more than a process may open.
+        # A private mapping: torch wants memory it could write to, and the file stays as it is.
+        return torch.from_file(str(path), shared=False, size=n_bytes, dtype=torch.uint8)
     except FileNotFoundError:
         return None
 
 
-def _header(content: bytes) -> tuple[str, tuple[int, int], str] | None:
+def _header(path: Path) -> tuple[str, tuple[int, int], str] | None:
     try:
-        header: Any = json.loads(content)
-    except ValueError:  # neither JSON nor, perhaps, text
+        with path.open("rb") as file:
+            header: Any = json.loads(file.read(HEADER_BYTES))
+    except (FileNotFoundError, ValueError):  # absent; neither JSON nor, perhaps, text
         return None
     match header:
         case {"sha256": str(digest), "format": str(kind), "shape": [int(rows), int(channels)]}:

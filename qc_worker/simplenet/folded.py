@@ -18,7 +18,7 @@ from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.patch_features import largest_size, resize
 
 ROUNDING = 1e-12
-CACHED_BYTES = 4 << 20
+CACHED_BYTES = 16 << 20
 """Hidden activations made at once on a CPU: what its caches hold until they are summed up."""
 
 
@@ -127,13 +127,33 @@ def _scores_of_one_head(levels: Sequence[Tensor], head: FoldedHead, size: tuple[
 
 def _normality(levels: Sequence[Tensor], units: HiddenUnits, size: tuple[int, int]) -> Tensor:
     """What these units add to D(q). Shapes: (B, h_l, w_l, C_l) for each level -> (B, h0, w0)."""
-    mapped = [
-        resize((levels[level] @ weight).permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
-        for level, weight in zip(units.levels, units.weights, strict=True)
-    ]
-    if not mapped:
-        mapped = [units.bias.new_zeros(len(levels[0]), *size, len(units.bias))]
-    hidden, *others = mapped
-    for other in others:
-        hidden.add_(other)
-    return F.leaky_relu_(hidden.add_(units.bias), NEGATIVE_SLOPE).float() @ units.tail
+    hidden = _hidden([levels[level] for level in units.levels], units, (len(levels[0]), *size))
+    return F.leaky_relu_(hidden, NEGATIVE_SLOPE).float() @ units.tail
+
+
+def _hidden(levels: Sequence[Tensor], units: HiddenUnits, shape: tuple[int, int, int]) -> Tensor:
+    """sum_l resize(z_l W_l) + bias, n units. Shapes: (B, h_l, w_l, C_l) for each level, (B, h0, w0) -> (B, h0, w0, n).
+
+    The activations are far larger than what goes in, so passes over them are what costs: the bias is added by the last
+    level's product, where there are fewest as a rule, and a level of full size is added by its own product.
+    """
+    if not levels:
+        return units.bias.expand(*shape, -1).clone()
+    *others, last = zip(levels, units.weights, strict=True)
+    hidden = _resized(_mapped(*last, units.bias), shape)
+    for level, weight in others:
+        if level.shape[:3] == shape:
+            hidden.view(-1, len(units.bias)).addmm_(level.flatten(0, 2), weight)
+        else:
+            hidden.add_(_resized(_mapped(level, weight), shape))
+    return hidden
+
+
+def _mapped(level: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    flat = level.flatten(0, 2)
+    return (flat @ weight if bias is None else torch.addmm(bias, flat, weight)).view(*level.shape[:3], -1)
+
+
+def _resized(cells: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Channels innermost before and after. Shapes: (B, h, w, n) -> (B, h0, w0, n)."""
+    return resize(cells.permute(0, 3, 1, 2), shape[1:]).permute(0, 2, 3, 1).contiguous()

@@ -1,3 +1,4 @@
+import os
 import tempfile
 from pathlib import Path
 
@@ -85,3 +86,12 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         write_features(tmp_path / "one", ROWS, key=KEY)
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files by /proc")
+def test_mapped_features_keep_no_file_open(tmp_path: Path) -> None:
+    write_features(tmp_path / "one", ROWS, key=KEY)
+    before = len(os.listdir("/proc/self/fd"))
+    mapped = [map_features(tmp_path / "one", key=KEY) for _ in range(50)]
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert all(rows is not None for rows in mapped)
