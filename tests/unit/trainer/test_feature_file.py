@@ -1,4 +1,3 @@
-import os
 import tempfile
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from trainer.feature_file import FORMATS, HEADER_BYTES, map_features, write_features
 
 KEY = "ab" * 32
+OPEN_FILES = Path("/proc/self/fd")
 ROWS = torch.arange(60, dtype=torch.bfloat16).view(5, 12)
 
 
@@ -88,10 +88,10 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files by /proc")
+@pytest.mark.skipif(not OPEN_FILES.exists(), reason="counts open files by /proc")
 def test_mapped_features_keep_no_file_open(tmp_path: Path) -> None:
     write_features(tmp_path / "one", ROWS, key=KEY)
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(OPEN_FILES.iterdir()))
     mapped = [map_features(tmp_path / "one", key=KEY) for _ in range(50)]
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(OPEN_FILES.iterdir())) == before
     assert all(rows is not None for rows in mapped)
