@@ -1,6 +1,6 @@
 """From records to what the ledger is fed."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from qc_worker.audit.ledger import InspectionEntry
 from qc_worker.domain.frame import Position, Record
@@ -11,9 +11,15 @@ from qc_worker.wire.json_types import decode_inspection
 FAILURES = (Verdict.ERROR, Verdict.NO_MODEL)
 """Every frame with such a verdict has a dead letter; see `qc_worker.engine.intake.failure`."""
 
+TIME_SLACK = timedelta(minutes=5)
+"""How far a record's time may be ahead of that of one published after it: the clocks of brokers, or workers, differ."""
 
-def inspection_entry(record: Record, *, letters_from: datetime | None) -> InspectionEntry:
-    """Read a record of `results`; dead letters older than `letters_from` may have been removed. Raises ValueError."""
+
+def inspection_entry(record: Record, *, letters_from: datetime | None, kept_from: datetime | None) -> InspectionEntry:
+    """Read a record of `results`. Raises ValueError.
+
+    Dead letters older than `letters_from` and inspections older than `kept_from` may have been removed; None: none was.
+    """
     inspection = decode_inspection(record.content)
     failed = inspection.verdict in FAILURES
     return InspectionEntry(
@@ -21,13 +27,18 @@ def inspection_entry(record: Record, *, letters_from: datetime | None) -> Inspec
         camera=record.key,
         shard=record.position.shard,
         failed=failed,
-        letter_due=failed and (letters_from is None or record.appended_at > letters_from),
+        letter_due=failed and _is_behind(record, letters_from),
+        successors_kept=_is_behind(record, kept_from),
     )
 
 
 def letter_entry(record: Record) -> Position:
     """The frame that a record of `images.dlq` names. Raises ValueError."""
     return _possible(dead_letter_source(record.headers))
+
+
+def _is_behind(record: Record, removed_until: datetime | None) -> bool:
+    return removed_until is None or record.appended_at - TIME_SLACK > removed_until
 
 
 def _possible(source: Position) -> Position:

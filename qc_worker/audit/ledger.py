@@ -44,6 +44,8 @@ class Kind(StrEnum):
     """A record on `results` or `images.dlq` that does not say which frame it belongs to."""
     EXPIRED = "expired"
     """Removed by retention before it was judged."""
+    COMMITTED_PAST_END = "committed_past_end"
+    """A committed offset that the partition does not reach: that of another topic of this name."""
 
 
 @dataclass(slots=True)
@@ -72,6 +74,8 @@ class InspectionEntry:
     """It says that the frame could not be judged."""
     letter_due: bool
     """It must have a dead letter: it failed, and retention has not reached that far."""
+    successors_kept: bool
+    """Whatever was published after it on any partition is still there, and read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,10 @@ class Ledger:
         for offset in range(first, min(end, first + LIST_LIMIT)):
             finding.add(Position(*shard, offset))
         finding.count += max(0, end - first - LIST_LIMIT)
+
+    def add_committed_past_end(self, committed: Position) -> None:
+        """An offset that the group has committed and the partition does not reach."""
+        self._findings[Kind.COMMITTED_PAST_END].add(committed)
 
     def balance(self, *, oldest: Offsets, newest: Offsets) -> Balance:
         """Close the books.

@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 from qc_worker.audit.entries import inspection_entry, letter_entry
 from qc_worker.audit.ledger import Ledger
+from qc_worker.audit.removed import RemovedFrames
 from qc_worker.commands.account_report import Account, account_document, print_account
-from qc_worker.commands.reports import print_json, with_progress
+from qc_worker.commands.reports import print_json, waiting, with_progress
 from qc_worker.domain import names
 from qc_worker.domain.errors import SettingsError
-from qc_worker.domain.frame import Offsets, Partition, Record
+from qc_worker.domain.frame import Offsets, Partition, Position, Record
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka_books import KafkaBooks
 from qc_worker.wire.headers import parse_time
@@ -17,7 +18,7 @@ from qc_worker.wire.images import claimed_line
 from qc_worker.wiring import kafka_access
 
 CLOCK_SLACK = timedelta(minutes=5)
-"""How far a camera's clock may be ahead of the workers': its inspections then seem older than their frames."""
+"""How far a camera's clock may be ahead of the brokers': its inspections then seem older than their frames."""
 MAX_FRAMES = 1 << 29
 """The ledger takes a byte for each."""
 
@@ -51,22 +52,42 @@ class Accountant:
         settings, books = self._settings, self._books
         # Before all else: what is committed now has its inspections on `results` by the time that is read.
         committed = books.committed(settings.images_topic, settings.consumer_group)
-        starts = self._starts(since)
-        ends = self._settled(starts, committed)
-        ledger = Ledger(starts, ends)
-        self._add_expired(ledger, committed)
-        self._add_frames(ledger, starts)
-        self._add_inspections(ledger, since)
+        oldest, newest = books.oldest(settings.images_topic), books.ends(settings.images_topic)
+        self._check_group(committed, frames=oldest != newest)
+        self._await_readable()
+        starts = self._starts(since, oldest)
+        ledger, removed = Ledger(starts, self._settled(starts, committed, newest)), RemovedFrames(oldest)
+        self._add_committed_past_ends(ledger, committed, newest)
+        self._add_frames(ledger, removed, starts)
+        self._add_inspections(ledger, removed, since)
+        for shard, first, end in removed.unjudged(committed):
+            ledger.add_expired(shard, first, end)
         self._add_dead_letters(ledger, since)
         balance = ledger.balance(oldest=books.oldest(settings.images_topic), newest=books.ends(settings.images_topic))
         return Account(
             group=settings.consumer_group, since=since, line=self._line, balance=balance, notes=tuple(self._notes)
         )
 
-    def _starts(self, since: datetime | None) -> Offsets:
+    def _check_group(self, committed: Offsets, *, frames: bool) -> None:
+        """Without its offsets nothing would be proven, and look clean."""
+        settings = self._settings
+        if committed:
+            return
+        nothing = f"no committed offsets of group {settings.consumer_group!r} on {settings.images_topic}"
+        if frames:
+            raise SettingsError(f"{nothing}: name the workers' group with --group")
+        self._notes.append(nothing)
+
+    def _await_readable(self) -> None:
+        # Committed offsets can be seen before the inspections of their transaction, or behind another's that hangs.
+        for topic in (self._settings.results_topic, self._settings.dead_letter_topic):
+            with waiting(f"waiting for open transactions on {topic}"):
+                self._books.await_readable(topic)
+
+    def _starts(self, since: datetime | None, oldest: Offsets) -> Offsets:
         """The first frames to prove: from `since` on, and not older than the oldest inspections left."""
         images, books = self._settings.images_topic, self._books
-        starts = books.at(images, since) if since else books.oldest(images)
+        starts = books.at(images, since) if since else oldest
         removed_until = max(books.oldest_times(self._settings.results_topic).values(), default=None)
         self._note_emptied()
         if removed_until is None:
@@ -79,39 +100,36 @@ class Accountant:
             )
         return {shard: max(start, provable[shard]) for shard, start in starts.items()}
 
-    def _settled(self, starts: Offsets, committed: Offsets) -> Offsets:
+    def _settled(self, starts: Offsets, committed: Offsets, ends: Offsets) -> Offsets:
         """Where the frames end that must have their inspections: at the group's committed offsets."""
-        ends = self._books.ends(self._settings.images_topic)
-        if not committed:
-            self._notes.append(
-                f"group {self._settings.consumer_group} has committed nothing: if that is not the workers' group, "
-                "name theirs with --group"
-            )
-        for shard, offset in sorted(committed.items()):
-            if offset > ends[shard]:
-                self._notes.append(f"{_named(shard)} ends at {ends[shard]}, but {offset} is committed: is it another?")
-        settled = {shard: min(committed.get(shard, start), ends[shard]) for shard, start in starts.items()}
+        settled = {shard: min(committed.get(shard, start), ends.get(shard, start)) for shard, start in starts.items()}
         frames = sum(max(0, settled[shard] - start) for shard, start in starts.items())
         if frames > MAX_FRAMES:
             raise SettingsError(f"{frames} frames are more than the {MAX_FRAMES} of one account: give a later --since")
         return settled
 
-    def _add_expired(self, ledger: Ledger, committed: Offsets) -> None:
-        for shard, first in self._books.oldest(self._settings.images_topic).items():
-            ledger.add_expired(shard, committed.get(shard, first), first)
+    def _add_committed_past_ends(self, ledger: Ledger, committed: Offsets, ends: Offsets) -> None:
+        for shard, offset in sorted(committed.items()):
+            if offset > ends[shard]:
+                ledger.add_committed_past_end(Position(*shard, offset))
 
-    def _add_frames(self, ledger: Ledger, starts: Offsets) -> None:
+    def _add_frames(self, ledger: Ledger, removed: RemovedFrames, starts: Offsets) -> None:
         for record in self._read(self._settings.images_topic, starts):
             ledger.add_frame(record.position, selected=self._line in {None, claimed_line(record)})
+            removed.add_frame(record.position)
 
-    def _add_inspections(self, ledger: Ledger, since: datetime | None) -> None:
+    def _add_inspections(self, ledger: Ledger, removed: RemovedFrames, since: datetime | None) -> None:
         # A letter that retention has removed is not missing.
         letters_from = max(self._books.oldest_times(self._settings.dead_letter_topic).values(), default=None)
+        kept_from = self._kept_from(since)
         for record in self._read(self._settings.results_topic, self._from(self._settings.results_topic, since)):
             try:
-                ledger.add_inspection(inspection_entry(record, letters_from=letters_from))
+                entry = inspection_entry(record, letters_from=letters_from, kept_from=kept_from)
             except ValueError:
                 ledger.add_unreadable(record.position)
+            else:
+                ledger.add_inspection(entry)
+                removed.add_inspection(entry)
 
     def _add_dead_letters(self, ledger: Ledger, since: datetime | None) -> None:
         topic = self._settings.dead_letter_topic
@@ -120,6 +138,15 @@ class Accountant:
                 ledger.add_dead_letter(letter_entry(record))
             except ValueError:
                 ledger.add_unreadable(record.position)
+
+    def _kept_from(self, since: datetime | None) -> datetime | None:
+        """Inspections of before that time may be gone, or are not read; None: all are there, and read."""
+        if self._emptied():
+            return datetime.max.replace(tzinfo=UTC)  # how young they were, nobody knows
+        times = list(self._books.oldest_times(self._settings.results_topic).values())
+        if since is not None:
+            times.append(since - CLOCK_SLACK)
+        return max(times, default=None)
 
     def _from(self, topic: str, since: datetime | None) -> Offsets:
         return self._books.at(topic, since - CLOCK_SLACK) if since else self._books.oldest(topic)
@@ -131,14 +158,16 @@ class Accountant:
         )
 
     def _note_emptied(self) -> None:
+        if emptied := self._emptied():
+            self._notes.append(
+                f"retention has removed every inspection of {', '.join(map(_named, emptied))}: frames that had theirs "
+                "there count as missing, and frames that were removed unjudged cannot be told from them"
+            )
+
+    def _emptied(self) -> list[Partition]:
         topic = self._settings.results_topic
         oldest, ends = self._books.oldest(topic), self._books.ends(topic)
-        emptied = [_named(shard) for shard, first in sorted(oldest.items()) if 0 < first == ends[shard]]
-        if emptied:
-            self._notes.append(
-                f"retention has removed every inspection of {', '.join(emptied)}: frames that had theirs there "
-                "count as missing"
-            )
+        return [shard for shard, first in sorted(oldest.items()) if 0 < first == ends[shard]]
 
 
 def _checked(since: str | None, line: str | None) -> datetime | None:

@@ -23,6 +23,7 @@ MEANINGS = {
     Kind.UNEXPLAINED_DEAD_LETTER: "dead letters of frames without a failed inspection",
     Kind.UNREADABLE: "records that do not say which frame they belong to",
     Kind.EXPIRED: "removed by retention before they were judged",
+    Kind.COMMITTED_PAST_END: "committed offsets that no partition reaches: those of another topic of this name",
 }
 
 

@@ -59,14 +59,14 @@ def recorded_frame(settings: Settings, position: Position) -> Record:
 
 def recorded_inspection(settings: Settings, record: Record) -> Inspection | None:
     """The first inspection of the frame, which is the one that counts; None if there is none (any more)."""
-    topic, wanted = settings.results_topic, ("ce_id", str(record.position).encode())
     with closing(KafkaBooks(kafka_access(settings))) as books:
-        starts, ends = books.at(topic, record.appended_at - CLOCK_SLACK), books.ends(topic)
-        total = sum(ends[shard] - start for shard, start in starts.items())
-        for published in with_progress(books.read(starts), f"looking through {topic}", total=total):
-            if wanted in published.headers:
-                return _decoded(published)
-    return None
+        published = _inspection_record(books, settings.results_topic, record)
+        if published is None:
+            # A transaction that is still open may have hidden it.
+            with waiting(f"waiting for open transactions on {settings.results_topic}"):
+                books.await_readable(settings.results_topic)
+            published = _inspection_record(books, settings.results_topic, record)
+    return None if published is None else _decoded(published)
 
 
 def in_recorded_format(settings: Settings, recorded: Inspection | None) -> Settings:
@@ -99,6 +99,16 @@ class NoHeatmaps:
 
     def offer(self, decoded: Decoded, anomaly_map: np.ndarray) -> str | None:  # noqa: ARG002  (HeatmapDesk's)
         return None
+
+
+def _inspection_record(books: KafkaBooks, topic: str, frame: Record) -> Record | None:
+    wanted = ("ce_id", str(frame.position).encode())
+    starts, ends = books.at(topic, frame.appended_at - CLOCK_SLACK), books.ends(topic)
+    total = sum(ends[shard] - start for shard, start in starts.items())
+    for published in with_progress(books.read(starts), f"looking through {topic}", total=total):
+        if wanted in published.headers:
+            return published
+    return None
 
 
 def _resident(

@@ -14,6 +14,9 @@ from qc_worker.transport.kafka_reader import POLL_MS, READ_TIMEOUT_S, Reader, pa
 from qc_worker.transport.kafka_records import appended_at, to_partition, to_record, to_topic_partition
 from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES
 
+OPEN_TRANSACTION_TIMEOUT_S = 40.0
+"""A worker's transaction lasts 20 s at the most; the broker looks for overdue ones every 10 s, and then aborts them."""
+
 
 class KafkaBooks(Reader):
     """Committed records only: what a transaction left behind is not there."""
@@ -65,6 +68,20 @@ class KafkaBooks(Reader):
                 consumer.close(autocommit=False)
         return {partition: offset for partition, offset in offsets.items() if offset is not None}
 
+    def await_readable(self, topic: str) -> None:
+        """Wait until all that lies on the topic now can be read: an open transaction hides what others committed.
+
+        Raises TransportError if one stays open for longer than OPEN_TRANSACTION_TIMEOUT_S.
+        """
+        ends = {to_topic_partition(partition): end for partition, end in self.ends(topic).items()}
+        consumer, deadline_s = self._assigned(dict.fromkeys(ends)), monotonic() + OPEN_TRANSACTION_TIMEOUT_S
+        # By position, not by last stable offset, which Tansu does not have: what is polled on the way is thrown away.
+        while hidden := _hidden(consumer, ends):
+            if monotonic() > deadline_s:
+                raise self._hidden_for_long(hidden[0])
+            with transport_errors(f"waiting for open transactions on {topic}"):
+                consumer.poll(timeout_ms=POLL_MS)
+
     def read(self, starts: Offsets) -> Iterator[Record]:
         """Records from `starts` on to where the partitions end by now; offset order within each."""
         consumer = self._assigned({to_topic_partition(partition): offset for partition, offset in starts.items()})
@@ -84,6 +101,14 @@ class KafkaBooks(Reader):
             found = self._reader().offsets_for_times(dict.fromkeys(self._partitions(topic), since_ms))
         # Tansu has an offset even where it found no record, but then no time.
         return {to_partition(p): at if at is not None and at.timestamp >= since_ms else None for p, at in found.items()}
+
+    def _hidden_for_long(self, partition: TopicPartition) -> TransportError:
+        with transport_errors(f"waiting for what lies on {partition.topic}"):  # it may be the broker that is away
+            stable = self._reader().end_offsets([partition])[partition]
+        return TransportError(
+            f"an open transaction hides what lies on {partition.topic}:{partition.partition} from offset {stable} on, "
+            f"for more than {OPEN_TRANSACTION_TIMEOUT_S:.0f} s; `kafka-transactions.sh describe-producers` tells whose"
+        )
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
         return partitions_of(self._reader(), topic)
@@ -139,6 +164,13 @@ class _Ends:
             self._moved_to, self._moved_at_s = positions, monotonic()
         elif monotonic() - self._moved_at_s > READ_TIMEOUT_S:
             raise TransportError(f"reading did not get on for {READ_TIMEOUT_S:.0f} s")
+
+
+def _hidden(consumer: KafkaConsumer, ends: Mapping[TopicPartition, int]) -> list[TopicPartition]:
+    """Partitions of which something before the end has not come yet."""
+    with transport_errors("asking for positions"):
+        positions = {partition: consumer.position(partition, timeout_ms=0) for partition in ends}
+    return [partition for partition, position in positions.items() if position is None or position < ends[partition]]
 
 
 def _by_partition(offsets: Mapping[TopicPartition, Any]) -> dict[Partition, Any]:

@@ -64,14 +64,15 @@ def plan_topics(
 ) -> tuple[TopicPlan, ...]:
     """The five topics."""
     passing = {"cleanup.policy": "delete", "retention.ms": str(RECORDS_RETENTION_MS)}
+    # Workers whose clocks are wrong must not be refused (KIP-1030), nor their inspections be looked for at wrong times.
+    published = {**passing, "message.timestamp.type": "LogAppendTime"}
     frames = {"cleanup.policy": "delete", "retention.ms": str(IMAGES_RETENTION_MS)}
     records = {"max.message.bytes": str(MAX_RECORD_BYTES)}
+    letters = {"max.message.bytes": str(MAX_DEAD_LETTER_BYTES)}
     return (
         TopicPlan(images, partitions, {**frames, **records}, replication_factor),
-        TopicPlan(results, partitions, {**passing, **records}, replication_factor),
-        TopicPlan(
-            dead_letters, partitions, {**passing, "max.message.bytes": str(MAX_DEAD_LETTER_BYTES)}, replication_factor
-        ),
+        TopicPlan(results, partitions, {**published, **records}, replication_factor),
+        TopicPlan(dead_letters, partitions, {**published, **letters}, replication_factor),
         TopicPlan(feedback, partitions, passing, replication_factor),
         # One partition: releases of all lines in one order.
         TopicPlan(models, 1, {"cleanup.policy": "compact"}, replication_factor),
@@ -143,6 +144,8 @@ def _satisfies(name: str, actual: str, wanted: str) -> bool:
         return int(actual) >= int(wanted)
     if name == "cleanup.policy":
         return wanted in actual.split(",")
+    if name == "message.timestamp.type":
+        return actual == wanted
     return True  # how long to keep records is the operator's choice
 
 

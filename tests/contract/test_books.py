@@ -1,8 +1,11 @@
 """Reading whole topics, and the account made of them, on every broker."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from time import sleep
+from typing import Any
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -10,18 +13,22 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from qc_worker.audit.ledger import Kind
 from qc_worker.commands.account import Accountant
 from qc_worker.commands.account_report import Account
-from qc_worker.domain.errors import Reason, TransportError
+from qc_worker.commands.replay import recorded_inspection
+from qc_worker.domain.errors import Reason, SettingsError, TransportError
 from qc_worker.domain.frame import Offsets, Partition, Position
 from qc_worker.domain.inspection import DeadLetter, Outcome, Verdict
 from qc_worker.settings import Settings, load_settings
+from qc_worker.transport import kafka_books
 from qc_worker.transport.kafka_books import KafkaBooks
 from qc_worker.transport.kafka_config import open_client
 from qc_worker.transport.kafka_records import to_commit
-from qc_worker.transport.outgoing import OutgoingRecord
+from qc_worker.transport.outgoing import OutgoingRecord, inspection_record
 from tests import factories
 from tests.conftest import unique
 from tests.contract.rigs import KafkaRig, frame
 from tests.contract.test_frame_reader import delete_records
+
+LONGER_THAN_AN_ACCOUNT_S = 2.0
 
 
 @pytest.fixture
@@ -34,6 +41,7 @@ def books(kafka_rig: KafkaRig) -> Iterator[KafkaBooks]:
 @pytest.fixture
 def settings(kafka_rig: KafkaRig) -> Settings:
     return load_settings(
+        kafka_bootstrap_servers=kafka_rig.access.bootstrap_servers,
         images_topic=kafka_rig.topics.images,
         results_topic=kafka_rig.topics.results,
         dead_letter_topic=kafka_rig.topics.dead_letters,
@@ -195,11 +203,117 @@ def test_frames_that_retention_removed_unjudged_are_expired(
     assert found(account(settings, books)) == {Kind.EXPIRED: sent[1:3]}
 
 
-def test_group_without_offsets_is_told(kafka_rig: KafkaRig, books: KafkaBooks, settings: Settings) -> None:
+@pytest.mark.apache_only  # Tansu deletes no records
+def test_frames_removed_unjudged_stay_expired_when_a_worker_has_gone_on_behind_them(
+    kafka_rig: KafkaRig, books: KafkaBooks, settings: Settings
+) -> None:
+    sent = frames(kafka_rig, 8)
+    judge(kafka_rig, *sent[:2])
+    delete_records(kafka_rig.access, TopicPartition(settings.images_topic, 0), 5)
+    commit(kafka_rig, settings.consumer_group, 5)
+    assert found(account(settings, books)) == {Kind.EXPIRED: sent[2:5]}
+    judge(kafka_rig, *sent[5:])
+    commit(kafka_rig, settings.consumer_group, 8)
+    assert found(account(settings, books)) == {Kind.EXPIRED: sent[2:5]}
+    delete_records(kafka_rig.access, TopicPartition(settings.images_topic, 0), 7)
+    assert found(account(settings, books)) == {Kind.EXPIRED: sent[2:5]}
+
+
+@pytest.mark.apache_only  # Tansu deletes no records
+@pytest.mark.parametrize("inspections_removed", [1, 3, 6])
+def test_frames_whose_inspections_retention_removed_are_not_expired(
+    kafka_rig: KafkaRig, books: KafkaBooks, settings: Settings, inspections_removed: int
+) -> None:
+    sent = frames(kafka_rig, 6)
+    judge(kafka_rig, *sent)
+    commit(kafka_rig, settings.consumer_group, 6)
+    delete_records(kafka_rig.access, TopicPartition(settings.images_topic, 0), 4)
+    assert found(account(settings, books)) == {}
+    (shard,) = [shard for shard, end in books.ends(settings.results_topic).items() if end]
+    delete_records(kafka_rig.access, TopicPartition(*shard), inspections_removed)
+    assert Kind.EXPIRED not in found(account(settings, books))
+
+
+def test_frames_without_a_group_that_judges_them_prove_nothing(
+    kafka_rig: KafkaRig, books: KafkaBooks, settings: Settings
+) -> None:
+    assert account(settings, books).balance.clean
     frames(kafka_rig, 2)
-    kept = account(settings, books)
-    assert kept.balance.partitions[0].waiting == 2
-    assert "--group" in kept.notes[0]
+    with pytest.raises(SettingsError, match=f"{settings.consumer_group}.*--group"):
+        account(settings, books)
+
+
+def test_offsets_committed_on_another_topic_of_this_name_are_found(
+    kafka_rig: KafkaRig, books: KafkaBooks, settings: Settings
+) -> None:
+    judge(kafka_rig, *frames(kafka_rig, 2))
+    commit(kafka_rig, settings.consumer_group, 7)
+    assert found(account(settings, books)) == {Kind.COMMITTED_PAST_END: [Position(settings.images_topic, 0, 7)]}
+
+
+@contextmanager
+def open_transaction(rig: KafkaRig, source: Position) -> Iterator[Any]:
+    """Another worker's producer with the inspection of `source` published and not committed."""
+    producer = open_client(KafkaProducer, rig.access, transactional_id=unique("books"), acks="all")
+    producer.init_transactions()
+    producer.begin_transaction()
+    record = inspection_record(rig.topics.results, b"A/cam1", _outcome(source, failed=False, letter=False).inspection)
+    producer.send(record.topic, key=record.key, value=record.content, headers=record.headers).get(10)
+    try:
+        yield producer
+    finally:
+        producer.close()
+
+
+@pytest.mark.apache_only  # Tansu shows what is not committed
+@pytest.mark.parametrize("since", [None, timedelta(hours=1)])
+@pytest.mark.parametrize("end", [KafkaProducer.commit_transaction, KafkaProducer.abort_transaction])
+def test_inspections_behind_an_open_transaction_are_waited_for(
+    kafka_rig: KafkaRig, books: KafkaBooks, settings: Settings, since: timedelta | None, end: Any
+) -> None:
+    *sent, not_settled = frames(kafka_rig, 4)
+    with open_transaction(kafka_rig, not_settled) as producer, ThreadPoolExecutor() as threads:
+        judge(kafka_rig, *sent)
+        commit(kafka_rig, settings.consumer_group, 3)
+        kept = threads.submit(account, settings, books, since=datetime.now(UTC) - since if since else None)
+        with pytest.raises(TimeoutError):
+            kept.result(LONGER_THAN_AN_ACCOUNT_S)
+        end(producer)
+        balance = kept.result(30).balance
+    assert balance.clean
+    assert (balance.partitions[0].inspections, balance.partitions[0].waiting) == (3, 1)
+
+
+@pytest.mark.apache_only  # Tansu shows what is not committed
+def test_replay_waits_for_an_inspection_behind_an_open_transaction(kafka_rig: KafkaRig, settings: Settings) -> None:
+    sent, other = frames(kafka_rig, 2)
+    record = kafka_rig.frame_reader().read(sent)
+    assert record is not None
+    with open_transaction(kafka_rig, other) as producer, ThreadPoolExecutor() as threads:
+        judge(kafka_rig, sent)
+        inspection = threads.submit(recorded_inspection, settings, record)
+        with pytest.raises(TimeoutError):
+            inspection.result(LONGER_THAN_AN_ACCOUNT_S)
+        producer.abort_transaction()
+        found = inspection.result(30)
+    assert found is not None
+    assert found.source == sent
+
+
+@pytest.mark.apache_only  # Tansu shows what is not committed
+def test_transaction_that_stays_open_is_an_error_that_names_what_it_hides(
+    kafka_rig: KafkaRig, books: KafkaBooks, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_books, "OPEN_TRANSACTION_TIMEOUT_S", 0.5)
+    sent = frames(kafka_rig, 3)
+    judge(kafka_rig, sent[0])
+    with open_transaction(kafka_rig, sent[2]) as producer:
+        judge(kafka_rig, sent[1])
+        commit(kafka_rig, settings.consumer_group, 2)
+        with pytest.raises(TransportError, match=f"open transaction hides .* {settings.results_topic}:. from offset 1"):
+            account(settings, books)
+        producer.abort_transaction()
+    assert account(settings, books).balance.clean
 
 
 @pytest.mark.apache_only  # Tansu hands out what was aborted

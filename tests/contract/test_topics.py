@@ -1,10 +1,13 @@
 """Topics on a real broker: created once, then compared."""
 
+from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from qc_worker.transport.kafka_config import KafkaAccess
+from qc_worker.transport.kafka_producer import open_producer
 from qc_worker.transport.limits import MAX_RECORD_BYTES
 from qc_worker.transport.topics import TopicPlan, TopicState, broker_answers, check_topics, ensure_topics
 from tests.contract.rigs import PARTITIONS, Topics, topic_plans
@@ -50,6 +53,31 @@ def test_records_too_small_are_reported_with_the_remedy(access: KafkaAccess, pla
     (report,) = check_topics(access, [plans[0]])
     assert report.differences == (f"max.message.bytes is 1000000, should be {MAX_RECORD_BYTES}",)
     assert f"--add-config max.message.bytes={MAX_RECORD_BYTES}" in report.remedies[0]
+
+
+@pytest.mark.apache_only  # Tansu tells no topic's settings
+def test_published_records_without_the_brokers_time_are_reported_with_the_remedy(
+    access: KafkaAccess, plans: tuple[TopicPlan, ...]
+) -> None:
+    for plan in plans[1:3]:
+        ensure_topics(access, [replace(plan, settings={"max.message.bytes": plan.settings["max.message.bytes"]})])
+        (report,) = check_topics(access, [plan])
+        assert report.differences == ("message.timestamp.type is CreateTime, should be LogAppendTime",)
+        assert f"{plan.name} --add-config message.timestamp.type=LogAppendTime" in report.remedies[0]
+        assert not report.too_small
+
+
+@pytest.mark.apache_only  # Tansu keeps the producer's time
+def test_inspections_of_a_worker_whose_clock_is_wrong_are_taken_at_the_brokers_time(
+    access: KafkaAccess, plans: tuple[TopicPlan, ...]
+) -> None:
+    ensure_topics(access, plans)
+    with closing(open_producer(access)) as producer:
+        for hours in (-24, 24):
+            claimed_ms = int((datetime.now(UTC) + timedelta(hours=hours)).timestamp() * 1000)
+            for plan in plans[1:3]:
+                sent = producer.send(plan.name, value=b"published", timestamp_ms=claimed_ms).get(20)
+                assert abs(sent.timestamp - datetime.now(UTC).timestamp() * 1000) < 60_000
 
 
 def test_broker_answers_only_where_one_is(access: KafkaAccess) -> None:

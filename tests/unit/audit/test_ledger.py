@@ -30,7 +30,7 @@ def at(offset: int, partition: int = 0) -> Position:
 
 
 def entry(source: Position, *, camera: bytes | None = b"A/1", failed: bool = False) -> InspectionEntry:
-    return InspectionEntry(source, camera, RESULTS, failed=failed, letter_due=failed)
+    return InspectionEntry(source, camera, RESULTS, failed=failed, letter_due=failed, successors_kept=True)
 
 
 def clean(count: int, *, failed: Iterable[int] = ()) -> Plant:
