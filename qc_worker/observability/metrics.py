@@ -11,6 +11,7 @@ INSPECTIONS = Counter("qc_inspections_total", "Inspections published.", ["line",
 DEAD_LETTERS = Counter("qc_dead_letters_total", "Frames that could not be judged.", ["reason"])
 LATE_VERDICTS = Counter("qc_late_verdicts_total", "Verdicts made after the frame's deadline.")
 DROPPED_FRAMES = Counter("qc_dropped_frames_total", "Frames in flight left to the new owner of their partition.")
+EXPIRED_FRAMES = Counter("qc_expired_frames_total", "Frames that retention removed before they were judged.")
 FRAME_SECONDS = Histogram("qc_frame_seconds", "From polling a frame to its published inspection.", buckets=_SECONDS)
 DECODE_SECONDS = Histogram("qc_decode_seconds", "Decoding and preprocessing one frame.", buckets=_SECONDS)
 INFERENCE_SECONDS = Histogram("qc_inference_seconds", "One batch through backbone and heads.", buckets=_SECONDS)

@@ -6,11 +6,12 @@ counts is what the group's committed offsets say.
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import structlog
 from kafka import KafkaAdminClient, OffsetAndMetadata, TopicPartition
-from kafka.errors import CommitFailedError, KafkaTimeoutError
+from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
 from kafka.protocol.producer import InitProducerIdRequest, TxnOffsetCommitRequest
 
 from qc_worker.domain.errors import GroupRebalancing
@@ -27,6 +28,8 @@ DELIVERY_TIMEOUT_S = 15.0
 """Shorter than at least once needs: giving up and trying again costs time here, never a duplicate."""
 TRANSACTION_TIMEOUT_S = 20.0
 """After which the broker aborts the transaction of a machine that is gone; until then readers wait behind it."""
+ABORT_TIMEOUT_S = 3.0
+"""How long to wait for the end of a transaction that was refused, with whatever else the group wants of us waiting."""
 RETRY_BACKOFF_MS = 5
 """A broker still busy with the end of the last transaction says so and is asked again, mostly once or twice."""
 
@@ -48,6 +51,10 @@ class GroupMember(Protocol):
 
     def settle(self, offsets: Offsets) -> None:
         """They were committed."""
+        ...
+
+    def doubt(self, partitions: Collection[Partition]) -> None:
+        """They were committed or not: until they are settled, commit nothing there by other ways."""
         ...
 
 
@@ -108,8 +115,13 @@ class ExactlyOnceSink:
         membership = self._group.membership(offsets.keys())
         try:
             self._transact(owed, offsets, membership)
+        except GroupRebalancing:
+            self._abort()
+            self._discard()
+            raise
         except BaseException:
             self._in_doubt.update(offsets)
+            self._group.doubt(offsets.keys())
             self._discard()
             raise
         self._group.settle(offsets)
@@ -122,6 +134,7 @@ class ExactlyOnceSink:
         if not self._in_doubt:
             return outcomes
         committed = self._group.committed(self._in_doubt.keys())
+        self._group.settle(committed)
         owed = [
             outcome
             for outcome in outcomes
@@ -141,6 +154,8 @@ class ExactlyOnceSink:
                 )
                 added = manager.send_offsets_to_transaction(self._group.to_commit(offsets), membership)
                 flush(producer, timeout_s=self._delivery_timeout_s)
+                if added.failed:  # then records not yet sent never are, and that is not what is wrong
+                    raise added.exception
                 check_acknowledged(sent)
                 failpoint("after-send")
                 self._wait_for(added)
@@ -157,6 +172,14 @@ class ExactlyOnceSink:
         self._producer._sender.wakeup()
         if not result.wait(timeout_ms=self._delivery_timeout_s * 1000):
             raise KafkaTimeoutError(f"no answer within {self._delivery_timeout_s:g} s")
+
+    def _abort(self) -> None:
+        """End a refused transaction, or readers would wait behind it until we publish again, which may be long."""
+        # Whatever fails here: the next start ends it, or the broker does after the transaction timeout.
+        with suppress(KafkaError, RuntimeError):
+            aborted = self._producer._transaction_manager.begin_abort()
+            self._producer._sender.wakeup()
+            aborted.wait(timeout_ms=ABORT_TIMEOUT_S * 1000)
 
     def _discard(self) -> None:
         producer, self._producer = self._producer, None

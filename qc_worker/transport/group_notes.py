@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
-from kafka import KafkaAdminClient, KafkaConsumer
+from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata
 from kafka.errors import KafkaError
 
 from qc_worker.domain.frame import Partition, Record
+from qc_worker.observability import metrics
 from qc_worker.transport.group_membership import COMMIT_TIMEOUT_MS, NOT_A_MEMBER
 from qc_worker.transport.kafka_config import KafkaAccess, open_client, transport_errors
 from qc_worker.transport.kafka_records import first_offsets, to_commit, to_topic_partition
@@ -29,7 +30,8 @@ class GroupNotes:
         """Look up and leave a note for each partition from which the first frames came. Raises TransportError."""
         first = first_offsets(records)
         for partition in self._trials.unknown(first):
-            note = self._trials.begin(partition, first[partition], self._left_to_us(consumer, partition))
+            inherited = self._look_up(consumer, partition, first[partition])
+            note = self._trials.begin(partition, first[partition], inherited)
             with transport_errors(f"noting who reads {partition.topic}"):
                 try:
                     commit = to_commit({partition: first[partition]}, {partition: note.encode()})
@@ -57,13 +59,22 @@ class GroupNotes:
         except (KafkaError, OSError, RuntimeError) as error:
             log.info("notes stay", error=type(error).__name__)
 
-    def _left_to_us(self, consumer: KafkaConsumer, partition: Partition) -> Note | None:
+    def _look_up(self, consumer: KafkaConsumer, partition: Partition, first: int) -> Note | None:
+        """The note left to us where the offset was committed, from which up to `first` no frame has come."""
         with transport_errors(f"asking who read {partition.topic} before"):
             found = consumer.committed(to_topic_partition(partition), metadata=True, timeout_ms=COMMIT_TIMEOUT_MS)
-            note = decode_note(found.metadata) if found else None
-            if note is None or not note.worker or note.worker in self._living():
-                return note
-            end = consumer.end_offsets([to_topic_partition(partition)])[to_topic_partition(partition)]
+            if not found:
+                return None
+            note = self._left_to_us(consumer, partition, found)
+            if found.offset < first:  # last, for whatever fails before it is asked, and would be counted, again
+                _count_expired(consumer, partition, found.offset, first)
+        return note
+
+    def _left_to_us(self, consumer: KafkaConsumer, partition: Partition, found: OffsetAndMetadata) -> Note | None:
+        note = decode_note(found.metadata)
+        if note is None or not note.worker or note.worker in self._living():
+            return note
+        end = consumer.end_offsets([to_topic_partition(partition)])[to_topic_partition(partition)]
         suspicion = left_by_the_dead(note, found.offset, reach=self._reach, end=end)
         log.warning(
             "a worker died with frames in flight",
@@ -84,3 +95,13 @@ class GroupNotes:
         finally:
             admin.close()
         return {self._trials.worker, *(member["client_id"] for member in members)}
+
+
+def _count_expired(consumer: KafkaConsumer, partition: Partition, committed: int, first: int) -> None:
+    """Tell of frames that retention removed between the committed offset and the first one polled."""
+    # Where the log starts, and not what was polled first: marks of a camera's transactions are offsets without a frame.
+    start = consumer.beginning_offsets([to_topic_partition(partition)])[to_topic_partition(partition)]
+    expired = min(start, first) - committed
+    if expired > 0:
+        metrics.EXPIRED_FRAMES.inc(expired)
+        log.warning("frames expired before they were judged", partition=partition.partition, frames=expired)

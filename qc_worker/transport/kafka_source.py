@@ -13,6 +13,8 @@ from kafka.errors import CorruptRecordError, KafkaError
 
 from qc_worker.domain.errors import GroupRebalancing, TransportError
 from qc_worker.domain.frame import Offsets, Partition, Record
+from qc_worker.transport import lost_generation
+from qc_worker.transport.coordinator_watch import CoordinatorWatch, coordinator_connected
 from qc_worker.transport.group_join import poll_timeout_s
 from qc_worker.transport.group_membership import (
     CLOSE_TIMEOUT_MS,
@@ -58,10 +60,13 @@ class KafkaFrameSource:
         self._paused = False
         self._held_back: frozenset[Partition] = frozenset()
         self._membership = GroupMembership()
+        self._watch = CoordinatorWatch(patience_s=access.request_timeout_ms / 1000)
         self._open: KafkaConsumer | None = None
+        self._is_broken = False
 
     def start(self) -> None:
         """Connect and subscribe; the group is joined by the polls that follow."""
+        lost_generation.install()
         # Cooperative (KIP-429), not eager: an eager rebalance revokes everything, hands most of it back, and goes on
         # after the frames already polled, so that dropping the revoked frames would lose them. Tansu takes both.
         self._connections = Connections()
@@ -72,16 +77,19 @@ class KafkaFrameSource:
             partition_assignment_strategy=[self._assignor],
             **self._config,
         )
-        self._open = consumer
+        self._open, self._is_broken = consumer, False
         consumer.subscribe([self._topic], listener=RebalanceListener(self))
 
     def poll(self, *, timeout_s: float, max_records: int) -> Sequence[Record]:
+        if self._is_broken:
+            self.start()
         # First, and not after the poll: a failure there would throw away records that count as polled.
         self._commit_owed()
         self._hold_back(self._trials.cleared())
         with transport_errors(f"polling {self._topic}"):
             polled = self._poll(timeout_s, max_records)
         records = [to_record(record) for records in polled.values() for record in records]
+        self._watch.look(is_there=bool(records) or coordinator_connected(self._consumer))
         try:
             self._notes.begin(self._consumer, records)
         except TransportError:
@@ -135,6 +143,10 @@ class KafkaFrameSource:
         """These were committed in a transaction."""
         self._trials.settle(offsets)
 
+    def doubt(self, partitions: Collection[Partition]) -> None:
+        """A transaction may or may not have committed their offsets."""
+        self._trials.doubt(partitions)
+
     def committed(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         """Committed offsets, once no transaction on them is open any more. Raises TransportError."""
         with transport_errors(f"asking for committed offsets of {self._topic}"):
@@ -155,6 +167,7 @@ class KafkaFrameSource:
         return self._open is not None and self._connections.reachable()
 
     def close(self) -> None:
+        self._is_broken = False
         if self._open is None:
             return
         if self.reachable():  # whoever stops us does not wait for a broker that is away
@@ -181,12 +194,13 @@ class KafkaFrameSource:
                 timeout_ms=int(poll_timeout_s(self._consumer, timeout_s) * 1000), max_records=max_records
             )
         except CorruptRecordError:
-            # Polled again, kafka-python would spin on the broken batch without an end: only a new consumer helps.
-            # Another member may have our partitions in between, so what is in flight is void. Our notes stay: whoever
-            # finds them sees by our name in the group that we live.
-            self._lose(self._consumer.assignment())
+            # Polled again, kafka-python would spin on the broken batch without an end: only a new consumer helps, which
+            # the next poll opens, or the one after that if no broker answers. Another member may have our partitions in
+            # between, so what is in flight is void. Our notes stay: whoever finds them sees by our name in the group
+            # that we live.
+            self.on_lost(self._consumer.assignment())
             self._leave()
-            self.start()
+            self._is_broken = True
             raise
         return polled
 

@@ -1,6 +1,7 @@
 """Heatmaps in Redis, one hash per frame; a slow or absent Redis costs 50 ms once in a while and nothing else."""
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 from time import monotonic
 
 import structlog
@@ -28,12 +29,10 @@ class RedisHeatmapCache:
     ) -> None:
         self._redis = _client(url)
         self._ttl_s = ttl_s
-        self._back_off_s = back_off_s
-        self._clock = clock
-        self._away_until_s = float("-inf")
+        self._breaker = Breaker(back_off_s, clock)
 
     def put(self, entries: Sequence[HeatmapEntry]) -> bool:
-        if not self.available():
+        if not self._breaker.may_try():
             return False
         try:
             # A transaction, so that no entry is ever left without its time to live.
@@ -46,31 +45,79 @@ class RedisHeatmapCache:
         except (RedisError, OSError) as error:
             self._back_off(error)
             return False
+        self._breaker.close()
         return True
 
     def get(self, key: str) -> HeatmapEntry | None:
-        if not self.available():
+        if not self._breaker.may_try():
             return None
         try:
             heatmap, thumbnail = self._redis.hmget(key, [HEATMAP_FIELD, THUMBNAIL_FIELD])
         except (RedisError, OSError) as error:
             self._back_off(error)
             return None
+        self._breaker.close()
         if not isinstance(heatmap, bytes) or not isinstance(thumbnail, bytes):
             return None
         return HeatmapEntry(key=key, heatmap_png=heatmap, thumbnail_jpeg=thumbnail)
 
     def available(self) -> bool:
-        return self._clock() >= self._away_until_s
+        return self._breaker.may_promise()
 
     def close(self) -> None:
         self._redis.close()
 
     def _back_off(self, error: Exception) -> None:
-        self._away_until_s = self._clock() + self._back_off_s
+        back_off_s = self._breaker.open()
         # The error of a pipeline quotes the command, pictures and all.
         reason = str(error).rpartition("of pipeline caused error: ")[2]
-        log.warning("heatmap cache away", error=f"{type(error).__name__}: {reason}", back_off_s=self._back_off_s)
+        log.warning("heatmap cache away", error=f"{type(error).__name__}: {reason}", back_off_s=back_off_s)
+
+
+class Breaker:
+    """Closed while all is well; open after a failure, but for one try in each back-off, until one succeeds.
+
+    Who promises a heatmap and who writes it are different threads: the promise that is let through entitles to a try.
+    """
+
+    def __init__(self, back_off_s: float, clock: Callable[[], float]) -> None:
+        self._back_off_s = back_off_s
+        self._clock = clock
+        self._lock = Lock()
+        self._next_try_at_s: float | None = None
+        self._is_promised = False
+
+    def may_promise(self) -> bool:
+        """Whether something may be counted on to be tried."""
+        with self._lock:
+            return self._may_promise()
+
+    def may_try(self) -> bool:
+        """Whether to try now: what was promised, or what would be."""
+        with self._lock:
+            may_try = self._is_promised or self._may_promise()
+            self._is_promised = False
+            return may_try
+
+    def close(self) -> None:
+        """A try went well."""
+        with self._lock:
+            self._next_try_at_s, self._is_promised = None, False
+
+    def open(self) -> float:
+        """A try failed. Returns for how long nothing is tried, seconds."""
+        with self._lock:
+            self._next_try_at_s, self._is_promised = self._clock() + self._back_off_s, False
+        return self._back_off_s
+
+    def _may_promise(self) -> bool:
+        if self._next_try_at_s is None:
+            return True
+        if self._clock() < self._next_try_at_s:
+            return False
+        # The next one only after another back-off, or a promise that nobody keeps would be the last.
+        self._next_try_at_s, self._is_promised = self._clock() + self._back_off_s, True
+        return True
 
 
 class NullHeatmapCache:

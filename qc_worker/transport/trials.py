@@ -55,6 +55,7 @@ class Trials:
         self.worker = worker
         self._lock = Lock()
         self._notes: dict[Partition, tuple[int, Note]] = {}
+        self._in_doubt: set[Partition] = set()
 
     @property
     def under_suspicion(self) -> bool:
@@ -88,6 +89,7 @@ class Trials:
         note = replace(inherited, worker=self.worker) if inherited else Note(self.worker)
         with self._lock:
             self._notes[partition] = (offset, note)
+            self._in_doubt.discard(partition)
         return note
 
     def crashes(self, position: Position) -> int:
@@ -111,19 +113,31 @@ class Trials:
         for partition, offset in offsets.items():
             note = self.note_at(partition, offset)
             with self._lock:
+                self._in_doubt.discard(partition)
                 if partition in self._notes:
                     self._notes[partition] = (offset, note)
+
+    def doubt(self, partitions: Iterable[Partition]) -> None:
+        """Their offsets may have been committed or not, until they are settled."""
+        with self._lock:
+            self._in_doubt.update(partitions)
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """They are no longer ours."""
         with self._lock:
             for partition in partitions:
                 self._notes.pop(partition, None)
+                self._in_doubt.discard(partition)
 
     def parting(self) -> dict[Partition, tuple[int, Note | None]]:
-        """What to commit on leaving in order: no note, or what is still suspected, held against nobody's death."""
+        """What to commit on leaving in order: no note, or what is still suspected, held against nobody's death.
+
+        Nothing for partitions in doubt: it could take back a commit that has succeeded. The note that stays there has
+        the successor try frames one at a time that killed nobody, which costs time and no more.
+        """
         with self._lock:
             return {
                 partition: (offset, replace(note, worker="") if offset < note.until else None)
                 for partition, (offset, note) in self._notes.items()
+                if partition not in self._in_doubt
             }

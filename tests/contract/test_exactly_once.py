@@ -1,16 +1,24 @@
 """ExactlyOnceSink: inspections and offsets appear together or not at all, and never twice."""
 
 from collections.abc import Collection
+from time import monotonic
 from typing import Any
 
 import pytest
+from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaTimeoutError
 
 from qc_worker.domain.errors import GroupRebalancing, TransportError
 from qc_worker.domain.frame import Offsets, Partition, Record
 from qc_worker.domain.inspection import Outcome
-from qc_worker.transport.exactly_once import ExactlyOnceSink, GroupMember, broker_has_transactions
+from qc_worker.transport.exactly_once import (
+    TRANSACTION_TIMEOUT_S,
+    ExactlyOnceSink,
+    GroupMember,
+    broker_has_transactions,
+)
 from qc_worker.transport.kafka_source import KafkaFrameSource
+from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.json_types import decode_inspection
 from tests.conftest import eventually, unique
 from tests.contract.rigs import PARTITIONS, KafkaRig, frame, outcome
@@ -104,6 +112,7 @@ def test_what_was_not_committed_is_seen_by_nobody_and_published_again(site: Site
     fail_at_commit(sink, is_sent=False)
     with pytest.raises(TransportError):
         sink.publish(site.outcomes, site.offsets)
+    sink.start()  # ends the transaction, or the broker would after its timeout, and readers wait until then
     assert set(site.committed().values()) == {0}
     assert site.published() == []
     sink.publish(site.outcomes, site.offsets)
@@ -117,6 +126,20 @@ def test_a_commit_whose_answer_was_lost_is_not_published_again(site: Site) -> No
     with pytest.raises(TransportError):
         sink.publish(site.outcomes, site.offsets)
     sink.publish(site.outcomes, site.offsets)
+    assert site.published() == site.all_of_them
+    assert site.committed() == site.offsets
+    sink.close()
+    site.source.close()
+    assert site.committed() == site.offsets
+
+
+def test_leaving_in_doubt_does_not_take_back_what_was_committed(site: Site) -> None:
+    sink = site.sink()
+    fail_at_commit(sink, is_sent=True)
+    with pytest.raises(TransportError):
+        sink.publish(site.outcomes, site.offsets)
+    sink.close()
+    site.source.close()
     assert site.published() == site.all_of_them
     assert site.committed() == site.offsets
 
@@ -157,10 +180,31 @@ def test_the_broker_refuses_offsets_of_an_older_generation(site: Site) -> None:
     source = site.source
     assert isinstance(source, KafkaFrameSource)
     sink = site.sink(Outdated(source))
-    with pytest.raises(TransportError):
+    with pytest.raises(GroupRebalancing):
         sink.publish(site.outcomes, site.offsets)
     assert set(site.committed().values()) == {0}
     assert site.published() == []
+
+
+def test_readers_do_not_wait_behind_a_transaction_whose_offsets_were_refused(site: Site) -> None:
+    source, results = site.source, site.rig.topics.results
+    assert isinstance(source, KafkaFrameSource)
+    member = Outdated(source)
+    sink = site.sink(member)
+    sink.start()
+
+    def after_sending(offsets: Offsets) -> dict[TopicPartition, OffsetAndMetadata]:
+        sink._producer.flush()  # from now on readers would wait
+        return source.to_commit(offsets)
+
+    member.to_commit = after_sending
+    with pytest.raises(GroupRebalancing):
+        sink.publish(site.outcomes, site.offsets)
+    site.rig.append(OutgoingRecord(results, site.outcomes[0].key, b"of another worker", []))
+    began_s = monotonic()
+    (seen,) = site.rig.records(results)
+    assert seen.content == b"of another worker"
+    assert monotonic() - began_s < TRANSACTION_TIMEOUT_S / 2
 
 
 class Outdated:
@@ -168,7 +212,8 @@ class Outdated:
 
     def __init__(self, source: KafkaFrameSource) -> None:
         self._source = source
-        self.committed, self.to_commit, self.settle = source.committed, source.to_commit, source.settle
+        self.committed, self.to_commit = source.committed, source.to_commit
+        self.settle, self.doubt = source.settle, source.doubt
 
     def membership(self, partitions: Collection[Partition]) -> Any:
         current = self._source.membership(partitions)
@@ -183,9 +228,8 @@ def fail_at_commit(sink: ExactlyOnceSink, *, is_sent: bool) -> None:
     def timing_out(result: Any) -> None:
         nonlocal calls
         calls += 1
-        if calls == 1 or is_sent:  # the offsets, then the commit
-            wait(result)
-        if calls == 2:
+        wait(result)
+        if calls == (2 if is_sent else 1):  # the offsets, then the commit
             sink._wait_for = wait  # type: ignore[method-assign]
             raise KafkaTimeoutError("as if no answer had come")
 

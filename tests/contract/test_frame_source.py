@@ -1,13 +1,19 @@
 """FrameSource: what every adapter keeps to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from time import monotonic
 
 import pytest
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import MemberToRemove
+from structlog.testing import capture_logs
 
 from qc_worker.domain.errors import InvalidFrame, TransportError
 from qc_worker.domain.frame import Record
+from qc_worker.observability import metrics
 from qc_worker.ports import FrameSource
+from qc_worker.transport.kafka_config import open_client
+from qc_worker.transport.kafka_records import to_topic_partition
 from qc_worker.transport.kafka_source import KafkaFrameSource
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.images import decode_record
@@ -274,6 +280,68 @@ def test_a_worker_that_left_in_order_leaves_no_suspicion(apache_rig: KafkaRig) -
     (record,) = poll_records(two, 1)
     assert record.crashes == 0
     assert not two.under_suspicion()
+
+
+@pytest.mark.parametrize("is_joining", [True, False])
+def test_an_expelled_member_loses_its_partitions_once_and_reads_on_from_what_is_committed(
+    apache_rig: KafkaRig, monkeypatch: pytest.MonkeyPatch, is_joining: bool
+) -> None:
+    group = unique("group")
+    first, second = frame(apache_rig, b"first"), frame(apache_rig, b"second")
+    source = joined(apache_rig, group)
+    assert isinstance(source, KafkaFrameSource)
+    poll_records(source, 2)
+    source.commit({first.shard: first.offset + 1})
+    assert source.take_lost() == frozenset()
+    owned, on_lost = source.assignment(), source.on_lost
+    losses: list[set[TopicPartition]] = []
+
+    def counting(lost: Iterable[TopicPartition]) -> None:
+        losses.append(set(lost))
+        on_lost(lost)
+
+    monkeypatch.setattr(source, "on_lost", counting)
+    expel(apache_rig, group, source)
+    if is_joining:
+        source._consumer._coordinator.request_rejoin()
+    assert [record.position for record in poll_records(source, 1)] == [second]
+    assert source.take_lost() == owned
+    source.close()
+    assert losses == [{to_topic_partition(partition) for partition in owned}]
+
+
+def test_frames_that_expired_before_they_were_judged_are_told(apache_rig: KafkaRig) -> None:
+    group = unique("group")
+    first, *_, last = [frame(apache_rig, b"frame") for _ in range(5)]
+    source = joined(apache_rig, group)
+    poll_records(source, 5)
+    source.commit({first.shard: first.offset + 1})
+    source.close()
+    expire(apache_rig, to_topic_partition(first.shard), before=last.offset)
+    expired = metrics.EXPIRED_FRAMES._value.get()
+    with capture_logs() as logs:
+        assert [record.position for record in poll_records(joined(apache_rig, group), 1)] == [last]
+    (told,) = [line for line in logs if line["event"] == "frames expired before they were judged"]
+    assert (told["partition"], told["frames"]) == (first.partition, 3)
+    assert metrics.EXPIRED_FRAMES._value.get() - expired == 3
+
+
+def expel(rig: KafkaRig, group: str, source: KafkaFrameSource) -> None:
+    """What the group does with a member that was silent for too long."""
+    admin: KafkaAdminClient = open_client(KafkaAdminClient, rig.access)
+    try:
+        admin.remove_group_members(group, [MemberToRemove(member_id=source._consumer.group_metadata().member_id)])
+    finally:
+        admin.close()
+
+
+def expire(rig: KafkaRig, partition: TopicPartition, *, before: int) -> None:
+    """What retention does."""
+    admin: KafkaAdminClient = open_client(KafkaAdminClient, rig.access)
+    try:
+        admin.delete_records({partition: before})
+    finally:
+        admin.close()
 
 
 def die(source: FrameSource) -> None:

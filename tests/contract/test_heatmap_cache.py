@@ -132,6 +132,42 @@ def test_redis_is_left_alone_for_the_length_of_the_back_off() -> None:
         assert rig.cache.put([entry("k")])
 
 
+def test_after_the_back_off_one_heatmap_is_promised_until_it_was_put() -> None:
+    with ExitStack() as stack:
+        rig = redis_rig(stack)
+        rig.break_down()
+        rig.cache.put([entry("k")])
+        rig.mend()
+        rig.advance(BACK_OFF_S)
+        assert [rig.cache.available() for _ in range(3)] == [True, False, False]
+        assert rig.cache.put([entry("promised")])
+        assert [rig.cache.available() for _ in range(3)] == [True, True, True]
+        assert rig.cache.get("promised") == entry("promised")
+
+
+def test_a_cache_that_stays_away_is_promised_one_heatmap_each_back_off() -> None:
+    with ExitStack() as stack:
+        rig = redis_rig(stack)
+        rig.break_down()
+        rig.cache.put([entry("k")])
+        for _ in range(3):
+            rig.advance(BACK_OFF_S)
+            assert [rig.cache.available() for _ in range(3)] == [True, False, False]
+            assert not rig.cache.put([entry("promised")])
+            assert not rig.cache.available()
+
+
+def test_a_promise_that_nobody_keeps_is_not_the_last() -> None:
+    with ExitStack() as stack:
+        rig = redis_rig(stack)
+        rig.break_down()
+        rig.cache.put([entry("k")])
+        rig.mend()
+        for _ in range(3):
+            rig.advance(BACK_OFF_S)
+            assert [rig.cache.available() for _ in range(2)] == [True, False]
+
+
 @pytest.mark.parametrize("url", ["not a url", "http://127.0.0.1:6379", "redis://127.0.0.1:port", "redis://[::1"])
 def test_malformed_url_is_a_settings_error(url: str) -> None:
     with pytest.raises(SettingsError, match="redis_url"):

@@ -1,19 +1,20 @@
 """What the Kafka adapters do while their broker is gone, and when it is back."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from threading import active_count
 from time import monotonic
 
 import pytest
+from kafka.errors import CorruptRecordError
 
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Position
 from qc_worker.embedded.services import EmbeddedBroker
 from qc_worker.transport import kafka_source
 from qc_worker.transport.camera import CameraProducer
-from qc_worker.transport.kafka_config import KafkaAccess
+from qc_worker.transport.kafka_config import REQUEST_TIMEOUT_MS, KafkaAccess
 from qc_worker.transport.kafka_frames import KafkaFrameReader
 from qc_worker.transport.kafka_releases import KafkaReleaseLog
 from qc_worker.transport.kafka_source import KafkaFrameSource
@@ -32,9 +33,9 @@ class Site:
     topics: Topics
     stack: ExitStack
 
-    def source(self) -> KafkaFrameSource:
+    def source(self, request_timeout_ms: int = REQUEST_TIMEOUT_MS) -> KafkaFrameSource:
         source = KafkaFrameSource(
-            self.access,
+            replace(self.access, request_timeout_ms=request_timeout_ms),
             topic=self.topics.images,
             group="group",
             max_frame_bytes=1_000_000,
@@ -80,6 +81,56 @@ def test_source_outlives_its_broker_and_reads_on_when_it_is_back(site: Site, mon
     site.push(b"after")
     assert eventually(lambda: polled_quietly(source), timeout_s=60) == [b"after"]
     assert source.reachable()
+
+
+@pytest.mark.parametrize("is_expelled", [False, True])
+def test_an_idle_source_says_that_its_broker_is_away_until_it_is_back(site: Site, is_expelled: bool) -> None:
+    source = site.source(request_timeout_ms=1_000)
+    eventually(lambda: source.poll(timeout_s=0.2, max_records=1) or source.assignment())
+    site.broker.stop()
+    if is_expelled:
+        source._consumer._coordinator.reset_generation()
+
+    def says_so() -> bool:
+        with suppress(TransportError):
+            source.poll(timeout_s=0.2, max_records=1)
+            return False
+        return True
+
+    eventually(says_so)
+    assert says_so()
+    site.come_back()
+    eventually(lambda: not says_so() and source.assignment(), timeout_s=60)
+
+
+def test_a_source_broken_while_no_broker_answers_starts_again_when_one_does(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = site.source()
+    eventually(lambda: source.poll(timeout_s=0.2, max_records=1) or source.assignment())
+    monkeypatch.setattr(source._consumer, "poll", corrupt)
+    site.broker.stop()
+    for expected in ("CorruptRecordError", "no Kafka broker answers", "no Kafka broker answers"):
+        with pytest.raises(TransportError, match=expected):
+            source.poll(timeout_s=0.2, max_records=1)
+    site.come_back()
+    site.push(b"after")
+    assert eventually(lambda: polled_quietly(source), timeout_s=60) == [b"after"]
+
+
+def test_a_broken_source_that_was_closed_stays_closed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = site.source()
+    monkeypatch.setattr(source._consumer, "poll", corrupt)
+    with pytest.raises(TransportError, match="CorruptRecordError"):
+        source.poll(timeout_s=0.2, max_records=1)
+    source.close()
+    with pytest.raises(TransportError, match="closed"):
+        source.poll(timeout_s=0.2, max_records=1)
+
+
+def corrupt(**_: object) -> None:
+    """A batch that cannot be read."""
+    raise CorruptRecordError
 
 
 def test_nobody_at_home_is_a_transport_error_and_leaves_no_thread(site: Site) -> None:

@@ -84,3 +84,23 @@ def test_a_worker_that_leaves_in_order_leaves_no_note_but_open_suspicions() -> N
     assert not trials.under_suspicion
     trials.forget([SHARD])
     assert trials.parting() == {}
+
+
+def test_a_worker_that_leaves_in_doubt_commits_nothing_there() -> None:
+    trials = Trials("one")
+    other = Partition("images", 1)
+    for partition in (SHARD, other):
+        trials.begin(partition, 5, None)
+    trials.doubt([SHARD])
+    assert trials.parting() == {other: (5, None)}
+    trials.settle({SHARD: 9})
+    assert trials.parting() == {SHARD: (9, None), other: (5, None)}
+
+
+def test_doubt_ends_when_the_committed_offset_is_looked_up_anew() -> None:
+    trials = Trials("one")
+    trials.begin(SHARD, 5, None)
+    trials.forget([SHARD])
+    trials.doubt([SHARD])  # it was taken away while the transaction was under way
+    trials.begin(SHARD, 9, None)
+    assert trials.parting() == {SHARD: (9, None)}
