@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     decode_threads: int = Field(default=2, ge=1)
     """Threads that decode images."""
     gpu_decode: bool = False
-    """Decode JPEGs on the GPU (nvJPEG), what it refuses on the CPU; pixels differ a little, so retrain with it on."""
+    """Decode JPEGs on the GPU (nvJPEG), what it refuses on the CPU; pixels differ a little from the trainer's (CPU)."""
     deadline_ms: dict[str, PositiveInt] = Field(default_factory=dict)
     """Milliseconds from capture to verdict, by line; a frame's own header `deadline-ms` wins."""
     max_in_flight_frames: int = Field(default=128, ge=1)

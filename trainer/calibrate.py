@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import torch
 from scipy.special import betaincinv
-from torch import Tensor
 
 from qc_worker.domain.calibration import Calibration, smallest_alpha
 from qc_worker.domain.errors import TrainingError
 from qc_worker.simplenet.folded import FoldedHead
 from qc_worker.simplenet.scorer import Scorer
+from trainer.pictures import PictureBatch
 from trainer.progress import Advance
 
 CONFIDENCE = 0.95
@@ -56,11 +56,14 @@ def promise(calibration: Calibration) -> FalseRejectPromise:
     return FalseRejectPromise(n=n, alpha=alpha, smallest_alpha=smallest_alpha(n), interval=(low, high))
 
 
-def score_batches(scorer: Scorer, head: FoldedHead, batches: Iterable[Tensor], *, advance: Advance) -> list[float]:
-    """Image scores in order, the way the worker scores; `batches` are uint8 (B, 3, S, S)."""
+def score_batches(
+    scorer: Scorer, head: FoldedHead, batches: Iterable[PictureBatch], *, advance: Advance
+) -> list[float]:
+    """Image scores in order, the way the worker scores."""
     scores: list[float] = []
     with torch.inference_mode():
-        for pixels in batches:
-            scores += scorer.score(pixels, [head] * len(pixels)).scores.tolist()
-            advance(len(pixels))
+        for batch in batches:
+            heads = [head] * len(batch.pixels)
+            scores += scorer.score(batch.pixels, heads, boxes=batch.boxes).scores.tolist()
+            advance(len(heads))
     return scores

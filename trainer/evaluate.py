@@ -11,13 +11,13 @@ import structlog
 from qc_worker.domain.errors import InvalidFrame, TrainingError
 from qc_worker.domain.inspection import Verdict
 from qc_worker.simplenet.checkpoint import Model
-from qc_worker.simplenet.metrics import Scores, auroc
-from qc_worker.simplenet.preprocessing import ImageLimits, Picture, content_box, decode_picture, stack_pixels
+from qc_worker.simplenet.metrics import auroc
+from qc_worker.simplenet.preprocessing import ImageLimits, Picture, decode_picture
 from qc_worker.simplenet.scorer import Scorer
 from trainer.dataset import GOOD, LabelledImage
 from trainer.localisation import Localisation, PixelScores, localisation
 from trainer.masks import mask_at_input_size
-from trainer.pictures import BATCH_SIZE, in_batches
+from trainer.pictures import BATCH_SIZE, in_batches, stacked
 from trainer.progress import Advance
 from trainer.threads import map_in_order
 
@@ -110,19 +110,14 @@ class Evaluator:
         return mask_at_input_size(image.mask, input_size=spec.input_size, aspect=spec.aspect)
 
     def _score(self, batch: Sequence[_Example], scores: dict[str, list[float]], pixels: dict[str, PixelScores]) -> None:
-        stacked = stack_pixels([example.picture.pixels for example in batch])
-        scored = self._scorer.score(stacked, [self._head] * len(batch))
-        for example, score, anomaly_map in zip(batch, scored.scores.tolist(), scored.maps.cpu().numpy(), strict=True):
+        pictures = stacked([example.picture for example in batch], self._model.card.embedding)
+        scored = self._scorer.score(pictures.pixels, [self._head] * len(batch), boxes=pictures.boxes)
+        for example, score in zip(batch, scored.scores.tolist(), strict=True):
             scores[example.kind].append(score)
+        for example, box, anomaly_map in zip(batch, pictures.boxes, scored.maps.cpu().numpy(), strict=True):
             if example.mask is not None:
-                self._add_pixels(pixels[example.kind], example, anomaly_map)
-
-    def _add_pixels(self, pixels: PixelScores, example: _Example, anomaly_map: Scores) -> None:
-        spec = self._model.card.embedding
-        box = content_box(example.picture.image_size, spec.input_size, spec.aspect)
-        assert example.mask is not None
-        inside = np.s_[box.top : box.top + box.height, box.left : box.left + box.width]
-        pixels.add(anomaly_map[inside], example.mask[inside])
+                inside = np.s_[box.top : box.top + box.height, box.left : box.left + box.width]
+                pixels[example.kind].add(anomaly_map[inside], example.mask[inside])
 
     def _report(
         self, scores: dict[str, list[float]], pixels: dict[str, PixelScores], unreadable: Sequence[str]

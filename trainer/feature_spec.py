@@ -55,7 +55,9 @@ def feature_spec(scorer: Scorer, *, patches_per_frame: int) -> FeatureSpec:
 
 def _device(device: torch.device) -> str:
     if device.type == "cuda":
-        return f"cuda {torch.cuda.get_device_name(device)}"
+        # Whether convolutions round float32 to TF32: see `keep_float32`.
+        rounding = torch.backends.cudnn.conv.fp32_precision  # type: ignore[attr-defined]  # made at run time
+        return f"cuda {torch.cuda.get_device_name(device)} {rounding}"
     # Sums in float32 are split between threads, so their number shows in the last bits.
     kernels = torch.backends.cpu.get_cpu_capability()
     return f"{device.type} {platform.machine()} {kernels} {torch.get_num_threads()} threads"

@@ -10,7 +10,7 @@ from torch import Tensor
 from qc_worker.domain.errors import InvalidFrame, TrainingError
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement
-from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture, stack_pixels
+from qc_worker.simplenet.preprocessing import Box, ImageLimits, Picture, content_box, decode_picture, stack_pixels
 from qc_worker.simplenet.spec import EmbeddingSpec
 from trainer.samples import SampleStore
 from trainer.threads import map_in_order
@@ -18,6 +18,21 @@ from trainer.threads import map_in_order
 BATCH_SIZE = 16
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureBatch:
+    """Pictures as the scorer takes them. Shapes: `pixels` uint8 (B, 3, S, S)."""
+
+    pixels: Tensor
+    boxes: tuple[Box, ...]
+    """Where each lies in its square."""
+
+
+def stacked(pictures: Sequence[Picture], spec: EmbeddingSpec) -> PictureBatch:
+    """One batch of pictures that were decoded for `spec`."""
+    boxes = (content_box(picture.image_size, spec.input_size, spec.aspect) for picture in pictures)
+    return PictureBatch(stack_pixels([picture.pixels for picture in pictures]), tuple(boxes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +45,27 @@ class SampleReader:
     limits: ImageLimits
     decode_threads: int
 
-    def batches(self, samples: Sequence[str], judgement: Judgement = Judgement.GOOD) -> Iterator[Tensor]:
-        """uint8 (B, 3, S, S) in the order of `samples`. Raises TrainingError if one no longer decodes."""
-        for pixels in in_batches(self.pictures(samples, judgement), BATCH_SIZE):
-            yield stack_pixels(pixels)
+    def batches(self, samples: Sequence[str], judgement: Judgement = Judgement.GOOD) -> Iterator[PictureBatch]:
+        """Batches in the order of `samples`. Raises TrainingError if one no longer decodes."""
+        for pictures in in_batches(self._decoded(samples, judgement), BATCH_SIZE):
+            yield stacked(pictures, self.spec)
 
     def pictures(self, samples: Sequence[str], judgement: Judgement = Judgement.GOOD) -> Iterator[Tensor]:
         """uint8 (3, S, S) each, in the order of `samples`. Raises TrainingError if one no longer decodes."""
+        return (picture.pixels for picture in self._decoded(samples, judgement))
+
+    def _decoded(self, samples: Sequence[str], judgement: Judgement) -> Iterator[Picture]:
         return map_in_order(self._decoder(judgement), samples, threads=self.decode_threads)
 
-    def _decoder(self, judgement: Judgement) -> Callable[[str], Tensor]:
-        def decode(sample: str) -> Tensor:
+    def _decoder(self, judgement: Judgement) -> Callable[[str], Picture]:
+        def decode(sample: str) -> Picture:
             content = self.store.read(self.line, judgement, sample)
             try:
-                picture = decode_picture(
+                return decode_picture(
                     content, input_size=self.spec.input_size, aspect=self.spec.aspect, limits=self.limits
                 )
             except InvalidFrame as error:
                 raise TrainingError(f"sample {sample} of line {self.line}: {error.detail}") from None
-            return picture.pixels
 
         return decode
 

@@ -25,6 +25,7 @@ from qc_worker.ports import FrameSource
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka_releases import KafkaReleaseLog
 from qc_worker.transport.kafka_source import KafkaFrameSource
+from qc_worker.transport.limits import MAX_RECORD_BYTES
 from qc_worker.transport.redis_cache import open_heatmap_cache
 from qc_worker.transport.topics import TopicState, check_topics
 from qc_worker.wiring import kafka_access, keep_compiled_kernels
@@ -40,6 +41,8 @@ log = structlog.get_logger()
 def run_worker(settings: Settings) -> None:
     """Judge frames until SIGTERM or SIGINT. Raises QcError for what stops it otherwise."""
     arm(settings.failpoints)
+    if settings.gpu_decode:
+        log.warning("thresholds were calibrated on pixels that the CPU decoded; those of gpu_decode differ a little")
     with worker_slot(settings.state_dir) as slot:
         _run(settings, slot)
 
@@ -64,7 +67,7 @@ def _run(settings: Settings, slot: str) -> None:
         in_flight=InFlight(
             max_frames=settings.max_in_flight_frames,
             max_bytes=settings.max_in_flight_bytes,
-            max_frame_bytes=settings.max_frame_bytes,
+            max_record_bytes=max(MAX_RECORD_BYTES, settings.max_frame_bytes),
         ),
         clock=clock,
         stop=stop,

@@ -23,6 +23,10 @@ class Batchable(Protocol):
         """When its verdict is wanted, by the monotonic clock; None: no matter."""
         ...
 
+    def skip_if_void(self) -> bool:
+        """Whether nobody wants its verdict any more; whoever is told so forgets the frame."""
+        ...
+
 
 NEWS_SHARE = 0.2
 """Of the newest batch in how long a batch is taken to last."""
@@ -57,17 +61,25 @@ class Batcher(Generic[F]):
         self._batch_s[backbone_pass] = known + NEWS_SHARE * (seconds - known)
 
     def take(self, now: float) -> list[F]:
-        """The due batch whose oldest frame waits longest; empty if none is due."""
+        """The due batch whose oldest frame waits longest; empty if none is due, or none of it is wanted any more."""
         due = [queue for queue in self._queues.values() if self._is_due(queue, now)]
         if not due:
             return []
         queue = min(due, key=lambda queue: queue[0].since)
-        return [queue.popleft().frame for _ in range(min(self._max_size, len(queue)))]
+        return self._pop(queue)
 
     def seconds_until_due(self, now: float) -> float | None:
         """How long until `take` has something; None while nothing waits."""
         waits = [self._wait_s(queue, now) for queue in self._queues.values() if queue]
         return min(waits, default=None)
+
+    def _pop(self, queue: deque[_Waiting[F]]) -> list[F]:
+        batch: list[F] = []
+        while queue and len(batch) < self._max_size:
+            frame = queue.popleft().frame
+            if not frame.skip_if_void():
+                batch.append(frame)
+        return batch
 
     def _is_due(self, queue: deque[_Waiting[F]], now: float) -> bool:
         return bool(queue) and self._wait_s(queue, now) <= 0

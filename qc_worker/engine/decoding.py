@@ -4,13 +4,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.engine.intake import Admitted, Decoded, DecodePicture, decode
 from qc_worker.ports import Clock
 from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture
 
-Deliver = Callable[[Admitted, Decoded | InvalidFrame], None]
-"""Called for every frame submitted, from any thread, with its picture or why there is none."""
+Deliver = Callable[[Admitted, Decoded | Exception], None]
+"""Called for every frame submitted that is not void, from any thread, with its picture or why there is none:
+InvalidFrame, or an error of the decoder's own."""
 
 
 class Decoding(Protocol):
@@ -48,13 +48,9 @@ class DecodeThreads:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _decode(self, admitted: Admitted) -> None:
+        if admitted.ticket.skip_if_void():
+            return
         try:
             self._deliver(admitted, decode(admitted, self._limits, self._clock, self._decode_picture))
-        except InvalidFrame as error:
-            self._deliver(admitted, error)
         except Exception as error:  # noqa: BLE001  (a frame that breaks the decoder must not vanish)
-            self._deliver(admitted, broken_decoder(error))
-
-
-def broken_decoder(error: Exception) -> InvalidFrame:
-    return InvalidFrame(Reason.UNDECODABLE, f"{type(error).__name__}: {error}")
+            self._deliver(admitted, error)

@@ -8,7 +8,7 @@ from itertools import groupby
 import torch
 
 from qc_worker.domain.errors import InvalidFrame
-from qc_worker.engine.decoding import Deliver, broken_decoder
+from qc_worker.engine.decoding import Deliver
 from qc_worker.engine.intake import Admitted, Decoded
 from qc_worker.ports import Clock
 from qc_worker.simplenet.nvjpeg import NvJpegDecoder
@@ -58,7 +58,8 @@ class GpuDecoding:
             admitted = self._waiting.get()
             if admitted is None:
                 return []
-            frames.append(admitted)
+            if not admitted.ticket.skip_if_void():
+                frames.append(admitted)
         return frames
 
     def _decode(self, frames: Sequence[Admitted], target: tuple[int, Aspect], deliver: Deliver) -> None:
@@ -67,7 +68,7 @@ class GpuDecoding:
             pictures = self._decoder(target).decode([admitted.frame.content for admitted in frames])
         except Exception as error:  # noqa: BLE001  (a batch that breaks the decoder must not vanish)
             for admitted in frames:
-                deliver(admitted, broken_decoder(error))
+                deliver(admitted, error)
             return
         share_ms = 1000 * (self._clock.monotonic() - started) / len(frames)
         for admitted, picture in zip(frames, pictures, strict=True):

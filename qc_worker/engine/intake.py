@@ -1,7 +1,7 @@
 """From a polled record to a decoded frame, or straight to the outcome of one that cannot be judged."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from qc_worker.domain.errors import InvalidFrame, Reason
@@ -11,7 +11,7 @@ from qc_worker.engine.in_flight import Ticket
 from qc_worker.engine.residents import Resident, ResidentModels
 from qc_worker.failpoints import failpoint
 from qc_worker.ports import Clock
-from qc_worker.simplenet.preprocessing import ImageLimits, Picture, decode_picture
+from qc_worker.simplenet.preprocessing import Box, ImageLimits, Picture, content_box, decode_picture
 from qc_worker.simplenet.spec import Aspect, BackbonePass, EmbeddingSpec
 from qc_worker.wire.images import decode_record
 
@@ -35,8 +35,6 @@ class Admitted:
     ticket: Ticket
     frame: Frame
     resident: Resident
-    due_at: float | None = None
-    """When its verdict is wanted, by the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,6 @@ class Decoded:
     resident: Resident
     picture: Picture
     decode_ms: float
-    due_at: float | None = None
 
     @property
     def spec(self) -> EmbeddingSpec:
@@ -58,15 +55,28 @@ class Decoded:
     def backbone_pass(self) -> BackbonePass:
         return self.resident.spec.backbone_pass
 
+    @property
+    def box(self) -> Box:
+        """Where in its square the picture lies."""
+        return content_box(self.picture.image_size, self.spec.input_size, self.spec.aspect)
 
-def admit(ticket: Ticket, residents: ResidentModels) -> Admitted:
+    @property
+    def due_at(self) -> float | None:
+        return self.ticket.due_at
+
+    def skip_if_void(self) -> bool:
+        return self.ticket.skip_if_void()
+
+
+def admit(ticket: Ticket, residents: ResidentModels, deadlines: "Deadlines | None" = None) -> Admitted:
     """Read the headers and bind the frame to its line's model of this moment. Raises InvalidFrame.
 
     An old frame is admitted like any other: late verdicts are flagged, never left out.
     """
+    frame = decode_record(ticket.record)
+    ticket.due_at = deadlines.due_at(frame) if deadlines else None
     if ticket.record.crashes >= MAX_CRASHES:
         raise InvalidFrame(Reason.CRASHED_WORKERS, f"{ticket.record.crashes} worker processes died over it")
-    frame = decode_record(ticket.record)
     resident = residents.current(frame.line)
     if resident is None:
         raise InvalidFrame(Reason.UNKNOWN_LINE, f"line {frame.line} has no model: train it with qc-trainer retrain")
@@ -80,13 +90,13 @@ class Deadlines:
     by_line_ms: Mapping[str, int]
     clock: Clock
 
-    def set(self, admitted: Admitted) -> Admitted:
-        """Counted from the capture, so cameras' clocks must agree with this machine's."""
-        deadline_ms = admitted.frame.deadline_ms or self.by_line_ms.get(admitted.frame.line)
+    def due_at(self, frame: Frame) -> float | None:
+        """By the monotonic clock, but counted from the capture: cameras' clocks must agree with this machine's."""
+        deadline_ms = frame.deadline_ms or self.by_line_ms.get(frame.line)
         if deadline_ms is None:
-            return admitted
-        age_s = (self.clock.now() - admitted.frame.captured_at).total_seconds()
-        return replace(admitted, due_at=self.clock.monotonic() + deadline_ms / 1000 - age_s)
+            return None
+        age_s = (self.clock.now() - frame.captured_at).total_seconds()
+        return self.clock.monotonic() + deadline_ms / 1000 - age_s
 
 
 def decode(
@@ -98,12 +108,12 @@ def decode(
     spec = admitted.resident.spec
     picture = decode_picture(admitted.frame.content, input_size=spec.input_size, aspect=spec.aspect, limits=limits)
     decode_ms = 1000 * (clock.monotonic() - started)
-    return Decoded(admitted.ticket, admitted.frame, admitted.resident, picture, decode_ms, admitted.due_at)
+    return Decoded(admitted.ticket, admitted.frame, admitted.resident, picture, decode_ms)
 
 
 def failure(ticket: Ticket, error: InvalidFrame, clock: Clock) -> Outcome:
     """Make the inspection and the dead letter of a frame that cannot be judged."""
-    record = ticket.record
+    record, now = ticket.record, clock.monotonic()
     frame = _readable(record)
     detail = error.detail[:DETAIL_LENGTH]
     inspection = Inspection(
@@ -116,7 +126,8 @@ def failure(ticket: Ticket, error: InvalidFrame, clock: Clock) -> Outcome:
         verdict=Verdict.NO_MODEL if error.reason is Reason.UNKNOWN_LINE else Verdict.ERROR,
         reason=error.reason,
         detail=detail,
-        stage_ms=StageTimings(total=round(1000 * (clock.monotonic() - ticket.polled_at), 3)),
+        late=ticket.is_late(now),
+        stage_ms=StageTimings(total=round(1000 * (now - ticket.polled_at), 3)),
     )
     letter = DeadLetter(record.position, record.key, record.content, record.headers, error.reason, detail)
     return Outcome(inspection, record.key, letter)

@@ -39,11 +39,12 @@ class ModelRunner:
 
     def infer(self, batch: Sequence[Decoded]) -> Inferred:
         """One backbone pass for the whole batch, whose order may change. Raises RuntimeError if the device fails."""
-        failpoint("in-inference")
+        failpoint("in-inference", *(decoded.frame.frame_id for decoded in batch))
         started = self._clock.monotonic()
         batch = sorted(batch, key=lambda frame: id(frame.resident.head))  # frames of one head as neighbours
         pixels = stack_pixels([frame.picture.pixels for frame in batch])
-        scored = self._backbones.scorer(batch[0].spec).score(pixels, [frame.resident.head for frame in batch])
+        heads, boxes = [frame.resident.head for frame in batch], [frame.box for frame in batch]
+        scored = self._backbones.scorer(batch[0].spec).score(pixels, heads, boxes=boxes)
         if len(scored.scores) != len(batch):
             raise RuntimeError(f"{len(batch)} frames went into the model, {len(scored.scores)} scores came out")
         metrics.BATCH_FRAMES.observe(len(batch))
@@ -134,7 +135,7 @@ class Judge:
             defects=found.defects,
             mask=found.mask,
             heatmap_key=found.heatmap_key,
-            late=decoded.due_at is not None and self._clock.monotonic() > decoded.due_at,
+            late=decoded.ticket.is_late(self._clock.monotonic()),
             stage_ms=timings,
         )
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
+import torch
 
-from qc_worker.domain.errors import InvalidFrame, Reason
+from qc_worker.domain.errors import InvalidFrame, Reason, TransportError
 from qc_worker.engine.batcher import BatchQueue
 from qc_worker.engine.decoding import Decoding
 from qc_worker.engine.intake import Admitted, Decoded, failure
@@ -19,12 +20,14 @@ from qc_worker.observability import metrics
 from qc_worker.ports import Clock
 
 BATCHES_AHEAD = 2
+CUDA_OUT_OF_MEMORY = 2
+"""cudaErrorMemoryAllocation."""
 
 log = structlog.get_logger()
 
 
 class Pipeline:
-    """Sets the outcome of every ticket submitted, whatever happens to the frame on the way."""
+    """Sets the outcome of every ticket submitted, whatever happens to the frame, as long as there is a device."""
 
     def __init__(
         self,
@@ -44,8 +47,10 @@ class Pipeline:
         self._judging = ThreadPoolExecutor(1, thread_name_prefix="judging")
         self._inference = threading.Thread(target=self._run_inference, name="inference", daemon=True)
         self._progress = threading.Event()
-        # A GPU computes one batch while the next is copied to it; more would only wait in its memory.
+        # For the batch being judged and the next; the inference thread may hold a third, by then queued on a GPU.
+        # More would only lie in its memory.
         self._room = threading.Semaphore(BATCHES_AHEAD)
+        self._lost_device = ""
 
     def start(self) -> None:
         self._decoding.start(self._take_decoded)
@@ -56,9 +61,14 @@ class Pipeline:
         self._decoding.submit(admitted)
 
     def wait_for_progress(self, timeout_s: float) -> None:
-        """Wait until some ticket has got its outcome."""
+        """Wait until some ticket has got its outcome.
+
+        Raises TransportError once the device is lost: a new process may get it back, and the frames that are left open.
+        """
         self._progress.wait(timeout_s)
         self._progress.clear()
+        if self._lost_device:
+            raise TransportError(f"the device is lost to this process: {self._lost_device}")
 
     def close(self, timeout_s: float) -> None:
         """Finish the running batch and leave the frames behind it; their tickets stay open."""
@@ -69,9 +79,9 @@ class Pipeline:
         if not self._inference.is_alive():
             self._judging.shutdown(wait=True)
 
-    def _take_decoded(self, admitted: Admitted, decoded: Decoded | InvalidFrame) -> None:
-        if isinstance(decoded, InvalidFrame):
-            self._fail(admitted, decoded)
+    def _take_decoded(self, admitted: Admitted, decoded: Decoded | Exception) -> None:
+        if isinstance(decoded, Exception):
+            self._fail(admitted, Reason.UNDECODABLE, decoded)
         else:
             metrics.DECODE_SECONDS.observe(decoded.decode_ms / 1000)
             self._batches.add(decoded)
@@ -88,18 +98,19 @@ class Pipeline:
             return [self._runner.infer(batch)]
         except Exception as error:  # noqa: BLE001  (each frame of the batch gets its outcome)
             log.warning("batch failed", frames=len(batch), error=f"{type(error).__name__}: {error}")
-            if len(batch) > 1:
+            if len(batch) > 1 and not _loses_device(error):
                 return [inferred for decoded in batch for inferred in self._infer([decoded])]
-            self._fail(batch[0], _broken(Reason.MODEL_FAILED, error))
+            self._fail(batch[0], Reason.MODEL_FAILED, error)
             return []
 
     def _judge_batch(self, inferred: Inferred) -> None:
         try:
-            judged = self._judge.judge(inferred)
+            with inferred.scored.reading():
+                judged = self._judge.judge(inferred)
         except Exception as error:  # each frame of the batch gets its outcome
             log.exception("judging failed", frames=len(inferred.batch))
             for decoded in inferred.batch:
-                self._fail(decoded, _broken(Reason.MODEL_FAILED, error))
+                self._fail(decoded, Reason.MODEL_FAILED, error)
             return
         finally:
             self._room.release()
@@ -118,13 +129,23 @@ class Pipeline:
             inference_ms=round(inference_ms, 1),
         )
 
-    def _fail(self, frame: Admitted | Decoded, error: InvalidFrame) -> None:
-        frame.ticket.outcome = failure(frame.ticket, error, self._clock)
+    def _fail(self, frame: Admitted | Decoded, reason: Reason, error: Exception) -> None:
+        """Give the frame its outcome; none from the moment on that the device is lost, for which no frame is blamed."""
+        if _loses_device(error):
+            self._lost_device = self._lost_device or _told(error).splitlines()[0]
+        if not self._lost_device:
+            invalid = error if isinstance(error, InvalidFrame) else InvalidFrame(reason, _told(error))
+            frame.ticket.outcome = failure(frame.ticket, invalid, self._clock)
         self._progress.set()
 
 
-def _broken(reason: Reason, error: Exception) -> InvalidFrame:
-    return InvalidFrame(reason, f"{type(error).__name__}: {error}")
+def _loses_device(error: Exception) -> bool:
+    """Whether it is CUDA's and no want of memory: such errors come back at whatever the process asks of the device."""
+    return isinstance(error, torch.AcceleratorError) and getattr(error, "error_code", None) != CUDA_OUT_OF_MEMORY
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _verdicts(inferred: Inferred) -> dict[str, int]:

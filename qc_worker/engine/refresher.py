@@ -13,6 +13,8 @@ from qc_worker.ports import Clock, ReleaseLog
 
 POLL_S = 0.25
 RETRY_S = 30.0
+DARK_RETRY_S = 5.0
+"""For a line without any model: its frames become dead letters in the meantime."""
 
 log = structlog.get_logger()
 
@@ -32,7 +34,11 @@ class ModelRefresher:
         self._thread = threading.Thread(target=self.run, name="model-refresher", daemon=True)
 
     def catch_up(self) -> None:
-        """Take up the newest usable release of every line; to be done before the first frame. Raises TransportError."""
+        """Take up the newest usable release of every line; to be done before the first frame. Raises TransportError.
+
+        A line whose release cannot be had now waits for it alone: its frames get the verdict `no_model`, while those of
+        all others are judged.
+        """
         for release in self._releases.read_all().values():
             if not self._stop.is_set() and not self.take_up(release):
                 self._fall_back(release)
@@ -68,9 +74,7 @@ class ModelRefresher:
         try:
             resident = self._loader.load(release)
         except Exception as error:  # noqa: BLE001  (whatever is wrong with one release, the resident model stays)
-            self._retry_at[release.line] = (self._clock.monotonic() + RETRY_S, release)
-            metrics.RELEASES.labels(outcome="refused").inc()
-            log.error("release refused", line=release.line, version=release.version, error=_told(error))
+            self._refuse(release, error)
             return False
         replaced = self._residents.versions().get(release.line)
         self._residents.swap(resident)
@@ -80,6 +84,20 @@ class ModelRefresher:
         log.info("model taken up", line=release.line, version=release.version, replaced=replaced, load_s=load_s)
         return True
 
+    def _refuse(self, release: Release, error: Exception) -> None:
+        stays = self._residents.versions().get(release.line)
+        retry_s = RETRY_S if stays else DARK_RETRY_S
+        self._retry_at[release.line] = (self._clock.monotonic() + retry_s, release)
+        metrics.RELEASES.labels(outcome="refused").inc()
+        log.error(
+            "release refused",
+            line=release.line,
+            version=release.version,
+            error=_told(error),
+            stays=stays,
+            retry_s=retry_s,
+        )
+
     def _fall_back(self, refused: Release) -> None:
         """Without a resident model the line would go dark: take the newest earlier release that can be used."""
         retry = self._retry_at.get(refused.line)
@@ -88,6 +106,8 @@ class ModelRefresher:
                 break
         if retry:
             self._retry_at[refused.line] = retry
+        if self._residents.current(refused.line) is None:
+            log.error("line has no model: its frames become dead letters", line=refused.line, wanted=refused.version)
 
     def _retry_refused(self) -> None:
         now = self._clock.monotonic()

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import torch
 
+from qc_worker.domain import names
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.errors import ModelError
 from qc_worker.domain.release import Release
@@ -111,7 +112,10 @@ class ModelLoader:
         self._cache_dir = cache_dir
 
     def load(self, release: Release) -> Resident:
-        """Load a released model. Raises ModelError, also if its files are not those that were released."""
+        """Load a released model. Raises ModelError, also if its files are not those that were released.
+
+        The store is not asked for what lies here already: by the release's digest it is known to be the same.
+        """
         return self.load_version(release.line, release.version, card_sha256=release.card_sha256)
 
     def history(self, line: str) -> list[Release]:
@@ -123,11 +127,23 @@ class ModelLoader:
 
     def load_version(self, line: str, version: str, *, card_sha256: str | None = None) -> Resident:
         """Load any version of the store. Raises ModelError."""
+        kept = self._kept(line, version, card_sha256) if card_sha256 else None
+        return self._resident(kept or self._fetched(line, version, card_sha256))
+
+    def _kept(self, line: str, version: str, card_sha256: str) -> Model | None:
+        """What an earlier fetch left here, unless it is missing or spoilt: then it is fetched anew."""
+        try:
+            folder = self._cache_dir / names.line_name(line) / names.model_version(version)
+            return self._verified(folder, line, version, card_sha256)
+        except (ModelError, ValueError):
+            return None
+
+    def _fetched(self, line: str, version: str, card_sha256: str | None) -> Model:
         folder = self._store.fetch(line, version, into=self._cache_dir)
         try:
-            return self._resident(self._verified(folder, line, version, card_sha256))
-        except Exception:
-            # A copy that was refused must not be what the next attempt finds.
+            return self._verified(folder, line, version, card_sha256)
+        except ModelError:
+            # Nobody is to find a copy that was refused.
             shutil.rmtree(folder, ignore_errors=True)
             raise
 

@@ -3,6 +3,7 @@
 Only the settled prefix of a partition is published, so order and committed offsets need no further thought.
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -73,8 +74,9 @@ class Worker:
     def run(self) -> None:
         """Loop until stopped, then finish what is in flight. Raises TransportError when the broker stays away."""
         try:
-            self._source.start()
-            self._sink.start()
+            # Loading models may have taken minutes since the brokers last answered: no reason to be less patient.
+            self._start_patiently(self._source.start)
+            self._start_patiently(self._sink.start)
             self._pipeline.start()
             log.info("worker started", models=self._residents.versions())
             while not self._stop.is_set():
@@ -88,13 +90,24 @@ class Worker:
         self.last_step_at = self._clock.monotonic()
         try:
             self._take_in()
-            self._publish()
             self._observe()
-            self._failing_since = None
+            if self._publish():
+                self._failing_since = None
         except TransportError as error:
             self._wait_for_broker(error)
         if self._in_flight.frames:
             self._pipeline.wait_for_progress(BUSY_WAIT_S)
+
+    def _start_patiently(self, start: Callable[[], None]) -> None:
+        """Try until it succeeds. Raises TransportError when the broker has been away for too long."""
+        while not self._stop.is_set():
+            try:
+                start()
+            except TransportError as error:
+                self._wait_for_broker(error)
+            else:
+                self._failing_since = None
+                return
 
     def _take_in(self) -> None:
         """Poll until there is no room or nothing more lies ready, so that large groups are published at once."""
@@ -125,23 +138,27 @@ class Worker:
 
     def _admit(self, ticket: Ticket) -> None:
         try:
-            self._pipeline.submit(self._deadlines.set(admit(ticket, self._residents)))
+            self._pipeline.submit(admit(ticket, self._residents, self._deadlines))
         except InvalidFrame as error:
             ticket.outcome = failure(ticket, error, self._clock)
 
     def _forget_lost_partitions(self) -> None:
         self._drop(self._source.take_lost())
+        self._in_flight.forget_skipped()
 
     def _drop(self, lost: frozenset[Partition]) -> None:
         if dropped := self._in_flight.drop(lost):
             metrics.DROPPED_FRAMES.inc(dropped)
             log.info("partitions lost", partitions=sorted(lost), frames_left_to_new_owner=dropped)
 
-    def _publish(self) -> None:
-        """Publish what is settled; after a failure the same frames are tried again."""
+    def _publish(self) -> bool:
+        """Publish what is settled; after a failure the same frames are tried again. False: a rebalance put it off.
+
+        Raises TransportError, also when the group has had no place for this worker for too long.
+        """
         settled = self._in_flight.committable()
         if not settled.tickets:
-            return
+            return True
         started = self._clock.monotonic()
         try:
             self._sink.publish(settled.outcomes, settled.offsets)
@@ -149,18 +166,26 @@ class Worker:
             # What is still ours after the next poll is published then.
             log.info("publishing put off by a rebalance", reason=str(error), frames=len(settled.tickets))
             self._drop(self._in_flight.partitions() - self._source.assignment())
-            return
+            if self._failing_s() > self._patience.broker_s:
+                raise
+            return False
         self._in_flight.retire(settled)
         self._count(settled, started=started)
+        return True
 
     def _wait_for_broker(self, error: TransportError) -> None:
         metrics.TRANSPORT_FAILURES.inc()
-        now = self._clock.monotonic()
-        self._failing_since = now if self._failing_since is None else self._failing_since
-        log.warning("broker away", error=str(error), away_s=round(now - self._failing_since, 1))
-        if now - self._failing_since > self._patience.broker_s:
+        away_s = self._failing_s()
+        log.warning("broker away", error=str(error), away_s=round(away_s, 1))
+        if away_s > self._patience.broker_s:
             raise error
         self._stop.wait(self._patience.retry_s)
+
+    def _failing_s(self) -> float:
+        """How long it has been since the first failure after which nothing went well; 0 for this first one."""
+        now = self._clock.monotonic()
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        return now - self._failing_since
 
     def _drain(self) -> None:
         """Finish what is in flight; what does not finish in time stays uncommitted for the next worker."""

@@ -11,7 +11,7 @@ from qc_worker.domain.errors import QcError, TransportError
 
 USAGE_ERROR = 2
 TRY_AGAIN = 75
-"""EX_TEMPFAIL of sysexits.h: nothing is wrong with what was asked, the broker was away."""
+"""EX_TEMPFAIL of sysexits.h: nothing is wrong with what was asked; the broker was away or the device was lost."""
 INTERRUPTED = 130
 
 

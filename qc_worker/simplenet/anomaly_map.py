@@ -4,12 +4,16 @@ Bilinear resize and Gaussian filter are linear and separable, so both fold into 
 map = M_h p M_w^T with M = G U, where U (S x h) resizes and G (S x S) filters.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
+
+from qc_worker.simplenet.preprocessing import Box
 
 SMOOTHING_SIGMA_PX = 4.0
 
@@ -25,9 +29,21 @@ def anomaly_maps(patch_scores: Tensor, input_size: int) -> Tensor:
     return rows @ patch_scores @ columns.T
 
 
-def image_scores(maps: Tensor) -> Tensor:
-    """The maximum over each map. Shapes: (B, S, S) -> (B,)."""
-    return maps.amax(dim=(1, 2))
+def image_scores(maps: Tensor, boxes: Sequence[Box] | None = None) -> Tensor:
+    """The maximum over each map where it shows the picture, in `boxes[i]`, not its padding; None: all of it.
+
+    Shapes: (B, S, S) -> (B,).
+    """
+    if boxes is None:
+        return maps.amax(dim=(1, 2))
+    runs = [(box, len(list(run))) for box, run in groupby(boxes)]  # frames of one line are neighbours, mostly of a size
+    parts = zip(torch.split(maps, [length for _, length in runs]), runs, strict=True)
+    return torch.cat([_inside(part, box).amax(dim=(1, 2)) for part, (box, _) in parts])
+
+
+def _inside(maps: Tensor, box: Box) -> Tensor:
+    """Shapes: (B, S, S) -> (B, h, w)."""
+    return maps[:, box.top : box.top + box.height, box.left : box.left + box.width]
 
 
 @lru_cache(maxsize=32)

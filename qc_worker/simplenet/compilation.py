@@ -24,7 +24,7 @@ def compiled(levels: AggregatedLevels, *, input_size: int, max_batch_size: int, 
 
     One graph takes all sizes, so nothing is compiled in service. torch would give a batch of one a graph of its own,
     which takes as long again to trace; a single frame is passed twice instead. Kernels are kept in Inductor's cache
-    folder, which makes the next start short.
+    folder, which makes the next start short. Raises OutOfMemoryError if the device has no room for the largest batch.
     """
     torch._dynamo.config.recompile_limit = GRAPHS_OF_ALL_PASSES
     # Freezing lets oneDNN lay out the weights once; it takes parameters that nobody changes.
@@ -38,6 +38,8 @@ def compiled(levels: AggregatedLevels, *, input_size: int, max_batch_size: int, 
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
                 torch._dynamo.maybe_mark_dynamic(pixels, 0)
                 compute(pixels)
+    except torch.OutOfMemoryError:
+        raise  # a smaller batch can be compiled all the same
     except Exception as error:  # noqa: BLE001  (a missing compiler shows in many ways; the plain network is as right)
         log.warning("backbone not compiled", error=f"{type(error).__name__}: {error}".splitlines()[0][:200])
         return levels

@@ -71,7 +71,7 @@ class NvJpegDecoder:
     def decode(self, contents: Sequence[bytes]) -> list[Picture | InvalidFrame]:
         """Decode each frame as `decode_picture` would, in order; pixels lie on the device where there is one.
 
-        Raises RuntimeError only if the device fails altogether, never for a frame.
+        Raises RuntimeError only if the device fails altogether, never for a frame: AcceleratorError if it is lost.
         """
         headers = {index: header for index, content in enumerate(contents) if (header := self._header(content))}
         left_to_cpu = {
@@ -102,10 +102,18 @@ class NvJpegDecoder:
     def _full_size(self, contents: Sequence[bytes]) -> list[Tensor | None]:
         """Pictures as stored, uint8 (3, h, w); None for those that nvJPEG refuses or has no memory for."""
         encoded = [torch.frombuffer(bytearray(content), dtype=torch.uint8) for content in contents]
+        on_cuda = self._device is not None and self._device.type == "cuda"
+        if on_cuda:
+            # torchvision takes memory in the order of our stream but writes to it from its own, which does not wait for
+            # ours: kernels still queued there may have yet to read what lay in that memory before.
+            torch.cuda.current_stream(self._device).synchronize()
         try:
             return list(decode_jpeg(encoded, mode=ImageReadMode.RGB, device=self._device))
         except RuntimeError:
             # One refusal fails the call without a word on which frame it was.
+            if on_cuda:
+                # The others' decoding may still be queued, into memory that is free again.
+                torch.cuda.synchronize(self._device)
             if len(contents) == 1:
                 return [None]
         half = len(contents) // 2

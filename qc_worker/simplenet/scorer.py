@@ -1,7 +1,9 @@
 """One resident backbone judging frames of any number of lines in one batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +17,11 @@ from qc_worker.simplenet.compilation import ComputeLevels, compiled
 from qc_worker.simplenet.folded import FoldedHead, fold, patch_scores
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.patch_features import AggregatedLevels, concatenate
-from qc_worker.simplenet.precision import NumberFormat, number_format
+from qc_worker.simplenet.precision import NumberFormat, keep_float32, number_format
+from qc_worker.simplenet.preprocessing import Box
 from qc_worker.simplenet.spec import EmbeddingSpec
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,12 @@ class Scored:
     maps: Tensor
     precision: NumberFormat
     """In which backbone and heads were computed."""
+    behind: torch.cuda.Stream | None = None
+    """On CUDA: a queue behind this batch and no other."""
+
+    def reading(self) -> AbstractContextManager[object]:
+        """Within it this thread waits for this batch alone; else also for those that were queued after it."""
+        return nullcontext() if self.behind is None else torch.cuda.stream(self.behind)
 
     def map_of(self, index: int) -> npt.NDArray[np.float32]:
         """One frame's anomaly map, (S, S), brought to the CPU."""
@@ -42,6 +53,7 @@ class Scorer:
     ) -> None:
         """Raises ModelError if `backbone` is not the one that `spec` describes."""
         _check_fits(backbone, spec)
+        keep_float32(device, dtype)
         self.spec = spec
         self.device = device
         self.dtype = dtype
@@ -52,19 +64,26 @@ class Scorer:
         self.channels = sum(self.level_channels)
         self._compute_levels: ComputeLevels = self._levels
         self._max_batch_size: int | None = None
+        self._copies = _queue(device) if device.type == "cuda" else None
 
     def compile(self, max_batch_size: int) -> None:
         """Compile the backbone, which takes tens of seconds the first time; scores stay equal but for rounding."""
-        self._compute_levels = compiled(
-            self._levels, input_size=self.spec.input_size, max_batch_size=max_batch_size, device=self.device
-        )
+
+        def compiled_for(size: int) -> ComputeLevels:
+            return compiled(self._levels, input_size=self.spec.input_size, max_batch_size=size, device=self.device)
+
+        self._compute_levels = self._as_memory_allows(compiled_for, max_batch_size)
 
     @torch.no_grad()
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Pass batches of these sizes through the backbone, so that the first frames find memory and kernels ready."""
         side = self.spec.input_size
-        for size in batch_sizes:
+
+        def pass_blank(size: int) -> None:
             self._compute_levels(self._to_device(torch.zeros((size, 3, side, side), dtype=torch.uint8)))
+
+        for size in batch_sizes:
+            self._as_memory_allows(pass_blank, size)
 
     def take_in(self, head: Head) -> FoldedHead:
         """Fold a head, bring it to the device and try it on one grey frame. Raises ModelError."""
@@ -78,15 +97,22 @@ class Scorer:
         return folded
 
     @torch.no_grad()
-    def score(self, pixels: Tensor, heads: Sequence[FoldedHead]) -> Scored:
+    def score(self, pixels: Tensor, heads: Sequence[FoldedHead], *, boxes: Sequence[Box] | None = None) -> Scored:
         """Judge a batch: `heads[i]`, taken in, judges `pixels[i]`; quickest where equal heads are neighbours.
 
+        A frame's score is that of its picture, which lies in `boxes[i]`; None: pictures fill their squares.
         Where the device's memory does not do for the batch, it is judged in halves, and so are later ones.
-        Shapes: uint8 (B, 3, S, S).
+        Shapes: uint8 (B, 3, S, S). Raises torch.AcceleratorError if the device is lost to this process.
         """
         if len(heads) != len(pixels):
             raise ValueError(f"{len(pixels)} frames but {len(heads)} heads")
-        parts = self._in_parts(pixels, heads)
+        try:
+            parts = self._as_memory_allows(lambda size: self._in_parts(pixels, heads, boxes, size), len(pixels))
+        except RuntimeError:
+            # cuBLAS and cuDNN have words of their own for what a lost device itself says in one way.
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            raise
         if len(parts) == 1:
             return parts[0]
         return self._scored(torch.cat([part.scores for part in parts]), torch.cat([part.maps for part in parts]))
@@ -96,35 +122,54 @@ class Scorer:
         """Embedding of a batch, on the device, by the plain backbone. Shapes: uint8 (B, 3, S, S) -> (B, C, h0, w0)."""
         return concatenate(self._levels(self._to_device(pixels)))
 
-    def _in_parts(self, pixels: Tensor, heads: Sequence[FoldedHead]) -> list[Scored]:
-        size = self._max_batch_size or len(pixels)
-        try:
-            return [
-                self._score(pixels[start : start + size], heads[start : start + size])
-                for start in range(0, len(pixels), size)
-            ]
-        except torch.OutOfMemoryError:
-            if size == 1:
-                raise
-            self._max_batch_size = size // 2
-        torch.cuda.empty_cache()
-        return self._in_parts(pixels, heads)
+    def _as_memory_allows(self, run: Callable[[int], T], size: int) -> T:
+        """Run for batches of `size`, halved until the device's memory does; later ones are as small from the start."""
+        size = min(size, self._max_batch_size or size)
+        while True:
+            try:
+                return run(size)
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+                size = self._max_batch_size = size // 2
+            # Not before the error is gone, whose traceback holds what the batch had got.
+            torch.cuda.empty_cache()
 
-    def _score(self, pixels: Tensor, heads: Sequence[FoldedHead]) -> Scored:
+    def _in_parts(
+        self, pixels: Tensor, heads: Sequence[FoldedHead], boxes: Sequence[Box] | None, size: int
+    ) -> list[Scored]:
+        parts = [slice(start, start + size) for start in range(0, len(pixels), size)]
+        return [self._score(pixels[part], heads[part], boxes[part] if boxes else None) for part in parts]
+
+    def _score(self, pixels: Tensor, heads: Sequence[FoldedHead], boxes: Sequence[Box] | None) -> Scored:
         scores = patch_scores(self._compute_levels(self._to_device(pixels)), heads)
         maps = anomaly_maps(scores, self.spec.input_size)
-        return self._scored(image_scores(maps), maps)
+        return self._scored(image_scores(maps, boxes), maps)
 
     def _scored(self, scores: Tensor, maps: Tensor) -> Scored:
-        return Scored(scores, maps, number_format(self.dtype))
+        behind = None
+        if self.device.type == "cuda":
+            # Of high priority, so that it is never one of the queues that copy to the device.
+            behind = _queue(self.device, priority=-1)
+            behind.wait_stream(torch.cuda.current_stream(self.device))
+        return Scored(scores, maps, number_format(self.dtype), behind)
 
     def _to_device(self, pixels: Tensor) -> Tensor:
         # One layout always: compiled code is bound to it. As a rule pictures come in it, and nothing is copied.
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        if self.device.type != "cuda" or pixels.is_cuda:
+        if self._copies is None or pixels.is_cuda:
             return pixels
-        # Pinned, so that the copy runs beside the batch before.
-        return pixels.pin_memory().to(self.device, non_blocking=True)
+        # Pinned and in a queue of its own: only so does the copy run beside the batch before.
+        with torch.cuda.stream(self._copies):
+            copied = pixels.pin_memory().to(self.device, non_blocking=True)
+        computing = torch.cuda.current_stream(self.device)
+        computing.wait_stream(self._copies)
+        copied.record_stream(computing)  # else the next copy could be written over pixels that are still to be read
+        return copied
+
+
+def _queue(device: torch.device, priority: int = 0) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device, priority)  # type: ignore[no-untyped-call]  # torch leaves it out
 
 
 def _check_fits(backbone: Backbone, spec: EmbeddingSpec) -> None:

@@ -25,7 +25,7 @@ from qc_worker.engine.refresher import ModelRefresher
 from qc_worker.engine.residents import BackbonePool, Computing, ModelLoader, ResidentModels
 from qc_worker.engine.stop import StopSignal
 from qc_worker.engine.worker import Patience, Worker
-from qc_worker.ports import Clock
+from qc_worker.ports import Clock, InspectionSink
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.simplenet.preprocessing import ImageLimits
 from qc_worker.transport.memory import MemoryFrameSource, MemoryHeatmapCache, MemoryReleaseLog, MemorySink
@@ -35,6 +35,7 @@ from qc_worker.wire.json_types import decode_inspection
 from tests import factories
 
 MAX_FRAME_BYTES = 100_000
+MAX_RECORD_BYTES = 1_100_000
 
 
 PASSES_ALL = (1e6, 1e6, 1e6)
@@ -68,6 +69,10 @@ class Plant:
 
     def start(self) -> None:
         self.refresher.catch_up()
+        self.run()
+
+    def run(self) -> None:
+        """Start with the models that are resident."""
         self.refresher.start()
         self.heatmaps.start()
         self._thread = threading.Thread(target=self._run, name="worker")
@@ -143,6 +148,7 @@ class Options:
     heatmap_pass_share: float = 0.0
     deadline_ms: Mapping[str, int] = field(default_factory=dict)
     refresher_clock: Clock | None = None
+    sink: Callable[[MemorySink], InspectionSink] = lambda sink: sink
     decoding: Callable[[Clock, ImageLimits], Decoding] = lambda clock, limits: DecodeThreads(
         threads=2, limits=limits, clock=clock
     )
@@ -160,7 +166,7 @@ def build(folder: Path, broker: MemoryBroker, options: Options) -> Plant:
     cache = MemoryHeatmapCache(ttl_s=60)
     heatmaps = HeatmapWriter(cache)
     releases = MemoryReleaseLog(broker, topic="models")
-    in_flight = InFlight(max_frames=options.max_frames, max_bytes=options.max_bytes, max_frame_bytes=MAX_FRAME_BYTES)
+    in_flight = InFlight(max_frames=options.max_frames, max_bytes=options.max_bytes, max_record_bytes=MAX_RECORD_BYTES)
     limits = ImageLimits(max_bytes=MAX_FRAME_BYTES, max_pixels=1_000_000)
     decoding = options.decoding(clock, limits)
     pipeline = Pipeline(
@@ -173,7 +179,7 @@ def build(folder: Path, broker: MemoryBroker, options: Options) -> Plant:
     sink = MemorySink(broker, results_topic="results", dead_letter_topic="images.dlq", commit=source.commit)
     worker = Worker(
         source=source,
-        sink=sink,
+        sink=options.sink(sink),
         pipeline=pipeline,
         residents=residents,
         in_flight=in_flight,

@@ -18,6 +18,10 @@ class Waiting:
     number: int
     backbone_pass: BackbonePass = SMALL
     due_at: float | None = None
+    is_void: bool = False
+
+    def skip_if_void(self) -> bool:
+        return self.is_void
 
 
 def test_a_full_batch_is_due_at_once() -> None:
@@ -96,6 +100,21 @@ def test_every_frame_leaves_once_and_in_order_among_its_like(specs: list[Backbon
         left = [frame.number for batch in batches for frame in batch if frame.backbone_pass == spec]
         assert left == [number for number, other in enumerate(specs) if other == spec]
     assert len(batcher) == 0
+
+
+def test_frames_that_nobody_wants_any_more_take_no_place_in_a_batch() -> None:
+    batcher = Batcher[Waiting](max_size=2, max_wait_s=10)
+    for number in range(7):
+        batcher.add(Waiting(number, is_void=number < 4), 0.0)
+    assert [frame.number for frame in batcher.take(0.0)] == [4, 5]
+    assert len(batcher) == 1
+
+
+def test_a_batch_of_which_nothing_is_wanted_is_none() -> None:
+    batches = BatchQueue(Batcher[Waiting](max_size=2, max_wait_s=60), SystemClock())
+    for number in range(4):
+        batches.add(Waiting(number, is_void=number < 2))
+    assert [frame.number for frame in batches.take()] == [2, 3]
 
 
 def test_a_waiting_taker_gets_the_batch_when_it_fills() -> None:

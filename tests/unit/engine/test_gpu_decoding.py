@@ -1,6 +1,7 @@
 """Everything but the GPU itself: on a machine without one, the decoder behind it leaves all frames to the CPU."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -42,6 +43,16 @@ def test_a_broken_frame_fails_alone(make_plant: MakePlant) -> None:
     inspections = plant.wait_for_inspections(5)
     assert [i.verdict is Verdict.ERROR for i in inspections] == [False, False, True, False, False]
     assert inspections[2].reason is Reason.UNDECODABLE
+
+
+def test_a_verdict_after_its_deadline_is_flagged(make_plant: MakePlant) -> None:
+    plant = make_plant(decoding=decoding)
+    plant.train(scores=PASSES_ALL)
+    plant.start()
+    for offset, deadline_ms in enumerate([b"1", b"86400000"]):
+        record = factories.record(offset)
+        plant.send(replace(record, headers=(*record.headers, ("deadline-ms", deadline_ms))))
+    assert [inspection.late for inspection in plant.wait_for_inspections(2)] == [True, False]
 
 
 def test_frames_that_wait_at_the_end_stay_open(make_plant: MakePlant) -> None:

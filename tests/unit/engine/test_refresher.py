@@ -1,10 +1,11 @@
 from pathlib import Path
 
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from qc_worker.domain.inspection import Verdict
 from qc_worker.domain.release import Release
-from qc_worker.engine.refresher import RETRY_S
+from qc_worker.engine.refresher import DARK_RETRY_S, RETRY_S
 from qc_worker.engine.residents import ModelLoader, Resident
 from tests import factories
 from tests.unit.engine.conftest import PASSES_ALL, Plant
@@ -135,3 +136,25 @@ def test_a_refused_release_is_tried_again_and_taken_up_once_the_store_is_back(ma
     plant.refresher.start()
     clock.advance(RETRY_S + 1)
     plant.wait_for(lambda: plant.residents.versions() == {"A": "v2"})
+
+
+def test_a_line_whose_model_cannot_be_had_is_told_and_holds_up_no_other(plant: Plant) -> None:
+    plant.train("A")
+    plant.train("B")
+    (plant.folder / "store" / "B").rename(plant.folder / "away")
+    with capture_logs() as logged:
+        plant.refresher.catch_up()
+    assert plant.residents.versions() == {"A": "v1"}
+    assert [entry["line"] for entry in logged if entry["event"].startswith("line has no model")] == ["B"]
+
+
+def test_a_line_without_any_model_is_tried_again_soon(make_plant: MakePlant) -> None:
+    clock = factories.ManualClock()
+    plant = make_plant(refresher_clock=clock)
+    plant.train("B")
+    (plant.folder / "store").rename(plant.folder / "away")
+    plant.refresher.catch_up()
+    (plant.folder / "away").rename(plant.folder / "store")
+    plant.refresher.start()
+    clock.advance(DARK_RETRY_S + 1)
+    plant.wait_for(lambda: plant.residents.versions() == {"B": "v1"})

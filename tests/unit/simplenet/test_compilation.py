@@ -56,3 +56,14 @@ def test_without_a_compiler_the_plain_backbone_serves(
         compute = compiled(levels, input_size=SIDE, max_batch_size=2, device=CPU)
     assert compute is levels
     assert all(bool(torch.isfinite(level).all()) for level in compute(some_pixels(2)))
+
+
+def test_a_batch_too_large_for_the_device_does_not_stop_the_compiling(
+    levels: AggregatedLevels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(pixels: torch.Tensor) -> list[torch.Tensor]:
+        raise torch.OutOfMemoryError(f"no room for {len(pixels)}")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: no_room)
+    with pytest.raises(torch.OutOfMemoryError):  # for the caller to try again with fewer
+        compiled(levels, input_size=SIDE, max_batch_size=4, device=CPU)

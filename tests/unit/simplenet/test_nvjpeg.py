@@ -196,3 +196,17 @@ def test_a_batch_that_the_gpu_has_no_memory_for_is_decoded_all_the_same() -> Non
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert free_bytes > 64e6
     assert all(isinstance(each, Picture) for each in results)
+
+
+@needs_cuda
+def test_memory_that_queued_kernels_still_read_is_not_decoded_into() -> None:
+    decoder, content, shape = a_decoder(torch.device("cuda")), a_jpeg(size=(2000, 1500)), (3, 1500, 2000)
+    decoder.decode([content])  # the decoder is made, and leaves memory of a picture's size behind
+    earlier = torch.full(shape, 7, dtype=torch.uint8, device="cuda")
+    target = torch.empty(shape, dtype=torch.uint8, device="cuda")
+    torch.cuda.synchronize()
+    torch.cuda._sleep(1_000_000_000)  # type: ignore[no-untyped-call]  # torch leaves it out
+    target.copy_(earlier)
+    del earlier  # its memory is the first that fits the next picture
+    decoder.decode([content])
+    assert bool((target == 7).all())

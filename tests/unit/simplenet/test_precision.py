@@ -1,10 +1,26 @@
+from collections.abc import Iterator
+
 import pytest
 import torch
 
 from qc_worker.domain.errors import SettingsError
-from qc_worker.simplenet.precision import compute_dtype, multiplies_bfloat16, number_format
+from qc_worker.simplenet.precision import compute_dtype, keep_float32, multiplies_bfloat16, number_format
 
 CPU = torch.device("cpu")
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture
+def torchs_defaults() -> Iterator[None]:
+    """Of the whole process: other tests may have changed them, and this one will."""
+
+    def put_back() -> None:
+        torch.backends.cudnn.conv.fp32_precision = "tf32"  # type: ignore[attr-defined]
+        torch.backends.cuda.matmul.fp32_precision = "none"
+
+    put_back()
+    yield
+    put_back()
 
 
 def test_auto_is_bfloat16_exactly_where_the_processor_says_it_multiplies_it() -> None:
@@ -28,3 +44,18 @@ def test_bfloat16_where_it_would_be_emulated_is_an_error_that_says_so(monkeypatc
     with pytest.raises(SettingsError, match="no instructions for it"):
         compute_dtype(CPU, "bfloat16")
     assert compute_dtype(CPU, "auto") == torch.float32
+
+
+@pytest.mark.usefixtures("torchs_defaults")
+def test_float32_on_cuda_is_not_rounded_to_tf32() -> None:
+    keep_float32(CUDA, torch.float32)
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"  # type: ignore[attr-defined]
+    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+    assert torch.backends.cuda.matmul.allow_tf32 is False  # the older name, which Inductor asks for, still answers
+
+
+@pytest.mark.usefixtures("torchs_defaults")
+@pytest.mark.parametrize(("device", "dtype"), [(CPU, torch.float32), (CUDA, torch.bfloat16)])
+def test_nothing_else_is_changed(device: torch.device, dtype: torch.dtype) -> None:
+    keep_float32(device, dtype)
+    assert torch.backends.cudnn.conv.fp32_precision == "tf32"  # type: ignore[attr-defined]

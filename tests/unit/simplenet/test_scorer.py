@@ -5,13 +5,18 @@ import torch
 from torch import Tensor
 
 from qc_worker.domain.errors import ModelError
+from qc_worker.simplenet import scorer as scorer_module
 from qc_worker.simplenet.anomaly_map import anomaly_maps
 from qc_worker.simplenet.backbone import Backbone, load_backbone
 from qc_worker.simplenet.folded import FoldedHead
+from qc_worker.simplenet.preprocessing import content_box
 from qc_worker.simplenet.scorer import Scorer
 from tests.unit.simplenet.factories import a_head, an_embedding_spec, random_weights
 
 CPU = torch.device("cpu")
+SLEEP_CYCLES = 1_000_000_000
+"""Half a second or more of a GPU."""
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU, and there is none here")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +72,19 @@ def test_the_widened_map_comes_last_and_has_no_say_in_the_size(backbone: Backbon
     scored = widened.score(some_pixels(1), [widened.take_in(head)])
     plain = anomaly_maps(head.patch_scores(embedding), 64)
     torch.testing.assert_close(scored.maps, plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
+
+
+def test_padding_has_no_say_in_the_score_however_a_batch_is_judged(backbone: Backbone, scorer: Scorer) -> None:
+    head, _ = two_heads(scorer)
+    boxes = [content_box(size, 64, "pad") for size in ((48, 96), (96, 48), (64, 64), (10, 20), (20, 10))]
+    scored = scorer.score(some_pixels(5), [head] * 5, boxes=boxes)
+    inside = [
+        float(one[box.top : box.top + box.height, box.left : box.left + box.width].max())
+        for one, box in zip(scored.maps, boxes, strict=True)
+    ]
+    assert scored.scores.tolist() == inside
+    in_halves = SmallMemory(backbone, scorer.spec, CPU).score(some_pixels(5), [head] * 5, boxes=boxes)
+    torch.testing.assert_close(in_halves.scores, scored.scores, rtol=1e-3, atol=1e-3)
 
 
 def test_lengths_of_frames_and_heads_must_agree(scorer: Scorer) -> None:
@@ -134,3 +152,72 @@ def test_a_single_frame_too_large_for_the_device_is_the_devices_error(backbone: 
     head, _ = two_heads(scorer)
     with pytest.raises(torch.OutOfMemoryError):
         NoMemory(backbone, scorer.spec, CPU).score(some_pixels(2), [head] * 2)
+
+
+def test_warming_up_finds_how_much_fits_the_device(backbone: Backbone, scorer: Scorer) -> None:
+    small = SmallMemory(backbone, scorer.spec, CPU)
+    small.warm_up([1, 8])
+    small.largest_tried = 0
+    head, _ = two_heads(scorer)
+    small.score(some_pixels(8), [head] * 8)
+    assert small.largest_tried <= 3
+
+
+def test_what_fits_the_device_is_compiled(backbone: Backbone, scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    def compiled(levels: object, *, max_batch_size: int, **_: object) -> object:
+        tried.append(max_batch_size)
+        if max_batch_size > 3:
+            raise torch.OutOfMemoryError("no room")
+        return levels
+
+    monkeypatch.setattr(scorer_module, "compiled", compiled)
+    small = SmallMemory(backbone, scorer.spec, CPU)
+    small.compile(8)
+    assert tried == [8, 4, 2]
+    head, _ = two_heads(scorer)
+    small.score(some_pixels(8), [head] * 8)
+    assert small.largest_tried <= 2
+
+
+def on_cuda(weights: Path) -> tuple[Scorer, FoldedHead]:
+    backbone = load_backbone("efficientnet_lite0", levels=(8, 16), weights_dir=Path(), file=weights)
+    spec = an_embedding_spec(weights_sha256=backbone.weights_sha256)
+    scorer = Scorer(backbone, spec, torch.device("cuda"))
+    return scorer, scorer.take_in(a_head(scorer.channels))
+
+
+@needs_cuda
+def test_float32_scores_on_cuda_are_the_cpus(weights: Path, scorer: Scorer) -> None:
+    cuda, head = on_cuda(weights)
+    expected = scorer.score(some_pixels(4), [scorer.take_in(a_head(scorer.channels))] * 4)
+    scored = cuda.score(some_pixels(4), [head] * 4)
+    scale = float(expected.maps.abs().max())
+    torch.testing.assert_close(scored.maps.cpu(), expected.maps, rtol=1e-4, atol=1e-4 * scale)
+
+
+@needs_cuda
+def test_a_batch_is_copied_while_the_one_before_is_computed(weights: Path) -> None:
+    scorer, _ = on_cuda(weights)
+    pixels = some_pixels(4)
+    scorer._to_device(pixels)  # leaves memory to be used again: asking the driver for some may wait for the device
+    torch.cuda.synchronize()
+    torch.cuda._sleep(SLEEP_CYCLES)  # type: ignore[no-untyped-call]  # torch leaves it out
+    copied = scorer._to_device(pixels)
+    assert scorer._copies is not None
+    scorer._copies.synchronize()
+    assert not torch.cuda.current_stream().query()
+    torch.testing.assert_close(copied.cpu(), pixels)
+
+
+@needs_cuda
+def test_a_batch_is_read_while_the_next_is_computed(weights: Path) -> None:
+    scorer, head = on_cuda(weights)
+    scored = scorer.score(some_pixels(4), [head] * 4)
+    torch.cuda._sleep(SLEEP_CYCLES)  # type: ignore[no-untyped-call]  # torch leaves it out
+    with scored.reading():
+        scores, anomaly_map = scored.scores.tolist(), scored.map_of(3)
+    assert not torch.cuda.current_stream().query()
+    assert scores == scored.scores.tolist()
+    assert float(anomaly_map.max()) == scores[3]

@@ -1,14 +1,31 @@
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 
+from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import TrainingError
 from qc_worker.domain.inspection import Verdict
-from trainer.calibrate import calibrate, promise
+from qc_worker.domain.release import Judgement
+from qc_worker.engine.in_flight import Ticket
+from qc_worker.engine.intake import Admitted, Decoded, decode
+from qc_worker.engine.judge import ModelRunner
+from qc_worker.engine.residents import BackbonePool, Computing, Resident
+from qc_worker.simplenet.scorer import Scorer
+from qc_worker.wire.images import decode_record
+from tests import factories
+from tests.unit.trainer.factories import LIMITS, LINE, imported, no_progress
+from trainer.calibrate import calibrate, promise, score_batches
+from trainer.pictures import SampleReader
+from trainer.samples import SampleStore, sha256
+
+CPU = torch.device("cpu")
 
 
 @settings(deadline=None, max_examples=15)
@@ -47,3 +64,26 @@ def test_the_grey_zone_lies_below_the_threshold() -> None:
     calibration = calibrate([float(score) for score in range(100)], alpha=0.02, review_rate=0.1)
     assert calibration.verdict(calibration.threshold) is Verdict.REVIEW
     assert calibration.verdict(calibration.review_threshold) is Verdict.PASS
+
+
+def test_held_out_pictures_are_scored_as_the_worker_scores_them_without_their_padding(tmp_path: Path) -> None:
+    spec = replace(factories.embedding_spec(), aspect="pad")
+    scorer, store = Scorer(factories.backbone(), spec, CPU), SampleStore(tmp_path)
+    contents = [factories.encoded("PNG", seed, width=96, height=24) for seed in range(6)]
+    for content in contents:
+        store.add(LINE, Judgement.GOOD, content, origin=imported())
+    samples = [sha256(content) for content in contents]
+    reader = SampleReader(store, LINE, spec, LIMITS, decode_threads=2)
+    resident = Resident("A", "v1", spec, scorer.take_in(factories.head()), factories.card().calibration)
+    held_out = score_batches(scorer, resident.head, reader.batches(samples), advance=no_progress)
+    judged = runner().infer([decoded(content, resident) for content in contents]).scored.scores
+    assert held_out == pytest.approx(judged.tolist(), rel=1e-5)
+
+
+def runner() -> ModelRunner:
+    return ModelRunner(BackbonePool(lambda _: factories.backbone(), Computing(CPU)), SystemClock())
+
+
+def decoded(content: bytes, resident: Resident) -> Decoded:
+    record = factories.record(content=content)
+    return decode(Admitted(Ticket(record, 0.0), decode_record(record), resident), LIMITS, SystemClock())

@@ -1,5 +1,6 @@
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -64,3 +65,16 @@ def test_a_scorers_spec_names_its_number_format_threads_and_packages(tmp_path: P
     assert spec.precision == "float32"
     assert f"{torch.get_num_threads()} threads" in spec.device
     assert set(spec.packages) == set(PACKAGES)
+
+
+def test_features_of_a_gpu_that_rounds_convolutions_are_not_those_of_one_that_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = small_scorer(tmp_path)
+    scorer.device = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
+    digests = set()
+    for rounding in ("tf32", "ieee"):
+        monkeypatch.setattr(torch.backends.cudnn, "conv", SimpleNamespace(fp32_precision=rounding), raising=False)
+        digests.add(feature_spec(scorer, patches_per_frame=64).digest())
+    assert len(digests) == 2

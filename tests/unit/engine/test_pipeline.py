@@ -1,0 +1,104 @@
+"""What becomes of frames when the device fails: errors are CUDA's own class, which a machine without a GPU has too."""
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import pytest
+import torch
+import typer
+
+from qc_worker.domain.errors import Reason, TransportError
+from qc_worker.domain.frame import Partition
+from qc_worker.engine.gpu_decoding import GpuDecoding
+from qc_worker.engine.pipeline import CUDA_OUT_OF_MEMORY
+from qc_worker.observability.exits import TRY_AGAIN, exit_codes
+from qc_worker.ports import Clock
+from qc_worker.simplenet.nvjpeg import NvJpegDecoder
+from qc_worker.simplenet.preprocessing import ImageLimits
+from qc_worker.transport.memory_broker import MemoryBroker
+from tests import factories
+from tests.unit.engine.conftest import PASSES_ALL, Plant
+
+MakePlant = Callable[..., Plant]
+BREAK = {
+    "inference": lambda plant, fail: setattr(plant.pipeline._runner, "infer", fail),
+    "judging": lambda plant, fail: setattr(plant.pipeline._judge, "judge", fail),
+}
+
+
+def lose_device(*_: object) -> NoReturn:
+    raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nand what one may try")
+
+
+def started(plant: Plant, *, frames: int) -> Plant:
+    plant.train(scores=PASSES_ALL)
+    plant.start()
+    for offset in range(frames):
+        plant.send(factories.record(offset))
+    return plant
+
+
+def assert_ended_with_all_uncommitted(plant: Plant) -> None:
+    plant.wait_for(lambda: bool(plant.failure))
+    assert plant.records("results") == plant.records("images.dlq") == []
+    assert not plant.broker.group("qc-worker").committed().get(Partition("images", 0))
+
+
+@pytest.mark.parametrize("where", BREAK)
+def test_a_lost_device_ends_the_worker_with_its_frames_uncommitted(plant: Plant, where: str) -> None:
+    BREAK[where](plant, lose_device)
+    assert_ended_with_all_uncommitted(started(plant, frames=5))
+    assert isinstance(plant.failure[0], TransportError)
+    assert str(plant.failure[0]).endswith("AcceleratorError: CUDA error: an illegal memory access was encountered")
+
+
+def test_a_device_lost_while_decoding_ends_the_worker_as_well(
+    make_plant: MakePlant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decoding(clock: Clock, limits: ImageLimits) -> GpuDecoding:
+        return GpuDecoding(device=torch.device("cuda"), limits=limits, max_batch_size=4, cpu_threads=1, clock=clock)
+
+    monkeypatch.setattr(NvJpegDecoder, "decode", lose_device)
+    assert_ended_with_all_uncommitted(started(make_plant(decoding=decoding), frames=5))
+
+
+def test_no_frame_is_blamed_once_the_device_is_lost(plant: Plant) -> None:
+    errors: list[Exception] = [RuntimeError("cuDNN error")] * 8
+    errors.insert(0, torch.AcceleratorError("CUDA error: unspecified launch failure"))
+
+    def fail(*_: object) -> NoReturn:
+        raise errors.pop(0)
+
+    BREAK["inference"](plant, fail)
+    assert_ended_with_all_uncommitted(started(plant, frames=9))
+
+
+def test_the_next_worker_judges_what_a_lost_device_left_open(make_plant: MakePlant) -> None:
+    broker = MemoryBroker()
+    first = make_plant(broker=broker)
+    BREAK["inference"](first, lose_device)
+    assert_ended_with_all_uncommitted(started(first, frames=5))
+    second = make_plant(broker=broker)
+    second.train(scores=PASSES_ALL)
+    second.start()
+    assert [i.source.offset for i in second.wait_for_inspections(5)] == list(range(5))
+
+
+def test_a_lost_device_is_for_the_supervisor_to_try_again(plant: Plant) -> None:
+    BREAK["inference"](plant, lose_device)
+    assert_ended_with_all_uncommitted(started(plant, frames=1))
+    with pytest.raises(typer.Exit) as ended, exit_codes():
+        raise plant.failure[0]
+    assert ended.value.exit_code == TRY_AGAIN
+
+
+@pytest.mark.parametrize("kind", [torch.AcceleratorError, torch.OutOfMemoryError])
+def test_a_want_of_memory_is_the_frames_failure_and_not_the_devices(plant: Plant, kind: type[Exception]) -> None:
+    def fail(*_: object) -> NoReturn:
+        error: Any = kind("out of memory")
+        error.error_code = CUDA_OUT_OF_MEMORY
+        raise error
+
+    BREAK["inference"](plant, fail)
+    inspections = started(plant, frames=3).wait_for_inspections(3)
+    assert {inspection.reason for inspection in inspections} == {Reason.MODEL_FAILED}

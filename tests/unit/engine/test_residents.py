@@ -1,0 +1,114 @@
+"""Models come from the store once; what was released is known again by its digest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from qc_worker.domain.errors import ModelError
+from qc_worker.domain.release import Release
+from qc_worker.engine.residents import BackbonePool, Computing, ModelLoader
+from qc_worker.registry.store import FsspecModelStore
+from tests import factories
+
+
+@dataclass
+class Site:
+    """A store that can go away, and a worker's folder."""
+
+    folder: Path
+    release: Release
+
+    def loader(self) -> ModelLoader:
+        """That of a process that starts now."""
+        backbones = BackbonePool(lambda _: factories.backbone(), Computing(torch.device("cpu")))
+        return ModelLoader(self.store(), backbones, cache_dir=self.folder / "cache")
+
+    def store(self) -> FsspecModelStore:
+        return FsspecModelStore(str(self.folder / "store"))
+
+    def copy(self, file: str) -> Path:
+        return self.folder / "cache" / self.release.line / self.release.version / file
+
+    def take_store_away(self) -> None:
+        (self.folder / "store").rename(self.folder / "away")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path, factories.add_version(FsspecModelStore(str(tmp_path / "store"))))
+
+
+def spoil_head(site: Site) -> None:
+    site.copy("head.safetensors").write_bytes(b"bit rot")
+
+
+def exchange_card(site: Site) -> None:
+    factories.add_version(FsspecModelStore(str(site.folder / "other")), scores=(-9.0, 0.0, 9.0))
+    for file in ("card.json", "head.safetensors"):
+        (site.folder / "other" / "A" / "v1" / file).replace(site.copy(file))
+
+
+def lose_head(site: Site) -> None:
+    site.copy("head.safetensors").unlink()
+
+
+SPOIL = [spoil_head, exchange_card, lose_head]
+
+
+def test_a_worker_restarted_while_the_store_is_away_has_its_models(site: Site) -> None:
+    site.loader().load(site.release)
+    site.take_store_away()
+    assert site.loader().load(site.release).version == "v1"
+
+
+def test_without_a_local_copy_a_store_that_is_away_is_an_error(site: Site) -> None:
+    site.take_store_away()
+    with pytest.raises(ModelError, match="A/v1"):
+        site.loader().load(site.release)
+
+
+@pytest.mark.parametrize("spoil", SPOIL)
+def test_a_local_copy_that_is_not_what_was_released_is_never_used(site: Site, spoil: Callable[[Site], None]) -> None:
+    site.loader().load(site.release)
+    spoil(site)
+    site.take_store_away()
+    with pytest.raises(ModelError):
+        site.loader().load(site.release)
+
+
+@pytest.mark.parametrize("spoil", SPOIL)
+def test_a_spoilt_local_copy_is_fetched_anew(site: Site, spoil: Callable[[Site], None]) -> None:
+    site.loader().load(site.release)
+    spoil(site)
+    assert site.loader().load(site.release).calibration.threshold == site.release.threshold
+    site.take_store_away()
+    assert site.loader().load(site.release).version == "v1"
+
+
+def test_a_store_gone_bad_does_not_spoil_a_good_local_copy(site: Site) -> None:
+    site.loader().load(site.release)
+    (site.folder / "store" / "A" / "v1" / "head.safetensors").write_bytes(b"bit rot")
+    assert site.loader().load(site.release).version == "v1"
+
+
+def test_a_fetched_copy_that_is_refused_is_not_kept(site: Site) -> None:
+    (site.folder / "store" / "A" / "v1" / "head.safetensors").write_bytes(b"bit rot")
+    with pytest.raises(ModelError, match="sha256 differs"):
+        site.loader().load(site.release)
+    assert not site.copy("card.json").exists()
+
+
+def test_a_version_that_no_release_vouches_for_is_asked_of_the_store(site: Site) -> None:
+    site.loader().load_version("A", "v1")
+    site.take_store_away()
+    with pytest.raises(ModelError):
+        site.loader().load_version("A", "v1")
+
+
+@pytest.mark.parametrize(("line", "version"), [("../A", "v1"), ("A", "../v1"), ("", "v1")])
+def test_hostile_names_are_refused(site: Site, line: str, version: str) -> None:
+    with pytest.raises(ModelError):
+        site.loader().load_version(line, version, card_sha256=site.release.card_sha256)
