@@ -1,6 +1,6 @@
 """Sides of `accuracy.py`: fitted to good frames, they judge pictures; all have the same pixels and weights."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmarks._anomalib import layer_names, local_backbone, padim, patchcore
 from qc_worker.clock import SystemClock
+from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.names import line_name
 from qc_worker.domain.release import Judgement
 from qc_worker.registry.store import FsspecModelStore
@@ -26,15 +27,19 @@ from trainer.import_samples import Importer, ImportFolder
 from trainer.pictures import in_batches
 from trainer.progress import stages
 from trainer.retrain import Retrainer, RetrainRequest
-from trainer.samples import SampleStore
+from trainer.samples import SampleStore, sha256
 
 LINE = line_name("bench")
 LIMITS = ImageLimits(max_bytes=64 << 20, max_pixels=100_000_000)
 THREADS = 2
 BATCH_SIZE = 8
 BANK_SHARE = 0.1
-PADIM_FEATURES = 100
-"""What PaDiM's paper keeps of a small backbone's channels."""
+PADIM_FEATURES: Mapping[str, int] = {"wide_resnet50_2": 550}
+FEWEST_PADIM_FEATURES = 100
+"""How many channels PaDiM keeps, by anomalib and the paper: 550 of WideResNet-50's, 100 of a small backbone's."""
+
+Frames = Callable[[int], Sequence[Path]]
+"""Good frames to fit to, by seed."""
 
 
 class Judged(NamedTuple):
@@ -50,10 +55,11 @@ class Fitted(NamedTuple):
     judge: Callable[[Tensor], Judged]
     """Takes uint8 (B, 3, S, S)."""
     fit_s: float
+    levels: tuple[int, ...]
     frames: int
     """Good frames that it was fitted to."""
-    held_out: tuple[float, ...] = ()
-    """Scores of good frames that it kept for its threshold."""
+    calibration: Calibration | None = None
+    """Its threshold, where it has one, by good frames that it was not fitted to."""
 
 
 class Side(Protocol):
@@ -78,9 +84,12 @@ class Subject:
     def load(self, levels: tuple[int, ...]) -> Backbone:
         return load_backbone(self.backbone, levels=levels, weights_dir=self.scratch, file=self.weights)
 
-    def pictures(self) -> Iterator[Tensor]:
-        """Batches of the good frames, uint8 (B, 3, S, S)."""
-        for paths in in_batches(image_files(self.good), BATCH_SIZE):
+    def good_frames(self) -> list[Path]:
+        return image_files(self.good)
+
+    def pictures(self, files: Sequence[Path]) -> Iterator[Tensor]:
+        """In batches, uint8 (B, 3, S, S)."""
+        for paths in in_batches(files, BATCH_SIZE):
             yield torch.stack([picture_of(path, self.defaults.input_size) for path in paths])
 
 
@@ -103,7 +112,8 @@ class Ours:
         )
         backbone = subject.load(spec.strides)
         spec = replace(spec, weights_sha256=backbone.weights_sha256)
-        self._defaults = subject.defaults
+        self._subject = subject
+        self._fitted_to: dict[int, frozenset[str]] = {}
         self._scorer = Scorer(backbone, spec, torch.device("cpu"), subject.dtype)
         samples = SampleStore(subject.scratch / "samples")
         importer = Importer(samples, LIMITS, SystemClock().now, THREADS)
@@ -123,8 +133,8 @@ class Ours:
     def fit(self, seed: int) -> Fitted:
         request = RetrainRequest(
             line=LINE,
-            training=training_settings(self._defaults),
-            hidden=self._defaults.hidden,
+            training=training_settings(self._subject.defaults),
+            hidden=self._subject.defaults.hidden,
             seed=seed,
             dry_run=True,
         )
@@ -132,13 +142,29 @@ class Ours:
         with stages() as shown:
             retrained = self._retrainer.run(request, shown)
         fit_s = monotonic() - started_s
+        card = retrained.card
+        self._fitted_to[seed] = frozenset(card.samples.training)
         head = self._scorer.take_in(retrained.trained.fitted.head)
 
         def judge(pixels: Tensor) -> Judged:
             scored = self._scorer.score(pixels, [head] * len(pixels))
             return Judged(scored.scores.float().cpu(), scored.maps.float().cpu())
 
-        return Fitted(judge, fit_s, len(retrained.card.samples.training), retrained.card.calibration.scores)
+        return Fitted(judge, fit_s, card.embedding.strides, len(card.samples.training), card.calibration)
+
+    def training_frames(self, seed: int) -> list[Path]:
+        """Files of the frames that the fit with this seed was given; it has to be over."""
+        training = self._fitted_to[seed]
+        return [path for path in self._subject.good_frames() if sha256(path.read_bytes()) in training]
+
+
+def rivals(subject: Subject, levels: tuple[int, ...], frames: Frames, *, greedy: bool) -> dict[str, Side]:
+    """Both rivals at these levels, by what their rows are called."""
+    at = "+".join(map(str, levels))
+    return {
+        f"patchcore {at}": Patchcore(subject, levels, frames, greedy),
+        f"padim {at}": Padim(subject, levels, frames),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,20 +173,22 @@ class Patchcore:
 
     subject: Subject
     levels: tuple[int, ...]
+    frames: Frames
     greedy: bool
 
     def fit(self, seed: int) -> Fitted:
         model = self._new()
         torch.manual_seed(seed)
-        started_s = monotonic()
-        frames = _embed(model, self.subject, self.levels)
+        files, started_s = self.frames(seed), monotonic()
+        _embed(model, self.subject, self.levels, files)
         if self.greedy:
             model.subsample_embedding(BANK_SHARE)
         else:
             patches = torch.vstack(model.embedding_store)
             model.memory_bank = patches[torch.randperm(len(patches))[: round(BANK_SHARE * len(patches))]].contiguous()
             model.embedding_store.clear()
-        return Fitted(_judge(model, self.subject, self.levels), monotonic() - started_s, frames)
+        fit_s = monotonic() - started_s
+        return Fitted(_judge(model, self.subject, self.levels), fit_s, self.levels, len(files))
 
     def _new(self) -> Any:
         name = local_backbone(self.subject.backbone, self.subject.weights, self.subject.scratch / "timm")
@@ -173,29 +201,30 @@ class Padim:
 
     subject: Subject
     levels: tuple[int, ...]
+    frames: Frames
 
     def fit(self, seed: int) -> Fitted:
         torch.manual_seed(seed)
         name = local_backbone(self.subject.backbone, self.subject.weights, self.subject.scratch / "timm")
         channels = sum(self.subject.load(self.levels).channels)
         layers = layer_names(self.subject.backbone, self.levels)
-        model: Any = padim(name, layers, min(PADIM_FEATURES, channels))
-        started_s = monotonic()
-        frames = _embed(model, self.subject, self.levels)
+        features = PADIM_FEATURES.get(self.subject.backbone, FEWEST_PADIM_FEATURES)
+        model: Any = padim(name, layers, min(features, channels))
+        files, started_s = self.frames(seed), monotonic()
+        _embed(model, self.subject, self.levels, files)
         model.fit()
-        return Fitted(_judge(model, self.subject, self.levels), monotonic() - started_s, frames)
+        fit_s = monotonic() - started_s
+        return Fitted(_judge(model, self.subject, self.levels), fit_s, self.levels, len(files))
 
 
 @torch.no_grad()
-def _embed(model: Any, subject: Subject, levels: tuple[int, ...]) -> int:
-    """Pass all good frames through a model in training mode, which keeps their embeddings."""
-    backbone, frames = subject.load(levels), 0
+def _embed(model: Any, subject: Subject, levels: tuple[int, ...], files: Sequence[Path]) -> None:
+    """Pass frames through a model in training mode, which keeps their embeddings."""
+    backbone = subject.load(levels)
     model.train()
     model.feature_extractor.eval()
-    for pixels in subject.pictures():
+    for pixels in subject.pictures(files):
         model((pixels.float() - backbone.mean) / backbone.std)
-        frames += len(pixels)
-    return frames
 
 
 def _judge(model: Any, subject: Subject, levels: tuple[int, ...]) -> Callable[[Tensor], Judged]:

@@ -31,6 +31,8 @@ class Shape:
     wide_stride: int = 0
     learned_levels: int = 0
     directions: int = 0
+    cells: int = 1
+    """Side of the grid at whose cells scores are normalised."""
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -65,6 +67,7 @@ def shape_of(backbone: str, model: Model) -> Shape:
         wide_stride=defaults.wide_stride,
         learned_levels=defaults.learned_levels,
         directions=defaults.directions,
+        cells=-(-INPUT_SIZE // defaults.levels[0]),
     )
 
 
@@ -83,11 +86,14 @@ def line_head(spec: SideSpec, level_channels: tuple[int, ...], line: int) -> Hea
     shape, channels = shape_of(spec.backbone, spec.model), sum(level_channels)
     torch.manual_seed(line)
     units = shape.units(level_channels)
-    head = Head(channels, sum(units)).eval()
+    head = Head(channels, sum(units), shape.cells).eval().requires_grad_(False)
     norm = head.discriminator.norm
     norm.running_mean = torch.randn(head.hidden)
     norm.running_var = 0.5 + torch.rand(head.hidden)
     head.standardiser.adopt(torch.randn(channels), 0.5 + torch.rand(channels))
+    if shape.cells > 1:
+        head.offset.normal_()
+        head.scale.uniform_(0.5, 1.5)
     if shape.separate:
         _separate(head, level_channels, units)
     return head

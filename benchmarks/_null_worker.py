@@ -47,6 +47,7 @@ from qc_worker.simplenet.scorer import Scored
 from qc_worker.simplenet.spec import Aspect, EmbeddingSpec
 from qc_worker.transport.kafka_config import KafkaAccess
 from qc_worker.transport.kafka_source import KafkaFrameSource
+from qc_worker.transport.limits import MAX_RECORD_BYTES
 from qc_worker.transport.redis_cache import NullHeatmapCache
 
 LINES = ("A", "B")
@@ -214,7 +215,7 @@ def _worker(options: argparse.Namespace, stop: StopSignal, meter: Meter) -> Work
         in_flight=InFlight(
             max_frames=settings.max_in_flight_frames,
             max_bytes=settings.max_in_flight_bytes,
-            max_frame_bytes=settings.max_frame_bytes,
+            max_record_bytes=MAX_RECORD_BYTES,
         ),
         clock=clock,
         stop=stop,

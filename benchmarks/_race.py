@@ -34,6 +34,8 @@ class SideSpec:
     compiled: bool = False
     max_batch_size: int = 8
     """The largest that compilation provides for."""
+    single_frames: bool = False
+    """Whether batches of one are asked for: the floor then has a graph of its own for them."""
     device: str = "cpu"
 
     @property

@@ -55,7 +55,10 @@ class OneLine:
 
 
 class Floor(OneLine):
-    """The backbone's forward pass alone, in the number format and compiled as ours is."""
+    """The backbone's forward pass alone, in the number format and compiled as ours is.
+
+    But a single frame is not passed twice, as ours passes it for want of a second graph: what that costs is ours.
+    """
 
     def __init__(self, spec: SideSpec) -> None:
         device = torch.device(spec.device)
@@ -65,11 +68,17 @@ class Floor(OneLine):
         if spec.compiled:
             limit = spec.max_batch_size
             self._compute = compiled(levels, input_size=INPUT_SIZE, max_batch_size=limit, device=device)
+        self._compute_one = self._compute
+        # Where nothing can be compiled, `compiled` gave the plain levels back.
+        if spec.single_frames and self._compute is not levels:
+            self._compute_one = torch.compile(levels, dynamic=False, options={"freezing": True})
         self._device = device
 
     @torch.no_grad()
     def score(self, pixels: Tensor, lines: Sequence[int]) -> Tensor:
-        maps = self._compute(pixels.to(self._device))
+        # In the layout that graphs are compiled for; in another one they would be compiled anew.
+        pixels = pixels.contiguous(memory_format=torch.channels_last).to(self._device)
+        maps = (self._compute if len(pixels) > 1 else self._compute_one)(pixels)
         # What a GPU has not finished is not done.
         return maps[-1][:, 0, 0, 0].float().cpu()[: len(lines)]
 

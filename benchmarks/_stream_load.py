@@ -34,6 +34,8 @@ class Judged:
 
     fps: float
     inference_ms: float
+    """Mean of what a frame's batch took in the model."""
+    inference_ms_median: float
     decode_ms: float
     heatmap_share: float
     in_worker_ms: Percentiles
@@ -95,6 +97,7 @@ def _judged(published: Sequence[PublishedInspection]) -> Judged:
     return Judged(
         fps=(len(times) - 1 - first) / (times[-1] - times[first]),
         inference_ms=statistics.mean(stage.inference for stage in stages),
+        inference_ms_median=statistics.median(stage.inference for stage in stages),
         decode_ms=statistics.mean(stage.decode for stage in stages),
         heatmap_share=statistics.mean(inspection.heatmap_key is not None for inspection in inspections),
         in_worker_ms=_percentiles([stage.total for stage in stages]),

@@ -2,12 +2,13 @@
 
 Sides (`_sides.py`), each in a process of its own, taking turns in one run:
 
-- floor: the backbone's forward pass alone, in the same number format and compiled alike.
+- floor: the backbone's forward pass alone, in the same number format and compiled alike; at batch size 1 by a graph of
+  its own, where ours passes the frame twice.
 - ours: the worker's Scorer, with 1 and with 32 lines mixed in its batches.
 - ours with the default model: the same with levels and head as our trainer makes them; all else has the paper's.
 - unfolded: our embedding and head as training computes them.
 - plain: the paper's pipeline in plain PyTorch (`_plain.py`).
-- patchcore, super_simple_net: anomalib's, on the same backbone; absent without the extra `bench`.
+- patchcore, super_simple_net: anomalib's, on the same backbone, in bfloat16 by autocast; absent without `bench`.
 
 Before anything is timed, ours, unfolded and plain must agree on the scores of the same frames.
 
@@ -84,8 +85,15 @@ def _base_spec(options: argparse.Namespace, folder: Path) -> SideSpec:
     weights = packaged_efficientnet_lite0(folder)
     if options.backbone == "wide_resnet50_2":
         weights = _random_wide_resnet(folder / "wide_resnet50_2.pth")
-    largest, device = max(options.batch_sizes), options.device
-    return SideSpec("floor", options.backbone, str(weights), str(folder), max_batch_size=largest, device=device)
+    return SideSpec(
+        "floor",
+        options.backbone,
+        str(weights),
+        str(folder),
+        max_batch_size=max(options.batch_sizes),
+        single_frames=1 in options.batch_sizes,
+        device=options.device,
+    )
 
 
 def _random_wide_resnet(path: Path) -> Path:
@@ -115,7 +123,8 @@ def _specs(base: SideSpec, options: argparse.Namespace) -> list[SideSpec]:
     found += [replace(base, side="plain", precision=precision) for precision in precisions[1:]]
     found.append(replace(base, side="unfolded"))
     if has_anomalib():
-        found += [replace(base, side=side) for side in _names("patchcore", "super_simple_net")]
+        rivals = _names("patchcore", "super_simple_net")
+        found += [replace(base, side=side, precision=precision) for precision in precisions for side in rivals]
     return found
 
 

@@ -4,7 +4,8 @@ Sides take turns in one run, each in a process of its own; whoever is not asked 
 
 - floor: the backbone's forward pass alone on batches of the same size, in the worker's number format, compiled alike.
 - worker: `qc-worker run`, everything counted: broker, decoding, batching, model, verdicts, heatmaps, publishing,
-  committing. Full load: all frames lie ready. Half load: they come evenly, at half the rate of full load.
+  committing. Full load: all frames lie ready. Half load: they come evenly, at half the rate of full load; then a frame
+  may be in the worker for as long as one waits for company and two batches take in the model, at the 99th percentile.
 - plumbing: real broker, source, threads and sink with a decoder and a model that answer at once (`_null_worker.py`).
 - first_loop: one frame at a time, from poll to commit (`_first_loop.py`).
 
@@ -50,7 +51,7 @@ def main() -> None:
         bench = Bench(ready, spec, options)
         try:
             rounds = [bench.round() for _ in range(options.rounds)]
-            half_load = bench.half_load(statistics.median(one["worker_fps"] for one in rounds))
+            half_load = bench.half_load(_medians(rounds))
             resident_mb = bench.worker.resident_mb()
         finally:
             bench.close()
@@ -91,27 +92,33 @@ class Bench:
             "worker_over_floor": judged.fps / floor.fps,
             "worker_cpu_ms_per_frame": cpu_ms,
             "inference_ms_per_batch": judged.inference_ms,
+            "inference_ms_per_batch_median": judged.inference_ms_median,
             "decode_ms": judged.decode_ms,
             "heatmap_share": judged.heatmap_share,
             **{f"plumbing_{name}": figure for name, figure in plumbing.items()},
             "first_loop_fps": first_loop["fps"],
         }
 
-    def half_load(self, full_fps: float) -> dict[str, object]:
+    def half_load(self, full_load: Figures) -> dict[str, object]:
         """Latencies at half the rate of full load, beside what they may be at the most."""
-        load, rate = Load(self._plant), full_fps / 2
+        load, rate = Load(self._plant), full_load["worker_fps"] / 2
         frames = max(20, round(rate * self._options.half_load_s))
         send_evenly(self._plant, self._plant.topic("images"), self._frames, frames, fps=rate)
         judged = load.wait_for(frames)
-        batch_ms = self._options.batch_size * 1000 / full_fps
+        batch_ms = full_load["inference_ms_per_batch_median"]
         limit_ms = Settings().max_wait_ms + 2 * batch_ms
+        # Until November 2026 a batch counted as what the whole worker takes for its frames, which is longer.
+        by_throughput_ms = Settings().max_wait_ms + 2 * self._options.batch_size * 1000 / full_load["worker_fps"]
         return {
             "offered_fps": round(rate, 1),
             "frames": frames,
             "in_worker_ms": asdict(judged.in_worker_ms),
             "camera_to_result_ms": asdict(judged.camera_to_result_ms),
+            "inference_ms_per_batch": round(batch_ms, 1),
             "limit_ms": round(limit_ms, 1),
             "within_limit": judged.in_worker_ms.p99 <= limit_ms,
+            "limit_by_throughput_ms": round(by_throughput_ms, 1),
+            "within_limit_by_throughput": judged.in_worker_ms.p99 <= by_throughput_ms,
         }
 
     def close(self) -> None:
@@ -156,6 +163,7 @@ def _floor_spec(folder: Path, options: argparse.Namespace) -> SideSpec:
         options.backbone,
         str(weights_of(options.backbone, folder)),
         str(folder),
+        model="default",
         precision="bfloat16" if compute_dtype(torch.device("cpu"), settings.precision) is torch.bfloat16 else "float32",
         compiled=settings.compile,
         max_batch_size=options.batch_size,
@@ -165,7 +173,7 @@ def _floor_spec(folder: Path, options: argparse.Namespace) -> SideSpec:
 def _summary(
     spec: SideSpec, plant: Plant, rounds: Sequence[Figures], half_load: Mapping[str, object]
 ) -> dict[str, object]:
-    medians = {name: round(statistics.median(one[name] for one in rounds), 3) for name in rounds[0]}
+    medians = {name: round(figure, 3) for name, figure in _medians(rounds).items()}
     return {
         "benchmark": "stream",
         "broker": plant.broker,
@@ -182,6 +190,10 @@ def _summary(
         "machine": machine(),
         "versions": versions(),
     }
+
+
+def _medians(rounds: Sequence[Figures]) -> Figures:
+    return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
 
 
 if __name__ == "__main__":

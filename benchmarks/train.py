@@ -5,7 +5,8 @@
 - paper: batches of 4, decoded and passed through the backbone anew in each of 40 epochs; a slice is run, the rest is
   arithmetic (`slice` says which). Without imports.
 - patchcore: anomalib's, 10 % coreset, same backbone, same weights, without imports; absent without the extra `bench`.
-  Of more than --patchcore-frames it is fitted to so many; the time for all is extrapolated by the square.
+  Of more than --patchcore-frames it is fitted to so many; for all, its features are extrapolated linearly, its coreset
+  by the square.
 
 Sides take turns within each round. Frames come from the simulation, or from --dataset, laid out as MVTec AD is.
 Prints one JSON object: {"cold_s", "warm_s", "incremental_s", "paper_s", "paper_over_cold", "patchcore_s", ...}.

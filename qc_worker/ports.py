@@ -73,8 +73,8 @@ class FrameSource(Protocol):
         """Whether a broker is connected, as far as known without asking it; safe from any thread."""
         ...
 
-    def close(self) -> None:
-        """Leave the group; commits no frame."""
+    def close(self, *, in_order: bool = True) -> None:
+        """Leave the group; commits no frame. Not in order: what is in flight is left as by a worker that died."""
         ...
 
 

@@ -5,6 +5,7 @@ QcError
 ├── InvalidFrame     the frame becomes an `error` inspection and a dead letter
 ├── TransportError   try again; nothing was committed
 │   └── GroupRebalancing   poll first, then try again
+├── DeviceLost       the process ends with exit code 75; a new one may get the device back
 ├── ModelError       refuse the model, keep the one that is resident
 └── TrainingError    the retrain ends with exit code 2; nothing was written
 """
@@ -48,6 +49,10 @@ class TransportError(QcError):
 
 class GroupRebalancing(TransportError):
     """The consumer group is being reshuffled: what is still ours can be published after the next poll."""
+
+
+class DeviceLost(QcError):
+    """The GPU does nothing more for this process; a frame in flight may be why."""
 
 
 class ModelError(QcError):

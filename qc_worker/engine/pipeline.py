@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 import torch
 
-from qc_worker.domain.errors import InvalidFrame, Reason, TransportError
+from qc_worker.domain.errors import DeviceLost, InvalidFrame, Reason
 from qc_worker.engine.batcher import BatchQueue
 from qc_worker.engine.decoding import Decoding
 from qc_worker.engine.intake import Admitted, Decoded, failure
@@ -63,12 +63,12 @@ class Pipeline:
     def wait_for_progress(self, timeout_s: float) -> None:
         """Wait until some ticket has got its outcome.
 
-        Raises TransportError once the device is lost: a new process may get it back, and the frames that are left open.
+        Raises DeviceLost once it is: a new process may get the device back, and the frames that are left open.
         """
         self._progress.wait(timeout_s)
         self._progress.clear()
         if self._lost_device:
-            raise TransportError(f"the device is lost to this process: {self._lost_device}")
+            raise DeviceLost(f"the device is lost to this process: {self._lost_device}")
 
     def close(self, timeout_s: float) -> None:
         """Finish the running batch and leave the frames behind it; their tickets stay open."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from qc_worker.domain.errors import GroupRebalancing, InvalidFrame, TransportError
+from qc_worker.domain.errors import DeviceLost, GroupRebalancing, InvalidFrame, TransportError
 from qc_worker.domain.frame import Partition
 from qc_worker.domain.inspection import Inspection
 from qc_worker.engine.in_flight import Committable, InFlight, Ticket
@@ -72,7 +72,11 @@ class Worker:
         self.assigned_partitions = 0
 
     def run(self) -> None:
-        """Loop until stopped, then finish what is in flight. Raises TransportError when the broker stays away."""
+        """Loop until stopped, then finish what is in flight.
+
+        Raises TransportError when the broker stays away, DeviceLost; then the frames in flight stay uncommitted.
+        """
+        in_order = True
         try:
             # Loading models may have taken minutes since the brokers last answered: no reason to be less patient.
             self._start_patiently(self._source.start)
@@ -82,8 +86,12 @@ class Worker:
             while not self._stop.is_set():
                 self.step()
             self._drain()
+        except DeviceLost:
+            # Perhaps by a frame in flight: the next worker tries these one at a time, as after a death.
+            in_order = False
+            raise
         finally:
-            self._close()
+            self._close(in_order=in_order)
 
     def step(self) -> None:
         """Take one turn. Raises TransportError when the broker has been away for too long."""
@@ -200,9 +208,9 @@ class Worker:
                 return
             self._pipeline.wait_for_progress(BUSY_WAIT_S)
 
-    def _close(self) -> None:
+    def _close(self, *, in_order: bool) -> None:
         with ExitStack() as stack:  # last in, first out: pipeline, sink, source, each whatever the others raise
-            stack.callback(self._source.close)
+            stack.callback(self._source.close, in_order=in_order)
             stack.callback(self._sink.close)
             stack.callback(self._pipeline.close, timeout_s=1.0)
         log.info("worker stopped", left_uncommitted=self._in_flight.frames)

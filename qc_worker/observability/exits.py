@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import typer
 
-from qc_worker.domain.errors import QcError, TransportError
+from qc_worker.domain.errors import DeviceLost, QcError, TransportError
 
 USAGE_ERROR = 2
 TRY_AGAIN = 75
@@ -17,12 +17,12 @@ INTERRUPTED = 130
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Turn a QcError into `error: ...` on stderr and exit code 75 (TransportError) or 2, an interrupt into 130."""
+    """Turn a QcError into `error: ...` on stderr and exit code 75 (worth trying again) or 2, an interrupt into 130."""
     try:
         yield
     except QcError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
-        raise typer.Exit(TRY_AGAIN if isinstance(error, TransportError) else USAGE_ERROR) from None
+        raise typer.Exit(TRY_AGAIN if isinstance(error, TransportError | DeviceLost) else USAGE_ERROR) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)  # noqa: T201
         raise typer.Exit(INTERRUPTED) from None

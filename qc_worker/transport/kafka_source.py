@@ -166,11 +166,11 @@ class KafkaFrameSource:
         """Whether a connection to any broker stands."""
         return self._open is not None and self._connections.reachable()
 
-    def close(self) -> None:
+    def close(self, *, in_order: bool = True) -> None:
         self._is_broken = False
         if self._open is None:
             return
-        if self.reachable():  # whoever stops us does not wait for a broker that is away
+        if in_order and self.reachable():  # whoever stops us does not wait for a broker that is away
             self._notes.take_away(self._open, self.assignment())
         self._leave()
 

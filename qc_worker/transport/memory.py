@@ -72,7 +72,7 @@ class MemoryFrameSource:
     def reachable(self) -> bool:
         return self._started and self._broker.available
 
-    def close(self) -> None:
+    def close(self, *, in_order: bool = True) -> None:  # noqa: ARG002  (nobody is suspected here)
         self._started = False
         self._group.leave(self)
         self._next = {}

@@ -282,6 +282,16 @@ def test_a_worker_that_left_in_order_leaves_no_suspicion(apache_rig: KafkaRig) -
     assert not two.under_suspicion()
 
 
+def test_a_worker_that_did_not_leave_in_order_is_taken_for_dead(apache_rig: KafkaRig) -> None:
+    group = unique("group")
+    frame(apache_rig, b"frame")
+    one = joined(apache_rig, group)
+    poll_records(one, 1)
+    one.close(in_order=False)
+    (record,) = poll_records(joined(apache_rig, group), 1)
+    assert record.crashes == 1
+
+
 @pytest.mark.parametrize("is_joining", [True, False])
 def test_an_expelled_member_loses_its_partitions_once_and_reads_on_from_what_is_committed(
     apache_rig: KafkaRig, monkeypatch: pytest.MonkeyPatch, is_joining: bool

@@ -33,6 +33,7 @@ def test_a_slice_of_the_papers_schedule_says_what_all_of_it_takes(tmp_path: Path
 def test_patchcore_is_fitted_to_as_many_frames_as_allowed_and_tells_a_plain_defect(tmp_path: Path) -> None:
     pytest.importorskip("anomalib", reason="an extra: pip install 'qc-worker[bench]'")
     found = fit_patchcore(subject(tmp_path), tmp_path / "scratch", max_frames=5)
-    assert (found.frames, found.factor) == (5, 4.0)
+    assert (found.frames, found.frames_factor) == (5, 2.0)
+    assert found.extrapolated_s == pytest.approx(2 * found.features_s + 4 * found.coreset_s)
     assert found.coreset_patches == 5 * 16 // 10
     assert found.image_auroc == 1.0

@@ -7,7 +7,7 @@ import pytest
 import torch
 import typer
 
-from qc_worker.domain.errors import Reason, TransportError
+from qc_worker.domain.errors import DeviceLost, Reason
 from qc_worker.domain.frame import Partition
 from qc_worker.engine.gpu_decoding import GpuDecoding
 from qc_worker.engine.pipeline import CUDA_OUT_OF_MEMORY
@@ -48,7 +48,7 @@ def assert_ended_with_all_uncommitted(plant: Plant) -> None:
 def test_a_lost_device_ends_the_worker_with_its_frames_uncommitted(plant: Plant, where: str) -> None:
     BREAK[where](plant, lose_device)
     assert_ended_with_all_uncommitted(started(plant, frames=5))
-    assert isinstance(plant.failure[0], TransportError)
+    assert isinstance(plant.failure[0], DeviceLost)
     assert str(plant.failure[0]).endswith("AcceleratorError: CUDA error: an illegal memory access was encountered")
 
 
