@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from qc_worker.domain.errors import TrainingError
+from qc_worker.process_tuning import give_back_freed_memory
 from qc_worker.simplenet.preprocessing import stack_pixels
 from qc_worker.simplenet.scorer import Scorer
 from qc_worker.simplenet.spec import EmbeddingSpec
@@ -24,6 +25,7 @@ from trainer.progress import Advance
 STORED = {torch.bfloat16: torch.bfloat16, torch.float32: torch.float16}
 """By the backbone's number format: bfloat16 as it is, float32 rounded to a finer sixteen bits than bfloat16."""
 BYTES_PER_NUMBER = 2
+FRAMES_BETWEEN_TRIMS = 160
 SEED_DIGITS = 15
 """Hexadecimal digits of a SHA-256 that fit into torch's seeds."""
 
@@ -57,6 +59,8 @@ class FrameFeatures:
             found[sample] = self.shelf.put(sample, stored(embedding[cells]))
             counts.computed += 1
             advance(1)
+            if counts.computed % FRAMES_BETWEEN_TRIMS == 0:
+                give_back_freed_memory()
         return [rows for rows in map(found.__getitem__, samples) if rows is not None]
 
 

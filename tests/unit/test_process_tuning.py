@@ -1,0 +1,29 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECK = """
+from pathlib import Path
+from qc_worker.process_tuning import give_back_freed_memory, tune_process
+
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+tune_process()
+large, small = [], []
+for _ in range(2000):
+    large.append(bytearray(64_000))
+    small.append(bytearray(700))
+large.clear()
+kept = resident_mb()
+give_back_freed_memory()
+print(kept - resident_mb())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads resident memory by /proc")
+def test_freed_pages_between_kept_ones_go_back_to_the_kernel() -> None:
+    done = subprocess.run([sys.executable, "-c", CHECK], capture_output=True, text=True, check=True)
+    assert float(done.stdout) > 100
