@@ -1,10 +1,12 @@
 """/livez, /readyz and /metrics over plain HTTP, for probes and Prometheus."""
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -23,7 +25,7 @@ class HealthServer:
             "/metrics": lambda: (HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest()),
         }
         try:
-            self._server = ThreadingHTTPServer((host, port), self._handler())
+            self._server = _Server((host, port), self._handler())
         except OSError as error:
             raise SettingsError(f"health port {host}:{port}: {error.strerror}; choose another health_port") from None
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
@@ -58,6 +60,13 @@ class HealthServer:
                 """Keep probes out of the log."""
 
         return Handler
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Keep quiet about a probe that did not wait for its answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _checked(checks: Mapping[str, bool]) -> tuple[HTTPStatus, str, bytes]:

@@ -1,4 +1,6 @@
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.error import HTTPError
@@ -39,6 +41,25 @@ def test_pages_are_live_metrics_and_nothing_else() -> None:
         assert get(server, "/livez")[0] == 200
         assert "python_info" in get(server, "/metrics")[1]
         assert get(server, "/etc/passwd")[0] == 404
+
+
+def test_a_probe_that_does_not_wait_leaves_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    asked, gone = threading.Event(), threading.Event()
+
+    def ready() -> dict[str, bool]:
+        asked.set()
+        gone.wait(5)
+        return {"x" * 100_000: True}
+
+    server = HealthServer("127.0.0.1", 0, live=dict, ready=ready)
+    server.start()
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # closing resets the connection
+        probe.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+        asked.wait(5)
+    gone.set()
+    server.close()  # waits for the answer in hand
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_taken_port_is_a_settings_error() -> None:
