@@ -9,8 +9,7 @@ Measured on 2 cores, efficientnet_lite0, two compute threads, frames per second 
   pass: 42 to 64 by default, 96 to 107 when freed memory is kept. The peak is the same.
 - Memory is kept by arenas, and glibc gives nearly every thread one: with frames of 16 MB among others, a worker
   grew to 1450 MB in 6 minutes; with two arenas to 1100, at the same speed (167 to 176 and 167 to 190).
-- What stays small and for long lies between what was large and is freed, so a trainer that maps thousands of frames one
-  after the other grew by 2.3 MB a frame. `give_back_freed_memory` ends that; freed pages in between go as well.
+- Between two stages that need different memory, `give_back_freed_memory` lets go of it.
 """
 
 import ctypes

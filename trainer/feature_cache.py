@@ -45,12 +45,9 @@ class Shelf:
             os.utime(path)  # the time of its last use, for those who clear up
         return rows
 
-    def put(self, name: str, rows: Tensor) -> Tensor:
-        """Keep (P, C) under a name; what is given back is mapped. Raises OSError."""
+    def put(self, name: str, rows: Tensor) -> None:
+        """Keep (P, C) under a name. Raises OSError."""
         write_features(self._path(name), rows, key=name)
-        kept = map_features(self._path(name), key=name)
-        # Gone again already: another process cleared up. What was computed is still at hand.
-        return rows if kept is None else kept
 
     def _path(self, name: str) -> Path:
         if not NAME.fullmatch(name):

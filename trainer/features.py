@@ -5,7 +5,7 @@ drawn by the frame's own SHA-256. So they are the same bits whether they were ke
 in this one, whatever the seed and the other frames.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +25,6 @@ from trainer.progress import Advance
 STORED = {torch.bfloat16: torch.bfloat16, torch.float32: torch.float16}
 """By the backbone's number format: bfloat16 as it is, float32 rounded to a finer sixteen bits than bfloat16."""
 BYTES_PER_NUMBER = 2
-FRAMES_BETWEEN_TRIMS = 160
 SEED_DIGITS = 15
 """Hexadecimal digits of a SHA-256 that fit into torch's seeds."""
 
@@ -50,18 +49,29 @@ class FrameFeatures:
     def of_samples(self, samples: Sequence[str], counts: FeatureCounts, *, advance: Advance) -> list[Tensor]:
         """Rows of good samples, in order, one (P, C) each, mapped from disk. Raises TrainingError, OSError."""
         found = {sample: self.shelf.get(sample) for sample in samples}
-        missing = [sample for sample, rows in found.items() if rows is None]
+        missing = _without_rows(found)
         counts.cached += len(found) - len(missing)
         advance(len(found) - len(missing), "cached")
-        embedded = embed_frames(self.scorer, self.reader.pictures(missing))
-        for sample, embedding in zip(missing, embedded, strict=True):
-            cells = drawn_cells(sample, embedding.shape[0], self.patches_per_frame)
-            found[sample] = self.shelf.put(sample, stored(embedding[cells]))
+        for sample, rows in self._computed(missing):
+            self.shelf.put(sample, rows)
             counts.computed += 1
             advance(1)
-            if counts.computed % FRAMES_BETWEEN_TRIMS == 0:
-                give_back_freed_memory()
+        # Mapped only now: thousands of small things that stay, made between large ones that go, would cut up the heap,
+        # by 2.3 MB a frame at WideResNet-50.
+        give_back_freed_memory()
+        found |= {sample: self.shelf.get(sample) for sample in missing}
+        # Gone again already where another process clears up the same folder.
+        found |= dict(self._computed(_without_rows(found)))
         return [rows for rows in map(found.__getitem__, samples) if rows is not None]
+
+    def _computed(self, samples: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+        embedded = embed_frames(self.scorer, self.reader.pictures(samples))
+        for sample, embedding in zip(samples, embedded, strict=True):
+            yield sample, stored(embedding[drawn_cells(sample, embedding.shape[0], self.patches_per_frame)])
+
+
+def _without_rows(found: Mapping[str, Tensor | None]) -> list[str]:
+    return [sample for sample, rows in found.items() if rows is None]
 
 
 def embed_frames(scorer: Scorer, pictures: Iterable[Tensor]) -> Iterator[Tensor]:

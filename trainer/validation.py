@@ -111,7 +111,9 @@ def _synthetic_rows(
     advance(len(found) - len(missing), "cached")
     embedded = embed_frames(features.scorer, (frames[index].pixels for index in missing))
     for index, embedding in zip(missing, embedded, strict=True):
-        found[index] = features.shelf.put(frames[index].name, stored(embedding[kept[index][0]]))
+        rows = stored(embedding[kept[index][0]])
+        features.shelf.put(frames[index].name, rows)
+        found[index] = rows
         advance(1)
     return [rows for rows in found if rows is not None]
 

@@ -1,5 +1,6 @@
 """On the real backbone, with tiny pictures."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from qc_worker.domain.errors import TrainingError
 from qc_worker.domain.release import Judgement
 from tests.unit.trainer.factories import INPUT_SIZE, LIMITS, LINE, filled_store, no_progress, small_scorer
-from trainer.feature_cache import FeatureCache
+from trainer.feature_cache import FeatureCache, Shelf
 from trainer.feature_file import HEADER_BYTES
 from trainer.feature_spec import BATCH_SIZE, feature_spec
 from trainer.features import FeatureCounts, FrameFeatures, drawn_cells, embed_frames, feature_bytes, stored
@@ -49,6 +50,18 @@ def test_a_frames_features_are_the_same_bits_whatever_shares_its_batch(tmp_path:
     for order in ([10, 3, 0, 7], [5], list(reversed(range(11)))):
         found = embed_frames(scorer, [frames[index] for index in order])
         assert all(torch.equal(rows, expected[index]) for rows, index in zip(found, order, strict=True))
+
+
+def test_features_that_another_process_cleared_up_are_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames, samples = features(tmp_path, good=3)
+    expected, _ = collect(frames, samples)
+    shutil.rmtree(frames.shelf.folder)
+    monkeypatch.setattr(Shelf, "put", lambda *_: None)  # gone as soon as they are written
+    found, counts = collect(frames, samples)
+    assert [torch.equal(*pair) for pair in zip(found, expected, strict=True)] == [True] * 3
+    assert (counts.computed, counts.cached) == (3, 0)
 
 
 def test_rows_are_the_embeddings_cells_in_sixteen_bits(tmp_path: Path) -> None:
