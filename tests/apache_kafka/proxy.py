@@ -1,6 +1,7 @@
-"""A TCP proxy on loopback whose network can be cut: what is sent then goes nowhere, and nobody is told."""
+"""A TCP proxy on loopback whose network can be slow, or cut: what is sent then goes nowhere, and nobody is told."""
 
 import socket
+import time
 from contextlib import suppress
 from threading import Event, Thread
 
@@ -17,6 +18,8 @@ class Proxy:
         self._whole = Event()
         self._whole.set()
         self._sockets: list[socket.socket] = []
+        self.delay_s = 0.0
+        """How long everything takes, each way; may be changed at any time."""
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port = int(self._listener.getsockname()[1])
         Thread(target=self._accept, daemon=True).start()
@@ -62,6 +65,7 @@ class Proxy:
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while chunk := source.recv(CHUNK_BYTES):
+                time.sleep(self.delay_s)
                 if self._whole.is_set():
                     target.sendall(chunk)
         for end in (source, target):

@@ -7,10 +7,11 @@ import pytest
 
 from tests.apache_kafka.cluster import Cluster
 from tests.conftest import KAFKA_SESSION_TIMEOUT_MS, Services, started, started_redis
+from tests.faults.cells import CELLS
 from tests.faults.report import Report
 from tests.integration.conftest import plant
 
-__all__ = ["Chaos", "plant"]
+__all__ = ["Draw", "plant"]
 
 
 @pytest.fixture(scope="session")
@@ -28,11 +29,11 @@ def cluster_services(cluster: Cluster) -> Iterator[Services]:
 
 @pytest.fixture(scope="session")
 def report() -> Report:
-    return Report()
+    return Report([cell.name for cell in CELLS])
 
 
 @dataclass(frozen=True)
-class Chaos:
+class Draw:
     """How long the random run breaks things, and what its dice start from."""
 
     duration_s: float
@@ -40,5 +41,5 @@ class Chaos:
 
 
 @pytest.fixture
-def chaos() -> Chaos:
-    return Chaos(float(os.environ.get("QC_TEST_CHAOS_S", "600")), int(os.environ.get("QC_TEST_CHAOS_SEED", "1")))
+def draw() -> Draw:
+    return Draw(float(os.environ.get("QC_TEST_CHAOS_S", "600")), int(os.environ.get("QC_TEST_CHAOS_SEED", "1")))

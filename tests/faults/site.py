@@ -1,45 +1,74 @@
 """Workers and frames on a cluster in which things are broken, and the books that must balance in the end."""
 
-import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
-from kafka import KafkaAdminClient
-
-from qc_worker.domain.frame import Position
-from qc_worker.transport.kafka_config import open_client
-from tests.apache_kafka.cluster import Broker, Cluster
+from tests.apache_kafka.cluster import Cluster
 from tests.conftest import Services, eventually
+from tests.faults.books import Books, account
+from tests.faults.cameras import Cameras
+from tests.faults.leadership import Leadership
+from tests.faults.verdicts import Verdicts
 from tests.integration.plant import Plant, WorkerProcess
 
 FRAMES = 2_000
-CHUNK = 50
-CHUNK_S = 0.15
-"""About 330 frames a second, so that a fault falls among frames that come, wait and leave."""
-DRAIN_S = 150.0
+FRAMES_AFTER = 200
+"""Sent once the fault is over, with the worker that it has left."""
+FRAMES_LATER = 50
+"""Sent once all is judged: what a worker that should be gone still has in hand comes among these, or behind them."""
+LATER_S = 5.0
+ASK_EVERY_S = 0.2
+PATIENCE_S = 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How it went."""
+
+    books: Books
+    longest_silence_s: float
+    """See `Verdicts`."""
+    drained_s: float
+    """From the last frame to the last verdict."""
+    longest_pause_s: float
+    """Of the cameras."""
 
 
 class Site:
-    """A plant on three brokers, with frames coming in the background."""
+    """A plant on three brokers, with frames coming in the background and a reader of what becomes of them."""
 
     def __init__(self, cluster: Cluster, services: Services, folder: Path, *, frames: int = FRAMES) -> None:
         self.cluster = cluster
         self.frames = frames
         self.plant = Plant(services, folder)
         self.plant.environment["QC_REPLICATION_FACTOR"] = str(min(3, len(cluster.brokers)))
-        self.plant.open()
-        self.plant.train("A", "v1")
-        self.plant.train("B", "v1")
-        self.sent: list[Position] = []
+        self.verdicts = Verdicts(self.plant.access, topic=self.plant.topics["results"])
+        self.cameras = Cameras(self.plant.access, topic=self.plant.topics["images"], judged=lambda: len(self.verdicts))
+        self.leadership = Leadership(self.plant.access, cluster.brokers)
         self.workers: list[WorkerProcess] = []
-        self._sender = Thread(target=self._send)
+        self.watch: Callable[[], None] = self._nobody_died
+        """Called while something is waited for."""
+        self._began_s = 0.0
+        self._drained_s = 0.0
+        self._buried: list[WorkerProcess] = []
+
+    def open(self) -> None:
+        self.plant.open()
+        self.verdicts.start()
+        for line in "AB":
+            self.plant.train(line, "v1")
+
+    @property
+    def group(self) -> str:
+        return self.plant.environment["QC_CONSUMER_GROUP"]
+
+    @property
+    def store(self) -> Path:
+        """The folder of the model store."""
+        return self.plant.folder / "store"
 
     def start_worker(self, **environment: str) -> WorkerProcess:
         """Start a worker and wait for nothing."""
@@ -52,96 +81,103 @@ class Site:
         worker.wait_until_ready()
         return worker
 
+    def buried(self, worker: WorkerProcess, exit_code: int, *, timeout_s: float = 120) -> None:
+        """Wait for a death that was to be expected, of what was to be expected."""
+        ended = worker.wait(timeout_s)
+        self._buried.append(worker)
+        assert ended == exit_code, f"{ended} is not {exit_code}: {worker.log_file.read_text()[-2000:]}"
+
     def send(self) -> None:
         """Let the frames come."""
-        self._sender.start()
+        self.began()
+        self.cameras.start()
 
-    def send_another(self) -> None:
-        """One more than planned, once all have been sent."""
-        self.sent += self.plant.push(1, first=self.frames)
-        self.frames += 1
+    def began(self) -> None:
+        """From now on verdicts are waited for."""
+        self._began_s = self._began_s or time.monotonic()
 
-    def sent_all(self) -> None:
-        """Wait until all frames lie on the broker."""
-        self._sender.join(120)
-        assert len(self.sent) == self.frames
+    def wait_for_more(self, verdicts: int, *, timeout_s: float = PATIENCE_S) -> None:
+        """Wait until a reader has seen so many more than now."""
+        self._wait_for(len(self.verdicts) + verdicts, timeout_s)
 
-    def wait_for(self, inspections: int, *, timeout_s: float = DRAIN_S) -> None:
-        """Wait until readers see so many inspections."""
-        self.plant.inspections(inspections, timeout_s=timeout_s)
+    def hold(self, seconds: float) -> None:
+        """Let a fault last."""
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            self.watch()
+            time.sleep(0.1)
 
-    def drained(self) -> dict[str, Any]:
-        """Wait until every frame has its inspection, with a worker alive; then ask for the account."""
-        if not any(worker.process.poll() is None for worker in self.workers):
-            self.start_worker()
-        self.sent_all()
-        self.wait_for(self.frames)
-        return eventually(self._settled, timeout_s=60)
+    def until(self, found: Callable[[], object], *, timeout_s: float = 60) -> None:
+        """Ask until it is so."""
+        deadline_s = time.monotonic() + timeout_s
+        while not found():
+            assert time.monotonic() < deadline_s, f"not within {timeout_s} s"
+            self.hold(ASK_EVERY_S)
 
-    def longest_silence_s(self, lasted_s: float) -> float:
-        """Between two verdicts, by the workers' clocks; what is longer than the whole run, a clock has leapt."""
-        moments = sorted(inspection.scored_at for inspection in self.plant.inspections(0))
-        gaps_s = [(later - earlier).total_seconds() for earlier, later in pairwise(moments)]
-        return max((gap_s for gap_s in gaps_s if gap_s < lasted_s), default=0.0)
+    def ended(self) -> Ending:
+        """Let some more frames come, wait until all are judged, and then see that nothing comes that should not."""
+        if self.cameras.flowing():
+            self.cameras.wait_for(max(self.frames, self.cameras.sent + FRAMES_AFTER))
+        self.drained()
+        silence_s = self.verdicts.longest_silence_s(self._began_s)
+        self._settled()
+        self.cameras.push(FRAMES_LATER)
+        self.drained()
+        self.hold(LATER_S)
+        return Ending(self._settled(), silence_s, self._drained_s, self.cameras.longest_pause_s)
 
-    def account(self) -> dict[str, Any]:
-        done = subprocess.run(
-            [sys.executable, "-m", "qc_worker.cli", "account", "--json"],
-            env=self.plant.environment,
-            cwd=self.plant.folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.stdout, done.stderr
-        document: dict[str, Any] = json.loads(done.stdout)
-        return document
+    def drained(self) -> None:
+        """Stop the cameras and wait until all is judged."""
+        self.cameras.stop()
+        stopped_s = time.monotonic()
+        self._wait_for(self.cameras.sent, PATIENCE_S)
+        self._drained_s = max(self._drained_s, time.monotonic() - stopped_s)
 
-    def leader_of(self, topic: str, partition: int = 0) -> Broker:
-        admin = open_client(KafkaAdminClient, self.plant.access)
-        try:
-            (described,) = admin.describe_topics([topic])
-        finally:
-            admin.close()
-        leader: int
-        (leader,) = [one["leader_id"] for one in described["partitions"] if one["partition_index"] == partition]
-        return self.cluster.brokers[leader - 1]
-
-    def coordinator(self) -> Broker:
-        """The broker that keeps the group's members, offsets and, of its part, transactions."""
-        group = self.plant.environment["QC_CONSUMER_GROUP"]
-        return self.leader_of("__consumer_offsets", abs(_java_hash(group)) % 4)
+    def heal(self) -> None:
+        """For whoever comes next."""
+        for broker in self.cluster.brokers:
+            broker.proxy.mend()
+            broker.server.launch()
+        for broker in self.cluster.brokers:
+            broker.start()
 
     def close(self) -> None:
         for worker in self.workers:
             worker.end()
-        if self._sender.is_alive():
-            self._sender.join(60)
+        self.heal()
+        self.cameras.close()
+        self.verdicts.close()
         self.plant.close()
 
-    def _settled(self) -> dict[str, Any] | None:
-        account = self.account()
-        return account if account["totals"]["waiting"] == 0 and account["totals"]["frames"] == self.frames else None
+    def _wait_for(self, verdicts: int, timeout_s: float) -> None:
+        def enough() -> bool:
+            self.watch()
+            if len(self.verdicts) < verdicts:
+                self.verdicts.wait(0.2)
+            return len(self.verdicts) >= verdicts
 
-    def _send(self) -> None:
-        for first in range(0, self.frames, CHUNK):
-            self.sent += self.plant.push(min(CHUNK, self.frames - first), first=first)
-            time.sleep(CHUNK_S)
+        eventually(enough, timeout_s=timeout_s)
+
+    def _settled(self) -> Books:
+        """The books, once the group has committed all frames."""
+
+        def settled() -> Books | None:
+            books = account(self.plant)
+            return books if books.waiting == 0 and books.frames == self.cameras.sent else None
+
+        return eventually(settled, timeout_s=60)
+
+    def _nobody_died(self) -> None:
+        for worker in self.workers:
+            if worker not in self._buried and worker.process.poll() is not None:
+                raise AssertionError(f"a worker ended with {worker.wait(0)}: {worker.log_file.read_text()[-2000:]}")
 
 
 @contextmanager
 def open_site(cluster: Cluster, services: Services, folder: Path, *, frames: int = FRAMES) -> Iterator[Site]:
     site = Site(cluster, services, folder, frames=frames)
     try:
+        site.open()
         yield site
     finally:
         site.close()
-
-
-def _java_hash(text: str) -> int:
-    """String.hashCode, by which Kafka finds the partition of a group."""
-    number = 0
-    for character in text:
-        number = (31 * number + ord(character)) & 0xFFFFFFFF
-    return number - (1 << 32) if number >= 1 << 31 else number

@@ -6,16 +6,20 @@ import pytest
 
 from tests.apache_kafka.cluster import Cluster
 from tests.conftest import Services
-from tests.faults.cells import Cell, killed_at, poisoned
+from tests.faults.cell import Cell
+from tests.faults.cells import killed, poisonous
 from tests.faults.site import open_site
 
 FRAMES = 600
 
 
-@pytest.mark.parametrize("cell", [killed_at("during-commit"), poisoned("first")], ids=lambda cell: cell.name)
+@pytest.mark.parametrize(
+    "cell", [killed("during-commit"), poisonous("first", "in-decode", "segfault")], ids=lambda cell: cell.name
+)
 def test_the_books_balance_after(cell: Cell, one_broker: Cluster, apache_services: Services, tmp_path: Path) -> None:
     with open_site(one_broker, apache_services, tmp_path, frames=FRAMES) as site:
         cell.run(site)
-        account = site.drained()
-        assert account["clean"], account["discrepancies"]
-        assert account["totals"]["dead_letters"] == (1 if cell.name.startswith("poisonous") else 0)
+        ending = site.ended()
+        assert ending.books.clean, ending.books.discrepancies
+        assert ending.books.dead_letters == (1 if cell.name.startswith("poisonous") else 0)
+        cell.proof(site)
