@@ -119,7 +119,10 @@ class _Axes:
 
 
 def _growth(samples: Sequence[Sample]) -> dict[str, float]:
-    """Memory after warm-up and at the end, and the slope in between and of the second half alone."""
+    """Memory after warm-up and at the end, and the slope in between and of the second half alone.
+
+    The floors are the lowest figures of both halves after warm-up: what remains when freed memory has been given back.
+    """
     run_s = samples[-1].at_s
     warm_up_s = min(WARM_UP_S, run_s / 4)
     window_s = min(WINDOW_S, (run_s - warm_up_s) / 2)
@@ -129,10 +132,16 @@ def _growth(samples: Sequence[Sample]) -> dict[str, float]:
     return {
         "rss_start_mb": round(statistics.median(start), 1),
         "rss_end_mb": round(statistics.median(end), 1),
+        "floor_start_mb": _floor_mb(warm[: len(warm) // 2]),
+        "floor_end_mb": _floor_mb(warm[len(warm) // 2 :]),
         "slope_mb_per_hour": _slope_mb_per_hour(warm),
         "second_half_slope_mb_per_hour": _slope_mb_per_hour([one for one in samples if one.at_s >= run_s / 2]),
         "warm_up_s": round(warm_up_s),
     }
+
+
+def _floor_mb(samples: Sequence[Sample]) -> float:
+    return round(min(one.rss_mb for one in samples), 1)
 
 
 def _by_minute(

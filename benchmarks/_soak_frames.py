@@ -14,7 +14,6 @@ FULL_SHARE = 0.98
 SAMPLE_SIDE_PX = 512
 PNG_FAST = 1
 """zlib's level: noise gains nothing from others."""
-BURST_EVERY = 2_000
 BURST_STARTS_AT = 100
 UNDECODABLE_EVERY = 150
 BAD_BYTES = 29_000
@@ -28,6 +27,8 @@ class FrameMix:
     max_frame_pixels: int
     burst_frames: int
     """Big frames in a row; the last of them cannot be decoded."""
+    burst_every: int
+    """Frames from the beginning of one burst to that of the next."""
     _ordinary: list[bytes] = field(init=False)
     _big: list[bytes] = field(init=False)
     _bad: bytes = field(init=False)
@@ -53,11 +54,11 @@ class FrameMix:
         return sum(map(len, self._ordinary)) / len(self._ordinary)
 
     def is_big(self, number: int) -> bool:
-        return 0 <= number % BURST_EVERY - BURST_STARTS_AT < self.burst_frames
+        return 0 <= number % self.burst_every - BURST_STARTS_AT < self.burst_frames
 
     def is_bad(self, number: int) -> bool:
         if self.is_big(number):
-            return number % BURST_EVERY - BURST_STARTS_AT == self.burst_frames - 1
+            return number % self.burst_every - BURST_STARTS_AT == self.burst_frames - 1
         return number % UNDECODABLE_EVERY == UNDECODABLE_EVERY - 1
 
     def content(self, number: int) -> bytes:

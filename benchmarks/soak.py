@@ -39,11 +39,15 @@ REMOVE_EVERY_S = 30.0
 SILENCE_S = 60.0
 BURST_FRAMES = 24
 """More than fit into the bytes in flight."""
+BURST_EVERY = 2_000
 MINUTES = 30.0
 EMBEDDED_MINUTES = 2.0
 QUICK_BURST_FRAMES = 8
+QUICK_BURST_EVERY = 500
 QUICK_IN_FLIGHT_BYTES = 64 * MEBIBYTE
 """So that the fewer big frames of a smoke test meet the limit as well."""
+QUICK_GIVE_BACK_S = 2.0
+"""So that some looks of a smoke test see what remains when freed memory has been given back."""
 
 
 def main() -> None:
@@ -53,7 +57,7 @@ def main() -> None:
         cache_dir = options.cache_dir or folder / "kernels"
         ready = stack.enter_context(plant(folder, batch_size=BATCH_SIZE, cache_dir=cache_dir))
         announce_models(ready, folder, backbone=BACKBONE, weights=weights_of(BACKBONE, folder))
-        soak = Soak(ready, options.burst_frames)
+        soak = Soak(ready, burst_frames=options.burst_frames, burst_every=options.burst_every)
         try:
             soak.run(minutes=options.minutes)
             summary = soak.summary()
@@ -67,10 +71,10 @@ def main() -> None:
 class Soak:
     """A worker under load, and everything seen of it."""
 
-    def __init__(self, plant: Plant, burst_frames: int) -> None:
+    def __init__(self, plant: Plant, *, burst_frames: int, burst_every: int) -> None:
         self._plant = plant
         settings = Settings()
-        self._mix = FrameMix(settings.max_frame_bytes, settings.max_frame_pixels, burst_frames)
+        self._mix = FrameMix(settings.max_frame_bytes, settings.max_frame_pixels, burst_frames, burst_every)
         self._seen = Seen()
         self._errors = 0
         self._heatmaps = 0
@@ -182,6 +186,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help=f"under load ({MINUTES:.0f}; embedded {EMBEDDED_MINUTES:.0f})")
     parser.add_argument("--plot", type=Path, help="write the curve there, as PNG")
     parser.add_argument("--burst-frames", type=int, default=BURST_FRAMES, help="big frames in a row")
+    parser.add_argument("--burst-every", type=int, default=BURST_EVERY, help="frames from burst to burst")
     parser.add_argument("--cache-dir", type=Path, help="compiled kernels of earlier runs")
     parser.add_argument("--quick", action="store_true", help="a smoke test: nothing compiled, small bursts and limits")
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
@@ -190,7 +195,8 @@ def _options() -> argparse.Namespace:
     if options.quick:
         os.environ["QC_COMPILE"] = "false"
         os.environ["QC_MAX_IN_FLIGHT_BYTES"] = str(QUICK_IN_FLIGHT_BYTES)
-        options.burst_frames = QUICK_BURST_FRAMES
+        os.environ["QC_GIVE_BACK_MEMORY_S"] = str(QUICK_GIVE_BACK_S)
+        options.burst_frames, options.burst_every = QUICK_BURST_FRAMES, QUICK_BURST_EVERY
     return options
 
 

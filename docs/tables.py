@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from qc_worker.observability import metrics
@@ -82,12 +82,15 @@ TABLES: Mapping[str, Mapping[str, Callable[[], str]]] = {
 
 def _fields(model: type[BaseModel]) -> Iterable[tuple[str, str, str]]:
     for name, field in model.model_fields.items():
-        yield name, _default(field.default), " ".join((field.description or "").split())
+        yield name, _default(field), " ".join((field.description or "").split())
 
 
-def _default(default: Any) -> str:
-    if default is PydanticUndefined:
+def _default(field: FieldInfo) -> str:
+    default = field.default
+    if default is PydanticUndefined and field.annotation is Path:
         return "the user's data folder"
+    if default is PydanticUndefined:
+        default = field.get_default(call_default_factory=True) or None
     return "none" if default in (None, "") else f"`{default}`"
 
 

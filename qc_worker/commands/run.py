@@ -1,8 +1,10 @@
 """`qc-worker run`: put the worker together and let it loop."""
 
+import gc
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from threading import Thread
 
 import structlog
 
@@ -22,6 +24,7 @@ from qc_worker.engine.worker import Patience, Worker
 from qc_worker.failpoints import arm
 from qc_worker.observability.health import HealthServer
 from qc_worker.ports import FrameSource
+from qc_worker.process_tuning import freeze_long_lived, give_back_freed_memory
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka_releases import KafkaReleaseLog
 from qc_worker.transport.kafka_source import KafkaFrameSource
@@ -90,12 +93,27 @@ def _run(settings: Settings, slot: str) -> None:
         if not stop.is_set():
             refresher.start()
             heatmaps.start()
+            freeze_long_lived()
+            _keep_giving_back_memory(settings.give_back_memory_s, stop)
             worker.run()
     finally:
         stop.set()
         with ExitStack() as stack:  # last in, first out
             for close in (health.close, cache.close, refresher.close, heatmaps.close):
                 stack.callback(close)
+
+
+def _keep_giving_back_memory(every_s: float, stop: StopSignal) -> None:
+    """Let no start, no burst of large frames and no new model leave its peak behind."""
+
+    def run() -> None:
+        give_back_freed_memory()
+        while not stop.wait(every_s):
+            gc.collect()  # quick, as what was there at the start is frozen
+            give_back_freed_memory()
+
+    if every_s:
+        Thread(target=run, name="memory", daemon=True).start()
 
 
 def _once_broker_answers(attempt: Callable[[], None], stop: StopSignal, clock: SystemClock, patience: Patience) -> None:

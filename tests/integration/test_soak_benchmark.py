@@ -8,8 +8,9 @@ from tests.conftest import Services
 
 ROOT = Path(__file__).parents[2]
 MINUTES = 0.6
-GROWTH_MB = 16
-"""In the second half, when all is warm; measured: 1 MB at the most. Were every frame's bytes kept, it would be 20."""
+GROWTH_MB = 64
+"""Of what remains when freed memory has been given back; measured: 4 to 18, and 80 as long as answers of the broker stayed
+in cycles. Were every frame's bytes kept, it would be 140 from one burst of big frames to the next."""
 
 
 def test_a_short_soak_stays_within_settings_and_every_frame_comes_back_once(
@@ -27,5 +28,5 @@ def test_a_short_soak_stays_within_settings_and_every_frame_comes_back_once(
     assert report["frames_judged"] > report["big_frames"] > 0
     assert report["dead_letters"] == report["error_inspections"] == report["undecodable_frames"] > 0
     assert report["rss_start_mb"] > 0
-    assert report["second_half_slope_mb_per_hour"] * MINUTES / 2 / 60 < GROWTH_MB
+    assert report["floor_end_mb"] - report["floor_start_mb"] < GROWTH_MB
     assert plot.stat().st_size > 0

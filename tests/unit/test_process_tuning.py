@@ -27,3 +27,27 @@ print(kept - resident_mb())
 def test_freed_pages_between_kept_ones_go_back_to_the_kernel() -> None:
     done = subprocess.run([sys.executable, "-c", CHECK], capture_output=True, text=True, check=True)
     assert float(done.stdout) > 100
+
+
+GARBAGE = """
+import gc
+from qc_worker.process_tuning import freeze_long_lived
+
+class Answer:
+    alive = 0
+    def __init__(self):
+        Answer.alive += 1
+        self.itself = self
+    def __del__(self):
+        Answer.alive -= 1
+
+gc.disable()
+kept, _ = Answer(), [Answer() for _ in range(10)].clear()
+freeze_long_lived()
+print(Answer.alive, gc.get_freeze_count() > 1000, len(gc.get_objects()) < 1000)
+"""
+
+
+def test_what_is_there_is_frozen_but_for_garbage() -> None:
+    done = subprocess.run([sys.executable, "-c", GARBAGE], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "True", "True"]
