@@ -9,8 +9,8 @@ from tests.conftest import Services
 ROOT = Path(__file__).parents[2]
 MINUTES = 0.6
 GROWTH_MB = 64
-"""Of what remains when freed memory has been given back; measured: 4 to 18, and 80 as long as answers of the broker stayed
-in cycles. Were every frame's bytes kept, it would be 140 from one burst of big frames to the next."""
+"""Of what remains when freed memory has been given back; measured: 4 to 18, and 80 as long as answers of the broker
+stayed in cycles. Were every frame's bytes kept, it would be 140 from one burst of big frames to the next."""
 
 
 def test_a_short_soak_stays_within_settings_and_every_frame_comes_back_once(
