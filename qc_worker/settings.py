@@ -60,7 +60,8 @@ class Settings(BaseSettings):
     max_poll_interval_ms: int = Field(default=300_000, ge=1_000)
     """How long a worker that answers the broker but takes no frames keeps its partitions."""
     broker_patience_s: float = Field(default=120, gt=0)
-    """How long a worker waits for brokers that do not answer before it ends with exit code 75."""
+    """How long a worker waits for brokers that do not answer before it ends with exit code 75, and at its start for a
+    model store that has none of the announced models."""
     delivery: Literal["auto", "exactly-once", "at-least-once"] = "auto"
     """`auto`: exactly once where the broker has transactions, else at least once."""
 

@@ -93,6 +93,7 @@ def _run(settings: Settings, slot: str) -> None:
         if not stop.is_set():
             refresher.start()
             heatmaps.start()
+            refresher.wait_for_a_model(patience.broker_s)
             freeze_long_lived()
             _keep_giving_back_memory(settings.give_back_memory_s, stop)
             worker.run()

@@ -31,6 +31,7 @@ class ModelRefresher:
         self._clock = clock
         self._stop = stop
         self._retry_at: dict[str, tuple[float, Release]] = {}
+        self._lines_announced = 0
         self._thread = threading.Thread(target=self.run, name="model-refresher", daemon=True)
 
     def catch_up(self) -> None:
@@ -39,12 +40,24 @@ class ModelRefresher:
         A line whose release cannot be had now waits for it alone: its frames get the verdict `no_model`, while those of
         all others are judged.
         """
-        for release in self._releases.read_all().values():
+        newest = self._releases.read_all()
+        self._lines_announced = len(newest)
+        for release in newest.values():
             if not self._stop.is_set() and not self.take_up(release):
                 self._fall_back(release)
 
     def start(self) -> None:
         self._thread.start()
+
+    def wait_for_a_model(self, patience_s: float) -> None:
+        """Wait while releases are announced and none can be had, for a store that is away as a rule; after `start`.
+
+        Taken in now, every frame would become a dead letter, though other workers of the group may have its model.
+        """
+        deadline = self._clock.monotonic() + patience_s
+        while self._lines_announced and not len(self._residents) and self._clock.monotonic() < deadline:
+            if self._stop.wait(POLL_S):
+                break
 
     def run(self) -> None:
         """Follow the log until told to stop."""

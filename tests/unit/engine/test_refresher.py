@@ -1,4 +1,5 @@
 from pathlib import Path
+from threading import Thread
 
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
@@ -158,3 +159,47 @@ def test_a_line_without_any_model_is_tried_again_soon(make_plant: MakePlant) -> 
     plant.refresher.start()
     clock.advance(DARK_RETRY_S + 1)
     plant.wait_for(lambda: plant.residents.versions() == {"B": "v1"})
+
+
+def waiting_for_a_model(plant: Plant, patience_s: float) -> Thread:
+    plant.refresher.start()
+    waiting = Thread(target=plant.refresher.wait_for_a_model, args=(patience_s,))
+    waiting.start()
+    return waiting
+
+
+def test_a_worker_that_could_load_none_of_the_announced_models_waits_until_it_has_one(make_plant: MakePlant) -> None:
+    clock = factories.ManualClock()
+    plant = make_plant(refresher_clock=clock)
+    plant.train("A")
+    (plant.folder / "store").rename(plant.folder / "away")
+    plant.refresher.catch_up()
+    waiting = waiting_for_a_model(plant, 120)
+    clock.advance(DARK_RETRY_S + 1)
+    waiting.join(0.5)
+    assert waiting.is_alive()
+    (plant.folder / "away").rename(plant.folder / "store")
+    clock.advance(DARK_RETRY_S + 1)
+    waiting.join(30)
+    assert not waiting.is_alive()
+    assert plant.residents.versions() == {"A": "v1"}
+
+
+def test_a_worker_waits_for_a_model_no_longer_than_its_patience(make_plant: MakePlant) -> None:
+    clock = factories.ManualClock()
+    plant = make_plant(refresher_clock=clock)
+    plant.train("A")
+    (plant.folder / "store").rename(plant.folder / "away")
+    plant.refresher.catch_up()
+    waiting = waiting_for_a_model(plant, 120)
+    clock.advance(121)
+    waiting.join(30)
+    assert not waiting.is_alive()
+    assert plant.residents.versions() == {}
+
+
+def test_a_worker_without_any_release_does_not_wait_for_a_model(plant: Plant) -> None:
+    plant.refresher.catch_up()
+    waiting = waiting_for_a_model(plant, 120)
+    waiting.join(5)
+    assert not waiting.is_alive()
