@@ -39,6 +39,7 @@ from qc_worker.engine.in_flight import Ticket
 from qc_worker.engine.intake import Decoded, admit, decode
 from qc_worker.engine.judge import Inferred, Judge
 from qc_worker.engine.residents import Resident, ResidentModels
+from qc_worker.observability.logging import configure_logging
 from qc_worker.ports import HeatmapCache
 from qc_worker.simplenet.folded import fold
 from qc_worker.simplenet.head import Head
@@ -57,6 +58,7 @@ SPEC = EmbeddingSpec("none", "", levels=(16,), patch_size=1, input_size=INPUT_SI
 
 
 def main() -> None:
+    configure_logging("warning", "json")  # to stderr: stdout is for the JSON object alone
     options = _options()
     batch = _batch()
     milliseconds: dict[str, list[float]] = {side: [] for side in SIDES}
