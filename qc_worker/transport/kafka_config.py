@@ -10,7 +10,7 @@ from kafka.errors import IncompatibleBrokerVersion, KafkaConfigurationError, Kaf
 from kafka.net.compat import KafkaNetClient
 
 from qc_worker.domain.errors import SettingsError, TransportError
-from qc_worker.transport import fast_reads, parked_records, tolerant_records
+from qc_worker.transport import fast_reads, lost_generation, parked_records, tolerant_records
 
 Client = TypeVar("Client")
 
@@ -96,6 +96,7 @@ def open_client(
     tolerant_records.install()
     fast_reads.install()
     parked_records.install()
+    lost_generation.install()
     links = connections or Connections()
     try:
         return kind(kafka_client=links.make_client, **access.common(), **config)

@@ -13,7 +13,6 @@ from kafka.errors import CorruptRecordError, KafkaError
 
 from qc_worker.domain.errors import GroupRebalancing, TransportError
 from qc_worker.domain.frame import Offsets, Partition, Record
-from qc_worker.transport import lost_generation
 from qc_worker.transport.coordinator_watch import CoordinatorWatch, coordinator_connected
 from qc_worker.transport.group_join import poll_timeout_s
 from qc_worker.transport.group_membership import (
@@ -66,7 +65,6 @@ class KafkaFrameSource:
 
     def start(self) -> None:
         """Connect and subscribe; the group is joined by the polls that follow."""
-        lost_generation.install()
         # Cooperative (KIP-429), not eager: an eager rebalance revokes everything, hands most of it back, and goes on
         # after the frames already polled, so that dropping the revoked frames would lose them. Tansu takes both.
         self._connections = Connections()
