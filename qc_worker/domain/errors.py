@@ -52,7 +52,7 @@ class GroupRebalancing(TransportError):
 
 
 class DeviceLost(QcError):
-    """The GPU does nothing more for this process; a frame in flight may be why."""
+    """The GPU, or the thread that computes, does nothing more for this process; a frame in flight may be why."""
 
 
 class ModelError(QcError):

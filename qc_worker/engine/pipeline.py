@@ -6,7 +6,7 @@ admitted -> decode threads -> batch queue -> inference thread -> judging thread,
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
 import torch
@@ -50,7 +50,7 @@ class Pipeline:
         # For the batch being judged and the next; the inference thread may hold a third, by then queued on a GPU.
         # More would only lie in its memory.
         self._room = threading.Semaphore(BATCHES_AHEAD)
-        self._lost_device = ""
+        self._given_up = ""
 
     def start(self) -> None:
         self._decoding.start(self._take_decoded)
@@ -63,12 +63,12 @@ class Pipeline:
     def wait_for_progress(self, timeout_s: float) -> None:
         """Wait until some ticket has got its outcome.
 
-        Raises DeviceLost once it is: a new process may get the device back, and the frames that are left open.
+        Raises DeviceLost once it is, or a thread has ended: a new process may get device and open frames back.
         """
         self._progress.wait(timeout_s)
         self._progress.clear()
-        if self._lost_device:
-            raise DeviceLost(f"the device is lost to this process: {self._lost_device}")
+        if self._given_up:
+            raise DeviceLost(self._given_up)
 
     def close(self, timeout_s: float) -> None:
         """Finish the running batch and leave the frames behind it; their tickets stay open."""
@@ -87,10 +87,19 @@ class Pipeline:
             self._batches.add(decoded)
 
     def _run_inference(self) -> None:
-        while batch := self._batches.take():
-            for inferred in self._infer(batch):
-                self._room.acquire()
-                self._judging.submit(self._judge_batch, inferred)
+        try:
+            while batch := self._batches.take():
+                for inferred in self._infer(batch):
+                    self._room.acquire()
+                    self._judging.submit(self._judge_batch, inferred).add_done_callback(self._look_at)
+        except Exception as error:  # outermost loop of this thread: the worker would wait for it for ever
+            log.exception("inference ended")
+            self._give_up(f"inference ended: {_told(error)}")
+
+    def _look_at(self, judged: Future[None]) -> None:
+        """Frames of a batch that was not judged to its end have no outcome, and never will."""
+        if error := judged.exception():
+            self._give_up(f"judging ended: {type(error).__name__}: {error}")
 
     def _infer(self, batch: Sequence[Decoded]) -> list[Inferred]:
         """One pass for the batch; if that fails, one for each frame, so that none can fail the others."""
@@ -129,11 +138,15 @@ class Pipeline:
             inference_ms=round(inference_ms, 1),
         )
 
+    def _give_up(self, why: str) -> None:
+        self._given_up = self._given_up or why
+        self._progress.set()
+
     def _fail(self, frame: Admitted | Decoded, reason: Reason, error: Exception) -> None:
         """Give the frame its outcome; none from the moment on that the device is lost, for which no frame is blamed."""
         if _loses_device(error):
-            self._lost_device = self._lost_device or _told(error).splitlines()[0]
-        if not self._lost_device:
+            self._give_up(f"the device is lost to this process: {_told(error).splitlines()[0]}")
+        if not self._given_up:
             invalid = error if isinstance(error, InvalidFrame) else InvalidFrame(reason, _told(error))
             frame.ticket.outcome = failure(frame.ticket, invalid, self._clock)
         self._progress.set()

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from threading import Lock
 from typing import Any, Protocol
 
-from kafka import ConsumerRebalanceListener, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import (
     CommitFailedError,
     FencedInstanceIdError,
@@ -100,6 +100,15 @@ class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
 
     def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
         self._rebalanced.on_lost(lost)
+
+
+def forget_asked_offsets(consumer: KafkaConsumer) -> None:
+    """Let what is asked next of committed offsets be answered by the broker.
+
+    kafka-python 3.0.12 keeps a question that nobody waits for any more, by its partitions and without an end. Its
+    answer may come when others have long committed there: taken for a new one, it would rewind the group to it.
+    """
+    consumer._coordinator._offset_fetch_futures.clear()
 
 
 def member_config(group: str, max_frame_bytes: int, session_timeout_ms: int) -> dict[str, Any]:

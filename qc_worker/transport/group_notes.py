@@ -7,6 +7,7 @@ import structlog
 from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata
 from kafka.errors import KafkaError
 
+from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Partition, Record
 from qc_worker.observability import metrics
 from qc_worker.transport.group_membership import COMMIT_TIMEOUT_MS, NOT_A_MEMBER
@@ -15,6 +16,16 @@ from qc_worker.transport.kafka_records import first_offsets, to_commit, to_topic
 from qc_worker.transport.trials import Note, Trials, decode_note, left_by_the_dead
 
 log = structlog.get_logger()
+
+
+class StalePosition(TransportError):
+    """Frames were read from before the committed offset: others may have judged them."""
+
+    def __init__(self, partition: Partition, committed: int, first: int) -> None:
+        where = f"{partition.topic}:{partition.partition}"
+        super().__init__(f"{where} was read from {first}, but is committed to {committed}")
+        self.partition = partition
+        self.committed = committed
 
 
 class GroupNotes:
@@ -66,6 +77,8 @@ class GroupNotes:
             if not found:
                 return None
             note = self._left_to_us(consumer, partition, found)
+            if found.offset > first:
+                _check_end(consumer, partition, found.offset, first)
             if found.offset < first:  # last, for whatever fails before it is asked, and would be counted, again
                 _count_expired(consumer, partition, found.offset, first)
         return note
@@ -95,6 +108,15 @@ class GroupNotes:
         finally:
             admin.close()
         return {self._trials.worker, *(member["client_id"] for member in members)}
+
+
+def _check_end(consumer: KafkaConsumer, partition: Partition, committed: int, first: int) -> None:
+    """Tell of a partition that has lost its end. Raises StalePosition if it has not: nothing explains reading there."""
+    end = consumer.end_offsets([to_topic_partition(partition)])[to_topic_partition(partition)]
+    if committed <= end:
+        raise StalePosition(partition, committed, first)
+    # The brokers have lost frames, or the topic was made anew: what is there now is judged from its beginning.
+    log.error("committed past the end", partition=partition.partition, committed=committed, end=end, read_from=first)
 
 
 def _count_expired(consumer: KafkaConsumer, partition: Partition, committed: int, first: int) -> None:

@@ -21,9 +21,10 @@ from qc_worker.transport.group_membership import (
     NOT_A_MEMBER,
     GroupMembership,
     RebalanceListener,
+    forget_asked_offsets,
     member_config,
 )
-from qc_worker.transport.group_notes import GroupNotes
+from qc_worker.transport.group_notes import GroupNotes, StalePosition
 from qc_worker.transport.kafka_config import Connections, KafkaAccess, open_client, transport_errors
 from qc_worker.transport.kafka_records import first_offsets, to_commit, to_partition, to_record, to_topic_partition
 from qc_worker.transport.trials import Trials
@@ -90,6 +91,10 @@ class KafkaFrameSource:
         self._watch.look(is_there=bool(records) or coordinator_connected(self._consumer))
         try:
             self._notes.begin(self._consumer, records)
+        except StalePosition as stale:
+            self._unpoll(records)
+            self._consumer.seek(to_topic_partition(stale.partition), stale.committed)
+            raise
         except TransportError:
             self._unpoll(records)
             raise
@@ -148,6 +153,7 @@ class KafkaFrameSource:
     def committed(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         """Committed offsets, once no transaction on them is open any more. Raises TransportError."""
         with transport_errors(f"asking for committed offsets of {self._topic}"):
+            forget_asked_offsets(self._consumer)
             found = {
                 partition: self._consumer.committed(to_topic_partition(partition), timeout_ms=COMMIT_TIMEOUT_MS)
                 for partition in partitions
@@ -169,10 +175,14 @@ class KafkaFrameSource:
         if self._open is None:
             return
         if in_order and self.reachable():  # whoever stops us does not wait for a broker that is away
+            with suppress(TransportError):
+                self._commit_owed()
             self._notes.take_away(self._open, self.assignment())
         self._leave()
 
     def on_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        if self._open is not None:
+            forget_asked_offsets(self._open)
         # A partition that arrives while we hold back must be held back too; nothing of it has been fetched yet.
         if self._paused and self._open is not None:
             self._open.pause(*assigned)
@@ -245,10 +255,12 @@ class KafkaFrameSource:
         try:
             self._consumer.commit(self.to_commit(owed), timeout_ms=COMMIT_TIMEOUT_MS)
         except NOT_A_MEMBER as error:
+            self._trials.doubt(owed)
             # Either the partitions go to another member, which gets these frames again, or we keep them,
             # and the next poll or commit settles what is owed.
             log.info("commit put off by a rebalance", error=type(error).__name__, partitions=len(owed))
         except (KafkaError, OSError, RuntimeError) as error:
+            self._trials.doubt(owed)
             raise TransportError(f"committing offsets of {self._topic}: {type(error).__name__}: {error}") from error
         else:
             self._membership.settle(owed)

@@ -1,15 +1,18 @@
 """FrameSource: what every adapter keeps to."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
+from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import KafkaAdminClient, OffsetAndMetadata, TopicPartition
 from kafka.admin import MemberToRemove
+from kafka.errors import KafkaTimeoutError
+from kafka.future import Future
 from structlog.testing import capture_logs
 
 from qc_worker.domain.errors import InvalidFrame, TransportError
-from qc_worker.domain.frame import Record
+from qc_worker.domain.frame import Partition, Record
 from qc_worker.observability import metrics
 from qc_worker.ports import FrameSource
 from qc_worker.transport.kafka_config import open_client
@@ -334,6 +337,74 @@ def test_frames_that_expired_before_they_were_judged_are_told(apache_rig: KafkaR
     (told,) = [line for line in logs if line["event"] == "frames expired before they were judged"]
     assert (told["partition"], told["frames"]) == (first.partition, 3)
     assert metrics.EXPIRED_FRAMES._value.get() - expired == 3
+
+
+@pytest.mark.parametrize("asked_by", ["poll", "committed"])
+def test_an_old_answer_about_committed_offsets_is_not_taken_for_a_new_one(apache_rig: KafkaRig, asked_by: str) -> None:
+    group = unique("group")
+    first, *_, last = [frame(apache_rig, b"frame") for _ in range(5)]
+    one = joined(apache_rig, group)
+    poll_records(one, 5)
+    one.commit({first.shard: last.offset})
+    partition = to_topic_partition(first.shard)
+    old = Future().success({partition: OffsetAndMetadata(first.offset, "", -1)})
+    if asked_by == "committed":
+        one._consumer._coordinator._offset_fetch_futures[frozenset({partition})] = old
+        assert one.committed({first.shard}) == {first.shard: last.offset}
+        return
+    one.close()
+    two = apache_rig.source(group)
+    two.start()
+    every = frozenset(to_topic_partition(Partition(first.topic, number)) for number in range(PARTITIONS))
+    two._consumer._coordinator._offset_fetch_futures[every] = old
+    assert [record.position for record in poll_records(two, 1)] == [last]
+
+
+def test_a_frame_that_is_read_from_before_the_committed_offset_is_not_taken_in(apache_rig: KafkaRig) -> None:
+    group = unique("group")
+    first, *_, last = [frame(apache_rig, b"frame") for _ in range(5)]
+    source = joined(apache_rig, group)
+    partition = to_topic_partition(first.shard)
+    source._consumer.commit({partition: OffsetAndMetadata(last.offset, "", -1)})
+    with pytest.raises(TransportError, match="is committed to"):
+        poll_records(source, 1)
+    assert [record.position for record in poll_records(source, 1)] == [last]
+    assert source.committed({first.shard}) == {first.shard: last.offset}
+
+
+def test_a_partition_that_has_lost_its_end_is_read_from_its_beginning_and_told(apache_rig: KafkaRig) -> None:
+    group = unique("group")
+    first = frame(apache_rig, b"frame")
+    one = joined(apache_rig, group)
+    poll_records(one, 1)
+    one._consumer.commit({to_topic_partition(first.shard): OffsetAndMetadata(first.offset + 50, "", -1)})
+    one.close(in_order=False)
+    with capture_logs() as logs:
+        assert [record.position for record in poll_records(joined(apache_rig, group), 1)] == [first]
+    assert [line["committed"] for line in logs if line["event"] == "committed past the end"] == [first.offset + 50]
+
+
+def test_what_is_owed_is_committed_before_leaving_in_order(
+    apache_rig: KafkaRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = unique("group")
+    first, second = frame(apache_rig, b"first"), frame(apache_rig, b"second")
+    source = joined(apache_rig, group)
+    poll_records(source, 2)
+    with monkeypatch.context() as broken:
+        broken.setattr(source._consumer, "commit", lose_the_answer(source._consumer.commit))
+        with pytest.raises(TransportError, match="committing offsets"):
+            source.commit({first.shard: first.offset + 1})
+    source.close()
+    assert [record.position for record in poll_records(joined(apache_rig, group), 1)] == [second]
+
+
+def lose_the_answer(commit: Callable[..., None]) -> Callable[..., None]:
+    def committed(*arguments: Any, **options: Any) -> None:
+        commit(*arguments, **options)
+        raise KafkaTimeoutError("no answer in time")
+
+    return committed
 
 
 def expel(rig: KafkaRig, group: str, source: KafkaFrameSource) -> None:

@@ -102,3 +102,14 @@ def test_a_want_of_memory_is_the_frames_failure_and_not_the_devices(plant: Plant
     BREAK["inference"](plant, fail)
     inspections = started(plant, frames=3).wait_for_inspections(3)
     assert {inspection.reason for inspection in inspections} == {Reason.MODEL_FAILED}
+
+
+@pytest.mark.parametrize("thread", ["inference", "judging"])
+def test_a_thread_that_ends_ends_the_worker_too(plant: Plant, monkeypatch: pytest.MonkeyPatch, thread: str) -> None:
+    def no_memory(*_: object) -> NoReturn:
+        raise MemoryError
+
+    BREAK[thread](plant, no_memory)
+    monkeypatch.setattr("qc_worker.engine.pipeline.failure", no_memory)
+    assert_ended_with_all_uncommitted(started(plant, frames=5))
+    assert str(plant.failure[0]).startswith(f"{thread} ended: MemoryError")
