@@ -343,7 +343,7 @@ def test_frames_that_expired_before_they_were_judged_are_told(apache_rig: KafkaR
 def test_an_old_answer_about_committed_offsets_is_not_taken_for_a_new_one(apache_rig: KafkaRig, asked_by: str) -> None:
     group = unique("group")
     first, *_, last = [frame(apache_rig, b"frame") for _ in range(5)]
-    one = joined(apache_rig, group)
+    one = joined_to_kafka(apache_rig, group)
     poll_records(one, 5)
     one.commit({first.shard: last.offset})
     partition = to_topic_partition(first.shard)
@@ -354,6 +354,7 @@ def test_an_old_answer_about_committed_offsets_is_not_taken_for_a_new_one(apache
         return
     one.close()
     two = apache_rig.source(group)
+    assert isinstance(two, KafkaFrameSource)
     two.start()
     every = frozenset(to_topic_partition(Partition(first.topic, number)) for number in range(PARTITIONS))
     two._consumer._coordinator._offset_fetch_futures[every] = old
@@ -363,7 +364,7 @@ def test_an_old_answer_about_committed_offsets_is_not_taken_for_a_new_one(apache
 def test_a_frame_that_is_read_from_before_the_committed_offset_is_not_taken_in(apache_rig: KafkaRig) -> None:
     group = unique("group")
     first, *_, last = [frame(apache_rig, b"frame") for _ in range(5)]
-    source = joined(apache_rig, group)
+    source = joined_to_kafka(apache_rig, group)
     partition = to_topic_partition(first.shard)
     source._consumer.commit({partition: OffsetAndMetadata(last.offset, "", -1)})
     with pytest.raises(TransportError, match="is committed to"):
@@ -375,7 +376,7 @@ def test_a_frame_that_is_read_from_before_the_committed_offset_is_not_taken_in(a
 def test_a_partition_that_has_lost_its_end_is_read_from_its_beginning_and_told(apache_rig: KafkaRig) -> None:
     group = unique("group")
     first = frame(apache_rig, b"frame")
-    one = joined(apache_rig, group)
+    one = joined_to_kafka(apache_rig, group)
     poll_records(one, 1)
     one._consumer.commit({to_topic_partition(first.shard): OffsetAndMetadata(first.offset + 50, "", -1)})
     one.close(in_order=False)
@@ -389,7 +390,7 @@ def test_what_is_owed_is_committed_before_leaving_in_order(
 ) -> None:
     group = unique("group")
     first, second = frame(apache_rig, b"first"), frame(apache_rig, b"second")
-    source = joined(apache_rig, group)
+    source = joined_to_kafka(apache_rig, group)
     poll_records(source, 2)
     with monkeypatch.context() as broken:
         broken.setattr(source._consumer, "commit", lose_the_answer(source._consumer.commit))
@@ -397,6 +398,12 @@ def test_what_is_owed_is_committed_before_leaving_in_order(
             source.commit({first.shard: first.offset + 1})
     source.close()
     assert [record.position for record in poll_records(joined(apache_rig, group), 1)] == [second]
+
+
+def joined_to_kafka(rig: KafkaRig, group: str) -> KafkaFrameSource:
+    source = joined(rig, group)
+    assert isinstance(source, KafkaFrameSource)
+    return source
 
 
 def lose_the_answer(commit: Callable[..., None]) -> Callable[..., None]:
