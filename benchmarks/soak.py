@@ -46,8 +46,9 @@ QUICK_BURST_FRAMES = 8
 QUICK_BURST_EVERY = 500
 QUICK_IN_FLIGHT_BYTES = 64 * MEBIBYTE
 """So that the fewer big frames of a smoke test meet the limit as well."""
-QUICK_GIVE_BACK_S = 2.0
-"""So that some looks of a smoke test see what remains when freed memory has been given back."""
+QUICK_GIVE_BACK_S = 1.0
+QUICK_SAMPLE_EVERY_S = 0.2
+"""So that many looks of a smoke test see what remains when freed memory has been given back."""
 
 
 def main() -> None:
@@ -57,7 +58,10 @@ def main() -> None:
         cache_dir = options.cache_dir or folder / "kernels"
         ready = stack.enter_context(plant(folder, batch_size=BATCH_SIZE, cache_dir=cache_dir))
         announce_models(ready, folder, backbone=BACKBONE, weights=weights_of(BACKBONE, folder))
-        soak = Soak(ready, burst_frames=options.burst_frames, burst_every=options.burst_every)
+        mix = FrameMix(
+            Settings().max_frame_bytes, Settings().max_frame_pixels, options.burst_frames, options.burst_every
+        )
+        soak = Soak(ready, mix, sample_every_s=options.sample_every_s)
         try:
             soak.run(minutes=options.minutes)
             summary = soak.summary()
@@ -71,10 +75,10 @@ def main() -> None:
 class Soak:
     """A worker under load, and everything seen of it."""
 
-    def __init__(self, plant: Plant, *, burst_frames: int, burst_every: int) -> None:
+    def __init__(self, plant: Plant, mix: FrameMix, *, sample_every_s: float) -> None:
         self._plant = plant
-        settings = Settings()
-        self._mix = FrameMix(settings.max_frame_bytes, settings.max_frame_pixels, burst_frames, burst_every)
+        self._mix = mix
+        self._sample_every_s = sample_every_s
         self._seen = Seen()
         self._errors = 0
         self._heatmaps = 0
@@ -92,11 +96,11 @@ class Soak:
         self._reader.start()
         self._sender.start()
         started = monotonic()
-        sample_at, remove_at = started + SAMPLE_EVERY_S, started + REMOVE_EVERY_S
+        sample_at, remove_at = started + self._sample_every_s, started + REMOVE_EVERY_S
         while (now := monotonic()) < started + 60 * minutes:
             self._count()
             if now >= sample_at:
-                sample_at = now + SAMPLE_EVERY_S
+                sample_at = now + self._sample_every_s
                 self._look(now - started)
             if now >= remove_at and self._judged:
                 remove_at = now + REMOVE_EVERY_S
@@ -191,12 +195,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a smoke test: nothing compiled, small bursts and limits")
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
     options = parser.parse_args()
+    options.sample_every_s = SAMPLE_EVERY_S
     options.minutes = options.minutes or (MINUTES if os.environ.get("QC_TEST_KAFKA") else EMBEDDED_MINUTES)
     if options.quick:
         os.environ["QC_COMPILE"] = "false"
         os.environ["QC_MAX_IN_FLIGHT_BYTES"] = str(QUICK_IN_FLIGHT_BYTES)
         os.environ["QC_GIVE_BACK_MEMORY_S"] = str(QUICK_GIVE_BACK_S)
         options.burst_frames, options.burst_every = QUICK_BURST_FRAMES, QUICK_BURST_EVERY
+        options.sample_every_s = QUICK_SAMPLE_EVERY_S
     return options
 
 

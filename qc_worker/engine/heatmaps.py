@@ -78,7 +78,7 @@ class HeatmapWriter:
     def _kept(self, orders: list[_Order]) -> bool:
         try:
             return self._cache.put([_rendered(order) for order in orders])
-        except Exception:  # (outermost loop of this thread: one bad picture must not end all others)
+        except Exception:  # logged and counted as lost: one bad picture must not end this thread, and all others with it
             log.exception("heatmaps failed", count=len(orders))
             return False
 

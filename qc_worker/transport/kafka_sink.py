@@ -44,7 +44,7 @@ class AtLeastOnceSink:
     def publish(self, outcomes: Sequence[Outcome], offsets: Offsets) -> None:
         try:
             self._send_all([record for outcome in outcomes for record in outgoing_records(outcome, **self._topics)])
-        except Exception:
+        except Exception:  # whatever it is, the caller gets it
             # After a failure nobody knows what the producer still holds or what sequence it is at: start afresh.
             self._discard(timeout_s=0)
             raise

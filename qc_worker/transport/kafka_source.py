@@ -181,10 +181,11 @@ class KafkaFrameSource:
         self._leave()
 
     def on_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        if self._open is not None:
-            forget_asked_offsets(self._open)
+        if self._open is None:
+            return
+        forget_asked_offsets(self._open)
         # A partition that arrives while we hold back must be held back too; nothing of it has been fetched yet.
-        if self._paused and self._open is not None:
+        if self._paused:
             self._open.pause(*assigned)
 
     def on_revoked(self, revoked: Iterable[TopicPartition]) -> None:
@@ -252,15 +253,14 @@ class KafkaFrameSource:
         owed = self._membership.owed(self.assignment())
         if not owed:
             return
+        self._trials.doubt(owed)
         try:
             self._consumer.commit(self.to_commit(owed), timeout_ms=COMMIT_TIMEOUT_MS)
         except NOT_A_MEMBER as error:
-            self._trials.doubt(owed)
             # Either the partitions go to another member, which gets these frames again, or we keep them,
             # and the next poll or commit settles what is owed.
             log.info("commit put off by a rebalance", error=type(error).__name__, partitions=len(owed))
         except (KafkaError, OSError, RuntimeError) as error:
-            self._trials.doubt(owed)
             raise TransportError(f"committing offsets of {self._topic}: {type(error).__name__}: {error}") from error
         else:
             self._membership.settle(owed)

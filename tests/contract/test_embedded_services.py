@@ -77,9 +77,7 @@ def test_servers_listen_on_loopback_only() -> None:
     with ExitStack() as stack:
         broker = started(EmbeddedBroker(), stack)
         port = int(broker.bootstrap_servers.partition(":")[2])
-        elsewhere = own_address()
-        if elsewhere is None:
-            pytest.skip("this machine has no address but loopback")
+        elsewhere = own_address() or "127.0.0.2"  # a server of every address listens there too, ours does not
         assert not listening(f"{elsewhere}:{port}")
 
 

@@ -149,16 +149,22 @@ def test_a_line_whose_model_cannot_be_had_is_told_and_holds_up_no_other(plant: P
     assert [entry["line"] for entry in logged if entry["event"].startswith("line has no model")] == ["B"]
 
 
-def test_a_line_without_any_model_is_tried_again_soon(make_plant: MakePlant) -> None:
+def started_without_store(make_plant: MakePlant) -> tuple[Plant, factories.ManualClock]:
+    """A release of line A is announced, and the store that has it is away."""
     clock = factories.ManualClock()
     plant = make_plant(refresher_clock=clock)
-    plant.train("B")
+    plant.train("A")
     (plant.folder / "store").rename(plant.folder / "away")
     plant.refresher.catch_up()
+    return plant, clock
+
+
+def test_a_line_without_any_model_is_tried_again_soon(make_plant: MakePlant) -> None:
+    plant, clock = started_without_store(make_plant)
     (plant.folder / "away").rename(plant.folder / "store")
     plant.refresher.start()
     clock.advance(DARK_RETRY_S + 1)
-    plant.wait_for(lambda: plant.residents.versions() == {"B": "v1"})
+    plant.wait_for(lambda: plant.residents.versions() == {"A": "v1"})
 
 
 def waiting_for_a_model(plant: Plant, patience_s: float) -> Thread:
@@ -169,11 +175,7 @@ def waiting_for_a_model(plant: Plant, patience_s: float) -> Thread:
 
 
 def test_a_worker_that_could_load_none_of_the_announced_models_waits_until_it_has_one(make_plant: MakePlant) -> None:
-    clock = factories.ManualClock()
-    plant = make_plant(refresher_clock=clock)
-    plant.train("A")
-    (plant.folder / "store").rename(plant.folder / "away")
-    plant.refresher.catch_up()
+    plant, clock = started_without_store(make_plant)
     waiting = waiting_for_a_model(plant, 120)
     clock.advance(DARK_RETRY_S + 1)
     waiting.join(0.5)
@@ -186,11 +188,7 @@ def test_a_worker_that_could_load_none_of_the_announced_models_waits_until_it_ha
 
 
 def test_a_worker_waits_for_a_model_no_longer_than_its_patience(make_plant: MakePlant) -> None:
-    clock = factories.ManualClock()
-    plant = make_plant(refresher_clock=clock)
-    plant.train("A")
-    (plant.folder / "store").rename(plant.folder / "away")
-    plant.refresher.catch_up()
+    plant, clock = started_without_store(make_plant)
     waiting = waiting_for_a_model(plant, 120)
     clock.advance(121)
     waiting.join(30)
