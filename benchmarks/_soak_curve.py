@@ -26,6 +26,7 @@ class Sample:
     at_s: float
     rss_anon_mb: float
     rss_file_mb: float
+    heap_mb: float
     threads: int
     descriptors: int
     in_flight_frames: int
@@ -51,6 +52,7 @@ class SoakedWorker(WorkerProcess):
             at_s=at_s,
             rss_anon_mb=status["RssAnon"] * KIBIBYTE / 1e6,
             rss_file_mb=(status["RssFile"] + status["RssShmem"]) * KIBIBYTE / 1e6,
+            heap_mb=metrics["qc_heap_in_use_bytes"] / 1e6,
             threads=status["Threads"],
             descriptors=len(list(Path(f"/proc/{self._process.pid}/fd").iterdir())),
             in_flight_frames=int(metrics["qc_in_flight_frames"]),
@@ -121,7 +123,8 @@ class _Axes:
 def _growth(samples: Sequence[Sample]) -> dict[str, float]:
     """Memory after warm-up and at the end, and the slope in between and of the second half alone.
 
-    The floors are the lowest figures of both halves after warm-up: what remains when freed memory has been given back.
+    The floors are the lowest figures of both halves after warm-up: what remains between bursts, of resident memory when
+    freed memory has been given back, and of what is allocated, which the cuts of the heap do not blur.
     """
     run_s = samples[-1].at_s
     warm_up_s = min(WARM_UP_S, run_s / 4)
@@ -129,19 +132,19 @@ def _growth(samples: Sequence[Sample]) -> dict[str, float]:
     warm = [one for one in samples if one.at_s >= warm_up_s]
     start = [one.rss_mb for one in warm if one.at_s <= warm_up_s + window_s]
     end = [one.rss_mb for one in warm if one.at_s >= run_s - window_s]
-    return {
-        "rss_start_mb": round(statistics.median(start), 1),
-        "rss_end_mb": round(statistics.median(end), 1),
-        "floor_start_mb": _floor_mb(warm[: len(warm) // 2]),
-        "floor_end_mb": _floor_mb(warm[len(warm) // 2 :]),
+    early, late = warm[: len(warm) // 2], warm[len(warm) // 2 :]
+    figures = {
+        "rss_start_mb": statistics.median(start),
+        "rss_end_mb": statistics.median(end),
+        "floor_start_mb": min(one.rss_mb for one in early),
+        "floor_end_mb": min(one.rss_mb for one in late),
+        "heap_floor_start_mb": min(one.heap_mb for one in early),
+        "heap_floor_end_mb": min(one.heap_mb for one in late),
         "slope_mb_per_hour": _slope_mb_per_hour(warm),
         "second_half_slope_mb_per_hour": _slope_mb_per_hour([one for one in samples if one.at_s >= run_s / 2]),
-        "warm_up_s": round(warm_up_s),
+        "warm_up_s": warm_up_s,
     }
-
-
-def _floor_mb(samples: Sequence[Sample]) -> float:
-    return round(min(one.rss_mb for one in samples), 1)
+    return {name: round(figure, 1) for name, figure in figures.items()}
 
 
 def _by_minute(

@@ -53,6 +53,36 @@ def give_back_freed_memory() -> None:
         trim(0)
 
 
+def heap_in_use_bytes() -> int | None:
+    """What is allocated and not freed; resident memory may be much more. None if the C library does not tell."""
+    mallinfo2 = _of_glibc("mallinfo2")
+    if mallinfo2 is None:
+        return None
+    mallinfo2.restype = _MallInfo
+    found = mallinfo2()
+    return int(found.uordblks + found.hblkhd)
+
+
+class _MallInfo(ctypes.Structure):
+    """glibc's struct mallinfo2."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "hblkhd",
+            "usmblks",
+            "fsmblks",
+            "uordblks",
+            "fordblks",
+            "keepcost",
+        )
+    )
+
+
 def _keep_freed_memory() -> None:
     if mallopt := _of_glibc("mallopt"):
         mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)

@@ -1,6 +1,7 @@
 """`qc-worker run`: put the worker together and let it loop."""
 
 import gc
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -22,9 +23,10 @@ from qc_worker.engine.residents import ResidentModels
 from qc_worker.engine.stop import StopSignal
 from qc_worker.engine.worker import Patience, Worker
 from qc_worker.failpoints import arm
+from qc_worker.observability import metrics
 from qc_worker.observability.health import HealthServer
 from qc_worker.ports import FrameSource
-from qc_worker.process_tuning import freeze_long_lived, give_back_freed_memory
+from qc_worker.process_tuning import freeze_long_lived, give_back_freed_memory, heap_in_use_bytes
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka_releases import KafkaReleaseLog
 from qc_worker.transport.kafka_source import KafkaFrameSource
@@ -108,10 +110,12 @@ def _keep_giving_back_memory(every_s: float, stop: StopSignal) -> None:
     """Let no start, no burst of large frames and no new model leave its peak behind."""
 
     def run() -> None:
-        give_back_freed_memory()
-        while not stop.wait(every_s):
+        is_stopped = False
+        while not is_stopped:
             gc.collect()  # quick, as what was there at the start is frozen
             give_back_freed_memory()
+            metrics.HEAP_BYTES.set(heap_in_use_bytes() or math.nan)
+            is_stopped = stop.wait(every_s)
 
     if every_s:
         Thread(target=run, name="memory", daemon=True).start()

@@ -78,7 +78,9 @@ class HeatmapWriter:
     def _kept(self, orders: list[_Order]) -> bool:
         try:
             return self._cache.put([_rendered(order) for order in orders])
-        except Exception:  # logged and counted as lost: one bad picture must not end this thread, and all others with it
+        except (
+            Exception
+        ):  # logged and counted as lost: one bad picture must not end this thread, and all others with it
             log.exception("heatmaps failed", count=len(orders))
             return False
 

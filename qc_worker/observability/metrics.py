@@ -19,6 +19,7 @@ PUBLISH_SECONDS = Histogram("qc_publish_seconds", "Publishing and committing onc
 BATCH_FRAMES = Histogram("qc_batch_frames", "Frames in a batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256))
 IN_FLIGHT_FRAMES = Gauge("qc_in_flight_frames", "Frames between polling and committing.")
 IN_FLIGHT_BYTES = Gauge("qc_in_flight_bytes", "Encoded bytes between polling and committing.")
+HEAP_BYTES = Gauge("qc_heap_in_use_bytes", "Allocated and not freed, when freed memory was last given back (glibc).")
 LAG_FRAMES = Gauge("qc_lag_frames", "Frames on the topic that this worker has yet to poll.")
 ASSIGNED_PARTITIONS = Gauge("qc_assigned_partitions", "Partitions of `images` this worker owns.")
 TRANSPORT_FAILURES = Counter("qc_transport_failures_total", "Turns of the loop that the broker did not answer.")

@@ -1,8 +1,11 @@
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from qc_worker.process_tuning import heap_in_use_bytes
 
 CHECK = """
 from pathlib import Path
@@ -51,3 +54,17 @@ print(Answer.alive, gc.get_freeze_count() > 1000, len(gc.get_objects()) < 1000)
 def test_what_is_there_is_frozen_but_for_garbage() -> None:
     done = subprocess.run([sys.executable, "-c", GARBAGE], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "True", "True"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc tells")
+def test_what_is_allocated_counts_as_in_use_until_it_is_freed() -> None:
+    before = heap_in_use_bytes()
+    assert before
+    held = bytearray(50_000_000)
+    during = heap_in_use_bytes()
+    del held
+    after = heap_in_use_bytes()
+    assert during
+    assert after
+    assert 49_000_000 < during - before < 60_000_000
+    assert abs(after - before) < 10_000_000
