@@ -6,9 +6,11 @@ from contextlib import ExitStack
 import pytest
 from kafka import KafkaProducer
 
+from qc_worker.settings import Settings, load_settings
+from qc_worker.transport.kafka_books import KafkaBooks
 from qc_worker.transport.kafka_config import KafkaAccess
 from qc_worker.transport.kafka_producer import close_producer, open_producer
-from tests.conftest import BROKERS, Services
+from tests.conftest import BROKERS, Services, unique
 from tests.contract.rigs import KafkaRig, MemoryRig, Rig
 
 
@@ -48,3 +50,21 @@ def apache_rig(apache_services: Services, open_once: Callable[[Services], KafkaP
     """For what Tansu does not do: it shows aborted records, and keeps no metadata of commits."""
     with ExitStack() as stack:
         yield KafkaRig(apache_services, open_once(apache_services), stack)
+
+
+@pytest.fixture
+def books(kafka_rig: KafkaRig) -> Iterator[KafkaBooks]:
+    books = KafkaBooks(kafka_rig.access)
+    yield books
+    books.close()
+
+
+@pytest.fixture
+def settings(kafka_rig: KafkaRig) -> Settings:
+    return load_settings(
+        kafka_bootstrap_servers=kafka_rig.access.bootstrap_servers,
+        images_topic=kafka_rig.topics.images,
+        results_topic=kafka_rig.topics.results,
+        dead_letter_topic=kafka_rig.topics.dead_letters,
+        consumer_group=unique("group"),
+    )

@@ -39,6 +39,7 @@ MAX_RECORD_BYTES = 1_100_000
 
 
 PASSES_ALL = (1e6, 1e6, 1e6)
+REJECTS_ALL = (-1e6, -1e6, -1e6)
 
 
 @dataclass
@@ -117,6 +118,9 @@ class Plant:
     def wait_for_inspections(self, count: int) -> list[Inspection]:
         self.wait_for(lambda: len(self.records("results")) >= count)
         return self.published()
+
+
+MakePlant = Callable[..., Plant]
 
 
 @pytest.fixture

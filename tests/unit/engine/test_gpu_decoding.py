@@ -1,6 +1,5 @@
 """Everything but the GPU itself: on a machine without one, the decoder behind it leaves all frames to the CPU."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -11,9 +10,7 @@ from qc_worker.engine.gpu_decoding import GpuDecoding
 from qc_worker.ports import Clock
 from qc_worker.simplenet.preprocessing import ImageLimits
 from tests import factories
-from tests.unit.engine.conftest import PASSES_ALL, Plant
-
-MakePlant = Callable[..., Plant]
+from tests.unit.engine.conftest import PASSES_ALL, MakePlant
 
 
 def decoding(clock: Clock, limits: ImageLimits) -> GpuDecoding:

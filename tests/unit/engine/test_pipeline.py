@@ -1,6 +1,5 @@
 """What becomes of frames when the device fails: errors are CUDA's own class, which a machine without a GPU has too."""
 
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 import pytest
@@ -17,9 +16,8 @@ from qc_worker.simplenet.nvjpeg import NvJpegDecoder
 from qc_worker.simplenet.preprocessing import ImageLimits
 from qc_worker.transport.memory_broker import MemoryBroker
 from tests import factories
-from tests.unit.engine.conftest import PASSES_ALL, Plant
+from tests.unit.engine.conftest import PASSES_ALL, MakePlant, Plant
 
-MakePlant = Callable[..., Plant]
 BREAK = {
     "inference": lambda plant, fail: setattr(plant.pipeline._runner, "infer", fail),
     "judging": lambda plant, fail: setattr(plant.pipeline._judge, "judge", fail),

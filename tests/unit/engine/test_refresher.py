@@ -9,8 +9,7 @@ from qc_worker.domain.release import Release
 from qc_worker.engine.refresher import DARK_RETRY_S, RETRY_S
 from qc_worker.engine.residents import ModelLoader, Resident
 from tests import factories
-from tests.unit.engine.conftest import PASSES_ALL, Plant
-from tests.unit.engine.test_worker import REJECTS_ALL, MakePlant
+from tests.unit.engine.conftest import PASSES_ALL, REJECTS_ALL, MakePlant, Plant
 
 
 def releases_counted(outcome: str) -> float:
