@@ -9,7 +9,7 @@ import structlog
 
 from qc_worker.domain.errors import ModelError, TrainingError
 from qc_worker.domain.names import LineName
-from qc_worker.domain.release import Release, ReleaseAction
+from qc_worker.domain.release import Release, ReleaseAction, live_stack
 from qc_worker.ports import Clock, ModelStore, ReleaseLog
 from qc_worker.simplenet.checkpoint import Model, ModelCard, file_sha256, load_model
 from trainer.retrain import go_live
@@ -78,7 +78,8 @@ class Releaser:
 
     def _version_before(self, line: LineName) -> str:
         stored = set(self.models.versions(line))
-        earlier = [version for version in live_stack(self.models.releases(line))[:-1] if version in stored]
+        lived = [release.version for release in live_stack(self.models.releases(line))[:-1]]
+        earlier = [version for version in lived if version in stored]
         if not earlier:
             raise TrainingError(f"line {line} has no earlier live version to go back to")
         return earlier[-1]
@@ -98,21 +99,6 @@ class Releaser:
         )
         go_live(self.models, self.releases, release)
         return release
-
-
-def live_stack(history: Sequence[Release]) -> list[str]:
-    """Versions that went live, the live one last; a rollback takes away what it went back over.
-
-    So rolling back twice goes two versions back, and not to and fro.
-    """
-    stack: list[str] = []
-    for release in history:
-        if release.action is ReleaseAction.ROLLBACK and release.version in stack:
-            while stack[-1] != release.version:
-                stack.pop()
-        elif not stack or stack[-1] != release.version:
-            stack.append(release.version)
-    return stack
 
 
 def _card(models: ModelStore, line: LineName, version: str) -> ModelCard | None:

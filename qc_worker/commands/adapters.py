@@ -20,7 +20,8 @@ from qc_worker.wiring import compute_device, image_limits
 
 def model_loader(settings: Settings, backbones: BackbonePool) -> ModelLoader:
     store = FsspecModelStore(settings.model_store_url)
-    return ModelLoader(store, backbones, cache_dir=settings.state_dir / "model-cache")
+    cache_dir = settings.state_dir / "model-cache"
+    return ModelLoader(store, backbones, cache_dir=cache_dir, taken_up=FsspecModelStore(str(cache_dir)))
 
 
 def backbone_pool(settings: Settings, *, warmup_sizes: tuple[int, ...], compiled: bool = False) -> BackbonePool:

@@ -1,6 +1,6 @@
 """What the trainer announces and what operators say."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -43,6 +43,31 @@ class Release:
     """What made this version live."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Figures of the training: sample counts, false-reject rate, seconds."""
+
+
+def live_stack(history: Sequence[Release]) -> list[Release]:
+    """Releases of a line that went live, the live one last; a rollback takes away what it went back over.
+
+    So rolling back twice goes two versions back, and not to and fro.
+    """
+    stack: list[Release] = []
+    for release in history:
+        versions = [lived.version for lived in stack]
+        if release.action is ReleaseAction.ROLLBACK and release.version in versions:
+            del stack[versions.index(release.version) + 1 :]
+        elif versions[-1:] != [release.version]:
+            stack.append(release)
+    return stack
+
+
+def leading_up_to(release: Release, history: Sequence[Release]) -> list[Release]:
+    """Releases of its line that may stand in for one, oldest first: none that was gone back over, none after it."""
+    stack = live_stack(history)
+    versions = [lived.version for lived in stack]
+    if release.version in versions:
+        return stack[: versions.index(release.version)]
+    # Gone back to what is not in this history: whatever is may be what was gone back over.
+    return [] if release.action is ReleaseAction.ROLLBACK else stack
 
 
 class Judgement(StrEnum):

@@ -37,14 +37,14 @@ class ModelRefresher:
     def catch_up(self) -> None:
         """Take up the newest usable release of every line; to be done before the first frame. Raises TransportError.
 
-        A line whose release cannot be had now waits for it alone: its frames get the verdict `no_model`, while those of
-        all others are judged.
+        A line for which neither it nor an earlier one can be had waits alone: its frames get the verdict `no_model`,
+        while those of all others are judged.
         """
         newest = self._releases.read_all()
         self._lines_announced = len(newest)
-        for release in newest.values():
-            if not self._stop.is_set() and not self.take_up(release):
-                self._fall_back(release)
+        for line, release in newest.items():
+            if not self._stop.is_set() and not self._take_up_or_fall_back(release):
+                log.error("line has no model: its frames become dead letters", line=line, wanted=release.version)
 
     def start(self) -> None:
         self._thread.start()
@@ -111,22 +111,23 @@ class ModelRefresher:
             retry_s=retry_s,
         )
 
-    def _fall_back(self, refused: Release) -> None:
-        """Without a resident model the line would go dark: take the newest earlier release that can be used."""
-        retry = self._retry_at.get(refused.line)
-        for release in reversed(self._loader.history(refused.line)):
-            if release.version != refused.version and self.take_up(release):
-                break
-        if retry:
-            self._retry_at[refused.line] = retry
-        if self._residents.current(refused.line) is None:
-            log.error("line has no model: its frames become dead letters", line=refused.line, wanted=refused.version)
+    def _take_up_or_fall_back(self, wanted: Release) -> bool:
+        """Where no model is resident the line would go dark: then the newest earlier release that can be used serves.
+
+        True if the line has a model.
+        """
+        if self.take_up(wanted) or self._residents.current(wanted.line) is not None:
+            return True
+        retry = self._retry_at[wanted.line]
+        fallen_back = any(self.take_up(release) for release in reversed(self._loader.earlier(wanted)))
+        self._retry_at[wanted.line] = retry
+        return fallen_back
 
     def _retry_refused(self) -> None:
         now = self._clock.monotonic()
         for due, release in list(self._retry_at.values()):
             if now >= due:
-                self.take_up(release)
+                self._take_up_or_fall_back(release)
 
 
 def _told(error: Exception) -> str:

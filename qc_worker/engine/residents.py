@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+import structlog
 import torch
 
 from qc_worker.domain import names
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.errors import ModelError
-from qc_worker.domain.release import Release
+from qc_worker.domain.release import Release, leading_up_to
 from qc_worker.ports import ModelStore
 from qc_worker.simplenet.backbone import Backbone
 from qc_worker.simplenet.checkpoint import Model, load_model
 from qc_worker.simplenet.folded import FoldedHead
 from qc_worker.simplenet.scorer import Scorer
 from qc_worker.simplenet.spec import BackbonePass, EmbeddingSpec
+
+log = structlog.get_logger()
 
 LoadBackbone = Callable[[EmbeddingSpec], Backbone]
 
@@ -106,29 +109,41 @@ class BackbonePool:
 class ModelLoader:
     """From a release to a resident: fetch, verify, build and warm up aside."""
 
-    def __init__(self, store: ModelStore, backbones: BackbonePool, *, cache_dir: Path) -> None:
+    def __init__(self, store: ModelStore, backbones: BackbonePool, *, cache_dir: Path, taken_up: ModelStore) -> None:
+        """`taken_up`, a store on this machine, keeps the history of what was loaded here."""
         self._store = store
         self._backbones = backbones
         self._cache_dir = cache_dir
+        self._taken_up = taken_up
 
     def load(self, release: Release) -> Resident:
         """Load a released model. Raises ModelError, also if its files are not those that were released.
 
         The store is not asked for what lies here already: by the release's digest it is known to be the same.
         """
-        return self.load_version(release.line, release.version, card_sha256=release.card_sha256)
+        resident = self.load_version(release.line, release.version, card_sha256=release.card_sha256)
+        self._remember(release)
+        return resident
 
     def history(self, line: str) -> list[Release]:
-        """Releases of a line in the store, oldest first; none if the store is away."""
-        try:
-            return self._store.releases(line)
-        except ModelError:
-            return []
+        """Releases of a line, oldest first; while the store is away, of those that were loaded here."""
+        return _releases(self._store, line) or _releases(self._taken_up, line)
+
+    def earlier(self, release: Release) -> list[Release]:
+        """Those that may stand in for one that cannot be loaded, oldest first."""
+        return leading_up_to(release, self.history(release.line))
 
     def load_version(self, line: str, version: str, *, card_sha256: str | None = None) -> Resident:
         """Load any version of the store. Raises ModelError."""
         kept = self._kept(line, version, card_sha256) if card_sha256 else None
         return self._resident(kept or self._fetched(line, version, card_sha256))
+
+    def _remember(self, release: Release) -> None:
+        try:
+            if self._taken_up.releases(release.line)[-1:] != [release]:
+                self._taken_up.record_release(release)
+        except ModelError as error:  # a full disk: the model is here all the same
+            log.warning("release not remembered", line=release.line, version=release.version, reason=str(error))
 
     def _kept(self, line: str, version: str, card_sha256: str) -> Model | None:
         """What an earlier fetch left here, unless it is missing or spoilt: then it is fetched anew."""
@@ -159,3 +174,11 @@ class ModelLoader:
         card = model.card
         head = self._backbones.scorer(card.embedding).take_in(model.head)
         return Resident(card.line, card.version, card.embedding, head, card.calibration)
+
+
+def _releases(store: ModelStore, line: str) -> list[Release]:
+    """None if the store is away."""
+    try:
+        return store.releases(line)
+    except ModelError:
+        return []

@@ -171,6 +171,13 @@ SURROUNDINGS = (
     Cell(
         "corrupt release", "a bad release never goes live", release_faults.corrupt_release, ON_AND_ON_S, v1_judged_all
     ),
+    Cell(
+        "worker restarted after a corrupt release",
+        "the version before serves",
+        release_faults.restarted_after_a_corrupt_release,
+        START_S,
+        v1_judged_all,
+    ),
     Cell("garbage on models", "what is no release is left out", release_faults.garbage_released, LEFT_BEHIND_S),
     Cell("worker's disk full", "resident models go on", release_faults.workers_disk_full, START_S),
 )

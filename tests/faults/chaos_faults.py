@@ -4,7 +4,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from tests import factories
 from tests.apache_kafka.cluster import Broker
 from tests.faults.broker_faults import COORDINATORS
 from tests.faults.chaos import Chaos, Faults
@@ -73,7 +72,7 @@ def redis_cut(chaos: Chaos) -> Iterator[None]:
 
 @contextmanager
 def model_store_away(chaos: Chaos) -> Iterator[None]:
-    release = factories.add_version(chaos.site.plant.store, "B", chaos.version())
+    release = chaos.site.plant.stored("B", chaos.version())
     with store_away(chaos.site):
         chaos.site.plant.announce(release)
         yield
@@ -87,7 +86,7 @@ def good_release(chaos: Chaos) -> Iterator[None]:
 
 @contextmanager
 def corrupt_release(chaos: Chaos) -> Iterator[None]:
-    release = factories.add_version(chaos.site.plant.store, chaos.dice.choice("AB"), chaos.version())
+    release = chaos.site.plant.stored(chaos.dice.choice("AB"), chaos.version())
     corrupt(chaos.site, release)
     chaos.site.plant.announce(release)
     yield

@@ -8,7 +8,6 @@ from kafka import KafkaProducer
 
 from qc_worker.domain.release import Release
 from qc_worker.transport.kafka_config import open_client
-from tests import factories
 from tests.faults.disks import filled, small_disk
 from tests.faults.site import Site
 from tests.integration.plant import WorkerProcess
@@ -43,6 +42,19 @@ def corrupt_release(site: Site) -> None:
     corrupt(site, release)
     site.plant.announce(release)
     _refused(site, worker)
+    site.wait_for_more(600)
+
+
+def restarted_after_a_corrupt_release(site: Site) -> None:
+    """The newest release of one line cannot be loaded, and nothing is resident yet."""
+    worker = _worker_with_frames(site)
+    release = _unannounced(site, "v2")
+    corrupt(site, release)
+    site.plant.announce(release)
+    _refused(site, worker)
+    worker.process.kill()
+    site.buried(worker, -signal.SIGKILL)
+    site.ready_worker()
     site.wait_for_more(600)
 
 
@@ -106,7 +118,7 @@ def put_garbage(site: Site) -> None:
 
 
 def _unannounced(site: Site, version: str) -> Release:
-    return factories.add_version(site.plant.store, "A", version)
+    return site.plant.stored("A", version)
 
 
 def _worker_with_frames(site: Site) -> WorkerProcess:

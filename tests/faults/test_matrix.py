@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from qc_worker.domain.errors import Reason
 from tests.apache_kafka.cluster import Cluster
 from tests.conftest import Services
 from tests.faults.cell import DRAINED_WITHIN_S, Cell
@@ -57,6 +58,8 @@ def test_the_books_balance_after_random_faults(
         ending = site.ended()
         row.measured(ending, lasted_s=time.monotonic() - started_s)
         _holds(ending, row, drained_within_s=SILENCE_OF_CHAOS_S)
+        # Whatever becomes of releases, a line that had a model has one.
+        assert {one.reason for one in site.verdicts.so_far()} <= {None, Reason.CRASHED_WORKERS}
 
 
 def _holds(ending: Ending, row: Row, *, drained_within_s: float) -> None:

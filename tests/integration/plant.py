@@ -88,8 +88,14 @@ class Plant:
 
     def train(self, line: str, version: str, *, scores: tuple[float, ...] = (-5.0, 0.0, 5.0)) -> Release:
         """Put a small model into the store and announce it."""
+        release = self.stored(line, version, scores=scores)
+        self.announce(release)
+        return release
+
+    def stored(self, line: str, version: str, *, scores: tuple[float, ...] = (-5.0, 0.0, 5.0)) -> Release:
+        """Put a small model into the store and record its release, which is still to be announced."""
         release = factories.add_version(self.store, line, version, scores=scores)
-        self._releases.announce(release)
+        self.store.record_release(release)
         return release
 
     def announce(self, release: Release) -> None:

@@ -51,7 +51,7 @@ def test_a_retrained_line_is_taken_up_in_flight_without_losing_a_frame(plant: Pl
 def test_a_release_that_was_tampered_with_is_refused_in_flight(plant: Plant) -> None:
     plant.train("A", "v1")
     with plant.worker() as worker:
-        bad = factories.add_version(plant.store, "A", "v2")
+        bad = plant.stored("A", "v2")
         (head,) = plant.folder.glob("store/A/v2/head.safetensors")
         head.write_bytes(head.read_bytes()[:-1])
         plant.announce(bad)
@@ -59,6 +59,18 @@ def test_a_release_that_was_tampered_with_is_refused_in_flight(plant: Plant) -> 
         plant.push(1, lines="A")
         inspections = plant.settled_inspections(2)
         assert 'qc_releases_total{outcome="refused"} 1.0' in worker.read("/metrics")
+    assert {inspection.model_version for inspection in inspections} == {"v1"}
+
+
+def test_a_worker_started_after_a_bad_release_judges_by_the_version_before(plant: Plant) -> None:
+    plant.train("A", "v1")
+    bad = plant.stored("A", "v2")
+    (head,) = plant.folder.glob("store/A/v2/head.safetensors")
+    head.write_bytes(head.read_bytes()[:-1])
+    plant.announce(bad)
+    with plant.worker():
+        plant.push(4, lines="A")
+        inspections = plant.settled_inspections(4)
     assert {inspection.model_version for inspection in inspections} == {"v1"}
 
 

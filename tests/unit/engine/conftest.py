@@ -66,7 +66,9 @@ class Plant:
         self, line: str = "A", version: str = "v1", *, seed: int = 0, scores: tuple[float, ...] = (-5.0, 0.0, 5.0)
     ) -> None:
         """Put a model into the store and announce it."""
-        self.releases.announce(factories.add_version(self.store, line, version, seed=seed, scores=scores))
+        release = factories.add_version(self.store, line, version, seed=seed, scores=scores)
+        self.store.record_release(release)
+        self.releases.announce(release)
 
     def start(self) -> None:
         self.refresher.catch_up()
@@ -165,7 +167,8 @@ def build(folder: Path, broker: MemoryBroker, options: Options) -> Plant:
     broker.create_topic("models", partitions=1)
     store = FsspecModelStore(str(folder / "store"))
     backbones = BackbonePool(lambda _: factories.backbone(), Computing(torch.device("cpu")))
-    loader = ModelLoader(store, backbones, cache_dir=folder / "cache")
+    cache_dir = folder / "cache"
+    loader = ModelLoader(store, backbones, cache_dir=cache_dir, taken_up=FsspecModelStore(str(cache_dir)))
     source = MemoryFrameSource(broker, topic="images", group="qc-worker")
     cache = MemoryHeatmapCache(ttl_s=60)
     heatmaps = HeatmapWriter(cache)

@@ -1,13 +1,15 @@
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from qc_worker.clock import SystemClock
 from qc_worker.domain.inspection import Verdict
-from qc_worker.domain.release import Release
-from qc_worker.engine.refresher import DARK_RETRY_S, RETRY_S
-from qc_worker.engine.residents import ModelLoader, Resident
+from qc_worker.domain.release import Release, ReleaseAction
+from qc_worker.engine.refresher import DARK_RETRY_S, RETRY_S, ModelRefresher
+from qc_worker.engine.residents import ModelLoader, Resident, ResidentModels
 from tests import factories
 from tests.unit.engine.conftest import PASSES_ALL, REJECTS_ALL, MakePlant, Plant
 
@@ -114,13 +116,50 @@ def test_a_release_that_breaks_the_loader_in_an_unforeseen_way_is_refused_too(pl
 
 def test_a_worker_started_after_a_bad_release_falls_back_to_the_one_before(plant: Plant, tmp_path: Path) -> None:
     for version in ("v1", "v2"):
-        release = factories.add_version(plant.store, "A", version)
-        plant.store.record_release(release)
-        plant.releases.announce(release)
+        plant.train(version=version)
     (head,) = tmp_path.rglob("A/v2/head.safetensors")
     head.write_bytes(b"broken")
     plant.refresher.catch_up()
     assert plant.residents.versions() == {"A": "v1"}
+
+
+def test_a_worker_started_while_the_store_is_away_falls_back_to_what_it_had_before(plant: Plant) -> None:
+    plant.train(version="v1")
+    plant.refresher.catch_up()
+    plant.train(version="v2")
+    (plant.folder / "store").rename(plant.folder / "away")
+    residents = ResidentModels()
+    ModelRefresher(plant.releases, plant.refresher._loader, residents, clock=SystemClock(), stop=plant.stop).catch_up()
+    assert residents.versions() == {"A": "v1"}
+
+
+def test_a_line_that_was_dark_falls_back_once_the_store_is_there_again(make_plant: MakePlant) -> None:
+    clock = factories.ManualClock()
+    plant = make_plant(refresher_clock=clock)
+    for version in ("v1", "v2"):
+        plant.train(version=version)
+    (head,) = plant.folder.rglob("A/v2/head.safetensors")
+    head.write_bytes(b"broken")
+    (plant.folder / "store").rename(plant.folder / "away")
+    plant.refresher.catch_up()
+    assert plant.residents.versions() == {}
+    (plant.folder / "away").rename(plant.folder / "store")
+    plant.refresher.start()
+    clock.advance(DARK_RETRY_S + 1)
+    plant.wait_for(lambda: plant.residents.versions() == {"A": "v1"})
+
+
+def test_a_version_that_was_gone_back_over_never_goes_live_again(plant: Plant) -> None:
+    for version in ("v1", "v2"):
+        plant.train(version=version)
+    first, _ = plant.store.releases("A")
+    back = replace(first, action=ReleaseAction.ROLLBACK)
+    plant.store.record_release(back)
+    plant.releases.announce(back)
+    (head,) = plant.folder.rglob("A/v1/head.safetensors")
+    head.write_bytes(b"broken")
+    plant.refresher.catch_up()
+    assert plant.residents.versions() == {}
 
 
 def test_a_refused_release_is_tried_again_and_taken_up_once_the_store_is_back(make_plant: MakePlant) -> None:

@@ -24,7 +24,8 @@ class Site:
     def loader(self) -> ModelLoader:
         """That of a process that starts now."""
         backbones = BackbonePool(lambda _: factories.backbone(), Computing(torch.device("cpu")))
-        return ModelLoader(self.store(), backbones, cache_dir=self.folder / "cache")
+        cache_dir = self.folder / "cache"
+        return ModelLoader(self.store(), backbones, cache_dir=cache_dir, taken_up=FsspecModelStore(str(cache_dir)))
 
     def store(self) -> FsspecModelStore:
         return FsspecModelStore(str(self.folder / "store"))
@@ -106,6 +107,39 @@ def test_a_version_that_no_release_vouches_for_is_asked_of_the_store(site: Site)
     site.take_store_away()
     with pytest.raises(ModelError):
         site.loader().load_version("A", "v1")
+
+
+def version_of(site: Site, version: str) -> Release:
+    """Another version of the line, released as the trainer does it."""
+    release = factories.add_version(site.store(), version=version, seed=1)
+    site.store().record_release(release)
+    return release
+
+
+def test_a_release_is_remembered_once_however_often_it_is_loaded(site: Site) -> None:
+    for _ in range(3):
+        site.loader().load(site.release)
+    history = FsspecModelStore(str(site.folder / "cache")).releases("A")
+    assert history == [site.release]
+
+
+def test_while_the_store_is_away_what_was_taken_up_here_is_known(site: Site) -> None:
+    second, third = (version_of(site, version) for version in ("v2", "v3"))
+    for release in (site.release, second):
+        site.loader().load(release)
+    site.take_store_away()
+    assert site.loader().earlier(third) == [site.release, second]
+
+
+def test_the_history_of_the_store_goes_before_what_was_taken_up_here(site: Site) -> None:
+    site.loader().load(site.release)
+    second, third = (version_of(site, version) for version in ("v2", "v3"))
+    assert site.loader().earlier(third) == [second]
+
+
+def test_a_model_is_loaded_though_it_cannot_be_remembered(site: Site) -> None:
+    (site.folder / "cache" / "A" / "releases.jsonl").mkdir(parents=True)
+    assert site.loader().load(site.release).version == "v1"
 
 
 @pytest.mark.parametrize(("line", "version"), [("../A", "v1"), ("A", "../v1"), ("", "v1")])
