@@ -91,6 +91,7 @@ class ModelRefresher:
             return False
         replaced = self._residents.versions().get(release.line)
         self._residents.swap(resident)
+        self._loader.remember(release)
         metrics.RELEASES.labels(outcome="taken_up").inc()
         metrics.RESIDENT_MODELS.set(len(self._residents))
         load_s = round(self._clock.monotonic() - started, 3)

@@ -110,7 +110,7 @@ class ModelLoader:
     """From a release to a resident: fetch, verify, build and warm up aside."""
 
     def __init__(self, store: ModelStore, backbones: BackbonePool, *, cache_dir: Path, taken_up: ModelStore) -> None:
-        """`taken_up`, a store on this machine, keeps the history of what was loaded here."""
+        """`taken_up`, a store on this machine, keeps the history of what this worker took up."""
         self._store = store
         self._backbones = backbones
         self._cache_dir = cache_dir
@@ -121,13 +121,19 @@ class ModelLoader:
 
         The store is not asked for what lies here already: by the release's digest it is known to be the same.
         """
-        resident = self.load_version(release.line, release.version, card_sha256=release.card_sha256)
-        self._remember(release)
-        return resident
+        return self.load_version(release.line, release.version, card_sha256=release.card_sha256)
 
     def history(self, line: str) -> list[Release]:
-        """Releases of a line, oldest first; while the store is away, of those that were loaded here."""
+        """Releases of a line, oldest first; while the store is away, of those that were taken up here."""
         return _releases(self._store, line) or _releases(self._taken_up, line)
+
+    def remember(self, release: Release) -> None:
+        """For when the store is away; to be called for what has been taken up, and not for what is judged by aside."""
+        try:
+            if self._taken_up.releases(release.line)[-1:] != [release]:
+                self._taken_up.record_release(release)
+        except ModelError as error:  # a full disk: the model is here all the same
+            log.warning("release not remembered", line=release.line, version=release.version, reason=str(error))
 
     def earlier(self, release: Release) -> list[Release]:
         """Those that may stand in for one that cannot be loaded, oldest first."""
@@ -137,13 +143,6 @@ class ModelLoader:
         """Load any version of the store. Raises ModelError."""
         kept = self._kept(line, version, card_sha256) if card_sha256 else None
         return self._resident(kept or self._fetched(line, version, card_sha256))
-
-    def _remember(self, release: Release) -> None:
-        try:
-            if self._taken_up.releases(release.line)[-1:] != [release]:
-                self._taken_up.record_release(release)
-        except ModelError as error:  # a full disk: the model is here all the same
-            log.warning("release not remembered", line=release.line, version=release.version, reason=str(error))
 
     def _kept(self, line: str, version: str, card_sha256: str) -> Model | None:
         """What an earlier fetch left here, unless it is missing or spoilt: then it is fetched anew."""

@@ -37,21 +37,13 @@ def restarted_without_store(site: Site) -> None:
 
 def corrupt_release(site: Site) -> None:
     """A file is not what was released."""
-    worker = _worker_with_frames(site)
-    release = _unannounced(site, "v2")
-    corrupt(site, release)
-    site.plant.announce(release)
-    _refused(site, worker)
+    _worker_that_refused_v2(site)
     site.wait_for_more(600)
 
 
 def restarted_after_a_corrupt_release(site: Site) -> None:
     """The newest release of one line cannot be loaded, and nothing is resident yet."""
-    worker = _worker_with_frames(site)
-    release = _unannounced(site, "v2")
-    corrupt(site, release)
-    site.plant.announce(release)
-    _refused(site, worker)
+    worker = _worker_that_refused_v2(site)
     worker.process.kill()
     site.buried(worker, -signal.SIGKILL)
     site.ready_worker()
@@ -125,6 +117,15 @@ def _worker_with_frames(site: Site) -> WorkerProcess:
     worker = site.ready_worker()
     site.send()
     site.wait_for_more(300)
+    return worker
+
+
+def _worker_that_refused_v2(site: Site) -> WorkerProcess:
+    worker = _worker_with_frames(site)
+    release = _unannounced(site, "v2")
+    corrupt(site, release)
+    site.plant.announce(release)
+    _refused(site, worker)
     return worker
 
 

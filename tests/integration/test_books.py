@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -147,5 +148,7 @@ def test_replay_tells_a_forged_inspection_and_what_it_cannot_judge(plant: Plant,
     gone = run(plant, "replay", "--position", f"{position.topic}:{position.partition}:{position.offset + 1}")
     assert (gone.exit_code, "holds no frame" in gone.stderr) == (2, True)
     (plant.folder / "store" / "B" / "v1" / "card.json").unlink()
+    assert replay(plant, position, expect=1)["same"] is False  # by the copy here, which is what was released
+    shutil.rmtree(plant.folder / "state" / "model-cache" / "B" / "v1")
     version_gone = run(plant, "replay", "--position", str(position))
     assert (version_gone.exit_code, "not in the model store" in version_gone.stderr) == (2, True)

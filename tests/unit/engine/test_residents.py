@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from structlog.testing import capture_logs
 
 from qc_worker.domain.errors import ModelError
 from qc_worker.domain.release import Release
@@ -116,9 +117,9 @@ def version_of(site: Site, version: str) -> Release:
     return release
 
 
-def test_a_release_is_remembered_once_however_often_it_is_loaded(site: Site) -> None:
+def test_a_release_is_remembered_once_however_often_it_is_taken_up(site: Site) -> None:
     for _ in range(3):
-        site.loader().load(site.release)
+        site.loader().remember(site.release)
     history = FsspecModelStore(str(site.folder / "cache")).releases("A")
     assert history == [site.release]
 
@@ -126,20 +127,30 @@ def test_a_release_is_remembered_once_however_often_it_is_loaded(site: Site) -> 
 def test_while_the_store_is_away_what_was_taken_up_here_is_known(site: Site) -> None:
     second, third = (version_of(site, version) for version in ("v2", "v3"))
     for release in (site.release, second):
-        site.loader().load(release)
+        site.loader().remember(release)
     site.take_store_away()
     assert site.loader().earlier(third) == [site.release, second]
 
 
 def test_the_history_of_the_store_goes_before_what_was_taken_up_here(site: Site) -> None:
-    site.loader().load(site.release)
+    site.loader().remember(site.release)
     second, third = (version_of(site, version) for version in ("v2", "v3"))
     assert site.loader().earlier(third) == [second]
 
 
-def test_a_model_is_loaded_though_it_cannot_be_remembered(site: Site) -> None:
+def test_what_was_only_loaded_is_not_remembered(site: Site) -> None:
+    """By `replay`, which judges by old versions."""
+    second = version_of(site, "v2")
+    site.loader().load(site.release)
+    site.take_store_away()
+    assert site.loader().earlier(second) == []
+
+
+def test_what_cannot_be_remembered_is_told(site: Site) -> None:
     (site.folder / "cache" / "A" / "releases.jsonl").mkdir(parents=True)
-    assert site.loader().load(site.release).version == "v1"
+    with capture_logs() as logged:
+        site.loader().remember(site.release)
+    assert [entry["event"] for entry in logged] == ["release not remembered"]
 
 
 @pytest.mark.parametrize(("line", "version"), [("../A", "v1"), ("A", "../v1"), ("", "v1")])
