@@ -52,10 +52,10 @@ def live_stack(history: Sequence[Release]) -> list[Release]:
     """
     stack: list[Release] = []
     for release in history:
-        versions = [lived.version for lived in stack]
-        if release.action is ReleaseAction.ROLLBACK and release.version in versions:
-            del stack[versions.index(release.version) + 1 :]
-        elif versions[-1:] != [release.version]:
+        if release.action is ReleaseAction.ROLLBACK and release.version in {lived.version for lived in stack}:
+            while stack[-1].version != release.version:
+                stack.pop()
+        elif not stack or stack[-1].version != release.version:
             stack.append(release)
     return stack
 

@@ -44,8 +44,9 @@ class AtLeastOnceSink:
     def publish(self, outcomes: Sequence[Outcome], offsets: Offsets) -> None:
         try:
             self._send_all([record for outcome in outcomes for record in outgoing_records(outcome, **self._topics)])
-        except Exception:  # whatever it is, the caller gets it
-            # After a failure nobody knows what the producer still holds or what sequence it is at: start afresh.
+        except Exception:
+            # Nothing is swallowed: the caller gets it, whatever it is. But after any failure nobody knows what the
+            # producer still holds or what sequence it is at, so the next publish starts one afresh.
             self._discard(timeout_s=0)
             raise
         self._commit_published(offsets)

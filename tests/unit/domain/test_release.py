@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from qc_worker.domain.release import Release, ReleaseAction, leading_up_to, live_stack
 from tests.factories import NOON
+from trainer.releases import live_version
 
 TRAIN, PROMOTE, BACK = ReleaseAction.RETRAIN, ReleaseAction.PROMOTE, ReleaseAction.ROLLBACK
 
@@ -40,13 +41,17 @@ def test_a_retrain_after_a_rollback_goes_back_to_what_was_live_then() -> None:
     assert stack(("1", TRAIN), ("2", TRAIN), ("1", BACK), ("3", TRAIN)) == ["1", "3"]
 
 
+def test_a_rollback_goes_back_to_the_last_time_that_a_version_was_live() -> None:
+    assert stack(("1", TRAIN), ("2", TRAIN), ("1", PROMOTE), ("3", TRAIN), ("1", BACK)) == ["1", "2", "1"]
+
+
 def test_promoting_the_live_version_again_changes_nothing() -> None:
     assert stack(("1", TRAIN), ("2", PROMOTE), ("2", PROMOTE)) == ["1", "2"]
 
 
 @given(STEPS)
 def test_the_top_of_the_stack_is_always_the_live_version(steps: Steps) -> None:
-    assert stack(*steps)[-1] == steps[-1][0]
+    assert stack(*steps)[-1] == live_version(history(*steps)) == steps[-1][0]
 
 
 def test_what_was_live_before_stands_in() -> None:
