@@ -121,8 +121,7 @@ BROKERS = (
         "all brokers down for 60 s",
         "a worker waits for its broker",
         broker_faults.all_brokers_down,
-        # Now and then brokers that come back need 31 s to end the transaction that they went down with.
-        broker_faults.OUTAGE_S + ELECTION_S + TRANSACTION_S,
+        broker_faults.OUTAGE_S + ELECTION_S,
     ),
     Cell("network cut for 4 s", "a short cut costs time only", broker_faults.cut_briefly, 4 + ELECTION_S),
     Cell(
