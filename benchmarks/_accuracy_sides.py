@@ -93,8 +93,8 @@ class Subject:
             yield torch.stack([picture_of(path, self.defaults.input_size) for path in paths])
 
 
-def picture_of(path: Path, input_size: int) -> Tensor:
-    return decode_picture(path.read_bytes(), input_size=input_size, aspect="squash", limits=LIMITS).pixels
+def picture_of(path: Path, side: int) -> Tensor:
+    return decode_picture(path.read_bytes(), input_size=(side, side), aspect="squash", limits=LIMITS).pixels
 
 
 class Ours:
@@ -106,7 +106,7 @@ class Ours:
             weights_sha256="",
             levels=subject.defaults.levels,
             patch_size=subject.defaults.patch_size,
-            input_size=subject.defaults.input_size,
+            input_size=(subject.defaults.input_size, subject.defaults.input_size),
             aspect="squash",
             wide_stride=subject.defaults.wide_stride,
         )

@@ -31,8 +31,8 @@ class Shape:
     wide_stride: int = 0
     learned_levels: int = 0
     directions: int = 0
-    cells: int = 1
-    """Side of the grid at whose cells scores are normalised."""
+    cells: tuple[int, int] = (1, 1)
+    """Rows and columns of the grid at whose cells scores are normalised."""
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -67,7 +67,7 @@ def shape_of(backbone: str, model: Model) -> Shape:
         wide_stride=defaults.wide_stride,
         learned_levels=defaults.learned_levels,
         directions=defaults.directions,
-        cells=-(-INPUT_SIZE // defaults.levels[0]),
+        cells=(-(-INPUT_SIZE // defaults.levels[0]),) * 2,
     )
 
 
@@ -78,7 +78,8 @@ def backbone_of(spec: SideSpec) -> Backbone:
 
 def embedding_of(spec: SideSpec, backbone: Backbone) -> EmbeddingSpec:
     shape, sha256 = shape_of(spec.backbone, spec.model), backbone.weights_sha256
-    return EmbeddingSpec(spec.backbone, sha256, shape.levels, shape.patch_size, INPUT_SIZE, "squash", shape.wide_stride)
+    size = (INPUT_SIZE, INPUT_SIZE)
+    return EmbeddingSpec(spec.backbone, sha256, shape.levels, shape.patch_size, size, "squash", shape.wide_stride)
 
 
 def line_head(spec: SideSpec, level_channels: tuple[int, ...], line: int) -> Head:
@@ -91,7 +92,7 @@ def line_head(spec: SideSpec, level_channels: tuple[int, ...], line: int) -> Hea
     norm.running_mean = torch.randn(head.hidden)
     norm.running_var = 0.5 + torch.rand(head.hidden)
     head.standardiser.adopt(torch.randn(channels), 0.5 + torch.rand(channels))
-    if shape.cells > 1:
+    if shape.cells != (1, 1):
         head.offset.normal_()
         head.scale.uniform_(0.5, 1.5)
     if shape.separate:

@@ -44,14 +44,14 @@ from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.precision import number_format
 from qc_worker.simplenet.preprocessing import ImageLimits, Picture
 from qc_worker.simplenet.scorer import Scored
-from qc_worker.simplenet.spec import Aspect, EmbeddingSpec
+from qc_worker.simplenet.spec import Aspect, EmbeddingSpec, InputSize
 from qc_worker.transport.kafka_config import KafkaAccess
 from qc_worker.transport.kafka_source import KafkaFrameSource
 from qc_worker.transport.limits import MAX_RECORD_BYTES
 from qc_worker.transport.redis_cache import NullHeatmapCache
 
 LINES = ("A", "B")
-SPEC = EmbeddingSpec("none", "", levels=(16,), patch_size=1, input_size=1, aspect="squash")
+SPEC = EmbeddingSpec("none", "", levels=(16,), patch_size=1, input_size=(1, 1), aspect="squash")
 PICTURE = Picture(torch.zeros((3, 1, 1), dtype=torch.uint8), image_size=(1, 1))
 WARM_UP_SHARE = 0.2
 """Of the frames, which are judged before the clock starts: the group is joined, connections stand, code is loaded."""
@@ -80,7 +80,7 @@ class NullRunner(ModelRunner):
         return Inferred(batch, scored, time.monotonic())
 
 
-def no_picture(content: bytes, *, input_size: int, aspect: Aspect, limits: ImageLimits) -> Picture:  # noqa: ARG001
+def no_picture(content: bytes, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits) -> Picture:  # noqa: ARG001
     """Takes no time either."""
     return PICTURE
 

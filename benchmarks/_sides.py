@@ -67,7 +67,7 @@ class Floor(OneLine):
         self._compute: ComputeLevels = levels
         if spec.compiled:
             limit = spec.max_batch_size
-            self._compute = compiled(levels, input_size=INPUT_SIZE, max_batch_size=limit, device=device)
+            self._compute = compiled(levels, input_size=(INPUT_SIZE, INPUT_SIZE), max_batch_size=limit, device=device)
         self._compute_one = self._compute
         # Where nothing can be compiled, `compiled` gave the plain levels back.
         if spec.single_frames and self._compute is not levels:
@@ -126,7 +126,9 @@ class Unfolded(OneLine):
     @torch.no_grad()
     def score(self, pixels: Tensor, lines: Sequence[int]) -> Tensor:
         embedding = embed(self._backbone(pixels.to(self._device)), self._patch_size)
-        return image_scores(anomaly_maps(self._head.patch_scores(embedding), INPUT_SIZE)).cpu()[: len(lines)]
+        return image_scores(anomaly_maps(self._head.patch_scores(embedding), (INPUT_SIZE, INPUT_SIZE))).cpu()[
+            : len(lines)
+        ]
 
 
 class Plain(OneLine):

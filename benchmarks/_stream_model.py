@@ -85,7 +85,7 @@ def _card(line: str, head: Head, spec: EmbeddingSpec, calibration: Calibration) 
         embedding=spec,
         channels=head.channels,
         hidden=head.hidden,
-        cells=len(head.offset),
+        cells=head.cells,
         calibration=calibration,
         samples=SampleManifest(training=(), calibration=()),
         training=TrainingSettings(),

@@ -17,6 +17,7 @@ from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.metrics import auroc
 from qc_worker.simplenet.patch_features import embed
 from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture
+from qc_worker.simplenet.spec import InputSize
 from trainer.loss import truncated_l1
 
 PAPER_BATCH_SIZE = 4
@@ -39,7 +40,7 @@ class Subject:
     good: tuple[Path, ...]
     test_good: tuple[Path, ...]
     test_defect: tuple[Path, ...]
-    input_size: int
+    input_size: InputSize
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,18 +151,18 @@ def _sides(subject: Subject, options: argparse.Namespace) -> dict[str, Side]:
     return sides | {f"{name}, {FRAMES_OF_OURS}": side for name, side in alike.items()}
 
 
-def _test_set(images: Sequence[LabelledImage], input_size: int) -> TestSet:
+def _test_set(images: Sequence[LabelledImage], side: int) -> TestSet:
     return TestSet(
         kinds=[image.kind for image in images],
-        pixels=torch.stack([picture_of(image.path, input_size) for image in images]),
-        masks=[_mask(image, input_size) for image in images],
+        pixels=torch.stack([picture_of(image.path, side) for image in images]),
+        masks=[_mask(image, side) for image in images],
     )
 
 
-def _mask(image: LabelledImage, input_size: int) -> npt.NDArray[np.bool_] | None:
+def _mask(image: LabelledImage, side: int) -> npt.NDArray[np.bool_] | None:
     if image.kind == GOOD:
-        return np.zeros((input_size, input_size), dtype=bool)
-    return mask_at_input_size(image.mask, input_size=input_size, aspect="squash") if image.mask else None
+        return np.zeros((side, side), dtype=bool)
+    return mask_at_input_size(image.mask, input_size=(side, side), aspect="squash") if image.mask else None
 
 
 def _measure(fitted: Fitted, test: TestSet) -> dict[str, Any]:

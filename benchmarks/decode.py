@@ -74,7 +74,10 @@ def before(content: bytes) -> Tensor:
 
 
 def after(content: bytes) -> Tensor:
-    return decode_picture(content, input_size=INPUT_SIZE, aspect="squash", limits=LIMITS).pixels.float() / 255
+    return (
+        decode_picture(content, input_size=(INPUT_SIZE, INPUT_SIZE), aspect="squash", limits=LIMITS).pixels.float()
+        / 255
+    )
 
 
 SIDES: dict[str, Decode] = {"before": before, "after": after}

@@ -54,7 +54,7 @@ BATCH_SIZE = 8
 INPUT_SIZE = 256
 LIMIT_MS = 5.0
 TTL_S = 60
-SPEC = EmbeddingSpec("none", "", levels=(16,), patch_size=1, input_size=INPUT_SIZE, aspect="squash")
+SPEC = EmbeddingSpec("none", "", levels=(16,), patch_size=1, input_size=(INPUT_SIZE, INPUT_SIZE), aspect="squash")
 
 
 def main() -> None:

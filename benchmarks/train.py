@@ -124,7 +124,7 @@ def _subject(options: argparse.Namespace, folder: Path, weights: Path) -> Subjec
         good=tuple(image_files(dataset / "train" / "good"))[:-NEW_FRAMES],
         test_good=tuple(image_files(dataset / "test" / "good")),
         test_defect=tuple(path for path in image_files(dataset / "test") if path.parent.name != "good"),
-        input_size=defaults.input_size,
+        input_size=(defaults.input_size, defaults.input_size),
     )
 
 

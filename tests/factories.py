@@ -118,7 +118,7 @@ def embedding_spec() -> EmbeddingSpec:
         weights_sha256=backbone().weights_sha256,
         levels=(16, 32),
         patch_size=3,
-        input_size=SIDE,
+        input_size=(SIDE, SIDE),
         aspect="squash",
     )
 

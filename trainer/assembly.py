@@ -34,10 +34,11 @@ class LevelPart:
 
 
 @torch.no_grad()
-def assemble(parts: Sequence[LevelPart], *, directions: int, seed: int, cells: int) -> Head:
+def assemble(parts: Sequence[LevelPart], *, directions: int, seed: int, cells: tuple[int, int]) -> Head:
     """One head that adds the weighted scores of all levels, in the order of the embedding; on the CPU, in eval mode.
 
-    `directions` of each level are measured, at most as many as it has channels; `cells` is the embedding's side.
+    `directions` of each level are measured, at most as many as it has channels; `cells` is the embedding's
+    (h0, w0).
     """
     widened = [_with_distance(part, directions, seed) for part in parts]
     channels, hidden = sum(head.channels for head in widened), sum(head.hidden for head in widened)

@@ -5,6 +5,7 @@ defect on a flat place would have to exceed them. A cell's mean and variance com
 the held-out ones, and lean on those of all cells where frames are few.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,11 +20,12 @@ PRIOR_FRAMES = 10
 
 @dataclass(frozen=True, slots=True)
 class CellRows:
-    """Rows of the training frames and the cell of each. Shapes: `cells` int64 (N,), 0 to side^2 - 1, row by row."""
+    """Rows of the training frames and the cell of each. Shapes: `cells` int64 (N,), 0 to h0 w0 - 1, row by row."""
 
     features: PatchFeatures
     cells: Tensor
-    side: int
+    size: tuple[int, int]
+    """Rows and columns of the grid, (h0, w0)."""
 
 
 @torch.no_grad()
@@ -31,15 +33,15 @@ def normalise_cells(head: Head, rows: CellRows) -> None:
     """Set the head's offset and scale. `head` on the CPU, in eval mode, with its own still 0 and 1."""
     chunks = rows.features.standardised_chunks()
     scores = -torch.cat([head.discriminator(head.adaptor(chunk)) for chunk in chunks]).double()
-    seen = torch.zeros(rows.side**2, dtype=torch.float64).index_add_(0, rows.cells, torch.ones_like(scores))
+    seen = torch.zeros(math.prod(rows.size), dtype=torch.float64).index_add_(0, rows.cells, torch.ones_like(scores))
     mean = _by_cell(scores, rows.cells, seen)
     variance = _by_cell((scores - mean[rows.cells]).square(), rows.cells, seen)
     own_share = seen / (seen + PRIOR_FRAMES)
     overall = variance.mean()
     leaning = own_share * variance + (1 - own_share) * overall
-    head.offset.copy_((own_share * mean + (1 - own_share) * mean.mean()).view(rows.side, rows.side))
+    head.offset.copy_((own_share * mean + (1 - own_share) * mean.mean()).view(rows.size))
     # Half of it is common to all cells: an empty background hardly varies, and the least change there is no defect.
-    head.scale.copy_(((leaning + overall) / 2).sqrt().clamp_min(1e-6).view(rows.side, rows.side))
+    head.scale.copy_(((leaning + overall) / 2).sqrt().clamp_min(1e-6).view(rows.size))
 
 
 def _by_cell(values: Tensor, cells: Tensor, seen: Tensor) -> Tensor:

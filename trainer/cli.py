@@ -21,7 +21,7 @@ app = typer.Typer(
 
 
 class AspectFlag(StrEnum):
-    """How a picture becomes the square that the backbone sees."""
+    """How a picture is brought to the size that the backbone sees."""
 
     SQUASH = "squash"
     PAD = "pad"
@@ -71,8 +71,10 @@ def retrain(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Train, but collect, store and announce nothing.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Ask no broker; the version stays unannounced.")] = False,
     backbone: Annotated[str, typer.Option(help="Whose features are compared.")] = "efficientnet_lite0",
-    aspect: Annotated[AspectFlag, typer.Option(help="How a picture becomes a square.")] = AspectFlag.SQUASH,
-    input_size: Annotated[int | None, typer.Option(help="Side of that square, pixels.", min=32, max=2048)] = None,
+    aspect: Annotated[AspectFlag, typer.Option(help="How a picture is brought to the input size.")] = AspectFlag.SQUASH,
+    input_size: Annotated[
+        str, typer.Option(help="What the backbone sees, pixels: 256, HEIGHTxWIDTH such as 256x384, or auto.")
+    ] = "auto",
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.", min=1)] = None,
     max_feature_mib: Annotated[
         int,

@@ -104,7 +104,7 @@ class Evaluator:
     def _mask(self, image: LabelledImage) -> npt.NDArray[np.bool_] | None:
         spec = self._model.card.embedding
         if image.kind == GOOD:
-            return np.zeros((spec.input_size, spec.input_size), dtype=bool)
+            return np.zeros(spec.input_size, dtype=bool)
         if image.mask is None:
             return None
         return mask_at_input_size(image.mask, input_size=spec.input_size, aspect=spec.aspect)

@@ -5,6 +5,7 @@ drawn by the frame's own SHA-256. So they are the same bits whether they were ke
 in this one, whatever the seed and the other frames.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -75,7 +76,7 @@ def _without_rows(found: Mapping[str, Tensor | None]) -> list[str]:
 
 
 def embed_frames(scorer: Scorer, pictures: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Embed frames, uint8 (3, S, S) each; gives (h0 w0, C) for each, on the CPU, in the number format of `scorer`.
+    """Embed frames, uint8 (3, H, W) each; gives (h0 w0, C) for each, on the CPU, in the number format of `scorer`.
 
     Every pass has BATCH_SIZE frames, the last one filled up: kernels choose how to sum by the size of the batch, so
     only then does a frame have the same bits whatever else is in its batch.
@@ -106,12 +107,13 @@ def stored(rows: Tensor) -> Tensor:
     return kept
 
 
-def cells_per_side(spec: EmbeddingSpec) -> int:
-    """h0 = w0, the embedding's height and width: the finest level's, rounded up."""
-    return -(-spec.input_size // spec.levels[0])
+def grid_size(spec: EmbeddingSpec) -> tuple[int, int]:
+    """Rows and columns of the embedding, (h0, w0): the finest level's, rounded up."""
+    height, width = spec.input_size
+    return -(-height // spec.levels[0]), -(-width // spec.levels[0])
 
 
 def feature_bytes(spec: FeatureSpec, channels: int) -> int:
     """Bytes on disk of one frame's features."""
-    cells = cells_per_side(spec.embedding) ** 2
+    cells = math.prod(grid_size(spec.embedding))
     return HEADER_BYTES + min(spec.patches_per_frame, cells) * channels * BYTES_PER_NUMBER

@@ -20,9 +20,9 @@ class Grid:
     level_channels: tuple[int, ...]
     """Channels of each level, in the order of the embedding."""
     cells: Tensor
-    """Cell of each row, int64 (N,), 0 to side^2 - 1."""
-    side: int
-    """h0 = w0 of the embedding."""
+    """Cell of each row, int64 (N,), 0 to h0 w0 - 1."""
+    size: tuple[int, int]
+    """Rows and columns of the embedding, (h0, w0)."""
 
 
 def fit_levels(task: FitTask, grid: Grid, *, advance: Advance) -> Fitted:
@@ -39,8 +39,8 @@ def fit_levels(task: FitTask, grid: Grid, *, advance: Advance) -> Fitted:
         LevelPart(head, is_learned=level < n_learned, features=level_task.features, weight=weight)
         for level, (head, level_task, weight) in enumerate(zip(heads, tasks, weights, strict=True))
     ]
-    head = assemble(parts, directions=task.settings.directions, seed=task.seed, cells=grid.side)
-    normalise_cells(head, CellRows(task.features, grid.cells, grid.side))
+    head = assemble(parts, directions=task.settings.directions, seed=task.seed, cells=grid.size)
+    normalise_cells(head, CellRows(task.features, grid.cells, grid.size))
     return Fitted(
         head,
         closing_loss=max(one.closing_loss for one in fitted),

@@ -19,7 +19,7 @@ from trainer.samples import Origin, SampleStore, Stored
 from trainer.threads import map_in_order
 
 # Small: an import only asks whether the file decodes at all.
-CHECK_SIZE = 32
+CHECK_SIZE = (32, 32)
 ACCEPTED_BY = "import"
 
 log = structlog.get_logger()

@@ -8,11 +8,11 @@ from PIL import Image, UnidentifiedImageError
 
 from qc_worker.domain.errors import TrainingError
 from qc_worker.simplenet.preprocessing import content_box
-from qc_worker.simplenet.spec import Aspect
+from qc_worker.simplenet.spec import Aspect, InputSize
 
 
-def mask_at_input_size(path: Path, *, input_size: int, aspect: Aspect) -> npt.NDArray[np.bool_]:
-    """Read a mask (anything but 0 is defect) and lay it where the picture lies. Shape: (S, S).
+def mask_at_input_size(path: Path, *, input_size: InputSize, aspect: Aspect) -> npt.NDArray[np.bool_]:
+    """Read a mask (anything but 0 is defect) and lay it where the picture lies. Shape: (H, W).
 
     Nearest neighbour, as the published figures on MVTec AD have it. Raises TrainingError.
     """
@@ -22,10 +22,10 @@ def mask_at_input_size(path: Path, *, input_size: int, aspect: Aspect) -> npt.ND
     except (UnidentifiedImageError, OSError) as error:
         raise TrainingError(f"mask {path} cannot be read: {error}") from None
     box = content_box((grey.height, grey.width), input_size, aspect)
-    square = np.zeros((input_size, input_size), dtype=bool)
+    mask = np.zeros(input_size, dtype=bool)
     inner = np.asarray(grey.resize((box.width, box.height), Image.Resampling.NEAREST)) > 0
-    square[box.top : box.top + box.height, box.left : box.left + box.width] = inner
-    return square
+    mask[box.top : box.top + box.height, box.left : box.left + box.width] = inner
+    return mask
 
 
 def find_mask(masks: Path, image: Path) -> Path | None:

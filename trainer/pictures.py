@@ -22,11 +22,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PictureBatch:
-    """Pictures as the scorer takes them. Shapes: `pixels` uint8 (B, 3, S, S)."""
+    """Pictures as the scorer takes them. Shapes: `pixels` uint8 (B, 3, H, W)."""
 
     pixels: Tensor
     boxes: tuple[Box, ...]
-    """Where each lies in its square."""
+    """Where in the model's input each lies."""
 
 
 def stacked(pictures: Sequence[Picture], spec: EmbeddingSpec) -> PictureBatch:
@@ -51,7 +51,7 @@ class SampleReader:
             yield stacked(pictures, self.spec)
 
     def pictures(self, samples: Sequence[str], judgement: Judgement = Judgement.GOOD) -> Iterator[Tensor]:
-        """uint8 (3, S, S) each, in the order of `samples`. Raises TrainingError if one no longer decodes."""
+        """uint8 (3, H, W) each, in the order of `samples`. Raises TrainingError if one no longer decodes."""
         return (picture.pixels for picture in self._decoded(samples, judgement))
 
     def _decoded(self, samples: Sequence[str], judgement: Judgement) -> Iterator[Picture]:

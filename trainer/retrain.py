@@ -131,7 +131,7 @@ class Retrainer:
             embedding=self.scorer.spec,
             channels=self.scorer.channels,
             hidden=trained.fitted.head.hidden,
-            cells=len(trained.fitted.head.offset),
+            cells=trained.fitted.head.cells,
             head_sha256=digest,
             calibration=trained.calibration,
             samples=SampleManifest(

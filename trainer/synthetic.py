@@ -41,14 +41,20 @@ class Alteration(NamedTuple):
 def synthetic_defect(pixels: Tensor, random: Generator) -> tuple[Tensor, NDArray[np.bool_]]:
     """A copy of a good frame with one defect of a random kind, and where it shows.
 
-    Shapes: uint8 (3, S, S) -> uint8 (3, S, S) and (S, S). The same picture and generator state give the same defect.
+    Shapes: uint8 (3, H, W) -> uint8 (3, H, W) and (H, W). The same picture and generator state give the same defect.
     """
     kind = str(random.choice(SYNTHETIC_KINDS))
     return defect_of_kind(kind, pixels, random)
 
 
 def defect_of_kind(kind: str, pixels: Tensor, random: Generator) -> tuple[Tensor, NDArray[np.bool_]]:
-    """Like `synthetic_defect`, of one of SYNTHETIC_KINDS."""
+    """Like `synthetic_defect`, of one of SYNTHETIC_KINDS.
+
+    Defects are measured in sides of a square, so on a picture that is none they are drawn within a random square of it.
+    """
+    height, width = pixels.shape[1:]
+    if height != width:
+        return _within_a_square(kind, pixels, random)
     picture = pixels.permute(1, 2, 0).numpy().astype(np.float32)
     for attempt in range(1, MAX_TRIES + 1):
         # A moved piece of an even surface changes nothing, nor does a crack on black; the last try shows on any.
@@ -57,6 +63,16 @@ def defect_of_kind(kind: str, pixels: Tensor, random: Generator) -> tuple[Tensor
         if mask.sum() >= MIN_DEFECT_PIXELS:
             break
     return torch.from_numpy(np.ascontiguousarray(altered.transpose(2, 0, 1))), mask
+
+
+def _within_a_square(kind: str, pixels: Tensor, random: Generator) -> tuple[Tensor, NDArray[np.bool_]]:
+    height, width = pixels.shape[1:]
+    side = min(height, width)
+    top, left = random.integers(0, height - side + 1), random.integers(0, width - side + 1)
+    square = np.s_[..., top : top + side, left : left + side]
+    altered, mask = pixels.clone(memory_format=torch.contiguous_format), np.zeros((height, width), dtype=np.bool_)
+    altered[square], mask[square] = defect_of_kind(kind, pixels[square], random)
+    return altered, mask
 
 
 def _apply(picture: Canvas, alteration: Alteration) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

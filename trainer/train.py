@@ -14,7 +14,7 @@ from qc_worker.simplenet.scorer import Scorer
 from trainer.calibrate import calibrate, score_batches
 from trainer.feature_cache import FeatureCache
 from trainer.feature_spec import feature_spec
-from trainer.features import FeatureCounts, FrameFeatures, cells_per_side, drawn_cells, feature_bytes
+from trainer.features import FeatureCounts, FrameFeatures, drawn_cells, feature_bytes, grid_size
 from trainer.fit import FitTask, Fitted
 from trainer.fit_levels import Grid, fit_levels, learned_levels
 from trainer.patch_bank import PatchFeatures, standardise
@@ -105,10 +105,10 @@ class Trainer:
         return standardise(rows, max_bytes=plan.training.max_feature_bytes), validation
 
     def _grid(self, plan: Plan) -> Grid:
-        side = cells_per_side(self.scorer.spec)
+        rows, columns = grid_size(self.scorer.spec)
         per_frame = plan.training.patches_per_frame
-        cells = torch.cat([drawn_cells(sample, side**2, per_frame) for sample in plan.split.training])
-        return Grid(self.scorer.level_channels, cells, side)
+        cells = torch.cat([drawn_cells(sample, rows * columns, per_frame) for sample in plan.split.training])
+        return Grid(self.scorer.level_channels, cells, (rows, columns))
 
     def _frame_features(self, plan: Plan, synthetic: Sequence[SyntheticFrame]) -> FrameFeatures:
         spec = feature_spec(self.scorer, patches_per_frame=plan.training.patches_per_frame)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.metrics import auroc
-from trainer.features import FeatureCounts, FrameFeatures, cells_per_side, drawn_cells, embed_frames, stored
+from trainer.features import FeatureCounts, FrameFeatures, drawn_cells, embed_frames, grid_size, stored
 from trainer.pictures import SampleReader
 from trainer.precision import multiplying_in
 from trainer.progress import Advance
@@ -29,7 +29,7 @@ NAME_DIGITS = 16
 
 @dataclass(frozen=True, slots=True)
 class SyntheticFrame:
-    """A good sample with a defect drawn on it. `pixels`: uint8 (3, S, S); `mask`: bool (S, S)."""
+    """A good sample with a defect drawn on it. `pixels`: uint8 (3, H, W); `mask`: bool (H, W)."""
 
     sample: str
     pixels: Tensor
@@ -41,9 +41,9 @@ class SyntheticFrame:
         content = hashlib.sha256(self.pixels.numpy().tobytes()).hexdigest()
         return f"{self.sample}-{content[:NAME_DIGITS]}"
 
-    def cells(self, side: int) -> Tensor:
-        """Which of side x side cells are defective, at least one; (side^2,), row by row."""
-        share = F.adaptive_avg_pool2d(self.mask.float()[None], side).flatten()
+    def cells(self, size: tuple[int, int]) -> Tensor:
+        """Which of h0 x w0 cells are defective, at least one; (h0 w0,), row by row."""
+        share = F.adaptive_avg_pool2d(self.mask.float()[None], size).flatten()
         return share >= min(DEFECTIVE_SHARE, float(share.max()))
 
 
@@ -98,9 +98,8 @@ def validation_frames(
 
 def _kept_cells(features: FrameFeatures, frame: SyntheticFrame) -> tuple[Tensor, Tensor]:
     """The cells whose features are kept, defective ones first, and which of all cells are defective."""
-    side = cells_per_side(features.scorer.spec)
-    defective = frame.cells(side)
-    return drawn_cells(frame.sample, side**2, features.patches_per_frame, first=defective), defective
+    defective = frame.cells(grid_size(features.scorer.spec))
+    return drawn_cells(frame.sample, len(defective), features.patches_per_frame, first=defective), defective
 
 
 def _synthetic_rows(

@@ -13,7 +13,7 @@ from qc_worker.engine.intake import Admitted, Decoded
 from qc_worker.ports import Clock
 from qc_worker.simplenet.nvjpeg import NvJpegDecoder
 from qc_worker.simplenet.preprocessing import ImageLimits
-from qc_worker.simplenet.spec import Aspect
+from qc_worker.simplenet.spec import Aspect, InputSize
 
 
 class GpuDecoding:
@@ -27,7 +27,7 @@ class GpuDecoding:
         self._max_batch_size = max_batch_size
         self._cpu_threads = cpu_threads
         self._clock = clock
-        self._decoders: dict[tuple[int, Aspect], NvJpegDecoder] = {}
+        self._decoders: dict[tuple[InputSize, Aspect], NvJpegDecoder] = {}
         self._waiting: queue.SimpleQueue[Admitted | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -62,7 +62,7 @@ class GpuDecoding:
                 frames.append(admitted)
         return frames
 
-    def _decode(self, frames: Sequence[Admitted], target: tuple[int, Aspect], deliver: Deliver) -> None:
+    def _decode(self, frames: Sequence[Admitted], target: tuple[InputSize, Aspect], deliver: Deliver) -> None:
         started = self._clock.monotonic()
         try:
             pictures = self._decoder(target).decode([admitted.frame.content for admitted in frames])
@@ -77,7 +77,7 @@ class GpuDecoding:
             else:
                 deliver(admitted, Decoded(admitted.ticket, admitted.frame, admitted.resident, picture, share_ms))
 
-    def _decoder(self, target: tuple[int, Aspect]) -> NvJpegDecoder:
+    def _decoder(self, target: tuple[InputSize, Aspect]) -> NvJpegDecoder:
         if target not in self._decoders:
             input_size, aspect = target
             self._decoders[target] = NvJpegDecoder(
@@ -90,5 +90,5 @@ class GpuDecoding:
         return self._decoders[target]
 
 
-def _target(admitted: Admitted) -> tuple[int, Aspect]:
+def _target(admitted: Admitted) -> tuple[InputSize, Aspect]:
     return admitted.resident.spec.input_size, admitted.resident.spec.aspect

@@ -12,7 +12,7 @@ from qc_worker.engine.residents import Resident, ResidentModels
 from qc_worker.failpoints import failpoint
 from qc_worker.ports import Clock
 from qc_worker.simplenet.preprocessing import Box, ImageLimits, Picture, content_box, decode_picture
-from qc_worker.simplenet.spec import Aspect, BackbonePass, EmbeddingSpec
+from qc_worker.simplenet.spec import Aspect, BackbonePass, EmbeddingSpec, InputSize
 from qc_worker.wire.images import decode_record
 
 DETAIL_LENGTH = 300
@@ -21,9 +21,9 @@ MAX_CRASHES = 3
 
 
 class DecodePicture(Protocol):
-    """From encoded bytes to the square that enters the backbone."""
+    """From encoded bytes to the rectangle that enters the backbone."""
 
-    def __call__(self, content: bytes, *, input_size: int, aspect: Aspect, limits: ImageLimits) -> Picture:
+    def __call__(self, content: bytes, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits) -> Picture:
         """Raises InvalidFrame."""
         ...
 
@@ -57,7 +57,7 @@ class Decoded:
 
     @property
     def box(self) -> Box:
-        """Where in its square the picture lies."""
+        """Where in the model's input the picture lies."""
         return content_box(self.picture.image_size, self.spec.input_size, self.spec.aspect)
 
     @property

@@ -1,7 +1,7 @@
 """From patch scores to the anomaly map and the image's score (paper, section 3.6).
 
 Bilinear resize and Gaussian filter are linear and separable, so both fold into one matrix for each side:
-map = M_h p M_w^T with M = G U, where U (S x h) resizes and G (S x S) filters.
+map = M_h p M_w^T with M = G U, for each side: U (S x n) resizes n cells to S pixels and G (S x S) filters.
 """
 
 from collections.abc import Sequence
@@ -14,25 +14,26 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from qc_worker.simplenet.preprocessing import Box
+from qc_worker.simplenet.spec import InputSize
 
 SMOOTHING_SIGMA_PX = 4.0
 
 
-def anomaly_maps(patch_scores: Tensor, input_size: int) -> Tensor:
+def anomaly_maps(patch_scores: Tensor, input_size: InputSize) -> Tensor:
     """Bring patch scores to the input size (bilinear, align_corners=False) and smooth them (Gaussian, sigma = 4).
 
-    At the borders the filter sees the map mirrored (scipy's `reflect`). Shapes: (B, h, w) -> (B, S, S).
+    At the borders the filter sees the map mirrored (scipy's `reflect`). Shapes: (B, h, w) -> (B, H, W).
     """
     _, height, width = patch_scores.shape
-    rows = _resize_and_smooth(height, input_size, patch_scores.device)
-    columns = _resize_and_smooth(width, input_size, patch_scores.device)
+    rows = _resize_and_smooth(height, input_size[0], patch_scores.device)
+    columns = _resize_and_smooth(width, input_size[1], patch_scores.device)
     return rows @ patch_scores @ columns.T
 
 
 def image_scores(maps: Tensor, boxes: Sequence[Box] | None = None) -> Tensor:
     """The maximum over each map where it shows the picture, in `boxes[i]`, not its padding; None: all of it.
 
-    Shapes: (B, S, S) -> (B,).
+    Shapes: (B, H, W) -> (B,).
     """
     if boxes is None:
         return maps.amax(dim=(1, 2))
@@ -42,14 +43,14 @@ def image_scores(maps: Tensor, boxes: Sequence[Box] | None = None) -> Tensor:
 
 
 def _inside(maps: Tensor, box: Box) -> Tensor:
-    """Shapes: (B, S, S) -> (B, h, w)."""
+    """Shapes: (B, H, W) -> (B, h, w)."""
     return maps[:, box.top : box.top + box.height, box.left : box.left + box.width]
 
 
 @lru_cache(maxsize=32)
-def _resize_and_smooth(cells: int, input_size: int, device: torch.device) -> Tensor:
-    """M = G U, (input_size, cells): its columns are what each cell alone would give."""
+def _resize_and_smooth(cells: int, length: int, device: torch.device) -> Tensor:
+    """M = G U, (length, cells): its columns are what each cell alone would give."""
     units = torch.eye(cells, dtype=torch.float64)[None]
-    resized = F.interpolate(units, size=input_size, mode="linear", align_corners=False)[0].T
+    resized = F.interpolate(units, size=length, mode="linear", align_corners=False)[0].T
     smoothed = gaussian_filter1d(resized.numpy(), SMOOTHING_SIGMA_PX, axis=0, mode="reflect", truncate=4.0)
     return torch.from_numpy(smoothed).to(device, torch.float32)

@@ -35,7 +35,7 @@ def load_backbone(name: str, *, levels: tuple[int, ...], weights_dir: Path, file
 class Backbone(nn.Module):
     """Frozen network in eval mode.
 
-    Shapes: uint8 (B, 3, S, S) -> for each level (B, C_l, S / stride, S / stride), rounded up, in the network's number
+    Shapes: uint8 (B, 3, H, W) -> for each level (B, C_l, H / stride, W / stride), rounded up, in the network's number
     format: float32 unless `compute_in` says otherwise.
     """
 

@@ -16,6 +16,7 @@ SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+CellCount = Annotated[int, Field(ge=1, le=MAX_INPUT_SIZE)]
 
 
 class _Part(BaseModel):
@@ -85,7 +86,7 @@ class Software(_Part):
 class ModelCard(_Part):
     """A model's description, checked whenever it is read."""
 
-    schema_version: Literal["1.0"] = "1.0"
+    schema_version: Literal["2.0"] = "2.0"
     """Another major number means that fields changed their meaning."""
     line: Name
     """Production line."""
@@ -97,8 +98,8 @@ class ModelCard(_Part):
     """Channels of the embedding."""
     hidden: int = Field(ge=1, le=16_384)
     """Width of the discriminator's hidden layer."""
-    cells: int = Field(default=1, ge=1, le=MAX_INPUT_SIZE)
-    """Side of the grid at whose cells patch scores are normalised; 1: all cells alike."""
+    cells: tuple[CellCount, CellCount] = (1, 1)
+    """Rows and columns of the grid at whose cells patch scores are normalised; (1, 1): all cells alike."""
     head_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """SHA-256 of head.safetensors; set when the model is saved."""
     calibration: Calibration
@@ -119,7 +120,8 @@ class ModelCard(_Part):
     @field_validator("embedding")
     @classmethod
     def _can_be_computed(cls, spec: EmbeddingSpec) -> EmbeddingSpec:
-        if not (MIN_INPUT_SIZE <= spec.input_size <= MAX_INPUT_SIZE and 1 <= spec.patch_size <= MAX_PATCH_SIZE):
+        within = all(MIN_INPUT_SIZE <= side <= MAX_INPUT_SIZE for side in spec.input_size)
+        if not (within and 1 <= spec.patch_size <= MAX_PATCH_SIZE):
             raise ValueError(f"no embedding has input_size {spec.input_size} and patch_size {spec.patch_size}")
         if spec.wide_stride and not 0 < spec.wide_stride < min(spec.levels, default=0):
             raise ValueError(f"wide_stride {spec.wide_stride} is not finer than the levels {spec.levels}")

@@ -4,6 +4,7 @@ Whatever is read is held to be hostile until its digest, size, names, shapes and
 """
 
 import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from qc_worker.domain.errors import ModelError
+from qc_worker.domain.names import line_name
 from qc_worker.simplenet.card import ModelCard, SampleManifest, Software, TrainingSettings, new_version
 from qc_worker.simplenet.files import file_sha256, read_bounded, write_whole
 from qc_worker.simplenet.head import Head
@@ -37,6 +39,8 @@ HEAD_FILE = "head.safetensors"
 CARD_FILE = "card.json"
 MAX_HEAD_BYTES = 512 << 20
 MAX_CARD_BYTES = 64 << 20
+EARLIER_SCHEMAS = ("1.0",)
+"""Of cards that had other fields: their models have to be made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +85,23 @@ def _read_card(path: Path, card_sha256: str | None) -> ModelCard:
     content = read_bounded(path, max_bytes=MAX_CARD_BYTES)
     if card_sha256 is not None and hashlib.sha256(content).hexdigest() != card_sha256:
         raise ModelError(f"{path} is not the card that was released (sha256 differs)")
+    _refuse_earlier(content)
     try:
         return ModelCard.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "document"
         raise ModelError(f"{path} is not a model card: {where}: {first['msg']}") from None
+
+
+def _refuse_earlier(content: bytes) -> None:
+    try:
+        card = json.loads(content)
+        schema_version, line = str(card["schema_version"]), line_name(str(card["line"]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return  # no card at all, which is for others to say
+    if schema_version in EARLIER_SCHEMAS:
+        raise ModelError(f"this model was made by an earlier version: run `qc-trainer retrain --line {line}`")
 
 
 def _build_head(content: bytes, card: ModelCard) -> Head:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from qc_worker.simplenet.patch_features import AggregatedLevels
+from qc_worker.simplenet.spec import InputSize
 
 log = structlog.get_logger()
 
@@ -17,10 +18,12 @@ GRAPHS_OF_ALL_PASSES = 128
 ComputeLevels = Callable[[Tensor], list[Tensor]]
 
 
-def compiled(levels: AggregatedLevels, *, input_size: int, max_batch_size: int, device: torch.device) -> ComputeLevels:
+def compiled(
+    levels: AggregatedLevels, *, input_size: InputSize, max_batch_size: int, device: torch.device
+) -> ComputeLevels:
     """Compile for batches of 1 to `max_batch_size`, and return once that is done; plain `levels` without a compiler.
 
-    For uint8 (B, 3, S, S) with the channels innermost; another layout would be compiled anew.
+    For uint8 (B, 3, H, W) with the channels innermost; another layout would be compiled anew.
 
     One graph takes all sizes, so nothing is compiled in service. torch would give a batch of one a graph of its own,
     which takes as long again to trace; a single frame is passed twice instead. Kernels are kept in Inductor's cache
@@ -34,9 +37,11 @@ def compiled(levels: AggregatedLevels, *, input_size: int, max_batch_size: int, 
             warnings.simplefilter("ignore")
             for size in _doubling(max_batch_size):
                 # Of its own, not a view of another layout: then views pass the guards as well, else nothing but views.
-                pixels = torch.zeros((size, 3, input_size, input_size), dtype=torch.uint8, device=device)
+                pixels = torch.zeros((size, 3, *input_size), dtype=torch.uint8, device=device)
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
                 torch._dynamo.maybe_mark_dynamic(pixels, 0)
+                # Else a second input size would make all sizes dynamic: one graph, but slower kernels for each.
+                torch._dynamo.mark_static(pixels, [1, 2, 3])
                 compute(pixels)
     except torch.OutOfMemoryError:
         raise  # a smaller batch can be compiled all the same

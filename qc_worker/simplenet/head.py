@@ -12,21 +12,23 @@ class Head(nn.Module):
     """A line's own layers. `channels` are the embedding's, `hidden` the discriminator's.
 
     Patch scores are normalised at each cell by what good frames score there, (s - offset) / scale: edges of the picture
-    and of the part score differently from flat places. `cells` is the side of that grid, h0 = w0; 1: all cells alike.
+    and of the part score differently from flat places. `cells` are that grid's rows and columns, (h0, w0); (1, 1): all
+    cells alike.
     """
 
     offset: Tensor
     scale: Tensor
 
-    def __init__(self, channels: int, hidden: int, cells: int = 1) -> None:
+    def __init__(self, channels: int, hidden: int, cells: tuple[int, int] = (1, 1)) -> None:
         super().__init__()
         self.channels = channels
         self.hidden = hidden
+        self.cells = cells
         self.standardiser = Standardiser(channels)
         self.adaptor = Adaptor(channels)
         self.discriminator = Discriminator(channels, hidden)
-        self.register_buffer("offset", torch.zeros(cells, cells))
-        self.register_buffer("scale", torch.ones(cells, cells))
+        self.register_buffer("offset", torch.zeros(cells))
+        self.register_buffer("scale", torch.ones(cells))
 
     def hidden_activations(self, patches: Tensor) -> Tensor:
         """All that is affine in eval mode: up to where the discriminator's activation bends. (N, C) -> (N, hidden)."""

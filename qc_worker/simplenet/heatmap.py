@@ -34,7 +34,7 @@ def render_heatmap(
 
     Green is the threshold on every frame, dark red the frame's own peak if that is over it; what lies far below the
     threshold is left as it is.
-    Shapes: `anomaly_map` (S, S).
+    Shapes: `anomaly_map` (H, W).
     """
     size = _shown_size(picture.image_size)
     frame = _frame(picture, aspect).resize(size, Image.Resampling.BILINEAR)
@@ -72,9 +72,10 @@ def _colours() -> npt.NDArray[np.uint8]:
 
 
 def _frame(picture: Picture, aspect: Aspect) -> Image.Image:
-    box = content_box(picture.image_size, picture.pixels.shape[-1], aspect)
-    square = Image.fromarray(np.ascontiguousarray(picture.pixels.cpu().permute(1, 2, 0).numpy()))
-    return square.crop((box.left, box.top, box.left + box.width, box.top + box.height))
+    height, width = picture.pixels.shape[1:]
+    box = content_box(picture.image_size, (height, width), aspect)
+    filled = Image.fromarray(np.ascontiguousarray(picture.pixels.cpu().permute(1, 2, 0).numpy()))
+    return filled.crop((box.left, box.top, box.left + box.width, box.top + box.height))
 
 
 def _shown_size(image_size: tuple[int, int]) -> tuple[int, int]:

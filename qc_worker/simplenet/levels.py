@@ -21,7 +21,7 @@ class Levels(Protocol):
     """Likewise."""
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Normalised (B, 3, S, S) -> one (B, C_l, S/stride, S/stride) for each level asked for, in that order."""
+        """Normalised (B, 3, H, W) -> one (B, C_l, H/stride, W/stride) for each level asked for, in that order."""
         ...
 
 

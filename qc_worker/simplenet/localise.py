@@ -20,7 +20,7 @@ def localise(
     """Regions over `threshold`, largest first, in pixels of the original; and one mask of them all.
 
     Cells that touch at a corner belong together. The mask has the map's resolution, without padding, and covers
-    the whole image. Shapes: `anomaly_map` (S, S); `image_size` is height, width.
+    the whole image. Shapes: `anomaly_map` (H, W); `image_size` is height, width.
     """
     picture_map = without_padding(anomaly_map, image_size, aspect)
     over = picture_map > threshold
@@ -36,8 +36,8 @@ def localise(
 def without_padding(
     anomaly_map: npt.NDArray[np.float32], image_size: tuple[int, int], aspect: Aspect
 ) -> npt.NDArray[np.float32]:
-    """The part of an (S, S) map that the picture covers."""
-    box = content_box(image_size, anomaly_map.shape[0], aspect)
+    """The part of an (H, W) map that the picture covers."""
+    box = content_box(image_size, (anomaly_map.shape[0], anomaly_map.shape[1]), aspect)
     return anomaly_map[box.top : box.top + box.height, box.left : box.left + box.width]
 
 

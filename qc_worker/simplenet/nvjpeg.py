@@ -24,9 +24,9 @@ from torch.nn import functional as F
 from torchvision.io import ImageReadMode, decode_jpeg
 
 from qc_worker.domain.errors import InvalidFrame
-from qc_worker.simplenet.preprocessing import SIDEWAYS, Box, ImageLimits, Picture, content_box, decode_picture, opened
+from qc_worker.simplenet.preprocessing import Box, ImageLimits, Picture, as_stored, content_box, decode_picture, opened
 from qc_worker.simplenet.shrink import resize_dimension
-from qc_worker.simplenet.spec import Aspect
+from qc_worker.simplenet.spec import Aspect, InputSize
 
 CALL_PIXELS = 64_000_000
 """Decoded at once: at three bytes each, what a call takes of the device's memory."""
@@ -57,7 +57,7 @@ class NvJpegDecoder:
     """Decodes batches of frames on `device`; used by one thread. On a machine without CUDA all is left to the CPU."""
 
     def __init__(
-        self, *, input_size: int, aspect: Aspect, limits: ImageLimits, device: torch.device, cpu_threads: int
+        self, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits, device: torch.device, cpu_threads: int
     ) -> None:
         self._input_size = input_size
         self._aspect: Aspect = aspect
@@ -122,15 +122,14 @@ class NvJpegDecoder:
     def _fit(self, picture: Tensor, header: JpegHeader) -> Picture | None:
         if picture.shape != (3, header.height, header.width):
             return None
-        sideways = header.orientation in SIDEWAYS
-        image_size = (header.width, header.height) if sideways else (header.height, header.width)
+        image_size = as_stored((header.height, header.width), header.orientation)
         box = content_box(image_size, self._input_size, self._aspect)
-        inner_size = (box.width, box.height) if sideways else (box.height, box.width)
+        inner_size = as_stored((box.height, box.width), header.orientation)
         try:
-            inner = shrink_on_device(picture, inner_size, self._input_size)
+            inner = shrink_on_device(picture, inner_size, as_stored(self._input_size, header.orientation))
         except RuntimeError:  # out of memory, or a scale for which the kernel has too little of its own
             return None
-        return Picture(_fill_square(_upright(inner, header.orientation), box, self._input_size), image_size)
+        return Picture(_filled(_upright(inner, header.orientation), box, self._input_size), image_size)
 
 
 def plain_jpeg_header(content: bytes, limits: ImageLimits) -> JpegHeader | None:
@@ -144,10 +143,11 @@ def plain_jpeg_header(content: bytes, limits: ImageLimits) -> JpegHeader | None:
         return None
 
 
-def shrink_on_device(picture: Tensor, size: tuple[int, int], input_size: int) -> Tensor:
+def shrink_on_device(picture: Tensor, size: tuple[int, int], input_size: InputSize) -> Tensor:
     """Resize as the CPU's path does, rounding where it rounds.
 
-    `size` is (height, width). Shapes: uint8 (3, h, w) -> float32 (1, 3, *size) of whole numbers.
+    `size` and `input_size` are (height, width), as the picture is stored.
+    Shapes: uint8 (3, h, w) -> float32 (1, 3, *size) of whole numbers.
     """
     height, width = picture.shape[1:]
     side = _block_side(height, width, input_size)
@@ -187,9 +187,9 @@ def _calls(headers: dict[int, JpegHeader]) -> Iterator[list[int]]:
         yield call
 
 
-def _block_side(height: int, width: int, input_size: int) -> int:
+def _block_side(height: int, width: int, input_size: InputSize) -> int:
     """By how much the CPU's path would decode smaller: libjpeg knows these four."""
-    scale = min(height // input_size, width // input_size)
+    scale = min(height // input_size[0], width // input_size[1])
     return max(side for side in (1, 2, 4, 8) if side <= max(1, scale))
 
 
@@ -199,13 +199,13 @@ def _upright(pictures: Tensor, orientation: int) -> Tensor:
     return turned.flip(flips) if flips else turned
 
 
-def _fill_square(pictures: Tensor, box: Box, input_size: int) -> Tensor:
-    """Repeat the picture's border outwards. Shapes: (1, 3, box.height, box.width) -> uint8 (3, S, S)."""
+def _filled(pictures: Tensor, box: Box, input_size: InputSize) -> Tensor:
+    """Repeat the picture's border outwards. Shapes: (1, 3, box.height, box.width) -> uint8 (3, H, W)."""
     margins = (
         box.left,
-        input_size - box.left - box.width,
+        input_size[1] - box.left - box.width,
         box.top,
-        input_size - box.top - box.height,
+        input_size[0] - box.top - box.height,
     )
     filled = F.pad(pictures, margins, mode="replicate") if any(margins) else pictures
     return filled.to(torch.uint8).contiguous(memory_format=torch.channels_last)[0]

@@ -16,7 +16,7 @@ class AggregatedLevels(nn.Module):
     """Backbone and neighbourhood aggregation: everything that lines share.
 
     If `is_widened`, the backbone's finest map is averaged over wide windows and comes last; else all are levels alike.
-    Shapes: uint8 (B, 3, S, S) -> for each level z_l (B, C_l, h_l, w_l), in the backbone's number format.
+    Shapes: uint8 (B, 3, H, W) -> for each level z_l (B, C_l, h_l, w_l), in the backbone's number format.
     """
 
     def __init__(self, backbone: Backbone, patch_size: int, *, is_widened: bool = False) -> None:

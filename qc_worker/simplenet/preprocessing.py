@@ -1,4 +1,4 @@
-"""From encoded bytes to the square that enters the backbone: one path for training and serving.
+"""From encoded bytes to the rectangle that enters the backbone: one path for training and serving.
 
 What arrives as RGB, and how:
 
@@ -26,7 +26,7 @@ from torch import Tensor
 
 from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.simplenet.shrink import shrink
-from qc_worker.simplenet.spec import Aspect
+from qc_worker.simplenet.spec import Aspect, InputSize
 
 FORMATS = (
     "JPEG",
@@ -68,7 +68,7 @@ class ImageLimits:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded frame. `pixels`: uint8 (3, S, S), RGB, in memory with the channels innermost."""
+    """A decoded frame. `pixels`: uint8 (3, H, W), RGB, in memory with the channels innermost."""
 
     pixels: Tensor
     image_size: tuple[int, int]
@@ -84,8 +84,8 @@ class Box(NamedTuple):
     height: int
 
 
-def decode_picture(content: bytes, *, input_size: int, aspect: Aspect, limits: ImageLimits) -> Picture:
-    """Decode, turn upright, bring to an RGB square of `input_size`. Any number of threads may.
+def decode_picture(content: bytes, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits) -> Picture:
+    """Decode, turn upright, bring to RGB of `input_size`. Any number of threads may.
 
     Raises InvalidFrame.
     """
@@ -96,22 +96,30 @@ def decode_picture(content: bytes, *, input_size: int, aspect: Aspect, limits: I
 
 
 def stack_pixels(pixels: Sequence[Tensor]) -> Tensor:
-    """Stack pictures' pixels to (B, 3, S, S) with the channels innermost, as they are and as backbones like them.
+    """Stack pictures' pixels to (B, 3, H, W) with the channels innermost, as they are and as backbones like them.
 
     `torch.stack` would move the channels outwards, and what comes next back inwards: ten times the work.
     """
     return torch.stack([each.permute(1, 2, 0) for each in pixels]).permute(0, 3, 1, 2)
 
 
-def content_box(image_size: tuple[int, int], input_size: int, aspect: Aspect) -> Box:
-    """Where the picture lies in the square: all of it for `squash`, centred for `pad`."""
+def content_box(image_size: tuple[int, int], input_size: InputSize, aspect: Aspect) -> Box:
+    """Where in the rectangle of `input_size` the picture lies: all of it for `squash`, centred for `pad`."""
+    full_height, full_width = input_size
     if aspect == "squash":
-        return Box(0, 0, input_size, input_size)
+        return Box(0, 0, full_width, full_height)
     height, width = image_size
-    longest = max(height, width)
-    inner_width = max(1, round(width * input_size / longest))
-    inner_height = max(1, round(height * input_size / longest))
-    return Box((input_size - inner_width) // 2, (input_size - inner_height) // 2, inner_width, inner_height)
+    inner_height, inner_width = input_size
+    if height * full_width >= width * full_height:
+        inner_width = max(1, round(width * full_height / height))
+    else:
+        inner_height = max(1, round(height * full_width / width))
+    return Box((full_width - inner_width) // 2, (full_height - inner_height) // 2, inner_width, inner_height)
+
+
+def as_stored(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """Swap two sides, or not, from upright to how a picture of this EXIF orientation is stored, or back."""
+    return (size[1], size[0]) if orientation in SIDEWAYS else size
 
 
 @contextmanager
@@ -148,17 +156,20 @@ def _check_header(image: Image.Image, limits: ImageLimits) -> None:
         raise InvalidFrame(Reason.UNDECODABLE, f"more than one frame in this {image.format}")
 
 
-def _to_picture(image: Image.Image, input_size: int, aspect: Aspect) -> Picture:
+def _to_picture(image: Image.Image, input_size: InputSize, aspect: Aspect) -> Picture:
     stored = _load(image, input_size)
     # Asked only now: loading a TIFF turns it upright and takes the tag away.
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    sideways = orientation in SIDEWAYS
-    image_size = (stored.width, stored.height) if sideways else (stored.height, stored.width)
+    orientation = _orientation(image)
+    image_size = as_stored((stored.height, stored.width), orientation)
     box = content_box(image_size, input_size, aspect)
-    inner_size = (box.height, box.width) if sideways else (box.width, box.height)
-    inner = shrink(image, inner_size, stored.covered)
+    inner = shrink(image, as_stored((box.width, box.height), orientation), stored.covered)
     upright = inner.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else inner
-    return Picture(pixels=_fill_square(upright.convert("RGB"), box, input_size), image_size=image_size)
+    return Picture(pixels=_filled(upright.convert("RGB"), box, input_size), image_size=image_size)
+
+
+def _orientation(image: Image.Image) -> int:
+    orientation: int = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return orientation
 
 
 class _Stored(NamedTuple):
@@ -169,23 +180,25 @@ class _Stored(NamedTuple):
     covered: tuple[float, float]
 
 
-def _load(image: Image.Image, input_size: int) -> _Stored:
+def _load(image: Image.Image, input_size: InputSize) -> _Stored:
     """Decode; a JPEG much larger than needed at a half, quarter or eighth of its size, which is far cheaper."""
     full_size = image.size
     drafted = None
-    if image.format in ("JPEG", "MPO") and min(full_size) >= 2 * input_size:
-        drafted = image.draft(None, (input_size, input_size))
+    if image.format in ("JPEG", "MPO"):
+        height, width = as_stored(input_size, _orientation(image))
+        if full_size[0] >= 2 * width and full_size[1] >= 2 * height:
+            drafted = image.draft(None, (width, height))
     image.load()
     if drafted:
         return _Stored(*full_size, covered=drafted[1][2:])
     return _Stored(*image.size, covered=image.size)
 
 
-def _fill_square(image: Image.Image, box: Box, input_size: int) -> Tensor:
-    """Repeat the picture's border outwards. Shapes: an RGB image of the box's size -> (3, S, S), channels innermost."""
+def _filled(image: Image.Image, box: Box, input_size: InputSize) -> Tensor:
+    """Repeat the picture's border outwards. Shapes: an RGB image of the box's size -> (3, H, W), channels innermost."""
     pixels = np.frombuffer(bytearray(image.tobytes()), np.uint8).reshape(box.height, box.width, 3)
-    below = input_size - box.top - box.height
-    right = input_size - box.left - box.width
+    below = input_size[0] - box.top - box.height
+    right = input_size[1] - box.left - box.width
     if box.top or box.left or below or right:
         pixels = np.pad(pixels, ((box.top, below), (box.left, right), (0, 0)), mode="edge")
     return torch.from_numpy(pixels).permute(2, 0, 1)

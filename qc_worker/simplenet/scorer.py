@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a batch got. Shapes: `scores` float32 (B,), `maps` float32 (B, S, S); both where they were computed."""
+    """What a batch got. Shapes: `scores` float32 (B,), `maps` float32 (B, H, W); both where they were computed."""
 
     scores: Tensor
     maps: Tensor
@@ -40,7 +40,7 @@ class Scored:
         return nullcontext() if self.behind is None else torch.cuda.stream(self.behind)
 
     def map_of(self, index: int) -> npt.NDArray[np.float32]:
-        """One frame's anomaly map, (S, S), brought to the CPU."""
+        """One frame's anomaly map, (H, W), brought to the CPU."""
         anomaly_map: npt.NDArray[np.float32] = self.maps[index].cpu().numpy()
         return anomaly_map
 
@@ -77,10 +77,9 @@ class Scorer:
     @torch.no_grad()
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Pass batches of these sizes through the backbone, so that the first frames find memory and kernels ready."""
-        side = self.spec.input_size
 
         def pass_blank(size: int) -> None:
-            self._compute_levels(self._to_device(torch.zeros((size, 3, side, side), dtype=torch.uint8)))
+            self._compute_levels(self._to_device(torch.zeros((size, 3, *self.spec.input_size), dtype=torch.uint8)))
 
         for size in batch_sizes:
             self._as_memory_allows(pass_blank, size)
@@ -90,8 +89,7 @@ class Scorer:
         if head.channels != self.channels:
             raise ModelError(f"the head takes {head.channels} channels, {self.spec.backbone} gives {self.channels}")
         folded = fold(head, self.level_channels).to(self.device, self.dtype)
-        size = self.spec.input_size
-        trial = self.score(torch.full((1, 3, size, size), 128, dtype=torch.uint8), [folded])
+        trial = self.score(torch.full((1, 3, *self.spec.input_size), 128, dtype=torch.uint8), [folded])
         if not bool(torch.isfinite(trial.maps).all()):
             raise ModelError("the head gives scores that are not numbers")
         return folded
@@ -100,9 +98,9 @@ class Scorer:
     def score(self, pixels: Tensor, heads: Sequence[FoldedHead], *, boxes: Sequence[Box] | None = None) -> Scored:
         """Judge a batch: `heads[i]`, taken in, judges `pixels[i]`; quickest where equal heads are neighbours.
 
-        A frame's score is that of its picture, which lies in `boxes[i]`; None: pictures fill their squares.
+        A frame's score is that of its picture, which lies in `boxes[i]`; None: pictures fill the input.
         Where the device's memory does not do for the batch, it is judged in halves, and so are later ones.
-        Shapes: uint8 (B, 3, S, S). Raises torch.AcceleratorError if the device is lost to this process.
+        Shapes: uint8 (B, 3, H, W). Raises torch.AcceleratorError if the device is lost to this process.
         """
         if len(heads) != len(pixels):
             raise ValueError(f"{len(pixels)} frames but {len(heads)} heads")
@@ -119,7 +117,7 @@ class Scorer:
 
     @torch.no_grad()
     def embed(self, pixels: Tensor) -> Tensor:
-        """Embedding of a batch, on the device, by the plain backbone. Shapes: uint8 (B, 3, S, S) -> (B, C, h0, w0)."""
+        """Embedding of a batch, on the device, by the plain backbone. Shapes: uint8 (B, 3, H, W) -> (B, C, h0, w0)."""
         return concatenate(self._levels(self._to_device(pixels)))
 
     def _as_memory_allows(self, run: Callable[[int], T], size: int) -> T:

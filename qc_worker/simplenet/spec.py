@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 Aspect = Literal["squash", "pad"]
-"""How a picture becomes a square.
+"""How a picture is brought to the input size.
 
-squash: both sides are scaled to the input size, whatever the aspect ratio.
-pad: the longer side is scaled to the input size, and the border is repeated to fill the square.
+squash: each side is scaled to that of the input size, whatever the picture's own ratio.
+pad: the picture keeps its ratio, as large as the input size has room for, and its border is repeated to fill the rest.
 """
+InputSize = tuple[int, int]
+"""Height and width of what enters the backbone, pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class BackbonePass:
     weights_sha256: str
     levels: tuple[int, ...]
     patch_size: int
-    input_size: int
+    input_size: InputSize
     wide_stride: int = 0
 
 
@@ -35,10 +37,10 @@ class EmbeddingSpec:
     """Strides of the feature maps, ascending, e.g. (8, 16)."""
     patch_size: int
     """Side of the neighbourhood that is averaged, in cells of the feature map."""
-    input_size: int
-    """Side of the square that enters the backbone, pixels."""
+    input_size: InputSize
+    """Height and width of the rectangle that enters the backbone, pixels."""
     aspect: Aspect
-    """How a picture becomes that square."""
+    """How a picture is brought to that size."""
     wide_stride: int = 0
     """Stride of one more feature map, finer than `levels`, that is averaged over wide windows; 0: none."""
 
@@ -49,7 +51,7 @@ class EmbeddingSpec:
 
     @property
     def backbone_pass(self) -> BackbonePass:
-        """Without the aspect: once decoded, a square is a square."""
+        """Without the aspect: once decoded, a rectangle is a rectangle."""
         return BackbonePass(
             self.backbone, self.weights_sha256, self.levels, self.patch_size, self.input_size, self.wide_stride
         )

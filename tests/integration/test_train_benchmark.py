@@ -18,7 +18,7 @@ def subject(folder: Path) -> Subject:
         good=tuple(image_files(write_images(folder / "good", 10))),
         test_good=tuple(image_files(write_images(folder / "test", 3, first_seed=100))),
         test_defect=tuple(image_files(write_images(folder / "blot", 3, first_seed=200, defect=True))),
-        input_size=64,
+        input_size=(64, 64),
     )
 
 

@@ -30,7 +30,7 @@ def trained_head() -> Head:
         device=torch.device("cpu"),
         dtype=torch.float32,
     )
-    grid = Grid(LEVEL_CHANNELS, torch.arange(SIDE**2).repeat(FRAMES), SIDE)
+    grid = Grid(LEVEL_CHANNELS, torch.arange(SIDE**2).repeat(FRAMES), (SIDE, SIDE))
     return fit_levels(task, grid, advance=no_progress).head
 
 

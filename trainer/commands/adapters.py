@@ -13,7 +13,7 @@ from qc_worker.settings import Settings
 from qc_worker.simplenet.backbone import Backbone, load_backbone
 from qc_worker.simplenet.precision import compute_dtype
 from qc_worker.simplenet.scorer import Scorer
-from qc_worker.simplenet.spec import Aspect, EmbeddingSpec
+from qc_worker.simplenet.spec import Aspect, EmbeddingSpec, InputSize
 from qc_worker.wiring import compute_device, image_limits, kafka_access
 from trainer.collect import Collector
 from trainer.samples import SampleStore
@@ -48,7 +48,9 @@ def open_backbone(settings: Settings, name: str, levels: tuple[int, ...]) -> Bac
     return load_backbone(name, levels=levels, weights_dir=settings.weights_path)
 
 
-def new_scorer(settings: Settings, name: str, *, levels: tuple[int, ...], input_size: int, aspect: Aspect) -> Scorer:
+def new_scorer(
+    settings: Settings, name: str, *, levels: tuple[int, ...], input_size: InputSize, aspect: Aspect
+) -> Scorer:
     """A scorer for a new model. Raises ModelError or SettingsError."""
     from qc_worker.simplenet.defaults import defaults_for  # noqa: PLC0415
 

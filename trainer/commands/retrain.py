@@ -25,6 +25,7 @@ from trainer.commands.adapters import (
 from trainer.commands.documents import print_facts, print_json
 from trainer.commands.samples import collected
 from trainer.feature_cache import FeatureCache
+from trainer.input_size import choose_input_size, parse_input_size
 from trainer.progress import stages
 from trainer.retrain import Retrained, Retrainer, RetrainRequest
 
@@ -43,7 +44,7 @@ class RetrainFlags:
     offline: bool
     backbone: str
     aspect: Aspect
-    input_size: int | None
+    input_size: str
     steps: int | None
     max_feature_mib: int
 
@@ -83,6 +84,7 @@ def retrained_document(retrained: Retrained) -> dict[str, object]:
         "dry_run": retrained.dry_run,
         "announced": retrained.announced,
         "backbone": card.embedding.backbone,
+        "input_size": card.embedding.input_size,
         "seed": card.seed,
         "training_samples": len(card.samples.training),
         "validation_samples": len(card.samples.validation),
@@ -147,7 +149,7 @@ def _scorer(settings: Settings, flags: RetrainFlags) -> Scorer:
         settings,
         flags.backbone,
         levels=defaults.levels,
-        input_size=flags.input_size or defaults.input_size,
+        input_size=choose_input_size(parse_input_size(flags.input_size), defaults=defaults),
         aspect=flags.aspect,
     )
 

@@ -12,7 +12,7 @@ from qc_worker.engine.in_flight import MAX_PUBLISHED_BYTES
 from qc_worker.engine.worker import Patience
 from qc_worker.ports import Clock, InspectionSink
 from qc_worker.simplenet.preprocessing import ImageLimits, Picture, decode_picture
-from qc_worker.simplenet.spec import Aspect
+from qc_worker.simplenet.spec import Aspect, InputSize
 from qc_worker.transport.memory import MemorySink
 from qc_worker.transport.memory_broker import MemoryBroker
 from tests import factories
@@ -53,7 +53,7 @@ class GatedDecoder:
     started: threading.Event = field(default_factory=threading.Event)
     decoded: int = 0
 
-    def __call__(self, content: bytes, *, input_size: int, aspect: Aspect, limits: ImageLimits) -> Picture:
+    def __call__(self, content: bytes, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits) -> Picture:
         self.decoded += 1
         self.started.set()
         assert self.gate.wait(20)

@@ -25,13 +25,13 @@ def an_embedding_spec(**changes: object) -> EmbeddingSpec:
         "weights_sha256": "0" * 64,
         "levels": (8, 16),
         "patch_size": 3,
-        "input_size": 64,
+        "input_size": (64, 64),
         "aspect": "squash",
     }
     return EmbeddingSpec(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def a_head(channels: int = 6, hidden: int = 5, seed: int = 0, cells: int = 1) -> Head:
+def a_head(channels: int = 6, hidden: int = 5, seed: int = 0, cells: tuple[int, int] = (1, 1)) -> Head:
     """A head in eval mode whose every tensor is as if trained: no zeros, no ones."""
     generator = torch.Generator().manual_seed(seed)
     head = Head(channels, hidden, cells).eval().requires_grad_(False)

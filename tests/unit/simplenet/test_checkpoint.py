@@ -132,7 +132,7 @@ def test_a_head_that_does_not_fit_is_refused_even_with_a_right_digest(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"schema_version": "2.0"},
+        {"schema_version": "9.0"},
         {"line": "../../etc"},
         {"channels": 0},
         {"channels": 10**9},
@@ -147,6 +147,36 @@ def test_a_card_that_makes_no_sense_is_refused(folder: Path, changes: dict[str, 
     reseal(folder, **changes)
     with pytest.raises(ModelError, match=CARD_FILE):
         load_model(folder)
+
+
+def test_a_model_made_by_an_earlier_version_says_to_retrain(folder: Path) -> None:
+    reseal(folder, schema_version="1.0", cells=8)
+    with pytest.raises(ModelError) as refused:
+        load_model(folder)
+    assert str(refused.value) == "this model was made by an earlier version: run `qc-trainer retrain --line A`"
+
+
+@pytest.mark.parametrize("line", ["../../etc", "A; rm -r", 7, None])
+def test_an_earlier_card_with_a_line_that_is_no_name_is_merely_refused(folder: Path, line: object) -> None:
+    reseal(folder, schema_version="1.0", line=line)
+    with pytest.raises(ModelError) as refused:
+        load_model(folder)
+    assert "../" not in str(refused.value).replace(str(folder), "")
+    assert "rm -r" not in str(refused.value)
+
+
+def test_a_rectangular_model_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    head = a_head(cells=(3, 5))
+    card = save_model(tmp_path, head, a_card(head, embedding=an_embedding_spec(input_size=(96, 160)), cells=(3, 5)))
+    model = load_model(tmp_path)
+    assert (model.card, model.head.cells) == (card, (3, 5))
+    assert model.card.embedding.input_size == (96, 160)
+
+
+@pytest.mark.parametrize("input_size", [(31, 256), (256, 2049), (0, 0)])
+def test_an_input_too_small_or_too_large_is_refused(input_size: tuple[int, int]) -> None:
+    with pytest.raises(ValidationError, match="input_size"):
+        a_card(a_head(), embedding=an_embedding_spec(input_size=input_size))
 
 
 @pytest.mark.parametrize("changes", [{"channels": 16_000}, {"channels": 7}, {"hidden": 4}])

@@ -1,5 +1,6 @@
 import shutil
 import threading
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from qc_worker.simplenet.backbone import load_backbone
 from qc_worker.simplenet.compilation import compiled
 from qc_worker.simplenet.patch_features import AggregatedLevels
+from qc_worker.simplenet.spec import InputSize
 from tests.unit.simplenet.factories import random_weights
 
 SIDE = 64
@@ -20,24 +22,24 @@ def levels(tmp_path_factory: pytest.TempPathFactory) -> AggregatedLevels:
     return AggregatedLevels(load_backbone("efficientnet_lite0", levels=(4,), weights_dir=Path(), file=file), 3).eval()
 
 
-def some_pixels(count: int) -> torch.Tensor:
+def some_pixels(count: int, input_size: InputSize = (SIDE, SIDE)) -> torch.Tensor:
     random = torch.Generator().manual_seed(1)
-    return torch.randint(0, 256, (count, SIDE, SIDE, 3), dtype=torch.uint8, generator=random).permute(0, 3, 1, 2)
+    return torch.randint(0, 256, (count, *input_size, 3), dtype=torch.uint8, generator=random).permute(0, 3, 1, 2)
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
 def test_no_batch_size_is_ever_compiled_in_service(levels: AggregatedLevels) -> None:
-    compute = compiled(levels, input_size=SIDE, max_batch_size=20, device=CPU)
-    assert compute is not levels
+    sizes: list[InputSize] = [(SIDE, SIDE), (SIDE, SIDE + 32)]
+    computes = [compiled(levels, input_size=size, max_batch_size=20, device=CPU) for size in sizes]
+    assert levels not in computes
     failed: list[BaseException] = []
 
     def serve() -> None:
         try:
             with torch.no_grad(), torch._dynamo.config.patch(error_on_recompile=True):
-                for count in (8, 1, 2, 3, 7, 32, 1):
-                    torch.testing.assert_close(
-                        compute(some_pixels(count)), levels(some_pixels(count)), rtol=1e-3, atol=1e-3
-                    )
+                for count, (compute, size) in product((8, 1, 2, 3, 7, 32, 1), zip(computes, sizes, strict=True)):
+                    pixels = some_pixels(count, size)
+                    torch.testing.assert_close(compute(pixels), levels(pixels), rtol=1e-3, atol=1e-3)
         except BaseException as error:  # noqa: BLE001  (shown by the assertion below, from the right thread)
             failed.append(error)
 
@@ -53,7 +55,7 @@ def test_without_a_compiler_the_plain_backbone_serves(
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     torch._dynamo.reset()
     with torch._inductor.config.patch({"cpp.cxx": (str(tmp_path / "no-such-compiler"),), "fx_graph_cache": False}):
-        compute = compiled(levels, input_size=SIDE, max_batch_size=2, device=CPU)
+        compute = compiled(levels, input_size=(SIDE, SIDE), max_batch_size=2, device=CPU)
     assert compute is levels
     assert all(bool(torch.isfinite(level).all()) for level in compute(some_pixels(2)))
 
@@ -66,4 +68,4 @@ def test_a_batch_too_large_for_the_device_does_not_stop_the_compiling(
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: no_room)
     with pytest.raises(torch.OutOfMemoryError):  # for the caller to try again with fewer
-        compiled(levels, input_size=SIDE, max_batch_size=4, device=CPU)
+        compiled(levels, input_size=(SIDE, SIDE), max_batch_size=4, device=CPU)

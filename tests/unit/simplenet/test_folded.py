@@ -12,12 +12,12 @@ from tests.unit.simplenet.factories import a_head
 SEEDS = st.integers(0, 999)
 
 
-def some_levels(channels: list[int], largest: int, frames: int, seed: int) -> list[Tensor]:
-    """Feature maps of which each has half the cells of the one before, rounded up."""
+def some_levels(channels: list[int], largest: tuple[int, int], frames: int, seed: int) -> list[Tensor]:
+    """Feature maps of which each has half the rows and columns of the one before, rounded up."""
     generator = torch.Generator().manual_seed(seed)
-    sides = [max(1, -(-largest // 2**level)) for level in range(len(channels))]
     return [
-        torch.randn(frames, count, side, side, generator=generator) for count, side in zip(channels, sides, strict=True)
+        torch.randn(frames, count, *(-(-side // 2**level) for side in largest), generator=generator)
+        for level, count in enumerate(channels)
     ]
 
 
@@ -36,12 +36,12 @@ def blind_in_blocks(head: Head, channels: list[int], seed: int) -> None:
 @given(
     channels=st.lists(st.integers(1, 24), min_size=1, max_size=3),
     hidden=st.integers(1, 40),
-    largest=st.integers(1, 17),
+    largest=st.tuples(st.integers(1, 17), st.integers(1, 17)),
     patch_size=st.sampled_from([1, 3, 5]),
     seed=SEEDS,
 )
 def test_folded_and_plain_agree_to_1e_4(
-    channels: list[int], hidden: int, largest: int, patch_size: int, seed: int
+    channels: list[int], hidden: int, largest: tuple[int, int], patch_size: int, seed: int
 ) -> None:
     frames = 1 + seed % 4
     head = a_head(sum(channels), hidden, seed, cells=largest)
@@ -57,7 +57,7 @@ def test_folded_and_plain_agree_to_1e_4(
 @given(order=st.lists(st.integers(0, 2), min_size=1, max_size=9), seed=SEEDS)
 def test_each_frame_is_judged_by_its_own_head_in_any_order(order: list[int], seed: int) -> None:
     heads = [fold(a_head(12, hidden, seed + hidden), [8, 4]) for hidden in (3, 7, 11)]
-    levels = some_levels([8, 4], 6, len(order), seed)
+    levels = some_levels([8, 4], (6, 6), len(order), seed)
     together = scores_of(levels, 3, [heads[line] for line in order])
     alone = [scores_of([level[i : i + 1] for level in levels], 3, [heads[line]]) for i, line in enumerate(order)]
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-4)
@@ -65,7 +65,7 @@ def test_each_frame_is_judged_by_its_own_head_in_any_order(order: list[int], see
 
 def test_long_runs_of_one_head_are_scored_like_short_ones() -> None:
     head = fold(a_head(3, 64), [2, 1])
-    levels = some_levels([2, 1], 160, 2, seed=3)  # two frames of 6.5 MB of hidden activations each
+    levels = some_levels([2, 1], (160, 160), 2, seed=3)  # two frames of 6.5 MB of hidden activations each
     together = scores_of(levels, 3, [head, head])
     alone = [scores_of([level[i : i + 1] for level in levels], 3, [head]) for i in range(2)]
     torch.testing.assert_close(together, torch.cat(alone))
@@ -92,7 +92,7 @@ def test_units_that_read_one_level_hold_no_weights_for_the_others() -> None:
 
 def test_bfloat16_moves_scores_by_a_small_share_of_their_spread() -> None:
     head = fold(a_head(48, 64, seed=5), [32, 16])
-    levels = some_levels([32, 16], 12, 4, seed=5)
+    levels = some_levels([32, 16], (12, 12), 4, seed=5)
     exact = scores_of(levels, 3, [head] * 4)
     rounded = scores_of([level.bfloat16() for level in levels], 3, [head.to(torch.device("cpu"), torch.bfloat16)] * 4)
     assert rounded.dtype == torch.float32

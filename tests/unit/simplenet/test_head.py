@@ -78,7 +78,7 @@ def test_all_black_training_frames_do_not_divide_by_zero() -> None:
 
 
 def test_patch_score_is_minus_the_discriminator_normalised_at_each_cell() -> None:
-    head = a_head(channels=6, hidden=5, cells=3)
+    head = a_head(channels=6, hidden=5, cells=(3, 3))
     embedding = torch.randn(2, 6, 3, 3, generator=torch.Generator().manual_seed(1))
     scores = head.patch_scores(embedding)
     for frame, y, x in np.ndindex(2, 3, 3):

@@ -13,7 +13,7 @@ from tests.unit.simplenet.factories import LIMITS, a_gradient, encoded
 @pytest.mark.parametrize("aspect", ["squash", "pad"])
 @pytest.mark.parametrize("size", [(60, 40), (1200, 300), (10, 2000), (1, 1)])
 def test_heatmap_and_thumbnail_keep_the_aspect_ratio(size: tuple[int, int], aspect: Aspect) -> None:
-    picture = decode_picture(encoded(a_gradient(size=size)), input_size=64, aspect=aspect, limits=LIMITS)
+    picture = decode_picture(encoded(a_gradient(size=size)), input_size=(64, 64), aspect=aspect, limits=LIMITS)
     heatmap_png, thumbnail_jpeg = render_heatmap(picture, np.zeros((64, 64), np.float32), 0.0, aspect)
     scale = min(1, 512 / max(size))
     expected = tuple(max(1, round(side * scale)) for side in size)
@@ -23,7 +23,7 @@ def test_heatmap_and_thumbnail_keep_the_aspect_ratio(size: tuple[int, int], aspe
 
 
 def test_the_threshold_has_the_same_colour_on_every_frame_and_only_the_peak_is_darkest_red() -> None:
-    picture = decode_picture(encoded(Image.new("RGB", (64, 64))), input_size=64, aspect="squash", limits=LIMITS)
+    picture = decode_picture(encoded(Image.new("RGB", (64, 64))), input_size=(64, 64), aspect="squash", limits=LIMITS)
     weak, strong = np.full((2, 64, 64), -1.0, np.float32)
     weak[10:20, 10:20] = 0.2
     strong[10:20, 10:20], strong[30:40, 30:40], strong[50:60, 50:60] = 0.2, 3.0, 9.0
@@ -36,7 +36,7 @@ def test_the_threshold_has_the_same_colour_on_every_frame_and_only_the_peak_is_d
 
 
 def test_far_below_the_threshold_the_frame_is_shown_as_it_is() -> None:
-    picture = decode_picture(encoded(a_gradient(size=(64, 64))), input_size=64, aspect="squash", limits=LIMITS)
+    picture = decode_picture(encoded(a_gradient(size=(64, 64))), input_size=(64, 64), aspect="squash", limits=LIMITS)
     heatmap_png, _ = render_heatmap(picture, np.full((64, 64), -9.0, np.float32), 0.0, "squash")
     shown = np.asarray(Image.open(io.BytesIO(heatmap_png)))
     assert np.array_equal(shown, picture.pixels.permute(1, 2, 0).numpy())

@@ -12,7 +12,7 @@ from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.simplenet import nvjpeg
 from qc_worker.simplenet.nvjpeg import NvJpegDecoder, plain_jpeg_header
 from qc_worker.simplenet.preprocessing import ImageLimits, Picture, decode_picture
-from qc_worker.simplenet.spec import Aspect
+from qc_worker.simplenet.spec import Aspect, InputSize
 from tests.unit.simplenet.factories import LIMITS, a_gradient, encoded
 
 CPU = torch.device("cpu")
@@ -41,12 +41,18 @@ def turned(orientation: int, size: tuple[int, int] = (300, 200)) -> bytes:
     return a_jpeg(size=size, exif=exif)
 
 
-def a_decoder(device: torch.device = CPU, *, aspect: Aspect = "squash", limits: ImageLimits = LIMITS) -> NvJpegDecoder:
-    return NvJpegDecoder(input_size=SIZE, aspect=aspect, limits=limits, device=device, cpu_threads=2)
+def a_decoder(
+    device: torch.device = CPU,
+    *,
+    aspect: Aspect = "squash",
+    limits: ImageLimits = LIMITS,
+    input_size: InputSize = (SIZE, SIZE),
+) -> NvJpegDecoder:
+    return NvJpegDecoder(input_size=input_size, aspect=aspect, limits=limits, device=device, cpu_threads=2)
 
 
-def on_cpu(content: bytes, aspect: Aspect = "squash") -> Picture:
-    return decode_picture(content, input_size=SIZE, aspect=aspect, limits=LIMITS)
+def on_cpu(content: bytes, aspect: Aspect = "squash", input_size: InputSize = (SIZE, SIZE)) -> Picture:
+    return decode_picture(content, input_size=input_size, aspect=aspect, limits=LIMITS)
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=needs_cuda)])
@@ -89,10 +95,13 @@ def test_a_jpeg_that_the_cpu_decodes_at_a_fraction_is_close(
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("aspect", ["squash", "pad"])
-def test_orientation_is_that_of_the_cpu(orientation: int, aspect: Aspect, device: torch.device) -> None:
+@pytest.mark.parametrize("input_size", [(SIZE, SIZE), (40, 90), (150, 32)])
+def test_orientation_is_that_of_the_cpu(
+    orientation: int, aspect: Aspect, input_size: InputSize, device: torch.device
+) -> None:
     content = turned(orientation)
-    [picture] = a_decoder(device, aspect=aspect).decode([content])
-    assert_alike(picture, on_cpu(content, aspect), levels=8, mean=0.7)
+    [picture] = a_decoder(device, aspect=aspect, input_size=input_size).decode([content])
+    assert_alike(picture, on_cpu(content, aspect, input_size), levels=8, mean=0.7)
 
 
 def test_a_mixed_batch_keeps_its_order(device: torch.device) -> None:

@@ -9,17 +9,18 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
 from qc_worker.simplenet.preprocessing import Picture, content_box, decode_picture
-from qc_worker.simplenet.spec import Aspect
+from qc_worker.simplenet.spec import Aspect, InputSize
 from tests.unit.simplenet.factories import LIMITS, a_gradient, encoded
 
 
-def decode(content: bytes, *, input_size: int = 32, aspect: Aspect = "squash") -> Picture:
+def decode(content: bytes, *, input_size: InputSize = (32, 32), aspect: Aspect = "squash") -> Picture:
     return decode_picture(content, input_size=input_size, aspect=aspect, limits=LIMITS)
 
 
-def reference(image: Image.Image, input_size: int = 32) -> torch.Tensor:
+def reference(image: Image.Image, input_size: InputSize = (32, 32)) -> torch.Tensor:
     """Plainly: convert, then resize."""
-    resized = image.convert("RGB").resize((input_size, input_size), Image.Resampling.BILINEAR)
+    height, width = input_size
+    resized = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
 
 
@@ -67,7 +68,7 @@ def test_what_is_transparent_arrives_black(mode: str) -> None:
     image = Image.new("RGBA", (64, 64), (255, 255, 255, 255))
     image.paste((255, 255, 255, 0), (0, 0, 32, 64))
     content = encoded(image.convert(mode)) if mode != "P" else encoded(image.quantize(4))
-    pixels = decode(content, input_size=16).pixels
+    pixels = decode(content, input_size=(16, 16)).pixels
     assert int(pixels[:, :, :7].max()) == 0
     assert int(pixels[:, :, 9:].min()) == 255
 
@@ -79,7 +80,8 @@ def test_a_png_with_a_transparent_colour_has_it_black() -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "MPO"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_honoured(orientation: int, kind: str) -> None:
+@pytest.mark.parametrize("input_size", [(32, 32), (24, 40)])
+def test_exif_orientation_is_honoured(input_size: InputSize, orientation: int, kind: str) -> None:
     source = a_gradient(size=(96, 64))
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
@@ -90,35 +92,41 @@ def test_exif_orientation_is_honoured(orientation: int, kind: str) -> None:
     options = (
         {"quality": 95, "exif": exif} if kind != "TIFF" else {"tiffinfo": {ExifTags.Base.Orientation: orientation}}
     )
-    picture = decode(encoded(source, kind, **options))
+    picture = decode(encoded(source, kind, **options), input_size=input_size)
     assert picture.image_size == (upright.height, upright.width)
-    assert_similar(picture, reference(upright), levels=8)
+    assert_similar(picture, reference(upright, input_size), levels=8)
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
 @pytest.mark.parametrize("aspect", ["squash", "pad"])
 @pytest.mark.parametrize("size", [(640, 480), (517, 1033), (128, 128), (127, 900)])
+@pytest.mark.parametrize("input_size", [(64, 64), (48, 96), (200, 32)])
 def test_a_jpeg_decoded_at_a_fraction_looks_as_if_decoded_whole(
-    size: tuple[int, int], aspect: Aspect, orientation: int
+    size: tuple[int, int], input_size: InputSize, aspect: Aspect, orientation: int
 ) -> None:
     source = a_gradient("L", size)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    drafted = decode(encoded(source, "JPEG", quality=95, exif=exif), input_size=64, aspect=aspect)
-    whole = decode(encoded(source, "PNG", exif=exif), input_size=64, aspect=aspect)
+    drafted = decode(encoded(source, "JPEG", quality=95, exif=exif), input_size=input_size, aspect=aspect)
+    whole = decode(encoded(source, "PNG", exif=exif), input_size=input_size, aspect=aspect)
     assert drafted.image_size == whole.image_size
     assert_similar(drafted, whole.pixels, levels=4)
 
 
 @settings(deadline=None, max_examples=60)
-@given(height=st.integers(1, 300), width=st.integers(1, 300), input_size=st.integers(1, 64))
-def test_padding_keeps_the_aspect_ratio_and_centres(height: int, width: int, input_size: int) -> None:
+@given(
+    height=st.integers(1, 300),
+    width=st.integers(1, 300),
+    input_size=st.tuples(st.integers(1, 64), st.integers(1, 64)),
+)
+def test_padding_keeps_the_aspect_ratio_and_centres(height: int, width: int, input_size: InputSize) -> None:
     box = content_box((height, width), input_size, "pad")
-    assert max(box.width, box.height) == input_size
-    assert abs(box.width - width * input_size / max(height, width)) <= 1
-    assert abs(box.height - height * input_size / max(height, width)) <= 1
-    assert abs(2 * box.left + box.width - input_size) <= 1
-    assert abs(2 * box.top + box.height - input_size) <= 1
+    scale = min(input_size[0] / height, input_size[1] / width)
+    assert box.height == input_size[0] or box.width == input_size[1]
+    assert abs(box.width - width * scale) <= 1
+    assert abs(box.height - height * scale) <= 1
+    assert abs(2 * box.left + box.width - input_size[1]) <= 1
+    assert abs(2 * box.top + box.height - input_size[0]) <= 1
 
 
 def test_padding_repeats_the_border() -> None:
@@ -129,9 +137,10 @@ def test_padding_repeats_the_border() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (2, 3)])
 @pytest.mark.parametrize("aspect", ["squash", "pad"])
-def test_odd_sizes_become_squares(size: tuple[int, int], aspect: Aspect) -> None:
-    picture = decode(encoded(a_gradient(size=size)), aspect=aspect)
-    assert picture.pixels.shape == (3, 32, 32)
+@pytest.mark.parametrize("input_size", [(32, 32), (32, 50), (50, 32)])
+def test_odd_sizes_come_to_the_input_size(size: tuple[int, int], input_size: InputSize, aspect: Aspect) -> None:
+    picture = decode(encoded(a_gradient(size=size)), input_size=input_size, aspect=aspect)
+    assert picture.pixels.shape == (3, *input_size)
     assert picture.image_size == (size[1], size[0])
 
 

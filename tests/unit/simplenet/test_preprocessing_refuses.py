@@ -22,7 +22,7 @@ FOREIGN = [kind for kind in WRITABLE if kind not in (*FORMATS, *STUBS, "MPO")]
 
 
 def decode(content: bytes, limits: ImageLimits = LIMITS) -> Picture:
-    return decode_picture(content, input_size=32, aspect="squash", limits=limits)
+    return decode_picture(content, input_size=(32, 32), aspect="squash", limits=limits)
 
 
 def reason_of(content: bytes, limits: ImageLimits = LIMITS) -> Reason:

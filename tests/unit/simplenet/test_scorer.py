@@ -56,7 +56,7 @@ def test_a_batch_of_mixed_lines_scores_as_each_frame_alone(scorer: Scorer) -> No
 
 def test_the_folded_path_gives_the_maps_of_the_plain_one(scorer: Scorer) -> None:
     head = a_head(scorer.channels, 16)
-    plain = anomaly_maps(head.patch_scores(scorer.embed(some_pixels(3))), 64)
+    plain = anomaly_maps(head.patch_scores(scorer.embed(some_pixels(3))), (64, 64))
     scored = scorer.score(some_pixels(3), [scorer.take_in(head)] * 3)
     torch.testing.assert_close(scored.maps, plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
     torch.testing.assert_close(torch.from_numpy(scored.map_of(2)), scored.maps[2])
@@ -70,13 +70,25 @@ def test_the_widened_map_comes_last_and_has_no_say_in_the_size(backbone: Backbon
     assert widened.level_channels == tuple(reversed(scorer.level_channels))
     head = a_head(widened.channels, 16)
     scored = widened.score(some_pixels(1), [widened.take_in(head)])
-    plain = anomaly_maps(head.patch_scores(embedding), 64)
+    plain = anomaly_maps(head.patch_scores(embedding), (64, 64))
+    torch.testing.assert_close(scored.maps, plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
+
+
+def test_a_rectangle_is_scored_like_a_square(backbone: Backbone) -> None:
+    spec = an_embedding_spec(weights_sha256=backbone.weights_sha256, input_size=(64, 96))
+    scorer = Scorer(backbone, spec, CPU)
+    scorer.warm_up([1, 2])
+    pixels = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    head = a_head(scorer.channels, 16, cells=(8, 12))
+    scored = scorer.score(pixels, [scorer.take_in(head)] * 2)
+    plain = anomaly_maps(head.patch_scores(scorer.embed(pixels)), (64, 96))
+    assert scored.maps.shape == (2, 64, 96)
     torch.testing.assert_close(scored.maps, plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
 
 
 def test_padding_has_no_say_in_the_score_however_a_batch_is_judged(backbone: Backbone, scorer: Scorer) -> None:
     head, _ = two_heads(scorer)
-    boxes = [content_box(size, 64, "pad") for size in ((48, 96), (96, 48), (64, 64), (10, 20), (20, 10))]
+    boxes = [content_box(size, (64, 64), "pad") for size in ((48, 96), (96, 48), (64, 64), (10, 20), (20, 10))]
     scored = scorer.score(some_pixels(5), [head] * 5, boxes=boxes)
     inside = [
         float(one[box.top : box.top + box.height, box.left : box.left + box.width].max())

@@ -13,7 +13,7 @@ from qc_worker.domain.release import Judgement
 from qc_worker.simplenet.backbone import load_backbone
 from qc_worker.simplenet.preprocessing import ImageLimits
 from qc_worker.simplenet.scorer import Scorer
-from qc_worker.simplenet.spec import EmbeddingSpec
+from qc_worker.simplenet.spec import EmbeddingSpec, InputSize
 from trainer.samples import Origin, SampleStore
 
 LINE = line_name("A")
@@ -54,7 +54,9 @@ def filled_store(folder: Path, *, good: int, defect: int = 0) -> SampleStore:
     return store
 
 
-def small_scorer(weights_dir: Path, dtype: torch.dtype = torch.float32) -> Scorer:
+def small_scorer(
+    weights_dir: Path, dtype: torch.dtype = torch.float32, input_size: InputSize = (INPUT_SIZE, INPUT_SIZE)
+) -> Scorer:
     """The real backbone, on small pictures."""
     levels = (8, 16)
     backbone = load_backbone("efficientnet_lite0", levels=levels, weights_dir=weights_dir)
@@ -63,7 +65,7 @@ def small_scorer(weights_dir: Path, dtype: torch.dtype = torch.float32) -> Score
         weights_sha256=backbone.weights_sha256,
         levels=levels,
         patch_size=3,
-        input_size=INPUT_SIZE,
+        input_size=input_size,
         aspect="squash",
     )
     return Scorer(backbone, spec, torch.device("cpu"), dtype)

@@ -15,12 +15,12 @@ def a_normalised_head(rows: torch.Tensor, cells: torch.Tensor) -> tuple[Head, to
     """A head and its scores of the rows before it was normalised."""
     features = standardise([rows], max_bytes=1 << 30)
     plain = a_head(4, 6)
-    head = Head(4, 6, SIDE).eval().requires_grad_(False)
+    head = Head(4, 6, (SIDE, SIDE)).eval().requires_grad_(False)
     head.load_state_dict({**plain.state_dict(), "offset": head.offset, "scale": head.scale})
     head.standardiser.load_state_dict(features.standardiser.state_dict())
     patches = torch.cat(list(features.standardised_chunks()))
     raw = -head.discriminator(head.adaptor(patches))
-    normalise_cells(head, CellRows(features, cells, SIDE))
+    normalise_cells(head, CellRows(features, cells, (SIDE, SIDE)))
     return head, raw
 
 
@@ -65,6 +65,18 @@ def test_a_cell_never_seen_takes_the_figures_of_all() -> None:
     seen = cells != 4
     head, raw = a_normalised_head(rows[seen], cells[seen])
     assert abs(float(head.offset[1, 1]) - float(raw.mean())) < 0.1 * float(raw.std())
+
+
+def test_offsets_lie_at_their_cells_in_a_grid_that_is_no_square() -> None:
+    cells = torch.arange(6).repeat(2_000)
+    rows = torch.randn(len(cells), 4, generator=torch.Generator().manual_seed(0))
+    rows[cells == 5] *= 4
+    features = standardise([rows], max_bytes=1 << 30)
+    head = Head(4, 6, (2, 3)).eval().requires_grad_(False)
+    head.standardiser.load_state_dict(features.standardiser.state_dict())
+    normalise_cells(head, CellRows(features, cells, (2, 3)))
+    assert head.scale.shape == (2, 3)
+    assert int(head.scale.argmax()) == 5
 
 
 def test_all_alike_frames_do_not_divide_by_zero() -> None:

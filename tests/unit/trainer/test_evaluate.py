@@ -61,8 +61,11 @@ def test_a_folder_of_another_layout_is_refused(tmp_path: Path) -> None:
 
 def test_a_mask_lies_where_its_picture_lies(tmp_path: Path) -> None:
     Image.new("L", (64, 32), 255).save(tmp_path / "mask.png")
-    padded = mask_at_input_size(tmp_path / "mask.png", input_size=32, aspect="pad")
+    padded = mask_at_input_size(tmp_path / "mask.png", input_size=(32, 32), aspect="pad")
     assert padded[8:24].all()
     assert not padded[:8].any()
     assert not padded[24:].any()
-    assert mask_at_input_size(tmp_path / "mask.png", input_size=32, aspect="squash").all()
+    assert mask_at_input_size(tmp_path / "mask.png", input_size=(32, 32), aspect="squash").all()
+    wide = mask_at_input_size(tmp_path / "mask.png", input_size=(32, 96), aspect="pad")
+    assert wide[:, 16:80].all()
+    assert not wide[:, :16].any()

@@ -13,7 +13,7 @@ from tests.unit.trainer.factories import small_scorer
 from trainer.feature_spec import PACKAGES, FeatureSpec, feature_spec
 
 EMBEDDING = EmbeddingSpec(
-    backbone="b", weights_sha256="00", levels=(8, 16), patch_size=3, input_size=256, aspect="squash"
+    backbone="b", weights_sha256="00", levels=(8, 16), patch_size=3, input_size=(256, 256), aspect="squash"
 )
 SPEC = FeatureSpec(embedding=EMBEDDING, precision="float32", patches_per_frame=256, device="cpu")
 OTHER: dict[str, Any] = {
@@ -42,7 +42,7 @@ EMBEDDINGS = st.builds(
     weights_sha256=st.sampled_from(["00", "01"]),
     levels=st.sampled_from([(8,), (16,), (8, 16), (1, 6)]),
     patch_size=st.integers(1, 3),
-    input_size=st.sampled_from([64, 256]),
+    input_size=st.sampled_from([(64, 64), (64, 256), (256, 64)]),
     aspect=st.sampled_from(["squash", "pad"]),
 )
 SPECS = st.builds(

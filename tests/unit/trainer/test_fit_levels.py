@@ -11,7 +11,7 @@ from trainer.fit_levels import Grid, fit_levels, learned_levels
 from trainer.patch_bank import standardise
 
 SIDE, FRAMES = 4, 40
-GRID = Grid(level_channels=(6, 10), cells=torch.arange(SIDE**2).repeat(FRAMES), side=SIDE)
+GRID = Grid(level_channels=(6, 10), cells=torch.arange(SIDE**2).repeat(FRAMES), size=(SIDE, SIDE))
 
 
 def rows() -> torch.Tensor:

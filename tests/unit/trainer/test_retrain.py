@@ -14,10 +14,11 @@ from qc_worker.domain.release import Judgement, Release, ReleaseAction
 from qc_worker.ports import ReleaseLog
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.simplenet.checkpoint import TrainingSettings, file_sha256, load_model
+from qc_worker.simplenet.spec import InputSize
 from qc_worker.transport.memory import MemoryReleaseLog
 from qc_worker.transport.memory_broker import MemoryBroker
 from tests.factories import NOON, ManualClock
-from tests.unit.trainer.factories import LIMITS, LINE, filled_store, imported, png, small_scorer
+from tests.unit.trainer.factories import INPUT_SIZE, LIMITS, LINE, filled_store, imported, png, small_scorer
 from trainer.atomic import disk_errors
 from trainer.feature_cache import FeatureCache
 from trainer.features import FeatureCounts
@@ -40,8 +41,11 @@ class LaterClock(ManualClock):
 class Workshop:
     """A sample store, a model store and a broker in memory."""
 
-    def __init__(self, folder: Path, *, good: int = 24, defect: int = 0) -> None:
+    def __init__(
+        self, folder: Path, *, good: int = 24, defect: int = 0, input_size: InputSize = (INPUT_SIZE, INPUT_SIZE)
+    ) -> None:
         self.folder = folder
+        self.input_size = input_size
         self.samples = filled_store(folder / "samples", good=good, defect=defect)
         self.models = FsspecModelStore(str(folder / "models"))
         self.broker = MemoryBroker(partitions=1)
@@ -55,7 +59,7 @@ class Workshop:
 
     def retrainer(self, releases: ReleaseLog | None) -> Retrainer:
         return Retrainer(
-            scorer=small_scorer(self.folder),
+            scorer=small_scorer(self.folder, input_size=self.input_size),
             samples=self.samples,
             models=self.models,
             collect=None,
@@ -93,6 +97,14 @@ def test_the_card_lists_every_sample_and_the_promise(tmp_path: Path) -> None:
     assert used == workshop.samples.ids(LINE, Judgement.GOOD)
     assert (len(card.samples.calibration), retrained.promise.n) == (9, 9)
     assert (card.calibration.max_false_reject, card.calibration.review_rate) == (0.1, 0.3)
+
+
+def test_a_rectangle_is_trained_and_stored_like_a_square(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path, defect=3, input_size=(48, 80))
+    card = workshop.retrain(offline=True).card
+    model = open_model(workshop.models, LINE, card.version)
+    assert (model.card.embedding.input_size, model.card.cells) == ((48, 80), (6, 10))
+    assert model.head.offset.shape == (6, 10)
 
 
 def test_the_same_samples_and_seed_give_the_same_head_bit_for_bit(tmp_path: Path) -> None:

@@ -7,19 +7,19 @@ from hypothesis import strategies as st
 from trainer.synthetic import MIN_DEFECT_PIXELS, SYNTHETIC_KINDS, VISIBLE_GREY_LEVELS, defect_of_kind, synthetic_defect
 
 
-def a_surface(seed: int = 0, size: int = 96) -> torch.Tensor:
-    """Fine stripes with grain, darker to one side; uint8 (3, S, S)."""
+def a_surface(seed: int = 0, size: tuple[int, int] = (96, 96)) -> torch.Tensor:
+    """Fine stripes with grain, darker to one side; uint8 (3, H, W)."""
     random = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:size, :size]
-    grey = 110 + 25 * np.sin(columns / 2) + 0.4 * rows + random.normal(0, 6, (size, size))
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    grey = 110 + 25 * np.sin(columns / 2) + 0.4 * rows + random.normal(0, 6, size)
     return torch.from_numpy(np.repeat(grey.clip(0, 255).astype(np.uint8)[None], 3, axis=0))
 
 
 @pytest.mark.parametrize("kind", SYNTHETIC_KINDS)
 @settings(deadline=None, max_examples=10)
-@given(seed=st.integers(0, 10_000))
-def test_the_mask_is_where_the_picture_changed(kind: str, seed: int) -> None:
-    good = a_surface()
+@given(seed=st.integers(0, 10_000), size=st.sampled_from([(96, 96), (64, 112), (112, 64)]))
+def test_the_mask_is_where_the_picture_changed(kind: str, seed: int, size: tuple[int, int]) -> None:
+    good = a_surface(size=size)
     altered, mask = defect_of_kind(kind, good, np.random.default_rng(seed))
     assert (altered.shape, altered.dtype) == (good.shape, torch.uint8)
     assert mask.shape == tuple(good.shape[1:])

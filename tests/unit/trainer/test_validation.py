@@ -36,7 +36,7 @@ def test_a_synthetic_frames_name_is_one_that_the_cache_takes_and_says_what_is_in
 def test_even_the_smallest_defect_has_a_cell() -> None:
     mask = torch.zeros(INPUT_SIZE, INPUT_SIZE, dtype=torch.bool)
     mask[9, 17] = True
-    assert synthetic(mask).cells(SIDE).nonzero().flatten().tolist() == [SIDE + 2]
+    assert synthetic(mask).cells((SIDE, SIDE)).nonzero().flatten().tolist() == [SIDE + 2]
 
 
 def test_features_of_synthetic_frames_are_computed_once(tmp_path: Path) -> None:
