@@ -38,8 +38,10 @@ strides are the paper's, the rest is taken over.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+
+from qc_worker.simplenet.timm_levels import is_timm, timm_strides
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +87,19 @@ BACKBONE_DEFAULTS: Mapping[str, BackboneDefaults] = MappingProxyType(
 
 
 def defaults_for(backbone: str) -> BackboneDefaults:
-    """Settings for any backbone; one that is not in the table gets the common ones."""
-    return BACKBONE_DEFAULTS.get(backbone, BackboneDefaults())
+    """Settings for any backbone; one that is not in the table gets the common ones, a ViT its only stride.
+
+    Raises ModelError for what timm cannot build.
+    """
+    if backbone in BACKBONE_DEFAULTS or not is_timm(backbone):
+        return BACKBONE_DEFAULTS.get(backbone, BackboneDefaults())
+    return with_strides(BackboneDefaults(), timm_strides(backbone))
+
+
+def with_strides(common: BackboneDefaults, strides: tuple[int, ...]) -> BackboneDefaults:
+    """Fit settings to a backbone whose maps all have one stride: its patches; the side a multiple of them."""
+    if len(strides) > 1:
+        return common
+    (patch,) = strides
+    side = round(common.input_size / patch) * patch
+    return replace(common, levels=strides, wide_stride=0, level_weights=(), learned_levels=0, input_size=side)

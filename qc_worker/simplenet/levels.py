@@ -30,11 +30,22 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) 
     try:
         network.load_state_dict(dict(state), strict=True)
     except RuntimeError as error:
-        first = str(error).strip().splitlines()[1:2] or [str(error)]
-        raise ModelError(f"{source} does not fit {type(network).__name__}: {first[0].strip()[:200]}") from None
+        raise ModelError(f"{source} does not fit {type(network).__name__}: {first_complaint(error)}") from None
+
+
+def first_complaint(error: Exception) -> str:
+    """Give the first tensor that torch complains about, below its heading; one line."""
+    first = str(error).strip().splitlines()[1:2] or [str(error)]
+    return first[0].strip()[:200]
 
 
 def check_levels(name: str, levels: tuple[int, ...], available: tuple[int, ...]) -> None:
     """Raise ModelError unless `levels` are ascending strides that the network has."""
     if not levels or list(levels) != sorted(set(levels)) or not set(levels) <= set(available):
-        raise ModelError(f"{name} has feature maps of strides {available}, ascending; asked for {levels}")
+        raise ModelError(
+            f"{name} has feature maps of strides {_listed(available)}; asked for {levels}, give ascending ones"
+        )
+
+
+def _listed(strides: tuple[int, ...]) -> str:
+    return f"{strides[0]} only" if len(strides) == 1 else ", ".join(map(str, strides))

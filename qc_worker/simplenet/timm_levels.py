@@ -1,38 +1,62 @@
 """Backbones from timm, by name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import timm
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qc_worker.domain.errors import ModelError
 from qc_worker.simplenet.levels import check_levels, load_strictly
+from qc_worker.simplenet.timm_networks import empty_network, is_transformer, strides_of, transformer
 from qc_worker.simplenet.weights import read_state
 
 
 class TimmLevels:
-    """A timm network without the blocks below the deepest level."""
+    """A timm network without the blocks below the deepest level.
 
-    def __init__(self, network: Any, levels: tuple[int, ...]) -> None:
-        strides = [level["reduction"] for level in network.feature_info]
-        check_levels(type(network).__name__, levels, tuple(sorted(set(strides))))
-        # Of several maps with one stride the last has seen most.
-        deepest = {stride: index for index, stride in enumerate(strides)}
-        self.indices = [deepest[stride] for stride in levels]
+    A network that takes pictures of any size gives maps of ceil(S / stride) cells: convolutions round up by themselves;
+    for a transformer a picture whose sides are no multiples of its patches is stretched to the next ones.
+    """
+
+    def __init__(self, network: Any, levels: tuple[int, ...], *, name: str = "", takes_any_size: bool = True) -> None:
+        strides = strides_of(network)
+        check_levels(name or type(network).__name__, levels, tuple(sorted(set(strides))))
+        self.indices = [_map_at(strides, stride) for stride in levels]
         self.channels = tuple(network.feature_info[index]["num_chs"] for index in self.indices)
         self.mean: tuple[float, ...] = tuple(network.pretrained_cfg["mean"])
         self.std: tuple[float, ...] = tuple(network.pretrained_cfg["std"])
+        self._multiple = min(strides) if network.pretrained_cfg.get("fixed_input_size") else 1
+        self._only_size = None if takes_any_size else tuple(network.pretrained_cfg["input_size"][1:])
+        self._name = name
         network.prune_intermediate_layers(self.indices, prune_norm=True, prune_head=True)
         self.module: nn.Module = network
         self._intermediates = network.forward_intermediates
 
     def maps(self, images: Tensor) -> list[Tensor]:
+        """Give the maps, without class and register tokens. Raises ModelError at a size that the network lacks."""
+        if self._only_size and self._only_size != tuple(images.shape[-2:]):
+            height, width = self._only_size
+            raise ModelError(f"{self._name} takes frames of {height} x {width} px only; give that as the input size")
         found: list[Tensor] = self._intermediates(
-            images, indices=self.indices, intermediates_only=True, stop_early=True
+            stretched(images, self._multiple), indices=self.indices, intermediates_only=True, stop_early=True
         )
         return found
+
+
+def stretched(images: Tensor, multiple: int) -> Tensor:
+    """Enlarge both sides to the next multiples, so that each patch has as many pixels.
+
+    Padding would be a border that no camera saw, and the map would end outside of the picture.
+    Shapes: (B, 3, H, W) -> (B, 3, H', W').
+    """
+    size = [-(-side // multiple) * multiple for side in images.shape[-2:]]
+    if size == list(images.shape[-2:]):
+        return images
+    return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
 
 
 def is_timm(name: str) -> bool:
@@ -40,16 +64,27 @@ def is_timm(name: str) -> bool:
     return "/" not in name and ":" not in name and bool(timm.is_model(name))
 
 
+def timm_strides(name: str) -> tuple[int, ...]:
+    """Strides of a timm network's feature maps, ascending; no memory is taken for its weights. Raises ModelError."""
+    with torch.device("meta"):
+        return tuple(sorted(set(strides_of(empty_network(name)))))
+
+
 def timm_levels(name: str, levels: tuple[int, ...], file: Path) -> TimmLevels:
     """Any timm network with timm's own weights in a file. Raises ModelError."""
-    network = _network(name)
-    load_strictly(network, read_state(file), str(file))
-    return TimmLevels(network, levels)
+    state = read_state(file)
+    if is_transformer(name):
+        network = transformer(name, state, file)
+        if network is not None:
+            return TimmLevels(network, levels, name=name)
+    network = empty_network(name)
+    load_strictly(network, state, str(file))
+    return TimmLevels(network, levels, name=name, takes_any_size=not is_transformer(name))
 
 
 def efficientnet_lite0(levels: tuple[int, ...], file: Path) -> TimmLevels:
     """EfficientNet-Lite0; the file may have timm's names or those of the PyPI package. Raises ModelError."""
-    network = _network("tf_efficientnet_lite0")
+    network = empty_network("tf_efficientnet_lite0")
     state = read_state(file)
     expected = network.state_dict()
     load_strictly(network, state if state.keys() == expected.keys() else in_order(state, expected), str(file))
@@ -68,8 +103,12 @@ def in_order(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dic
     return {own_name: tensor for (_, tensor), (own_name, _) in pairs}
 
 
-def _network(name: str) -> nn.Module:
-    network: nn.Module = timm.create_model(name, pretrained=False)
-    if not hasattr(network, "forward_intermediates") or not hasattr(network, "feature_info"):
-        raise ModelError(f"timm's {name} cannot give its feature maps")
-    return network
+def _map_at(strides: Sequence[int], stride: int) -> int:
+    """Choose among several maps with one stride: the last, which has seen most; of a ViT's blocks an inner one.
+
+    All blocks of a ViT have its patches' stride. The last ones are bent to what it was trained for; the one at two
+    thirds of the depth (8th of 12) is among those that Dinomaly compares (3rd to 10th, arXiv:2405.14325).
+    """
+    if len(set(strides)) == 1:
+        return -(-2 * len(strides) // 3) - 1
+    return max(index for index, own in enumerate(strides) if own == stride)
