@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     compile: bool = True
     """Compile the backbone before the first frame: takes long at the first start only; without g++ it is left plain."""
     max_batch_size: int = Field(default=8, ge=1, le=256)
-    """Frames in one backbone pass at the most."""
+    """Frames in one backbone pass at the most; a frame that is cut into tiles counts as its tiles."""
     max_wait_ms: float = Field(default=20, ge=0)
     """How long a frame waits for others to share its batch."""
     decode_threads: int = Field(default=2, ge=1)

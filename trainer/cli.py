@@ -75,6 +75,9 @@ def retrain(
     input_size: Annotated[
         str, typer.Option(help="What the backbone sees, pixels: 256, HEIGHTxWIDTH such as 256x384, or auto.")
     ] = "auto",
+    tiles: Annotated[
+        int, typer.Option(help="Into how many overlapping tiles the long side is cut for the backbone.", min=1, max=8)
+    ] = 1,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.", min=1)] = None,
     max_feature_mib: Annotated[
         int,
@@ -111,6 +114,7 @@ def retrain(
             backbone=backbone,
             aspect=aspect.value,
             input_size=input_size,
+            tiles=tiles,
             steps=steps,
             max_feature_mib=max_feature_mib,
         )

@@ -1,12 +1,13 @@
 """What size the backbone sees a line's frames at."""
 
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qc_worker.domain.errors import SettingsError
 from qc_worker.simplenet.card import MAX_INPUT_SIZE, MIN_INPUT_SIZE
 from qc_worker.simplenet.defaults import BackboneDefaults
-from qc_worker.simplenet.spec import InputSize
+from qc_worker.simplenet.spec import EmbeddingSpec, InputSize
 
 AUTO = "auto"
 _SIDES = re.compile(r"(\d{1,6})(?:x(\d{1,6}))?", re.ASCII)
@@ -34,6 +35,21 @@ def parse_input_size(text: str) -> AskedInputSize:
     return AskedInputSize((height, width))
 
 
-def choose_input_size(asked: AskedInputSize, *, defaults: BackboneDefaults) -> InputSize:
-    """Height and width to train and judge at, pixels: as asked for, else the backbone's own."""
-    return asked.size or (defaults.input_size, defaults.input_size)
+def choose_input_size(asked: AskedInputSize, *, defaults: BackboneDefaults, tiles: int = 1) -> InputSize:
+    """Height and width to train and judge at, pixels: as asked for, else the backbone's own for each tile."""
+    side = min(defaults.input_size * tiles, MAX_INPUT_SIZE)
+    return asked.size or (side, side)
+
+
+def fit_to_tiles(spec: EmbeddingSpec) -> EmbeddingSpec:
+    """The spec with sides rounded down to what its tiles need, if it has tiles. Raises SettingsError."""
+    if spec.tiles == 1:
+        return spec
+    stride = math.lcm(*spec.strides)
+    height, width = (side // stride * stride for side in spec.input_size)
+    fitting = replace(spec, input_size=(height, width))
+    try:
+        _ = fitting.cost
+    except ValueError as error:
+        raise SettingsError(f"--tiles {spec.tiles}: {error}: give fewer, or a larger --input-size") from None
+    return fitting

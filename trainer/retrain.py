@@ -132,6 +132,7 @@ class Retrainer:
             channels=self.scorer.channels,
             hidden=trained.fitted.head.hidden,
             cells=trained.fitted.head.cells,
+            cost=self.scorer.spec.cost,
             head_sha256=digest,
             calibration=trained.calibration,
             samples=SampleManifest(

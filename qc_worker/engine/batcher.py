@@ -41,7 +41,10 @@ class _Waiting(Generic[F]):
 
 
 class Batcher(Generic[F]):
-    """Groups frames by what can share a backbone pass, not by line."""
+    """Groups frames by what can share a backbone pass, not by line.
+
+    A frame counts as its tiles towards `max_size`, so a batch takes the memory and time that its size says.
+    """
 
     def __init__(self, *, max_size: int, max_wait_s: float) -> None:
         self._max_size = max_size
@@ -75,7 +78,8 @@ class Batcher(Generic[F]):
 
     def _pop(self, queue: deque[_Waiting[F]]) -> list[F]:
         batch: list[F] = []
-        while queue and len(batch) < self._max_size:
+        max_frames = self._max_frames(queue)
+        while queue and len(batch) < max_frames:
             frame = queue.popleft().frame
             if not frame.skip_if_void():
                 batch.append(frame)
@@ -85,9 +89,12 @@ class Batcher(Generic[F]):
         return bool(queue) and self._wait_s(queue, now) <= 0
 
     def _wait_s(self, queue: deque[_Waiting[F]], now: float) -> float:
-        if len(queue) >= self._max_size:
+        if len(queue) >= self._max_frames(queue):
             return 0.0
         return max(0.0, min(queue[0].since + self._max_wait_s, self._latest_start(queue)) - now)
+
+    def _max_frames(self, queue: deque[_Waiting[F]]) -> int:
+        return queue[0].frame.backbone_pass.frames_within(self._max_size)
 
     def _latest_start(self, queue: deque[_Waiting[F]]) -> float:
         """When the batch must be closed so that no deadline in it passes, by how long batches took lately."""

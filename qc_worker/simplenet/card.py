@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.names import NAME_PATTERN
 from qc_worker.simplenet.spec import EmbeddingSpec
+from qc_worker.simplenet.tiles import MAX_TILES
 
 MIN_INPUT_SIZE, MAX_INPUT_SIZE = 32, 2048
 MAX_PATCH_SIZE = 15
@@ -100,6 +101,8 @@ class ModelCard(_Part):
     """Width of the discriminator's hidden layer."""
     cells: tuple[CellCount, CellCount] = (1, 1)
     """Rows and columns of the grid at whose cells patch scores are normalised; (1, 1): all cells alike."""
+    cost: float = Field(default=1.0, gt=0)
+    """Pixels that the backbone sees of a frame, overlaps of tiles included, in those of a 256 x 256 input."""
     head_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """SHA-256 of head.safetensors; set when the model is saved."""
     calibration: Calibration
@@ -123,8 +126,13 @@ class ModelCard(_Part):
         within = all(MIN_INPUT_SIZE <= side <= MAX_INPUT_SIZE for side in spec.input_size)
         if not (within and 1 <= spec.patch_size <= MAX_PATCH_SIZE):
             raise ValueError(f"no embedding has input_size {spec.input_size} and patch_size {spec.patch_size}")
+        if not all(stride >= 1 for stride in spec.levels):
+            raise ValueError(f"no embedding has levels {spec.levels}")
         if spec.wide_stride and not 0 < spec.wide_stride < min(spec.levels, default=0):
             raise ValueError(f"wide_stride {spec.wide_stride} is not finer than the levels {spec.levels}")
+        if not 1 <= spec.tiles <= MAX_TILES:
+            raise ValueError(f"tiles: 1 to {MAX_TILES}, not {spec.tiles}")
+        _ = spec.cost  # raises ValueError if the input cannot be cut into so many tiles
         return spec
 
 

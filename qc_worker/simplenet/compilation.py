@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 import structlog
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from qc_worker.simplenet.patch_features import AggregatedLevels
 from qc_worker.simplenet.spec import InputSize
+from qc_worker.simplenet.stitching import stitched_maps
 
 log = structlog.get_logger()
 
@@ -23,15 +24,28 @@ def compiled(
 ) -> ComputeLevels:
     """Compile for batches of 1 to `max_batch_size`, and return once that is done; plain `levels` without a compiler.
 
-    For uint8 (B, 3, H, W) with the channels innermost; another layout would be compiled anew.
+    For uint8 (B, 3, H, W) with the channels innermost; another layout would be compiled anew. With tiles the backbone
+    is compiled for batches of them, at most `max_batch_size` at once.
 
     One graph takes all sizes, so nothing is compiled in service. torch would give a batch of one a graph of its own,
     which takes as long again to trace; a single frame is passed twice instead. Kernels are kept in Inductor's cache
     folder, which makes the next start short. Raises OutOfMemoryError if the device has no room for the largest batch.
     """
+    tiling = levels.tiling
+    if tiling is None:
+        return _compiled(levels, input_size, max_batch_size, device) or levels
+    of_tiles = _compiled(levels.backbone, tiling.tile_size, max_batch_size, device)
+    if of_tiles is None:
+        return levels
+    return lambda pixels: levels.aggregated(stitched_maps(pixels, tiling, of_tiles, at_once=max_batch_size))
+
+
+def _compiled(
+    module: nn.Module, input_size: InputSize, max_batch_size: int, device: torch.device
+) -> ComputeLevels | None:
     torch._dynamo.config.recompile_limit = GRAPHS_OF_ALL_PASSES
     # Freezing lets oneDNN lay out the weights once; it takes parameters that nobody changes.
-    compute: ComputeLevels = torch.compile(levels, options={"freezing": True})
+    compute: ComputeLevels = torch.compile(module, options={"freezing": True})
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -47,7 +61,7 @@ def compiled(
         raise  # a smaller batch can be compiled all the same
     except Exception as error:  # noqa: BLE001  (a missing compiler shows in many ways; the plain network is as right)
         log.warning("backbone not compiled", error=f"{type(error).__name__}: {error}".splitlines()[0][:200])
-        return levels
+        return None
     return lambda pixels: compute(pixels) if len(pixels) > 1 else _alone(compute, pixels)
 
 

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qc_worker.simplenet.backbone import Backbone
+from qc_worker.simplenet.stitching import stitched_maps
+from qc_worker.simplenet.tiles import Tiling
 
 WIDE_PATCH_SIZE = 3
 """Side of a wide window, in cells of the coarsest level: 96 px at stride 32."""
@@ -16,14 +18,18 @@ class AggregatedLevels(nn.Module):
     """Backbone and neighbourhood aggregation: everything that lines share.
 
     If `is_widened`, the backbone's finest map is averaged over wide windows and comes last; else all are levels alike.
+    With a `tiling` the backbone sees tiles; maps are averaged once they are stitched.
     Shapes: uint8 (B, 3, H, W) -> for each level z_l (B, C_l, h_l, w_l), in the backbone's number format.
     """
 
-    def __init__(self, backbone: Backbone, patch_size: int, *, is_widened: bool = False) -> None:
+    def __init__(
+        self, backbone: Backbone, patch_size: int, *, is_widened: bool = False, tiling: Tiling | None = None
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.patch_size = patch_size
         self.is_widened = is_widened
+        self.tiling = tiling
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -32,7 +38,12 @@ class AggregatedLevels(nn.Module):
         return (*others, first) if self.is_widened else self.backbone.channels
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        maps = self.backbone(pixels)
+        if self.tiling is not None:
+            return self.aggregated(stitched_maps(pixels, self.tiling, self.backbone))
+        return self.aggregated(self.backbone(pixels))
+
+    def aggregated(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """What follows the backbone. Shapes: its maps of the whole input -> those of `forward`."""
         if not self.is_widened:
             return [aggregate(level_map, self.patch_size) for level_map in maps]
         finest, *others = maps

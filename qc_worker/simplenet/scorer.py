@@ -58,7 +58,10 @@ class Scorer:
         self.device = device
         self.dtype = dtype
         self._levels = AggregatedLevels(
-            backbone.to(device).compute_in(dtype), spec.patch_size, is_widened=bool(spec.wide_stride)
+            backbone.to(device).compute_in(dtype),
+            spec.patch_size,
+            is_widened=bool(spec.wide_stride),
+            tiling=spec.backbone_pass.tiling,
         )
         self.level_channels = self._levels.channels
         self.channels = sum(self.level_channels)
@@ -76,12 +79,15 @@ class Scorer:
 
     @torch.no_grad()
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
-        """Pass batches of these sizes through the backbone, so that the first frames find memory and kernels ready."""
+        """Pass batches of these sizes through the backbone, so that the first frames find memory and kernels ready.
+
+        A tiled frame counts as its tiles.
+        """
 
         def pass_blank(size: int) -> None:
             self._compute_levels(self._to_device(torch.zeros((size, 3, *self.spec.input_size), dtype=torch.uint8)))
 
-        for size in batch_sizes:
+        for size in dict.fromkeys(map(self.spec.backbone_pass.frames_within, batch_sizes)):
             self._as_memory_allows(pass_blank, size)
 
     def take_in(self, head: Head) -> FoldedHead:

@@ -1,7 +1,12 @@
 """What makes two frames share one backbone pass."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
+
+from qc_worker.simplenet.tiles import Tiling, tiling_of
+
+COST_UNIT_PIXELS = 256 * 256
 
 Aspect = Literal["squash", "pad"]
 """How a picture is brought to the input size.
@@ -23,6 +28,27 @@ class BackbonePass:
     patch_size: int
     input_size: InputSize
     wide_stride: int = 0
+    tiles: int = 1
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """What the backbone is asked for."""
+        return (self.wide_stride, *self.levels) if self.wide_stride else self.levels
+
+    @property
+    def tiling(self) -> Tiling | None:
+        """How the input is cut; None: it is not. Raises ValueError if it cannot be cut into so many tiles."""
+        return None if self.tiles == 1 else tiling_of(self.input_size, self.tiles, math.lcm(*self.strides))
+
+    @property
+    def tiles_per_frame(self) -> int:
+        """What a frame counts in a batch."""
+        tiling = self.tiling
+        return tiling.count if tiling else 1
+
+    def frames_within(self, max_tiles: int) -> int:
+        """How many frames make a batch of at most `max_tiles` tiles; one at least, however many it has."""
+        return max(1, max_tiles // self.tiles_per_frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +69,30 @@ class EmbeddingSpec:
     """How a picture is brought to that size."""
     wide_stride: int = 0
     """Stride of one more feature map, finer than `levels`, that is averaged over wide windows; 0: none."""
+    tiles: int = 1
+    """Into how many overlapping tiles the long side is cut for the backbone; 1: it sees the input whole."""
 
     @property
     def strides(self) -> tuple[int, ...]:
         """What the backbone is asked for."""
-        return (self.wide_stride, *self.levels) if self.wide_stride else self.levels
+        return self.backbone_pass.strides
+
+    @property
+    def cost(self) -> float:
+        """Pixels that the backbone sees of a frame, overlaps included, in those of a 256 x 256 input."""
+        tiling = self.backbone_pass.tiling
+        height, width = tiling.tile_size if tiling else self.input_size
+        return self.backbone_pass.tiles_per_frame * height * width / COST_UNIT_PIXELS
 
     @property
     def backbone_pass(self) -> BackbonePass:
         """Without the aspect: once decoded, a rectangle is a rectangle."""
         return BackbonePass(
-            self.backbone, self.weights_sha256, self.levels, self.patch_size, self.input_size, self.wide_stride
+            backbone=self.backbone,
+            weights_sha256=self.weights_sha256,
+            levels=self.levels,
+            patch_size=self.patch_size,
+            input_size=self.input_size,
+            wide_stride=self.wide_stride,
+            tiles=self.tiles,
         )

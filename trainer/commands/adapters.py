@@ -16,6 +16,7 @@ from qc_worker.simplenet.scorer import Scorer
 from qc_worker.simplenet.spec import Aspect, EmbeddingSpec, InputSize
 from qc_worker.wiring import compute_device, image_limits, kafka_access
 from trainer.collect import Collector
+from trainer.input_size import fit_to_tiles
 from trainer.samples import SampleStore
 
 
@@ -48,9 +49,7 @@ def open_backbone(settings: Settings, name: str, levels: tuple[int, ...]) -> Bac
     return load_backbone(name, levels=levels, weights_dir=settings.weights_path)
 
 
-def new_scorer(
-    settings: Settings, name: str, *, levels: tuple[int, ...], input_size: InputSize, aspect: Aspect
-) -> Scorer:
+def new_scorer(settings: Settings, name: str, *, input_size: InputSize, aspect: Aspect, tiles: int = 1) -> Scorer:
     """A scorer for a new model. Raises ModelError or SettingsError."""
     from qc_worker.simplenet.defaults import defaults_for  # noqa: PLC0415
 
@@ -58,12 +57,14 @@ def new_scorer(
     spec = EmbeddingSpec(
         backbone=name,
         weights_sha256="",
-        levels=levels,
+        levels=defaults.levels,
         patch_size=defaults.patch_size,
         input_size=input_size,
         aspect=aspect,
         wide_stride=defaults.wide_stride,
+        tiles=tiles,
     )
+    spec = fit_to_tiles(spec)
     backbone = open_backbone(settings, name, spec.strides)
     return _scorer(settings, backbone, replace(spec, weights_sha256=backbone.weights_sha256))
 

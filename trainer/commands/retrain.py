@@ -45,6 +45,7 @@ class RetrainFlags:
     backbone: str
     aspect: Aspect
     input_size: str
+    tiles: int
     steps: int | None
     max_feature_mib: int
 
@@ -85,6 +86,8 @@ def retrained_document(retrained: Retrained) -> dict[str, object]:
         "announced": retrained.announced,
         "backbone": card.embedding.backbone,
         "input_size": card.embedding.input_size,
+        "tiles": card.embedding.tiles,
+        "cost": round(card.cost, 3),
         "seed": card.seed,
         "training_samples": len(card.samples.training),
         "validation_samples": len(card.samples.validation),
@@ -148,9 +151,9 @@ def _scorer(settings: Settings, flags: RetrainFlags) -> Scorer:
     return new_scorer(
         settings,
         flags.backbone,
-        levels=defaults.levels,
-        input_size=choose_input_size(parse_input_size(flags.input_size), defaults=defaults),
+        input_size=choose_input_size(parse_input_size(flags.input_size), defaults=defaults, tiles=flags.tiles),
         aspect=flags.aspect,
+        tiles=flags.tiles,
     )
 
 

@@ -82,6 +82,25 @@ def test_the_batch_that_waits_longest_goes_first() -> None:
     assert [frame.number for frame in batcher.take(0.2)] == [1]
 
 
+def test_a_tiled_frame_counts_as_its_tiles() -> None:
+    tiled = replace(SMALL, input_size=(512, 512), tiles=2)
+    assert tiled.tiles_per_frame == 4
+    batcher = Batcher[Waiting](max_size=8, max_wait_s=10)
+    for number in range(3):
+        assert batcher.take(0.0) == []
+        batcher.add(Waiting(number, tiled), 0.0)
+        if number == 1:
+            assert [frame.number for frame in batcher.take(0.0)] == [0, 1]
+    assert [frame.number for frame in batcher.take(10.0)] == [2]
+
+
+def test_a_frame_of_more_tiles_than_a_batch_has_room_for_is_a_batch_of_its_own() -> None:
+    batcher = Batcher[Waiting](max_size=3, max_wait_s=10)
+    for number in range(2):
+        batcher.add(Waiting(number, replace(SMALL, input_size=(512, 512), tiles=2)), 0.0)
+    assert [[frame.number for frame in batcher.take(0.0)] for _ in range(2)] == [[0], [1]]
+
+
 def test_an_empty_batcher_is_never_due() -> None:
     assert Batcher[Waiting](max_size=1, max_wait_s=0).seconds_until_due(0.0) is None
 

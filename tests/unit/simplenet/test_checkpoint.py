@@ -173,6 +173,18 @@ def test_a_rectangular_model_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert model.card.embedding.input_size == (96, 160)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tiles": 0}, {"tiles": 9, "input_size": (2048, 2048)}, {"tiles": 2}, {"tiles": 2, "input_size": (250, 256)},
+        {"tiles": 2, "input_size": (256, 256), "levels": (0,)}, {"levels": (-8,)},
+    ],
+)  # fmt: skip
+def test_an_embedding_that_cannot_be_computed_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="embedding"):
+        a_card(a_head(), embedding=an_embedding_spec(**changes))
+
+
 @pytest.mark.parametrize("input_size", [(31, 256), (256, 2049), (0, 0)])
 def test_an_input_too_small_or_too_large_is_refused(input_size: tuple[int, int]) -> None:
     with pytest.raises(ValidationError, match="input_size"):

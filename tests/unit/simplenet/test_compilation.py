@@ -10,6 +10,7 @@ from qc_worker.simplenet.backbone import load_backbone
 from qc_worker.simplenet.compilation import compiled
 from qc_worker.simplenet.patch_features import AggregatedLevels
 from qc_worker.simplenet.spec import InputSize
+from qc_worker.simplenet.tiles import tiling_of
 from tests.unit.simplenet.factories import random_weights
 
 SIDE = 64
@@ -25,6 +26,18 @@ def levels(tmp_path_factory: pytest.TempPathFactory) -> AggregatedLevels:
 def some_pixels(count: int, input_size: InputSize = (SIDE, SIDE)) -> torch.Tensor:
     random = torch.Generator().manual_seed(1)
     return torch.randint(0, 256, (count, *input_size, 3), dtype=torch.uint8, generator=random).permute(0, 3, 1, 2)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
+def test_tiles_are_compiled_once_for_any_number_of_frames(levels: AggregatedLevels) -> None:
+    size = (128, 256)
+    tiled = AggregatedLevels(levels.backbone, 3, tiling=tiling_of(size, 3, 4)).eval()
+    compute = compiled(tiled, input_size=size, max_batch_size=4, device=CPU)
+    assert compute is not tiled
+    with torch.no_grad(), torch._dynamo.config.patch(error_on_recompile=True):
+        for count in (1, 2, 3):  # 3, 6 and 9 tiles, so that one is left over now and then
+            pixels = some_pixels(count, size)
+            torch.testing.assert_close(compute(pixels), tiled(pixels), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")

@@ -55,7 +55,11 @@ def filled_store(folder: Path, *, good: int, defect: int = 0) -> SampleStore:
 
 
 def small_scorer(
-    weights_dir: Path, dtype: torch.dtype = torch.float32, input_size: InputSize = (INPUT_SIZE, INPUT_SIZE)
+    weights_dir: Path,
+    dtype: torch.dtype = torch.float32,
+    *,
+    input_size: InputSize = (INPUT_SIZE, INPUT_SIZE),
+    tiles: int = 1,
 ) -> Scorer:
     """The real backbone, on small pictures."""
     levels = (8, 16)
@@ -67,6 +71,7 @@ def small_scorer(
         patch_size=3,
         input_size=input_size,
         aspect="squash",
+        tiles=tiles,
     )
     return Scorer(backbone, spec, torch.device("cpu"), dtype)
 

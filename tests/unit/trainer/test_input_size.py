@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from qc_worker.domain.errors import SettingsError
 from qc_worker.simplenet.defaults import BackboneDefaults
-from trainer.input_size import AskedInputSize, choose_input_size, parse_input_size
+from tests.unit.simplenet.factories import an_embedding_spec
+from trainer.input_size import AskedInputSize, choose_input_size, fit_to_tiles, parse_input_size
 
 SIDES = st.integers(32, 2048)
 DEFAULTS = BackboneDefaults(input_size=224)
@@ -36,3 +37,18 @@ def test_anything_else_is_refused_in_one_line(text: str) -> None:
 def test_what_was_asked_for_is_chosen_and_else_the_backbones_own() -> None:
     assert choose_input_size(AskedInputSize((96, 160)), defaults=DEFAULTS) == (96, 160)
     assert choose_input_size(parse_input_size("auto"), defaults=DEFAULTS) == (224, 224)
+    assert choose_input_size(parse_input_size("auto"), defaults=DEFAULTS, tiles=3) == (672, 672)
+
+
+@given(height=SIDES, width=SIDES, tiles=st.integers(1, 8))
+def test_sides_are_rounded_down_to_what_tiles_need(height: int, width: int, tiles: int) -> None:
+    spec = an_embedding_spec(input_size=(height, width), levels=(16, 32), tiles=tiles)
+    try:
+        fitting = fit_to_tiles(spec)
+    except SettingsError as error:
+        assert f"--tiles {tiles}" in str(error)  # noqa: PT017  (either outcome is right, for some sides)
+        assert max(height, width) < 224 + 32 * tiles or min(height, width) < 32
+        return
+    unit = 32 if tiles > 1 else 1
+    assert fitting.input_size == (height // unit * unit, width // unit * unit)
+    assert fitting.cost > 0

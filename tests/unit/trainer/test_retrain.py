@@ -42,10 +42,17 @@ class Workshop:
     """A sample store, a model store and a broker in memory."""
 
     def __init__(
-        self, folder: Path, *, good: int = 24, defect: int = 0, input_size: InputSize = (INPUT_SIZE, INPUT_SIZE)
+        self,
+        folder: Path,
+        *,
+        good: int = 24,
+        defect: int = 0,
+        input_size: InputSize = (INPUT_SIZE, INPUT_SIZE),
+        tiles: int = 1,
     ) -> None:
         self.folder = folder
         self.input_size = input_size
+        self.tiles = tiles
         self.samples = filled_store(folder / "samples", good=good, defect=defect)
         self.models = FsspecModelStore(str(folder / "models"))
         self.broker = MemoryBroker(partitions=1)
@@ -59,7 +66,7 @@ class Workshop:
 
     def retrainer(self, releases: ReleaseLog | None) -> Retrainer:
         return Retrainer(
-            scorer=small_scorer(self.folder, input_size=self.input_size),
+            scorer=small_scorer(self.folder, input_size=self.input_size, tiles=self.tiles),
             samples=self.samples,
             models=self.models,
             collect=None,
@@ -105,6 +112,16 @@ def test_a_rectangle_is_trained_and_stored_like_a_square(tmp_path: Path) -> None
     model = open_model(workshop.models, LINE, card.version)
     assert (model.card.embedding.input_size, model.card.cells) == ((48, 80), (6, 10))
     assert model.head.offset.shape == (6, 10)
+
+
+def test_a_tiled_model_states_its_tiles_and_cost_and_finds_its_defects(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path, defect=3, input_size=(128, 160), tiles=2)
+    retrained = workshop.retrain(offline=True)
+    card = open_model(workshop.models, LINE, retrained.card.version).card
+    assert (card.embedding.tiles, card.cells) == (2, (16, 20))
+    assert card.cost == card.embedding.cost > 128 * 160 / 256**2
+    assert retrained.trained.defects is not None
+    assert retrained.trained.defects.image_auroc > 0.9
 
 
 def test_the_same_samples_and_seed_give_the_same_head_bit_for_bit(tmp_path: Path) -> None:
