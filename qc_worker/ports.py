@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from qc_worker.domain.frame import Offsets, Partition, Position, Record
-from qc_worker.domain.inspection import Outcome
+from qc_worker.domain.inspection import Inspection, Outcome
 from qc_worker.domain.release import Feedback, Release
 
 
@@ -174,8 +174,23 @@ class FrameReader(Protocol):
         ...
 
 
+class RecentInspections(Protocol):
+    """Reads the newest inspections back from `results`. Every method may raise TransportError."""
+
+    def last(self, line: str, count: int) -> Sequence[Inspection]:
+        """The line's last `count` inspections, or as many as there are, oldest first; unreadable ones are left out."""
+        ...
+
+    def close(self) -> None:
+        """Disconnect."""
+        ...
+
+
 class ModelStore(Protocol):
-    """Model folders (`head.safetensors` + `card.json`) by line and version."""
+    """Model folders (`head.safetensors` + `card.json`) by line and version.
+
+    A card with `head_of` shares the head of that version of its line, and lies in the store alone.
+    """
 
     def lines(self) -> list[str]:
         """Lines with at least one version."""
@@ -190,7 +205,10 @@ class ModelStore(Protocol):
         ...
 
     def fetch(self, line: str, version: str, *, into: Path) -> Path:
-        """Copy a version to the local folder `into/<line>/<version>` and return that. Raises ModelError."""
+        """Copy a version to the local folder `into/<line>/<version>` and return that. Raises ModelError.
+
+        A shared head is copied there as well: from a version below `into` that has it, else from the store.
+        """
         ...
 
     def releases(self, line: str) -> list[Release]:

@@ -48,11 +48,15 @@ def promise(calibration: Calibration) -> FalseRejectPromise:
     With k = floor(alpha (n + 1)), the share of good frames below the threshold follows Beta(n + 1 - k, k) over the
     draw of the held-out frames: Vovk, "Conditional validity of inductive conformal predictors", ACML 2012;
     Angelopoulos and Bates, arXiv:2107.07511, section 3.2. The rate above it is then Beta(k, n + 1 - k).
+    A threshold that was set as a score does not depend on the draw: its interval is that of a share of which k - 1
+    in n were seen (Clopper and Pearson, Biometrika 1934), which has the same upper end and a lower end below.
     """
     n, alpha = len(calibration.scores), calibration.max_false_reject
     k = math.floor(alpha * (n + 1) + 1e-9)
     tail = (1 - CONFIDENCE) / 2
     low, high = (float(betaincinv(k, n + 1 - k, q)) for q in (tail, 1 - tail))
+    if calibration.score_threshold is not None:
+        low = float(betaincinv(k - 1, n + 2 - k, tail)) if k > 1 else 0.0
     return FalseRejectPromise(n=n, alpha=alpha, smallest_alpha=smallest_alpha(n), interval=(low, high))
 
 

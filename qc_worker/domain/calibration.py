@@ -4,8 +4,8 @@ Vovk, Gammerman, Shafer: Algorithmic Learning in a Random World, 2005; Angelopou
 """
 
 import math
-from bisect import bisect_left
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, replace
 
 from qc_worker.domain.inspection import Verdict
 
@@ -15,12 +15,14 @@ class Calibration:
     """Scores of held-out good frames, and what to do with the unusual ones.
 
     `max_false_reject` (alpha) bounds the share of good frames rejected; frames with a p-value up to
-    `review_rate` (None: no grey zone) go to review instead of passing.
+    `review_rate` (None: no grey zone) go to review instead of passing. With a `score_threshold` that score is the
+    threshold, and `max_false_reject` is the rate that it promises (see `moved_to_score`).
     """
 
     scores: tuple[float, ...]
     max_false_reject: float
     review_rate: float | None = None
+    score_threshold: float | None = None
 
     def __post_init__(self) -> None:
         if not self.scores or not all(map(math.isfinite, self.scores)):
@@ -34,6 +36,8 @@ class Calibration:
             )
         if self.review_rate is not None and not self.max_false_reject < self.review_rate < 1:
             raise ValueError("review_rate must lie between max_false_reject and 1")
+        if self.score_threshold is not None:
+            self._check_promise(self.score_threshold)
 
     def p_value(self, score: float) -> float:
         """Share of held-out frames at least as unusual, counting this one: (1 + k) / (n + 1)."""
@@ -42,13 +46,15 @@ class Calibration:
 
     @property
     def threshold(self) -> float:
-        """Scores above this one have a p-value of at most `max_false_reject`."""
+        """Scores above this one are rejected; they have a p-value of at most `max_false_reject`."""
+        if self.score_threshold is not None:
+            return self.score_threshold
         return self.score_at(self.max_false_reject)
 
     @property
     def review_threshold(self) -> float:
         """Scores above this one are at least reviewed; equals `threshold` without a grey zone."""
-        return self.score_at(self.review_rate or self.max_false_reject)
+        return self.threshold if self.review_rate is None else self.score_at(self.review_rate)
 
     def score_at(self, alpha: float) -> float:
         """The highest score whose p-value still exceeds `alpha`."""
@@ -56,6 +62,31 @@ class Calibration:
         # The small addend keeps 0.1 * 10 from flooring to 0 by a rounding error.
         k = math.floor(alpha * (len(self.scores) + 1) + 1e-9)
         return self.scores[len(self.scores) - k]
+
+    def rate_above(self, score: float) -> float:
+        """The smallest false-reject rate that rejecting above `score` can promise: (1 + #{scores > s}) / (n + 1).
+
+        It is the p-value of a score just above `score`; above all held-out scores it is 1 / (n + 1), never 0.
+        """
+        return (1 + len(self.scores) - bisect_right(self.scores, score)) / (len(self.scores) + 1)
+
+    def moved_to_rate(self, max_false_reject: float, *, review_rate: float | None) -> "Calibration":
+        """Same held-out scores, another bound on the false-reject rate. Raises ValueError."""
+        return replace(self, max_false_reject=max_false_reject, review_rate=review_rate, score_threshold=None)
+
+    def moved_to_score(self, score: float, *, review_rate: float | None) -> "Calibration":
+        """Same held-out scores, rejecting above exactly `score`. Raises ValueError."""
+        rate = self.rate_above(score)
+        return replace(self, max_false_reject=rate, review_rate=review_rate, score_threshold=score)
+
+    def _check_promise(self, score: float) -> None:
+        if not math.isfinite(score):
+            raise ValueError("score_threshold must be a finite number")
+        if not math.isclose(self.max_false_reject, self.rate_above(score), abs_tol=1e-9):
+            raise ValueError(
+                f"a score_threshold of {score:g} promises a false-reject rate of {self.rate_above(score):.4f}, "
+                f"not {self.max_false_reject}"
+            )
 
     def verdict(self, score: float) -> Verdict:
         """Reject, review or pass. A score that is not a number is never a pass."""

@@ -12,7 +12,7 @@ from typing import ClassVar
 from qc_worker.domain.errors import Reason
 from qc_worker.domain.frame import Position
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 
 _DOCUMENTED: dict[str, bool] = {"use_attribute_docstrings": True}
 

@@ -16,6 +16,7 @@ class ReleaseAction(StrEnum):
 
     RETRAIN = "retrain"
     PROMOTE = "promote"
+    THRESHOLD = "threshold"
     ROLLBACK = "rollback"
 
 
@@ -42,7 +43,7 @@ class Release:
     action: ReleaseAction = ReleaseAction.RETRAIN
     """What made this version live."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """Figures of the training: sample counts, false-reject rate, seconds."""
+    """Figures of the training or of a moved threshold: sample counts, false-reject rate, seconds."""
 
 
 def live_stack(history: Sequence[Release]) -> list[Release]:

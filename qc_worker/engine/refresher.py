@@ -84,18 +84,25 @@ class ModelRefresher:
         """Load and swap, or refuse and try again later: a store may only be away for a while."""
         self._retry_at.pop(release.line, None)
         started = self._clock.monotonic()
+        standing = self._residents.current(release.line)
         try:
-            resident = self._loader.load(release)
+            resident = self._loader.load(release, standing=standing)
         except Exception as error:  # noqa: BLE001  (whatever is wrong with one release, the resident model stays)
             self._refuse(release, error)
             return False
-        replaced = self._residents.versions().get(release.line)
         self._residents.swap(resident)
         self._loader.remember(release)
         metrics.RELEASES.labels(outcome="taken_up").inc()
         metrics.RESIDENT_MODELS.set(len(self._residents))
         load_s = round(self._clock.monotonic() - started, 3)
-        log.info("model taken up", line=release.line, version=release.version, replaced=replaced, load_s=load_s)
+        log.info(
+            "model taken up",
+            line=release.line,
+            version=release.version,
+            replaced=standing.version if standing else None,
+            head_kept=standing is not None and resident.head is standing.head,
+            load_s=load_s,
+        )
         return True
 
     def _refuse(self, release: Release, error: Exception) -> None:

@@ -16,7 +16,7 @@ from qc_worker.domain.errors import ModelError
 from qc_worker.domain.release import Release, leading_up_to
 from qc_worker.ports import ModelStore
 from qc_worker.simplenet.backbone import Backbone
-from qc_worker.simplenet.checkpoint import Model, load_model
+from qc_worker.simplenet.checkpoint import Model, ModelCard, load_model
 from qc_worker.simplenet.folded import FoldedHead
 from qc_worker.simplenet.scorer import Scorer
 from qc_worker.simplenet.spec import BackbonePass, EmbeddingSpec
@@ -35,6 +35,8 @@ class Resident:
     spec: EmbeddingSpec
     head: FoldedHead
     calibration: Calibration
+    head_sha256: str = ""
+    """Of head.safetensors, from which `head` was folded; empty: not known."""
 
 
 class ResidentModels:
@@ -116,12 +118,14 @@ class ModelLoader:
         self._cache_dir = cache_dir
         self._taken_up = taken_up
 
-    def load(self, release: Release) -> Resident:
+    def load(self, release: Release, *, standing: Resident | None = None) -> Resident:
         """Load a released model. Raises ModelError, also if its files are not those that were released.
 
         The store is not asked for what lies here already: by the release's digest it is known to be the same.
+        `standing` is the resident that it replaces: where only the threshold moves, its folded head is kept.
         """
-        return self.load_version(release.line, release.version, card_sha256=release.card_sha256)
+        model = self._model(release.line, release.version, release.card_sha256)
+        return self._resident(model, _head_kept(standing, model.card))
 
     def history(self, line: str) -> list[Release]:
         """Releases of a line, oldest first; while the store is away, of those that were taken up here."""
@@ -141,8 +145,11 @@ class ModelLoader:
 
     def load_version(self, line: str, version: str, *, card_sha256: str | None = None) -> Resident:
         """Load any version of the store. Raises ModelError."""
+        return self._resident(self._model(line, version, card_sha256))
+
+    def _model(self, line: str, version: str, card_sha256: str | None) -> Model:
         kept = self._kept(line, version, card_sha256) if card_sha256 else None
-        return self._resident(kept or self._fetched(line, version, card_sha256))
+        return kept or self._fetched(line, version, card_sha256)
 
     def _kept(self, line: str, version: str, card_sha256: str) -> Model | None:
         """What an earlier fetch left here, unless it is missing or spoilt: then it is fetched anew."""
@@ -169,10 +176,18 @@ class ModelLoader:
             )
         return model
 
-    def _resident(self, model: Model) -> Resident:
+    def _resident(self, model: Model, head: FoldedHead | None = None) -> Resident:
         card = model.card
-        head = self._backbones.scorer(card.embedding).take_in(model.head)
-        return Resident(card.line, card.version, card.embedding, head, card.calibration)
+        if head is None:
+            head = self._backbones.scorer(card.embedding).take_in(model.head)
+        return Resident(card.line, card.version, card.embedding, head, card.calibration, card.head_sha256)
+
+
+def _head_kept(standing: Resident | None, card: ModelCard) -> FoldedHead | None:
+    """The resident folded head where the new version has the same one, so that nothing is folded or tried again."""
+    if standing is None or (standing.head_sha256, standing.spec) != (card.head_sha256, card.embedding):
+        return None
+    return standing.head
 
 
 def _releases(store: ModelStore, line: str) -> list[Release]:

@@ -1,10 +1,11 @@
 """Model folders on a disk or on anything that fsspec has a name for (`s3://`, `gs://`, `memory://`, ...).
 
-<line>/<version>/head.safetensors
+<line>/<version>/head.safetensors   not there if the card says that the version shares another's (`shared_heads`)
 <line>/<version>/card.json          written last: a version exists if and only if this file does
 <line>/releases.jsonl               every release of the line, oldest first
 """
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -18,12 +19,11 @@ from qc_worker.domain import names
 from qc_worker.domain.errors import ModelError, SettingsError
 from qc_worker.domain.release import Release
 from qc_worker.registry.local_copy import place
+from qc_worker.registry.shared_heads import CARD_FILE, HEAD_FILE, SharedHead, local_head, shared_head
 from qc_worker.wire.json_types import decode_release, encode_release
 
 log = structlog.get_logger()
 
-HEAD_FILE = "head.safetensors"
-CARD_FILE = "card.json"
 RELEASES_FILE = "releases.jsonl"
 MEBIBYTE = 1024 * 1024
 MAX_BYTES = {HEAD_FILE: 1024 * MEBIBYTE, CARD_FILE: 64 * MEBIBYTE, RELEASES_FILE: 64 * MEBIBYTE}
@@ -62,8 +62,12 @@ class FsspecModelStore:
             self._sweep(line)
             if self._fs.exists(f"{home}/{CARD_FILE}"):
                 raise ModelError(f"{line}/{version} is in the store already, and versions never change")
+            shared = shared_head(folder / CARD_FILE, version)
             try:
-                self._write(folder / HEAD_FILE, f"{home}/{HEAD_FILE}")
+                if shared is None:
+                    self._write(folder / HEAD_FILE, f"{home}/{HEAD_FILE}")
+                else:
+                    self._home_of_shared(line, version, shared)
                 self._write(folder / CARD_FILE, f"{home}/{CARD_FILE}")
             except BaseException:
                 with suppress(Exception):
@@ -75,7 +79,7 @@ class FsspecModelStore:
         with _store_errors(f"fetching {line}/{version}"):
             if not self._fs.exists(f"{home}/{CARD_FILE}"):
                 raise ModelError(f"{line}/{version} is not in the model store")
-            return place(into / line / version, lambda folder: self._download(home, folder))
+            return place(into / line / version, lambda folder: self._download(line, version, folder))
 
     def releases(self, line: str) -> list[Release]:
         with _store_errors(f"reading releases of {line}"):
@@ -108,10 +112,31 @@ class FsspecModelStore:
         self._check_size(history)
         return [row for row in self._fs.cat_file(history).splitlines() if row.strip()]
 
-    def _download(self, home: str, folder: Path) -> None:
-        for file in (HEAD_FILE, CARD_FILE):
-            self._check_size(f"{home}/{file}")
-            self._fs.get_file(f"{home}/{file}", str(folder / file))
+    def _download(self, line: str, version: str, folder: Path) -> None:
+        """Both files into `folder`, wherever the head lies: a local copy never depends on another one."""
+        home = self._home(line, version)
+        self._download_file(f"{home}/{CARD_FILE}", folder)
+        shared = shared_head(folder / CARD_FILE, version)
+        if shared is None:
+            self._download_file(f"{home}/{HEAD_FILE}", folder)
+        elif (kept := local_head(folder.parent, shared)) is not None:
+            shutil.copyfile(kept, folder / HEAD_FILE)
+        else:
+            self._download_file(f"{self._home_of_shared(line, version, shared)}/{HEAD_FILE}", folder)
+
+    def _download_file(self, path: str, folder: Path) -> None:
+        self._check_size(path)
+        self._fs.get_file(path, str(folder / path.rpartition("/")[2]))
+
+    def _home_of_shared(self, line: str, version: str, shared: SharedHead) -> str:
+        """Folder of the version whose head is shared. Raises ModelError if it has gone."""
+        home = self._home(line, shared.version)
+        if not self._fs.exists(f"{home}/{HEAD_FILE}"):
+            raise ModelError(
+                f"{line}/{version} shares the head of {line}/{shared.version}, which is not in the model store: "
+                f"put that folder back, or retrain"
+            )
+        return home
 
     def _check_size(self, path: str) -> None:
         size_bytes = self._fs.info(path)["size"]

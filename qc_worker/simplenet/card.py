@@ -105,6 +105,10 @@ class ModelCard(_Part):
     """Pixels that the backbone sees of a frame, overlaps of tiles included, in those of a 256 x 256 input."""
     head_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """SHA-256 of head.safetensors; set when the model is saved."""
+    head_of: Name | None = None
+    """Version of the same line whose head.safetensors this version shares; null: its folder has its own."""
+    derived_from: Name | None = None
+    """Version of which this one is a copy with another threshold; null: it was trained."""
     calibration: Calibration
     """Scores of the held-out good frames, and the rates promised."""
     samples: SampleManifest
@@ -136,6 +140,6 @@ class ModelCard(_Part):
         return spec
 
 
-def new_version(created_at: datetime, head_sha256: str) -> str:
+def new_version(created_at: datetime, digest: str) -> str:
     """`YYYYmmddTHHMMSS-<8 hex>`: sorts by time, differs by content."""
-    return f"{created_at.astimezone(UTC):%Y%m%dT%H%M%S}-{head_sha256[:8]}"
+    return f"{created_at.astimezone(UTC):%Y%m%dT%H%M%S}-{digest[:8]}"

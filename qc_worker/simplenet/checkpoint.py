@@ -32,6 +32,7 @@ __all__ = [
     "head_sha256",
     "load_model",
     "new_version",
+    "save_card",
     "save_model",
 ]
 
@@ -56,8 +57,13 @@ def save_model(folder: Path, head: Head, card: ModelCard) -> ModelCard:
     content = _head_bytes(head)
     sealed = card.model_copy(update={"head_sha256": hashlib.sha256(content).hexdigest()})
     write_whole(folder / HEAD_FILE, content)
-    write_whole(folder / CARD_FILE, sealed.model_dump_json(indent=1).encode())
+    save_card(folder, sealed)
     return sealed
+
+
+def save_card(folder: Path, card: ModelCard) -> None:
+    """Write the card alone, as for a version that shares the head of another. Raises ModelError."""
+    write_whole(folder / CARD_FILE, card.model_dump_json(indent=1).encode())
 
 
 def load_model(folder: Path, *, card_sha256: str | None = None) -> Model:

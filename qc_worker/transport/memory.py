@@ -7,11 +7,12 @@ import structlog
 
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Offsets, Partition, Position, Record
-from qc_worker.domain.inspection import Outcome
+from qc_worker.domain.inspection import Inspection, Outcome
 from qc_worker.domain.release import Feedback, Release
 from qc_worker.ports import HeatmapEntry
 from qc_worker.transport.memory_broker import MemoryBroker
 from qc_worker.transport.outgoing import OutgoingRecord, outgoing_records
+from qc_worker.transport.recent_inspections import of_line
 from qc_worker.wire.images import ImageMessage
 from qc_worker.wire.json_types import decode_feedback, decode_release, encode_feedback, encode_release
 
@@ -199,6 +200,24 @@ class MemoryFrameReader:
             return None
         records = self._broker.read(position.shard, position.offset, max_records=1)
         return records[0] if records and records[0].position == position else None
+
+    def close(self) -> None:
+        pass
+
+
+class MemoryRecentInspections:
+    """The newest inspections on the in-memory broker."""
+
+    def __init__(self, broker: MemoryBroker, *, topic: str) -> None:
+        self._broker = broker
+        self._topic = topic
+
+    def last(self, line: str, count: int) -> list[Inspection]:
+        partitions = self._broker.partitions(self._topic)
+        records = [record for p in partitions for record in self._broker.read(p, 0, max_records=self._broker.end(p))]
+        records.sort(key=lambda record: record.appended_at)
+        found = [inspection for record in records if (inspection := of_line(record, line)) is not None]
+        return found[-count:]
 
     def close(self) -> None:
         pass

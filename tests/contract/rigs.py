@@ -11,7 +11,7 @@ from kafka import KafkaConsumer, KafkaProducer
 from qc_worker.domain.frame import Offsets, Partition, Position, Record
 from qc_worker.domain.inspection import DeadLetter, Inspection, Outcome, Verdict
 from qc_worker.domain.release import Feedback, Judgement, Release
-from qc_worker.ports import FeedbackSource, FrameReader, FrameSource, InspectionSink
+from qc_worker.ports import FeedbackSource, FrameReader, FrameSource, InspectionSink, RecentInspections
 from qc_worker.transport.kafka_config import Connections, KafkaAccess, open_client
 from qc_worker.transport.kafka_feedback import KafkaFeedbackSource
 from qc_worker.transport.kafka_frames import KafkaFrameReader
@@ -25,11 +25,13 @@ from qc_worker.transport.memory import (
     MemoryFeedbackSource,
     MemoryFrameReader,
     MemoryFrameSource,
+    MemoryRecentInspections,
     MemoryReleaseLog,
     MemorySink,
 )
 from qc_worker.transport.memory_broker import MemoryBroker
 from qc_worker.transport.outgoing import OutgoingRecord
+from qc_worker.transport.recent_inspections import KafkaRecentInspections
 from qc_worker.transport.topics import TopicPlan, ensure_topics, plan_topics
 from tests.conftest import Services, unique
 
@@ -63,6 +65,8 @@ class Rig(Protocol):
     def feedback_source(self, group: str) -> FeedbackSource: ...
 
     def frame_reader(self) -> FrameReader: ...
+
+    def recent_inspections(self) -> RecentInspections: ...
 
     def append(self, record: OutgoingRecord, *, partition: int | None = None) -> Position: ...
 
@@ -101,6 +105,9 @@ class MemoryRig:
 
     def frame_reader(self) -> FrameReader:
         return MemoryFrameReader(self.broker)
+
+    def recent_inspections(self) -> RecentInspections:
+        return MemoryRecentInspections(self.broker, topic=self.topics.results)
 
     def append(self, record: OutgoingRecord, *, partition: int | None = None) -> Position:
         return self.broker.append(record, partition=partition)
@@ -164,6 +171,11 @@ class KafkaRig:
 
     def frame_reader(self) -> FrameReader:
         reader = KafkaFrameReader(self.access)
+        self._stack.callback(reader.close)
+        return reader
+
+    def recent_inspections(self) -> RecentInspections:
+        reader = KafkaRecentInspections(self.access, topic=self.topics.results)
         self._stack.callback(reader.close)
         return reader
 

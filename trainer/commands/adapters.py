@@ -7,7 +7,7 @@ from dataclasses import replace
 from qc_worker.domain import names
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.names import LineName
-from qc_worker.ports import ModelStore, ReleaseLog
+from qc_worker.ports import ModelStore, RecentInspections, ReleaseLog
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.settings import Settings
 from qc_worker.simplenet.backbone import Backbone, load_backbone
@@ -86,6 +86,15 @@ def release_log(settings: Settings) -> Iterator[ReleaseLog]:
 
     with closing(KafkaReleaseLog(kafka_access(settings), topic=settings.models_topic)) as releases:
         yield releases
+
+
+@contextmanager
+def recent_inspections(settings: Settings) -> Iterator[RecentInspections]:
+    """The end of the topic `results`. Raises TransportError when it is used and no broker answers."""
+    from qc_worker.transport.recent_inspections import KafkaRecentInspections  # noqa: PLC0415
+
+    with closing(KafkaRecentInspections(kafka_access(settings), topic=settings.results_topic)) as inspections:
+        yield inspections
 
 
 @contextmanager

@@ -1,0 +1,75 @@
+"""Versions that share the head of another version of their line: their folder in the store holds card.json alone.
+
+So a new threshold costs a small file. The card names the version whose folder has the head, and the head's digest.
+Nothing in the product removes a version; who does it by hand keeps those that `qc-trainer versions` shows as `head of`.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qc_worker.domain import names
+from qc_worker.domain.errors import ModelError
+from qc_worker.simplenet.files import file_sha256
+
+HEAD_FILE = "head.safetensors"
+CARD_FILE = "card.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SharedHead:
+    """Where a shared head lies, and its digest."""
+
+    version: str
+    sha256: str
+
+
+def shared_head(card: Path, version: str) -> SharedHead | None:
+    """The head that `version` shares, by its card; None: it has its own. Raises ModelError or OSError.
+
+    Only the two fields are looked at: the card is checked as a whole by who builds the model.
+    """
+    document = _document(card)
+    owner = document.get("head_of")
+    if owner is None:
+        return None
+    try:
+        shared = SharedHead(names.model_version(owner), str(document.get("head_sha256")))
+    except (TypeError, ValueError):
+        raise ModelError(f"{version} shares the head of {owner!r}, which is no version") from None
+    if shared.version == version:
+        raise ModelError(f"{version} shares the head of itself")
+    return shared
+
+
+def local_head(folder: Path, shared: SharedHead) -> Path | None:
+    """A verified copy of the head in one of the version folders below `folder`, if there is one."""
+    for version in _versions_with(folder, shared):
+        try:
+            if file_sha256(version / HEAD_FILE) == shared.sha256:
+                return version / HEAD_FILE
+        except ModelError:
+            continue  # removed or unreadable: as if it were not there
+    return None
+
+
+def _versions_with(folder: Path, shared: SharedHead) -> Iterator[Path]:
+    """Version folders whose card states that head, the head's own first; most heads need not be read for it."""
+    others = sorted(path.parent for path in folder.glob(f"[!.]*/{CARD_FILE}"))
+    for version in sorted(others, key=lambda path: path.name != shared.version):
+        try:
+            if _document(version / CARD_FILE).get("head_sha256") == shared.sha256:
+                yield version
+        except OSError:
+            continue
+
+
+def _document(card: Path) -> dict[str, Any]:
+    """An unreadable card is empty here: who builds the model says what is wrong with it."""
+    try:
+        document = json.loads(card.read_bytes())
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
