@@ -17,11 +17,11 @@ from PIL import Image
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.frame import Position, Record
 from qc_worker.domain.inspection import Inspection, Outcome, Verdict
-from qc_worker.domain.release import Release
+from qc_worker.domain.release import Release, ReleaseAction
 from qc_worker.ports import ModelStore
 from qc_worker.simplenet.backbone import Backbone, load_backbone
 from qc_worker.simplenet.card import ModelCard, SampleManifest, TrainingSettings
-from qc_worker.simplenet.checkpoint import CARD_FILE, file_sha256, save_model
+from qc_worker.simplenet.checkpoint import CARD_FILE, file_sha256, load_model, save_card, save_model
 from qc_worker.simplenet.folded import FoldedHead, fold
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.spec import EmbeddingSpec
@@ -165,3 +165,22 @@ def add_version(
         card_sha256 = file_sha256(path / CARD_FILE)
         store.add(path, line=line, version=version)
     return Release(line=line, version=version, card_sha256=card_sha256, threshold=max(scores), released_at=NOON)
+
+
+def share_head(
+    store: ModelStore,
+    line: str = "A",
+    version: str = "v2",
+    *,
+    of: str = "v1",
+    scores: tuple[float, ...] = (-5.0, 0.0, 5.0),
+) -> Release:
+    """Store a version that has the head of `of`, made by `add_version`, and other scores; and its release."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder)
+        owner = load_model(store.fetch(line, of, into=path / "owner")).card
+        update = {"head_sha256": owner.head_sha256, "head_of": of, "derived_from": of}
+        save_card(path, card(line, version, scores=scores).model_copy(update=update))
+        card_sha256 = file_sha256(path / CARD_FILE)
+        store.add(path, line=line, version=version)
+    return Release(line, version, card_sha256, max(scores), NOON, ReleaseAction.THRESHOLD)

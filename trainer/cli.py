@@ -210,6 +210,60 @@ def rollback(
 
 
 @app.command()
+def threshold(
+    line: Line,
+    max_false_reject: Annotated[
+        float | None, typer.Option(help="Move to this share of good frames that may be rejected.")
+    ] = None,
+    score: Annotated[
+        float | None, typer.Option(help="Move to this anomaly score, above which frames are rejected.")
+    ] = None,
+    review_rate: Annotated[
+        float | None, typer.Option(help="Share of good frames that may go to review; 0: none. As before if not given.")
+    ] = None,
+    version: Annotated[str | None, typer.Option(help="The live version if not given, else the newest.")] = None,
+    what_if: Annotated[
+        bool, typer.Option("--what-if", help="Print the table with this value; change nothing.")
+    ] = False,
+    last: Annotated[int, typer.Option(help="How many inspections the table looks back.", min=1, max=100_000)] = 1000,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask no broker: no last inspections; a new version stays unannounced.")
+    ] = False,
+    kafka: Kafka = None,
+    model_store: ModelStoreUrl = None,
+    sample_store: SampleDir = None,
+    state_dir: StateDir = None,
+    weights_dir: WeightsDir = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Move a line's threshold without retraining; without a value, show what each would promise and decide."""
+    with exit_codes():
+        settings = _settings(
+            kafka_bootstrap_servers=kafka,
+            model_store=model_store,
+            sample_store=sample_store,
+            state_dir=state_dir,
+            weights_dir=weights_dir,
+            device=device,
+        )
+        from trainer.commands.threshold import ThresholdFlags
+        from trainer.commands.threshold import threshold as move_threshold
+
+        flags = ThresholdFlags(
+            line=line,
+            version=version,
+            max_false_reject=max_false_reject,
+            score=score,
+            review_rate=review_rate,
+            what_if=what_if,
+            last=last,
+            offline=offline,
+        )
+        move_threshold(settings, flags, as_json=as_json)
+
+
+@app.command()
 def lines(
     model_store: ModelStoreUrl = None,
     sample_store: SampleDir = None,

@@ -58,4 +58,3 @@ def test_what_cannot_be_read_is_left_out(rig: Rig) -> None:
     rig.append(OutgoingRecord(rig.topics.results, b"A/cam1", b"not json", []))
     publish(rig, "A", 1)
     assert last(rig, "A", 10) == [0, 1]
-

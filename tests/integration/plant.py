@@ -225,6 +225,16 @@ class WorkerProcess:
     def events(self) -> Counter[str]:
         return Counter(str(entry.get("event")) for entry in self.log())
 
+    def taken_up(self, version: str) -> dict[str, object]:
+        """The log line that says that a version was taken up, once it is there."""
+
+        def found() -> dict[str, object] | None:
+            self.pause()
+            lines = [line for line in self.log() if line.get("event") == "model taken up"]
+            return next((line for line in lines if line["version"] == version), None)
+
+        return eventually(found)
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 

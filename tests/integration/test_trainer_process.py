@@ -111,6 +111,15 @@ def test_every_error_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
         ("import", "--line", "A", "--good", "nowhere"): "is not a folder",
         ("promote", "--line", "A", "--version", "v1"): "has no model yet",
         ("rollback", "--line", "A"): "no earlier live version",
+        ("threshold", "--line", "A", "--score", "1"): "has no model yet",
+        ("threshold", "--line", "../A"): "is not a line",
+        ("threshold", "--line", "A", "--version", "../v1"): "is not a model version",
+        ("threshold", "--line", "A", "--score", "nan"): "--score must be a finite number, not nan",
+        ("threshold", "--line", "A", "--score", "-inf"): "--score must be a finite number, not -inf",
+        ("threshold", "--line", "A", "--max-false-reject", "nan"): "must lie between 0 and 1",
+        ("threshold", "--line", "A", "--score", "1", "--max-false-reject", "0.1"): "give one of them",
+        ("threshold", "--line", "A", "--review-rate", "0.1"): "needs --max-false-reject or --score",
+        ("threshold", "--line", "A", "--what-if", "--review-rate", "1"): "--review-rate must lie between 0",
         broker_away: "--offline retrains without a broker",
     }
     for ended, (command, message) in zip(run_all(tmp_path, *expected), expected.items(), strict=True):
@@ -143,6 +152,37 @@ def test_each_command_prints_one_json_object(tmp_path: Path) -> None:
     assert (retrained["features_computed"], retrained["features_cached"]) == (12, 0)
     assert [entry["live"] for entry in versions["versions"]] == [False]
     assert lines == {"lines": [{"line": "A", "good": 24, "defect": 0, "versions": 1, "live": None}]}
+
+
+def test_a_threshold_is_shown_and_moved_without_a_broker(tmp_path: Path) -> None:
+    filled_store(tmp_path / "samples", good=60, defect=3)
+    line = ("--line", "A", "--json")
+    retrained, shown, what_if, moved, away, too_low, versions = run_all(
+        tmp_path,
+        ("retrain", *line, *QUICK[:-1]),
+        ("threshold", *line, "--offline"),
+        ("threshold", *line, "--offline", "--what-if", "--score", "1e9"),
+        ("threshold", *line, "--offline", "--max-false-reject", "0.2"),
+        ("threshold", *line, "--kafka", "127.0.0.1:1"),
+        ("threshold", *line, "--offline", "--score", "-1e9"),
+        ("versions", *line),
+    )
+    held_out = retrained.document["calibration_samples"]
+    rows = shown.document["rows"]
+    assert (shown.document["defects"], shown.document["inspections"]) == (3, None)
+    assert [row["threshold"] for row in rows if row["current"]] == [retrained.document["threshold"]]
+    assert rows[-1]["max_false_reject"] == 0.2
+    assert {row["verdicts"] for row in rows} == {None}
+    asked_for = next(row for row in what_if.document["rows"] if row["asked_for"])
+    assert asked_for["max_false_reject"] == pytest.approx(1 / (held_out + 1))
+    assert asked_for["defects_rejected"] == 0.0
+    assert (moved.document["announced"], moved.document["max_false_reject"]) == (False, 0.2)
+    assert moved.document["head_of"] == retrained.document["version"]
+    assert (away.code, too_low.code) == (75, 2)
+    assert "--offline leaves the last inspections out" in away.err
+    assert "would reject every one" in too_low.err
+    assert [entry["head_of"] for entry in versions.document["versions"]] == [None, retrained.document["version"]]
+    assert len(list((tmp_path / "models" / "A").glob("*/head.safetensors"))) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

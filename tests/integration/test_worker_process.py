@@ -1,7 +1,11 @@
 """The real command line as a process, on a real broker and cache."""
 
+import json
 import signal
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -46,6 +50,39 @@ def test_a_retrained_line_is_taken_up_in_flight_without_losing_a_frame(plant: Pl
     for camera in ("cam0", "cam1"):
         versions = [inspection.model_version for inspection in inspections if inspection.camera == camera]
         assert versions == sorted(v for v in versions if v)
+
+
+def test_a_moved_threshold_is_taken_up_in_under_two_seconds_and_rolled_back(
+    plant: Plant, record_property: Callable[[str, object], None]
+) -> None:
+    plant.train("A", "v1", scores=(-5.0, -4.0, 1e5))
+    with plant.worker() as worker:
+        plant.push(3, lines="A")
+        plant.settled_inspections(3)
+        shown = trainer(plant, "threshold", "--what-if", "--max-false-reject", "0.5")
+        assert shown["inspections"] == {"counted": 3, "other_models": 0, "not_judged": 0}
+        assert [row["verdicts"] for row in shown["rows"] if row["current"]] == [{"pass": 3, "review": 0, "reject": 0}]
+        moved = trainer(plant, "threshold", "--score", "-4.5")
+        taken_up = worker.taken_up(moved["version"])
+        announced_at = plant.store.releases("A")[-1].released_at
+        seconds = (datetime.fromisoformat(str(taken_up["timestamp"])) - announced_at).total_seconds()
+        record_property("taken_up_after_s", seconds)
+        record_property("load_s", taken_up["load_s"])
+        assert seconds < 2
+        assert (taken_up["head_kept"], taken_up["replaced"]) == (True, "v1")
+        plant.push(3, lines="A", first=10)
+        *_, last = plant.settled_inspections(6)
+        assert (last.model_version, last.threshold, last.verdict) == (moved["version"], -4.5, Verdict.REJECT)
+        assert trainer(plant, "rollback")["version"] == "v1"
+        eventually(lambda: worker.pause() or worker.events()["model taken up"] == 3)
+        plant.push(1, lines="A", first=20)
+        *_, last = plant.settled_inspections(7)
+    assert (last.model_version, last.threshold, last.verdict) == ("v1", 1e5, Verdict.PASS)
+
+
+def trainer(plant: Plant, command: str, *arguments: str) -> dict[str, Any]:
+    """What `qc-trainer` prints for line A."""
+    return dict(json.loads(plant.command("trainer.cli", command, "--line", "A", *arguments, "--json").stdout))
 
 
 def test_a_release_that_was_tampered_with_is_refused_in_flight(plant: Plant) -> None:

@@ -23,13 +23,12 @@ def print_facts(title: str, facts: dict[str, object]) -> None:
     Console().print(table)
 
 
-def print_rows(title: str, columns: list[str], rows: list[list[object]]) -> None:
-    """Print a table; figures are set to the right."""
+def print_rows(title: str, columns: list[str], rows: list[list[object]], *, copied: tuple[int, ...] = (0,)) -> None:
+    """Print a table; figures are set to the right. `copied`: columns that people copy from, and so are never cut."""
     table = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
         figures = any(isinstance(row[number], int | float) for row in rows)
-        # The first column names the row: people copy it from here.
-        table.add_column(column, justify="right" if figures else "left", no_wrap=number == 0)
+        table.add_column(column, justify="right" if figures else "left", no_wrap=number in copied)
     for row in rows:
         table.add_row(*map(shown, row))
     Console().print(table)

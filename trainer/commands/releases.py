@@ -14,7 +14,7 @@ from trainer.interrupts import interrupts_held
 from trainer.locks import line_lock
 from trainer.releases import Releaser, VersionEntry, list_versions
 
-COLUMNS = ["version", "live", "threshold", "samples", "max false reject", "seconds"]
+COLUMNS = ["version", "live", "threshold", "samples", "max false reject", "seconds", "head of"]
 
 
 def print_versions(settings: Settings, *, line: str, as_json: bool) -> None:
@@ -25,7 +25,7 @@ def print_versions(settings: Settings, *, line: str, as_json: bool) -> None:
     if as_json:
         print_json({"line": name, "versions": list(map(_document, entries))})
     else:
-        print_rows(f"line {name}", COLUMNS, list(map(_row, entries)))
+        print_rows(f"line {name}", COLUMNS, list(map(_row, entries)), copied=(0, len(COLUMNS) - 1))
 
 
 def promote(settings: Settings, *, line: str, version: str, as_json: bool) -> None:
@@ -74,13 +74,15 @@ def _document(entry: VersionEntry) -> dict[str, object]:
         "seed": card.seed,
         "duration_s": card.duration_s,
         "head_sha256": card.head_sha256,
+        "head_of": card.head_of,
+        "derived_from": card.derived_from,
     }
 
 
 def _row(entry: VersionEntry) -> list[object]:
     card = entry.card
     if card is None:
-        return [f"{entry.version} (cannot be read)", entry.live, None, None, None, None]
+        return [f"{entry.version} (cannot be read)", entry.live, None, None, None, None, None]
     return [
         entry.version,
         "live" if entry.live else "",
@@ -88,4 +90,5 @@ def _row(entry: VersionEntry) -> list[object]:
         len(card.samples.training) + len(card.samples.calibration),
         card.calibration.max_false_reject,
         card.duration_s,
+        card.head_of,
     ]

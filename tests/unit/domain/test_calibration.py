@@ -75,6 +75,78 @@ def test_order_in_which_frames_come_does_not_matter() -> None:
         assert rejected == (new == 3.0)
 
 
+@given(calibrations(), scores)
+def test_moved_to_a_score_it_rejects_above_exactly_that_score(calibration: Calibration, score: float) -> None:
+    assume(score >= calibration.scores[0])
+    moved = calibration.moved_to_score(score, review_rate=None)
+    assert (moved.threshold, moved.review_threshold) == (score, score)
+    assert moved.verdict(score) is Verdict.PASS
+    assert moved.verdict(math.nextafter(score, math.inf)) is Verdict.REJECT
+    assert moved.scores == calibration.scores
+
+
+@given(calibrations(), scores, scores)
+def test_a_moved_threshold_leaves_p_values_alone_and_rejects_only_what_its_promise_covers(
+    calibration: Calibration, threshold: float, score: float
+) -> None:
+    assume(threshold >= calibration.scores[0])
+    moved = calibration.moved_to_score(threshold, review_rate=None)
+    assert moved.p_value(score) == calibration.p_value(score)
+    if moved.verdict(score) is Verdict.REJECT:
+        assert moved.p_value(score) <= moved.max_false_reject + 1e-12
+
+
+@given(calibrations())
+def test_the_score_of_a_threshold_promises_no_more_than_the_rate_that_it_came_from(calibration: Calibration) -> None:
+    moved = calibration.moved_to_score(calibration.threshold, review_rate=None)
+    assert moved.max_false_reject <= calibration.max_false_reject + 1e-9
+    back = moved.moved_to_rate(calibration.max_false_reject, review_rate=calibration.review_rate)
+    assert back == calibration
+
+
+@given(st.lists(scores, min_size=2, max_size=30), scores)
+def test_at_most_the_promised_share_of_exchangeable_frames_lies_above_a_set_score(
+    drawn: list[float], threshold: float
+) -> None:
+    rejected = sum(score > threshold for score in drawn)
+    for index, new in enumerate(drawn):
+        held_out = tuple(sorted(drawn[:index] + drawn[index + 1 :]))
+        if new > threshold >= held_out[0]:
+            moved = Calibration(held_out, 0.9).moved_to_score(threshold, review_rate=None)
+            assert rejected / len(drawn) <= moved.max_false_reject + 1e-12
+
+
+@given(calibrations(), st.floats(0.01, 10))
+def test_above_all_held_out_scores_no_smaller_rate_is_promised(calibration: Calibration, above: float) -> None:
+    moved = calibration.moved_to_score(calibration.scores[-1] + above, review_rate=None)
+    assert moved.max_false_reject == smallest_alpha(len(calibration.scores))
+
+
+@given(calibrations(), scores, st.floats(0.01, 0.99), scores)
+def test_a_grey_zone_lies_below_a_set_score_as_well(
+    calibration: Calibration, threshold: float, review_rate: float, score: float
+) -> None:
+    assume(threshold >= calibration.scores[0])
+    assume(calibration.rate_above(threshold) < review_rate)
+    moved = calibration.moved_to_score(threshold, review_rate=review_rate)
+    assert moved.review_threshold <= moved.threshold
+    if moved.verdict(score) is Verdict.REVIEW:
+        assert moved.p_value(score) <= review_rate + 1e-12
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_set_score_that_is_no_number_is_refused(score: float) -> None:
+    with pytest.raises(ValueError, match=r"score_threshold|false-reject rate"):
+        Calibration((1.0, 2.0, 3.0), 0.5, score_threshold=score)
+    with pytest.raises(ValueError, match=r"score_threshold|false-reject rate"):
+        Calibration((1.0, 2.0, 3.0), 0.25, score_threshold=score)
+
+
+def test_a_promise_that_a_set_score_does_not_keep_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"promises a false-reject rate of 0\.5000, not 0\.25"):
+        Calibration((1.0, 2.0, 3.0), 0.25, score_threshold=2.5)
+
+
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
 def test_score_that_is_no_number_is_never_a_pass(score: float) -> None:
     assert Calibration((1.0,), 0.5, 0.8).verdict(score) is Verdict.ERROR

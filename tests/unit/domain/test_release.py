@@ -10,6 +10,7 @@ from tests.factories import NOON
 from trainer.releases import live_version
 
 TRAIN, PROMOTE, BACK = ReleaseAction.RETRAIN, ReleaseAction.PROMOTE, ReleaseAction.ROLLBACK
+MOVED = ReleaseAction.THRESHOLD
 
 Steps = list[tuple[str, ReleaseAction]]
 STEPS = st.lists(st.tuples(st.sampled_from("123"), st.sampled_from(ReleaseAction)), min_size=1, max_size=12)
@@ -43,6 +44,11 @@ def test_a_retrain_after_a_rollback_goes_back_to_what_was_live_then() -> None:
 
 def test_a_rollback_goes_back_to_the_last_time_that_a_version_was_live() -> None:
     assert stack(("1", TRAIN), ("2", TRAIN), ("1", PROMOTE), ("3", TRAIN), ("1", BACK)) == ["1", "2", "1"]
+
+
+def test_a_rollback_goes_back_over_a_moved_threshold() -> None:
+    assert stack(("1", TRAIN), ("1b", MOVED), ("1c", MOVED), ("1b", BACK)) == ["1", "1b"]
+    assert standing_in(("1", TRAIN), ("1b", MOVED), ("1c", MOVED)) == ["1", "1b"]
 
 
 def test_promoting_the_live_version_again_changes_nothing() -> None:

@@ -70,6 +70,12 @@ class Plant:
         self.store.record_release(release)
         self.releases.announce(release)
 
+    def move_threshold(self, version: str, *, of: str, scores: tuple[float, ...]) -> None:
+        """Announce a version of line A that shares the head of another."""
+        release = factories.share_head(self.store, version=version, of=of, scores=scores)
+        self.store.record_release(release)
+        self.releases.announce(release)
+
     def start(self) -> None:
         self.refresher.catch_up()
         self.run()

@@ -38,6 +38,49 @@ def test_a_worker_started_later_has_the_newest_release(plant: Plant) -> None:
     assert plant.residents.versions() == {"A": "v2"}
 
 
+def test_a_moved_threshold_keeps_the_folded_head_and_judges_by_it(plant: Plant) -> None:
+    plant.train(version="v1", scores=PASSES_ALL)
+    plant.start()
+    plant.send(factories.record(0))
+    plant.wait_for_inspections(1)
+    before = plant.residents.current("A")
+    with capture_logs() as logged:
+        plant.move_threshold("v2", of="v1", scores=REJECTS_ALL)
+        plant.wait_for(lambda: plant.residents.versions() == {"A": "v2"})
+        plant.wait_for(lambda: any(entry["event"] == "model taken up" for entry in logged))
+    plant.send(factories.record(1))
+    _, after = plant.wait_for_inspections(2)
+    assert (after.model_version, after.verdict, after.threshold) == ("v2", Verdict.REJECT, -1e6)
+    resident = plant.residents.current("A")
+    assert before is not None
+    assert resident is not None
+    assert resident.head is before.head
+    assert [entry["head_kept"] for entry in logged if entry["event"] == "model taken up"] == [True]
+
+
+def test_a_release_with_another_head_is_folded_anew(plant: Plant) -> None:
+    plant.train(version="v1")
+    plant.refresher.catch_up()
+    before = plant.residents.current("A")
+    plant.refresher.take_up(factories.add_version(plant.store, "A", "v2", seed=1))
+    after = plant.residents.current("A")
+    assert before is not None
+    assert after is not None
+    assert after.head is not before.head
+
+
+def test_a_moved_threshold_whose_head_has_gone_is_refused_and_the_old_model_stays(plant: Plant, tmp_path: Path) -> None:
+    plant.train(version="v1")
+    plant.refresher.catch_up()
+    shared = factories.share_head(plant.store, version="v2", of="v1")
+    for head in tmp_path.rglob("head.safetensors"):
+        head.unlink()
+    with capture_logs() as logged:
+        assert not plant.refresher.take_up(shared)
+    assert plant.residents.versions() == {"A": "v1"}
+    assert "shares the head of A/v1, which is not in the model store" in str(logged[-1]["error"])
+
+
 def test_a_corrupt_release_is_refused_and_the_old_model_stays(plant: Plant, tmp_path: Path) -> None:
     plant.train(version="v1")
     plant.refresher.catch_up()
@@ -97,10 +140,10 @@ def test_lines_share_one_backbone(plant: Plant) -> None:
 class MemoryLoader(ModelLoader):
     """A loader that runs out of memory on one version."""
 
-    def load(self, release: Release) -> Resident:
+    def load(self, release: Release, *, standing: Resident | None = None) -> Resident:
         if release.version == "huge":
             raise MemoryError("no room for this one")
-        return super().load(release)
+        return super().load(release, standing=standing)
 
 
 def test_a_release_that_breaks_the_loader_in_an_unforeseen_way_is_refused_too(plant: Plant) -> None:

@@ -1,7 +1,7 @@
 """Models come from the store once; what was released is known again by its digest."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -157,3 +157,32 @@ def test_what_cannot_be_remembered_is_told(site: Site) -> None:
 def test_hostile_names_are_refused(site: Site, line: str, version: str) -> None:
     with pytest.raises(ModelError):
         site.loader().load_version(line, version, card_sha256=site.release.card_sha256)
+
+
+def test_a_version_that_shares_its_head_is_here_after_a_restart_without_the_store(site: Site) -> None:
+    site.loader().load(site.release)
+    shared = factories.share_head(site.store(), scores=(1.0, 2.0, 3.0))
+    site.loader().load(shared)
+    site.take_store_away()
+    assert site.loader().load(shared).calibration.threshold == 3.0
+
+
+def test_a_worker_that_never_had_the_shared_version_fetches_its_head(site: Site) -> None:
+    shared = factories.share_head(site.store())
+    assert site.loader().load(shared).version == "v2"
+
+
+def test_a_shared_head_that_was_altered_is_refused(site: Site) -> None:
+    shared = factories.share_head(site.store())
+    (site.folder / "store" / "A" / "v1" / "head.safetensors").write_bytes(b"bit rot")
+    with pytest.raises(ModelError, match="sha256 differs"):
+        site.loader().load(shared)
+    assert not (site.folder / "cache" / "A" / "v2").exists()
+
+
+def test_a_resident_of_another_embedding_lends_no_head(site: Site) -> None:
+    standing = site.loader().load(site.release)
+    other = replace(standing, spec=replace(standing.spec, aspect="pad"))
+    shared = factories.share_head(site.store())
+    assert site.loader().load(shared, standing=standing).head is standing.head
+    assert site.loader().load(shared, standing=other).head is not standing.head

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import beta
+from scipy.stats import beta, binomtest
 
 from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import TrainingError
@@ -48,6 +48,15 @@ def test_the_interval_is_that_of_the_beta_distribution(n: int, alpha: float) -> 
     found = promise(calibrate(np.arange(n).tolist(), alpha=alpha, review_rate=None))
     assert found.interval == pytest.approx((1 - coverage.ppf(0.975), 1 - coverage.ppf(0.025)), abs=1e-9)
     assert (found.n, found.alpha, found.smallest_alpha) == (n, alpha, 1 / (n + 1))
+
+
+@given(n=st.integers(20, 500), above=st.integers(0, 19))
+def test_the_interval_of_a_set_score_is_that_of_a_share_of_n(n: int, above: int) -> None:
+    calibration = calibrate(np.arange(n).tolist(), alpha=0.05, review_rate=None)
+    found = promise(calibration.moved_to_score(n - 0.5 - above, review_rate=None))
+    low, high = binomtest(above, n).proportion_ci(0.95, method="exact")
+    assert found.interval == pytest.approx((low, high), abs=1e-9)
+    assert found.alpha == pytest.approx((above + 1) / (n + 1))
 
 
 def test_scores_that_are_not_finite_are_refused() -> None:
