@@ -25,7 +25,14 @@ def print_versions(settings: Settings, *, line: str, as_json: bool) -> None:
     if as_json:
         print_json({"line": name, "versions": list(map(_document, entries))})
     else:
-        print_rows(f"line {name}", COLUMNS, list(map(_row, entries)), copied=(0, len(COLUMNS) - 1))
+        _print_rows(name, entries)
+
+
+def _print_rows(line: LineName, entries: list[VersionEntry]) -> None:
+    """The column `head of` takes much room, so it is there only where a version shares a head."""
+    shown = len(COLUMNS) if any(entry.card and entry.card.head_of for entry in entries) else len(COLUMNS) - 1
+    rows = [_row(entry)[:shown] for entry in entries]
+    print_rows(f"line {line}", COLUMNS[:shown], rows, copied=(0, COLUMNS.index("head of")))
 
 
 def promote(settings: Settings, *, line: str, version: str, as_json: bool) -> None:

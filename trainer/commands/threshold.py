@@ -182,7 +182,7 @@ def _row(row: Row) -> list[object]:
         row.promise.alpha,
         ", ".join(marks),
         row.calibration.threshold,
-        f"{100 * low:.2f} to {100 * high:.2f} %",
+        f"{100 * low:.1f} to {100 * high:.1f} %",
         row.defects_rejected,
         *counted,
     ]
@@ -234,6 +234,7 @@ def _print_moved(done: Moved, *, as_json: bool) -> None:
         "head_of": card.head_of,
         "announced": done.announced,
         "calibration_samples": len(card.calibration.scores),
+        "smallest_max_false_reject": smallest_alpha(len(card.calibration.scores)),
         "false_reject_confidence": CONFIDENCE,
         **_point(card.calibration),
         "threshold_before": before.calibration.threshold,
