@@ -2,12 +2,12 @@
 
 import json
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
+import structlog
 
 from qc_worker.domain.errors import Reason
 from qc_worker.domain.inspection import Verdict
@@ -15,6 +15,8 @@ from qc_worker.transport.redis_cache import RedisHeatmapCache
 from tests import factories
 from tests.conftest import eventually
 from tests.integration.plant import Books, Plant, WorkerProcess, balance
+
+log = structlog.get_logger()
 
 CLEAN = Books(missing=[], duplicates=0, out_of_order=0)
 MAX_IN_FLIGHT_FRAMES = 128
@@ -52,9 +54,7 @@ def test_a_retrained_line_is_taken_up_in_flight_without_losing_a_frame(plant: Pl
         assert versions == sorted(v for v in versions if v)
 
 
-def test_a_moved_threshold_is_taken_up_in_under_two_seconds_and_rolled_back(
-    plant: Plant, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_moved_threshold_is_taken_up_in_under_two_seconds_and_rolled_back(plant: Plant) -> None:
     plant.train("A", "v1", scores=(-5.0, -4.0, 1e5))
     with plant.worker() as worker:
         plant.push(3, lines="A")
@@ -66,8 +66,7 @@ def test_a_moved_threshold_is_taken_up_in_under_two_seconds_and_rolled_back(
         taken_up = worker.taken_up(moved["version"])
         announced_at = plant.store.releases("A")[-1].released_at
         seconds = (datetime.fromisoformat(str(taken_up["timestamp"])) - announced_at).total_seconds()
-        record_property("taken_up_after_s", seconds)
-        record_property("load_s", taken_up["load_s"])
+        log.info("moved threshold taken up", after_s=seconds, load_s=taken_up["load_s"])
         assert seconds < 2
         assert (taken_up["head_kept"], taken_up["replaced"]) == (True, "v1")
         plant.push(3, lines="A", first=10)
