@@ -1,13 +1,17 @@
-"""A labelled folder as MVTec AD lays it out: `test/good`, `test/<defect>`, `ground_truth/<defect>/<stem>_mask.png`."""
+"""A labelled folder as MVTec AD lays it out: `test/good`, `test/<defect>`, `ground_truth/<defect>/<stem>_mask.png`.
+
+Masks may have other usual names too: `MASK_PATTERNS`.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from qc_worker.domain.errors import SettingsError
 from qc_worker.simplenet.image_files import image_files
-from trainer.masks import find_mask
+from trainer.masks import MASK_NAMES, find_mask
 
 GOOD = "good"
+MASK_PATTERNS = tuple(f"ground_truth/<kind>/{name}" for name in MASK_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,11 @@ class LabelledImage:
     path: Path
     kind: str
     mask: Path | None
+
+    @property
+    def name(self) -> str:
+        """As people find it below `test`."""
+        return f"{self.kind}/{self.path.name}"
 
 
 def labelled_images(folder: Path) -> list[LabelledImage]:

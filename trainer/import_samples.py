@@ -13,7 +13,7 @@ from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement
 from qc_worker.simplenet.image_files import image_files
 from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture
-from trainer.masks import find_mask
+from trainer.masks import find_mask, mask_png
 from trainer.progress import Advance
 from trainer.samples import Origin, SampleStore, Stored
 from trainer.threads import map_in_order
@@ -99,9 +99,10 @@ class Importer:
         if path is None:
             return None
         try:
-            return self._checked(path)
+            content = self._checked(path)
         except InvalidFrame as error:
             raise TrainingError(f"mask {path} cannot be read: {error.detail}") from None
+        return content if path.suffix.lower() == ".png" else mask_png(path)
 
 
 def _count(report: ImportReport, stored: Stored) -> None:

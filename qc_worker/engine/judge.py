@@ -14,11 +14,9 @@ from qc_worker.engine.residents import BackbonePool
 from qc_worker.failpoints import failpoint
 from qc_worker.observability import metrics
 from qc_worker.ports import Clock
-from qc_worker.simplenet.localise import localise
+from qc_worker.simplenet.localise import SEEN_BY_PEOPLE, published_defects
 from qc_worker.simplenet.preprocessing import stack_pixels
 from qc_worker.simplenet.scorer import Scored
-
-SEEN_BY_PEOPLE = (Verdict.REJECT, Verdict.REVIEW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +104,17 @@ class Judge:
 
     def _findings(self, inferred: Inferred, index: int, verdict: Verdict) -> _Findings:
         """Defects, mask and heatmap of the frames that people will look at; other maps never leave the device."""
-        decoded, seen = inferred.batch[index], verdict in SEEN_BY_PEOPLE
-        if not seen and not _sampled(decoded, self._heatmap_pass_share):
+        decoded = inferred.batch[index]
+        if verdict not in SEEN_BY_PEOPLE and not _sampled(decoded, self._heatmap_pass_share):
             return _Findings(verdict)
         anomaly_map = inferred.scored.map_of(index)
-        defects, mask = _defects(decoded, anomaly_map, verdict) if seen else ((), None)
+        defects, mask = published_defects(
+            anomaly_map,
+            verdict,
+            decoded.resident.calibration,
+            image_size=decoded.picture.image_size,
+            aspect=decoded.spec.aspect,
+        )
         return _Findings(verdict, defects, mask, self._heatmaps.offer(decoded, anomaly_map))
 
     def _inspection(
@@ -157,13 +161,6 @@ class Judge:
 def _key(decoded: Decoded) -> bytes:
     """The record's own key, so that inspections lie where their frames lay; else what it should have been."""
     return decoded.ticket.record.key or f"{decoded.frame.line}/{decoded.frame.camera}".encode()
-
-
-def _defects(decoded: Decoded, anomaly_map: np.ndarray, verdict: Verdict) -> tuple[tuple[Defect, ...], Mask | None]:
-    """Where the map is over the verdict's own threshold; so a reject always shows at least one defect."""
-    calibration = decoded.resident.calibration
-    threshold = calibration.threshold if verdict is Verdict.REJECT else calibration.review_threshold
-    return localise(anomaly_map, threshold, decoded.picture.image_size, decoded.spec.aspect)
 
 
 def _sampled(decoded: Decoded, share: float) -> bool:

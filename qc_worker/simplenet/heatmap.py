@@ -36,14 +36,25 @@ def render_heatmap(
     threshold is left as it is.
     Shapes: `anomaly_map` (H, W).
     """
-    size = _shown_size(picture.image_size)
+    heatmap, frame = heatmap_and_frame(picture, anomaly_map, threshold, aspect)
+    # Level 1: the worker renders while frames wait, and the cache forgets soon.
+    return _encode(heatmap, "PNG", compress_level=1), _encode(frame, "JPEG", quality=THUMBNAIL_QUALITY)
+
+
+def heatmap_and_frame(
+    picture: Picture,
+    anomaly_map: npt.NDArray[np.float32],
+    threshold: float,
+    aspect: Aspect,
+    longest_side_px: int = LONGEST_SIDE_PX,
+) -> tuple[Image.Image, Image.Image]:
+    """Render what `render_heatmap` encodes, with sides of at most `longest_side_px`."""
+    size = _shown_size(picture.image_size, longest_side_px)
     frame = _frame(picture, aspect).resize(size, Image.Resampling.BILINEAR)
     scores = Image.fromarray(without_padding(anomaly_map, picture.image_size, aspect))
     heat = _heat(np.asarray(scores.resize(size, Image.Resampling.BILINEAR)), threshold)
     opacity = Image.fromarray(np.round(heat * MAX_OPACITY).astype(np.uint8))
-    heatmap = Image.composite(Image.fromarray(_colours()[heat]), frame, opacity)
-    # Level 1: the worker renders while frames wait, and the cache forgets soon.
-    return _encode(heatmap, "PNG", compress_level=1), _encode(frame, "JPEG", quality=THUMBNAIL_QUALITY)
+    return Image.composite(Image.fromarray(_colours()[heat]), frame, opacity), frame
 
 
 def turbo(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
@@ -78,10 +89,10 @@ def _frame(picture: Picture, aspect: Aspect) -> Image.Image:
     return filled.crop((box.left, box.top, box.left + box.width, box.top + box.height))
 
 
-def _shown_size(image_size: tuple[int, int]) -> tuple[int, int]:
+def _shown_size(image_size: tuple[int, int], longest_side_px: int) -> tuple[int, int]:
     """Width and height, as Pillow wants them."""
     height, width = image_size
-    scale = min(1.0, LONGEST_SIDE_PX / max(height, width))
+    scale = min(1.0, longest_side_px / max(height, width))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 

@@ -7,11 +7,32 @@ import numpy.typing as npt
 from pycocotools import mask as coco
 from scipy import ndimage
 
-from qc_worker.domain.inspection import Defect, Mask
+from qc_worker.domain.calibration import Calibration
+from qc_worker.domain.inspection import Defect, Mask, Verdict
 from qc_worker.simplenet.preprocessing import content_box
 from qc_worker.simplenet.spec import Aspect
 
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=np.uint8)
+SEEN_BY_PEOPLE = (Verdict.REJECT, Verdict.REVIEW)
+
+
+def published_defects(
+    anomaly_map: npt.NDArray[np.float32],
+    verdict: Verdict,
+    calibration: Calibration,
+    *,
+    image_size: tuple[int, int],
+    aspect: Aspect,
+) -> tuple[tuple[Defect, ...], Mask | None]:
+    """Find what an inspection says of where the defects are: regions, largest first, and one mask of them all.
+
+    Over the verdict's own threshold, so that a reject always shows at least one defect; nothing for a pass.
+    Shapes: `anomaly_map` (S, S); `image_size` is height, width.
+    """
+    if verdict not in SEEN_BY_PEOPLE:
+        return (), None
+    threshold = calibration.threshold if verdict is Verdict.REJECT else calibration.review_threshold
+    return localise(anomaly_map, threshold, image_size, aspect)
 
 
 def localise(
@@ -45,6 +66,12 @@ def encode_mask(mask: npt.NDArray[np.bool_]) -> Mask:
     """A boolean (h, w) array in COCO's compressed run-length encoding."""
     encoded: dict[str, Any] = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
     return Mask(size=(mask.shape[0], mask.shape[1]), counts=encoded["counts"].decode("ascii"))
+
+
+def decode_mask(mask: Mask) -> npt.NDArray[np.bool_]:
+    """A published mask as a boolean (h, w) array."""
+    decoded: npt.NDArray[np.uint8] = coco.decode({"size": list(mask.size), "counts": mask.counts.encode("ascii")})
+    return decoded.astype(bool)
 
 
 def _defect(where: tuple[slice, slice], area_cells: int, peak: float, scale: tuple[float, float]) -> Defect:

@@ -1,45 +1,109 @@
 """`evaluate`: a stored model on a labelled folder."""
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 
+from qc_worker.clock import SystemClock
+from qc_worker.domain.errors import SettingsError
 from qc_worker.settings import Settings
+from qc_worker.simplenet.files import write_atomically
 from qc_worker.wiring import image_limits
 from trainer.atomic import disk_errors
 from trainer.commands.adapters import checked_line, checked_version, model_store, scorer_for
 from trainer.commands.documents import print_facts, print_json, print_rows
 from trainer.dataset import labelled_images
-from trainer.evaluate import Evaluation, Evaluator
+from trainer.evaluate import Evaluator
+from trainer.evaluation import DefectReport, Evaluation
 from trainer.progress import stages
+from trainer.recall import FALSE_REJECT_RATES
 from trainer.releases import open_model, version_to_judge
+from trainer.report.gallery import Album
+from trainer.report.page import Report, render_page
 
 
-def evaluate(settings: Settings, *, line: str, dataset: Path, version: str | None, as_json: bool) -> None:
+def evaluate(
+    settings: Settings, *, line: str, dataset: Path, version: str | None, report: Path | None, as_json: bool
+) -> None:
     """Evaluate the version given, else the live one, else the newest. Raises QcError."""
     name = checked_line(line)
     wanted = checked_version(version) if version else None
+    if report:
+        _check_writable(report)
     images = labelled_images(dataset)
     models = model_store(settings)
     model = open_model(models, name, version_to_judge(models, name, wanted))
     scorer = scorer_for(settings, model.card.embedding)
     evaluator = Evaluator(model, scorer, limits=image_limits(settings), decode_threads=settings.decode_threads)
+    album = Album(model.card.calibration, model.card.embedding.aspect)
     with disk_errors(), stages() as shown, shown.stage("evaluate", len(images)) as advance:
-        evaluation = evaluator.run(images, advance=advance)
+        if report:
+            evaluation = evaluator.run(images, advance=advance, watch=album.see)
+            page = Report(model.card, dataset.resolve().name, SystemClock().now(), evaluation, album)
+            _write(report, render_page(page))
+        else:
+            evaluation = evaluator.run(images, advance=advance)
     if as_json:
         print_json(evaluation)
     else:
         _print_tables(evaluation)
 
 
+def _check_writable(report: Path) -> None:
+    """Find out before minutes of work what would fail after them. Raises SettingsError."""
+    if report.is_dir():
+        raise SettingsError(f"--report: {report} is a folder: name a file in it, such as {report / 'report.html'}")
+    folder = report.parent
+    if not folder.is_dir():
+        raise SettingsError(f"--report: there is no folder {folder}: make it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SettingsError(f"--report: no permission to write to {folder}")
+
+
+def _write(report: Path, page: bytes) -> None:
+    """Whole or not at all, and readable for whom new files here are. Raises OSError."""
+    write_atomically(report, page)
+    umask = os.umask(0)
+    os.umask(umask)
+    report.chmod(0o666 & ~umask)
+
+
 def _print_tables(evaluation: Evaluation) -> None:
     facts = asdict(evaluation)
-    for shown_below in ("by_defect", "verdicts", "unreadable"):
+    for shown_below in ("by_defect", "verdicts", "recall_at", "masks", "mask_overlap"):
         facts.pop(shown_below)
-    print_facts("", facts | {"unreadable": len(evaluation.unreadable)})
-    rows: list[list[object]] = [
-        [kind, report.n, report.image_auroc, report.pixel_auroc, report.aupro, report.reject_rate]
-        for kind, report in evaluation.by_defect.items()
-    ]
-    print_rows("by defect", ["defect", "n", "image AUROC", "pixel AUROC", "AUPRO", "reject rate"], rows)
+    facts |= {f"recall_at_{100 * rate:g}_%": evaluation.recall_at[str(rate)] for rate in FALSE_REJECT_RATES}
+    facts |= _mask_facts(evaluation) | {"unreadable": len(evaluation.unreadable)}
+    print_facts("", facts)
+    kinds = evaluation.by_defect.items()
+    recall = [f"at {100 * rate:g} %" for rate in FALSE_REJECT_RATES]
+    print_rows(
+        "by defect", ["defect", "n", "image AUROC", "reject rate", *recall], [_image_row(*kind) for kind in kinds]
+    )
+    if evaluation.masks.found:
+        columns = ["defect", "masks", "pixel AUROC", "AUPRO", "mask IoU", "mask / true area"]
+        print_rows("by defect, pixels", columns, [_pixel_row(*kind) for kind in kinds])
     counted: list[list[object]] = [[kind, verdicts] for kind, verdicts in evaluation.verdicts.items()]
     print_rows("verdicts", ["kind", "frames"], counted)
+
+
+def _mask_facts(evaluation: Evaluation) -> dict[str, object]:
+    masks, overlap = evaluation.masks, evaluation.mask_overlap
+    facts: dict[str, object] = {
+        "mask_IoU": overlap.iou if overlap else None,
+        "mask_area_over_true_area": overlap.area_ratio if overlap else None,
+        "defects_with_a_mask": f"{masks.found} of {masks.found + masks.missing}",
+    }
+    looked_for = "\n".join((*masks.looked_for, f"EXT: {', '.join(masks.extensions)}"))
+    return facts | ({"masks_are_looked_for_as": looked_for} if masks.missing else {})
+
+
+def _image_row(kind: str, report: DefectReport) -> list[object]:
+    recall = (report.recall_at[str(rate)] for rate in FALSE_REJECT_RATES)
+    return [kind, report.n, report.image_auroc, report.reject_rate, *recall]
+
+
+def _pixel_row(kind: str, report: DefectReport) -> list[object]:
+    overlap = report.mask_overlap
+    compared = (overlap.iou, overlap.area_ratio) if overlap else (None, None)
+    return [kind, report.masks, report.pixel_auroc, report.aupro, *compared]
