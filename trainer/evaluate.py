@@ -36,7 +36,7 @@ class JudgedImage:
     score: float
     verdict: Verdict
     anomaly_map: npt.NDArray[np.float32]
-    """Of the whole square, (S, S)."""
+    """Padding included, (H, W)."""
     picture_map: npt.NDArray[np.float32]
     """The part of it that the picture covers, (h, w)."""
     mask: Pixels | None

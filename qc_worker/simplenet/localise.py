@@ -27,7 +27,7 @@ def published_defects(
     """Find what an inspection says of where the defects are: regions, largest first, and one mask of them all.
 
     Over the verdict's own threshold, so that a reject always shows at least one defect; nothing for a pass.
-    Shapes: `anomaly_map` (S, S); `image_size` is height, width.
+    Shapes: `anomaly_map` (H, W); `image_size` is height, width.
     """
     if verdict not in SEEN_BY_PEOPLE:
         return (), None

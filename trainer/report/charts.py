@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trainer.report.markup import percent, text
+from trainer.report.markup import percent, rate_name, text
 
 Curve = npt.NDArray[np.float64]
 
@@ -183,7 +183,7 @@ def _ticks(x: Scale, *, shares: bool = False, last_is_pooled: bool = False) -> s
         px = x.at(value)
         if last_is_pooled and px > x.end_px - 90:
             continue
-        label = f"{100 * value:g} %" if shares else f"{value:.6g}"
+        label = rate_name(value) if shares else f"{value:.6g}"
         parts.append(f'<path class="grid" d="M{px} {TOP}V{BOTTOM}"/>' + _label(px, BOTTOM + 16, label, "middle"))
     if last_is_pooled:
         parts.append(_label(x.end_px, BOTTOM + 16, "and above", "end"))
@@ -193,7 +193,7 @@ def _ticks(x: Scale, *, shares: bool = False, last_is_pooled: bool = False) -> s
 def _row(x: Scale, y: Scale, share: float) -> str:
     py = y.at(share)
     line = f'<path class="grid" d="M{x.start_px} {py}H{x.end_px}"/>'
-    return line + _label(LEFT - 6, py + 4, f"{100 * share:g} %", "end")
+    return line + _label(LEFT - 6, py + 4, rate_name(share), "end")
 
 
 def _label(px: float, py: float, words: str, anchor: str) -> str:

@@ -107,9 +107,9 @@ class Album:
             self.false_rejects.offer(kind, judged.score, lambda: self._tile(judged))
 
     def _tile(self, judged: JudgedImage) -> Tile:
-        heatmap, frame = heatmap_and_frame(
-            judged.picture, judged.anomaly_map, self._calibration.threshold, self._aspect, THUMBNAIL_SIDE_PX
-        )
+        # Where nothing is over the threshold, people want to see where the model came nearest to a defect.
+        green = min(self._calibration.threshold, judged.score)
+        heatmap, frame = heatmap_and_frame(judged.picture, judged.anomaly_map, green, self._aspect, THUMBNAIL_SIDE_PX)
         return Tile(
             name=judged.image.path.name,
             kind=judged.image.kind,

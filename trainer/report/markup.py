@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
 MISSING = "–"  # noqa: RUF001 (a dash)
 
 
@@ -14,7 +15,12 @@ def text(value: object) -> str:
 
 def percent(share: float | None) -> str:
     """A share as people read it."""
-    return MISSING if share is None or math.isnan(share) else f"{100 * share:.1f} %"
+    return MISSING if share is None or math.isnan(share) else f"{100 * share:.1f}{NO_BREAK}%"
+
+
+def rate_name(rate: float) -> str:
+    """A round share as people read it, such as 1 %."""
+    return f"{100 * rate:g}{NO_BREAK}%"
 
 
 def figure(value: float | None, digits: int = 3) -> str:

@@ -14,7 +14,7 @@ from trainer.evaluation import DefectReport, Evaluation
 from trainer.recall import FALSE_REJECT_RATES, allowed_rejects, roc_curve
 from trainer.report.charts import Mark, histogram, roc_chart
 from trainer.report.gallery import Album, Gallery, Outline, Tile
-from trainer.report.markup import MISSING, figure, percent, table, text
+from trainer.report.markup import MISSING, figure, percent, rate_name, table, text
 
 TEMPLATE = Path(__file__).with_name("page.html")
 ROC_START = 0.1
@@ -70,7 +70,7 @@ def _origin(report: Report) -> str:
         "Trained": f"{card.created_at:%Y-%m-%d %H:%M} UTC",
         "Measured": f"{report.made_at:%Y-%m-%d %H:%M} UTC",
         "Backbone": spec.backbone,
-        "Input": f"{spec.input_size} × {spec.input_size} px, {spec.aspect}",  # noqa: RUF001 (a times sign)
+        "Input": f"{spec.input_size[1]} × {spec.input_size[0]} px, {spec.aspect}",  # noqa: RUF001 (a times sign)
         "Threshold": f"{card.calibration.threshold:.4g}",
         "Promise": f"{promise}, from {len(card.calibration.scores)} held-out frames",
     }
@@ -105,7 +105,7 @@ def _keys(evaluation: Evaluation) -> str:
 def _recall_key(evaluation: Evaluation, n_good: int) -> str:
     values = "".join(
         f'<dd><span class="value">{percent(evaluation.recall_at[str(rate)])}</span>'
-        f'<span class="note">at {100 * rate:g} %: {allowed_rejects(n_good, rate)} of {n_good} good</span></dd>'
+        f'<span class="note">at {rate_name(rate)}: {allowed_rejects(n_good, rate)} of {n_good} good</span></dd>'
         for rate in FALSE_REJECT_RATES
     )
     return f'<div class="card recall"><dt>Recall where at most so many good images are rejected</dt>{values}</div>'
@@ -119,13 +119,13 @@ def _key(name: str, value: str, note: str, kind: str = "") -> str:
 
 
 def _marks(evaluation: Evaluation) -> list[Mark]:
-    marks = [Mark(rate, evaluation.recall_at[str(rate)], f"{100 * rate:g} %") for rate in FALSE_REJECT_RATES]
+    marks = [Mark(rate, evaluation.recall_at[str(rate)], rate_name(rate)) for rate in FALSE_REJECT_RATES]
     own = Mark(evaluation.false_reject_rate, evaluation.reject_rate, "the model's threshold", is_own=True)
     return [*marks, own]
 
 
 def _by_kind(evaluation: Evaluation) -> str:
-    header = ["kind", "images", "rejected", *(f"recall at {100 * rate:g} %" for rate in FALSE_REJECT_RATES)]
+    header = ["kind", "images", "rejected", *(f"recall at {rate_name(rate)}" for rate in FALSE_REJECT_RATES)]
     header += ["image AUROC", "pixel AUROC", "AUPRO", "true masks", "mask IoU", "mask area / true area"]
     rows = [_kind_row(kind, report) for kind, report in evaluation.by_defect.items()]
     if len(rows) > 1:
