@@ -96,7 +96,7 @@ class Importer:
 
     def _mask(self, task: ImportFolder, image: Path) -> bytes | None:
         path = find_mask(task.masks, image) if task.masks else None
-        if path is None:
+        if path is None or path == task.folder / image:  # masks in the images' own folder, but not of this image
             return None
         try:
             content = self._checked(path)

@@ -11,8 +11,8 @@ from qc_worker.domain.errors import TrainingError
 from qc_worker.simplenet.preprocessing import content_box
 from qc_worker.simplenet.spec import Aspect, InputSize
 
-ENDINGS = ("_mask", "", "-mask", "_gt")
-"""What follows the image's stem, most telling first; the first two are those of MVTec's sets."""
+ENDINGS = ("_mask", "-mask", "_gt", "")
+"""What follows the image's stem, most telling first; MVTec's sets have the first, or none."""
 SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".gif", ".webp")
 """Small letters or capitals. Lossless formats first: a JPEG beside them is more likely a preview."""
 MASK_NAMES = tuple(f"<stem>{ending}.EXT" for ending in ENDINGS)

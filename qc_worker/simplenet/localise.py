@@ -44,7 +44,7 @@ def localise(
     the whole image. Shapes: `anomaly_map` (H, W); `image_size` is height, width.
     """
     picture_map = without_padding(anomaly_map, image_size, aspect)
-    over = picture_map > threshold
+    over = picture_map > np.float64(threshold)  # a plain float would be rounded to the map's precision first
     labels, count = ndimage.label(over, structure=EIGHT_NEIGHBOURS)
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     peaks = ndimage.maximum(picture_map, labels, np.arange(1, count + 1)) if count else []

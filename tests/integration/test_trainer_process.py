@@ -107,6 +107,8 @@ def test_every_error_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
         ("retrain", "--line", "A", "--max-false-reject", "2"): "must lie between 0 and 1",
         ("retrain", "--line", "A", "--offline", "--backbone", "nope"): "no backbone named",
         ("evaluate", "--line", "A", "--dataset", "."): "not laid out as MVTec",
+        ("evaluate", "--line", "A", "--dataset", ".", "--report", "nowhere/r.html"): "there is no folder nowhere",
+        ("evaluate", "--line", "A", "--dataset", ".", "--report", "."): "is a folder",
         ("import", "--line", "A"): "nothing to import",
         ("import", "--line", "A", "--good", "nowhere"): "is not a folder",
         ("promote", "--line", "A", "--version", "v1"): "has no model yet",
@@ -140,7 +142,7 @@ def test_each_command_prints_one_json_object(tmp_path: Path) -> None:
             tmp_path,
             ("import", "--line", "A", "--good", "good", "--json"),
             ("retrain", "--line", "A", *QUICK),
-            ("evaluate", "--line", "A", "--dataset", "set", "--json"),
+            ("evaluate", "--line", "A", "--dataset", "set", "--report", "r.html", "--json"),
             ("versions", "--line", "A", "--json"),
             ("lines", "--json"),
         )
@@ -149,6 +151,12 @@ def test_each_command_prints_one_json_object(tmp_path: Path) -> None:
     assert (retrained["training_samples"], retrained["calibration_samples"]) == (12, 12)
     assert retrained["max_false_reject"] == pytest.approx(1 / 13)
     assert (evaluated["version"], evaluated["n"]) == (retrained["version"], 6)
+    assert set(evaluated["recall_at"]) == {"0.01", "0.02", "0.05"}
+    assert (evaluated["masks"]["found"], evaluated["masks"]["missing"], evaluated["mask_overlap"]) == (0, 3, None)
+    report = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert f"<dd>{retrained['version']}</dd>" in report
+    assert "Line A on set" in report
+    assert report.count("data:image/jpeg;base64,") == 2 * 6 - 2 * evaluated["verdicts"]["good"].get("pass", 0)
     assert (retrained["features_computed"], retrained["features_cached"]) == (12, 0)
     assert [entry["live"] for entry in versions["versions"]] == [False]
     assert lines == {"lines": [{"line": "A", "good": 24, "defect": 0, "versions": 1, "live": None}]}

@@ -224,18 +224,22 @@ def _view(tile: Tile, jpeg: bytes, alt: str, *, outlines: Sequence[tuple[str, Ou
 
 def _notes(evaluation: Evaluation) -> str:
     masks = evaluation.masks
-    notes = [f"<h2>Notes</h2><p>{masks.found} of {masks.found + masks.missing} images of defects have a true mask."]
+    found = f"{masks.found} of {masks.found + masks.missing} images of defects have a true mask."
+    parts = ["<h2>Notes</h2>"]
     if masks.missing:
-        notes.append(f" Masks are looked for as below, EXT being {text(', '.join(masks.extensions))}:</p>")
-        notes.append(_listed(f"<code>{text(pattern)}</code>" for pattern in masks.looked_for))
+        names = f"Masks are looked for as below, EXT being {', '.join(masks.extensions)}:"
+        parts.append(f"<p>{found} {names}</p>")
+        parts.append(_listed(f"<code>{text(pattern)}</code>" for pattern in masks.looked_for))
+    else:
+        parts.append(f"<p>{found}</p>")
     if evaluation.unreadable:
-        notes.append(f"<p>{len(evaluation.unreadable)} files could not be read and were left out:</p>")
-        notes.append(_listed(text(name) for name in evaluation.unreadable[:MAX_NAMES_LISTED]))
-    notes.append(
+        parts.append(f"<p>{len(evaluation.unreadable)} files could not be read and were left out:</p>")
+        parts.append(_listed(text(name) for name in evaluation.unreadable[:MAX_NAMES_LISTED]))
+    parts.append(
         "<p>The model's threshold was set before, on frames that are not among these. The thresholds behind “recall "
         "at” are set on the good images shown here: they compare models and promise nothing.</p>"
     )
-    return "".join(notes)
+    return "".join(parts)
 
 
 def _listed(items: Iterable[str]) -> str:

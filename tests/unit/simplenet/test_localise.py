@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
-from qc_worker.domain.inspection import Mask
-from qc_worker.simplenet.localise import encode_mask, localise
+from qc_worker.domain.calibration import Calibration
+from qc_worker.domain.inspection import Mask, Verdict
+from qc_worker.simplenet.localise import decode_mask, encode_mask, localise, published_defects
 from qc_worker.simplenet.preprocessing import content_box
 from qc_worker.simplenet.spec import Aspect
 
@@ -97,3 +98,28 @@ def test_nothing_over_the_threshold_is_no_defect() -> None:
     defects, mask = localise(np.zeros((8, 8), np.float32), 0.0, (80, 80), "squash")
     assert defects == ()
     assert not decoded(mask).any()
+
+
+CALIBRATION = Calibration(scores=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6), max_false_reject=0.2, review_rate=0.6)
+
+
+@given(size=st.integers(1, 16), scale=st.floats(0, 2), seed=st.integers(0, 999))
+def test_whatever_people_see_shows_a_defect_and_nothing_else_does(size: int, scale: float, seed: int) -> None:
+    anomaly_map = a_map((size, size), seed) * np.float32(scale)
+    verdict = CALIBRATION.verdict(float(anomaly_map.max()))
+    defects, mask = published_defects(anomaly_map, verdict, CALIBRATION, image_size=(size, size), aspect="squash")
+    if verdict is Verdict.PASS:
+        assert (defects, mask) == ((), None)
+        return
+    assert defects
+    assert mask is not None
+    threshold = CALIBRATION.threshold if verdict is Verdict.REJECT else CALIBRATION.review_threshold
+    assert np.array_equal(decode_mask(mask), anomaly_map > np.float64(threshold))
+
+
+def test_a_score_that_is_rejected_by_a_rounding_error_shows_its_defect() -> None:
+    anomaly_map = np.full((2, 2), 0.6, np.float32)
+    calibration = Calibration(scores=(0.1, 0.2, 0.3, 0.6), max_false_reject=0.2)
+    verdict = calibration.verdict(float(anomaly_map.max()))
+    assert verdict is Verdict.REJECT
+    assert published_defects(anomaly_map, verdict, calibration, image_size=(2, 2), aspect="squash")[0]

@@ -4,10 +4,13 @@ import pytest
 from PIL import Image
 
 from qc_worker.domain.errors import SettingsError
+from qc_worker.domain.inspection import Verdict
 from tests.unit.trainer.factories import LIMITS, LINE, no_progress, small_scorer, write_images
 from tests.unit.trainer.test_retrain import Workshop
 from trainer.dataset import labelled_images
-from trainer.evaluate import Evaluation, Evaluator
+from trainer.evaluate import Evaluator, JudgedImage, watch_nothing
+from trainer.evaluation import Evaluation
+from trainer.mask_overlap import median_overlap, overlap
 from trainer.masks import mask_at_input_size
 from trainer.releases import open_model
 
@@ -25,12 +28,14 @@ def dataset(folder: Path, *, masks: bool = True) -> Path:
     return folder
 
 
-def evaluate(tmp_path: Path, folder: Path) -> Evaluation:
+def evaluate(tmp_path: Path, folder: Path, seen: list[JudgedImage] | None = None) -> Evaluation:
     workshop = Workshop(tmp_path)
     model = workshop.retrain(offline=True)
     opened = open_model(workshop.models, LINE, model.card.version)
     scorer = small_scorer(tmp_path)
-    return Evaluator(opened, scorer, limits=LIMITS, decode_threads=2).run(labelled_images(folder), advance=no_progress)
+    evaluator = Evaluator(opened, scorer, limits=LIMITS, decode_threads=2)
+    watch = seen.append if seen is not None else watch_nothing
+    return evaluator.run(labelled_images(folder), advance=no_progress, watch=watch)
 
 
 def test_a_plain_defect_is_told_from_good_frames(tmp_path: Path) -> None:
@@ -44,6 +49,36 @@ def test_a_plain_defect_is_told_from_good_frames(tmp_path: Path) -> None:
     assert evaluation.by_defect["blot"].n == 4
     assert sum(evaluation.verdicts["good"].values()) == 6
     assert evaluation.by_defect["blot"].image_auroc == pytest.approx(evaluation.image_auroc)
+
+
+def test_recall_and_masks_of_all_kinds_are_those_of_the_kinds(tmp_path: Path) -> None:
+    evaluation = evaluate(tmp_path, dataset(tmp_path / "set"))
+    (blot,) = evaluation.by_defect.values()
+    assert evaluation.recall_at == blot.recall_at
+    assert list(blot.recall_at) == ["0.01", "0.02", "0.05"]
+    assert evaluation.reject_rate == blot.reject_rate
+    assert (evaluation.masks.found, evaluation.masks.missing, blot.masks) == (4, 0, 4)
+    assert evaluation.mask_overlap == blot.mask_overlap
+
+
+def test_overlap_is_that_of_the_masks_that_are_published(tmp_path: Path) -> None:
+    seen: list[JudgedImage] = []
+    evaluation = evaluate(tmp_path, dataset(tmp_path / "set"), seen)
+    assert len(seen) == evaluation.n
+    rejected = [each for each in seen if each.verdict is Verdict.REJECT and each.image.kind != "good"]
+    assert rejected
+    expected = [overlap(each.anomaly_map > evaluation.threshold, each.truth) for each in rejected]  # type: ignore[arg-type]
+    assert evaluation.mask_overlap == median_overlap([each for each in expected if each])
+    assert all((each.mask is None) == (each.verdict is Verdict.PASS) for each in seen)
+
+
+def test_missing_masks_are_counted_and_their_names_given(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "set")
+    (folder / "ground_truth" / "blot" / "600_mask.png").unlink()
+    masks = evaluate(tmp_path, folder).masks
+    assert (masks.found, masks.missing) == (3, 1)
+    assert "ground_truth/<kind>/<stem>_mask.EXT" in masks.looked_for
+    assert "png" in masks.extensions
 
 
 def test_without_masks_image_metrics_remain(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from qc_worker.domain.errors import SettingsError, TrainingError
 from qc_worker.domain.release import Judgement
@@ -53,6 +54,21 @@ def test_masks_of_defects_are_found_by_name(tmp_path: Path) -> None:
     (masks / "000_mask.png").write_bytes(png(50))
     report = run_import(tmp_path, tmp_path / "in", defect=True, masks=tmp_path / "masks")
     assert (report.added, report.with_mask) == (2, 1)
+
+
+def test_masks_of_other_formats_are_kept_as_png(tmp_path: Path) -> None:
+    write_images(tmp_path / "in", 1, defect=True)
+    (tmp_path / "masks").mkdir()
+    Image.new("L", (48, 48), 1).save(tmp_path / "masks" / "000.bmp")
+    assert run_import(tmp_path, tmp_path / "in", defect=True, masks=tmp_path / "masks").with_mask == 1
+    (mask,) = (tmp_path / "store").rglob("*.mask.png")
+    with Image.open(mask) as image:
+        assert (image.format, image.getextrema()) == ("PNG", (255, 255))
+
+
+def test_an_image_is_not_its_own_mask(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "in", 1, defect=True)
+    assert run_import(tmp_path, folder, defect=True, masks=folder).with_mask == 0
 
 
 def test_a_missing_or_empty_folder_is_refused(tmp_path: Path) -> None:
