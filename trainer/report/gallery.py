@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
 
+import numpy as np
 from PIL import Image
 
 from qc_worker.domain.calibration import Calibration
@@ -107,8 +108,7 @@ class Album:
             self.false_rejects.offer(kind, judged.score, lambda: self._tile(judged))
 
     def _tile(self, judged: JudgedImage) -> Tile:
-        # Where nothing is over the threshold, people want to see where the model came nearest to a defect.
-        green = min(self._calibration.threshold, judged.score)
+        green = _green(judged, self._calibration.threshold)
         heatmap, frame = heatmap_and_frame(judged.picture, judged.anomaly_map, green, self._aspect, THUMBNAIL_SIDE_PX)
         return Tile(
             name=judged.image.path.name,
@@ -123,6 +123,16 @@ class Album:
             mask=_outline(judged.mask),
             truth=_outline(judged.truth),
         )
+
+
+def _green(judged: JudgedImage, threshold: float) -> float:
+    """Score that the heatmap shows in green: the threshold, or half way up to a peak that is not over it.
+
+    Else the heatmap of a missed defect would be blank, and people want to see where the model came nearest.
+    """
+    if judged.score > threshold:
+        return threshold
+    return (float(np.median(judged.picture_map)) + judged.score) / 2
 
 
 def _outline(mask: Pixels | None) -> Outline | None:

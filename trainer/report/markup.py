@@ -38,6 +38,6 @@ def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], *,
     if last_is_total:
         body[-1] = body[-1].replace("<tr>", '<tr class="total">', 1)
     return (
-        f'<div class="scroll" tabindex="0"><table><caption>{text(caption)}</caption>'
+        f'<div class="scroll" tabindex="0"><table><caption><span>{text(caption)}</span></caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )

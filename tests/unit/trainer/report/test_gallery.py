@@ -2,6 +2,7 @@ import io
 import math
 from functools import partial
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -95,3 +96,19 @@ def test_a_score_that_is_no_number_is_left_out() -> None:
     album = an_album()
     album.see(judged("x", "dent", math.nan))
     assert (album.scores, album.missed.tiles()) == ({}, [])
+
+
+def reddest(jpeg: bytes) -> tuple[int, int]:
+    """Row and column of the pixel whose red exceeds its blue by most."""
+    with Image.open(io.BytesIO(jpeg)) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    row, column = np.unravel_index((pixels[..., 0] - pixels[..., 2]).argmax(), pixels.shape[:2])
+    return int(row), int(column)
+
+
+@pytest.mark.parametrize("score", [2.0, 9.0])
+def test_heatmaps_are_red_at_the_peak_whether_it_is_over_the_threshold_or_not(score: float) -> None:
+    tile = an_album()._tile(judged("x", "dent", score))
+    row, column = reddest(tile.heatmap_jpeg)
+    assert row < tile.height / 4
+    assert column < tile.width / 4
