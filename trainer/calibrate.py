@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from scipy.special import betaincinv
@@ -11,6 +11,7 @@ from qc_worker.domain.calibration import Calibration, smallest_alpha
 from qc_worker.domain.errors import TrainingError
 from qc_worker.simplenet.folded import FoldedHead
 from qc_worker.simplenet.scorer import Scorer
+from trainer.group_calibration import GroupCalibration
 from trainer.pictures import PictureBatch
 from trainer.progress import Advance
 
@@ -29,6 +30,12 @@ class FalseRejectPromise:
     """The lowest bound that n frames can support."""
     interval: tuple[float, float]
     """Where the rate of this very threshold lies with 95 % confidence."""
+    groups: int = 0
+    """Groups that the held-out frames are of; 0: they have none."""
+    group_rate: float | None = None
+    """The rate on a group that is not among them, as leaving out one after the other has it; None: fewer than two."""
+    group_interval: tuple[float, float] | None = None
+    """Where that rate lies with 95 % confidence."""
 
 
 def calibrate(scores: Iterable[float], *, alpha: float, review_rate: float | None) -> Calibration:
@@ -42,8 +49,18 @@ def calibrate(scores: Iterable[float], *, alpha: float, review_rate: float | Non
         raise TrainingError(str(error)) from None
 
 
-def promise(calibration: Calibration) -> FalseRejectPromise:
-    """State what the calibration guarantees.
+def raised_for_groups(calibration: Calibration, by_groups: GroupCalibration) -> Calibration:
+    """The calibration with the threshold for new groups, if that lies above its own.
+
+    Frames of the groups at hand are then rejected at a lower rate than was asked for, and that is what it states.
+    """
+    if by_groups.threshold <= calibration.threshold:
+        return calibration
+    return calibration.moved_to_score(by_groups.threshold, review_rate=calibration.review_rate)
+
+
+def promise(calibration: Calibration, by_groups: GroupCalibration | None = None) -> FalseRejectPromise:
+    """State what the calibration guarantees, and what to expect of new groups if frames have groups.
 
     With k = floor(alpha (n + 1)), the share of good frames below the threshold follows Beta(n + 1 - k, k) over the
     draw of the held-out frames: Vovk, "Conditional validity of inductive conformal predictors", ACML 2012;
@@ -57,7 +74,10 @@ def promise(calibration: Calibration) -> FalseRejectPromise:
     low, high = (float(betaincinv(k, n + 1 - k, q)) for q in (tail, 1 - tail))
     if calibration.score_threshold is not None:
         low = float(betaincinv(k - 1, n + 2 - k, tail)) if k > 1 else 0.0
-    return FalseRejectPromise(n=n, alpha=alpha, smallest_alpha=smallest_alpha(n), interval=(low, high))
+    found = FalseRejectPromise(n=n, alpha=alpha, smallest_alpha=smallest_alpha(n), interval=(low, high))
+    if by_groups is None:
+        return found
+    return replace(found, groups=by_groups.groups, group_rate=by_groups.rate, group_interval=by_groups.interval)
 
 
 def score_batches(

@@ -27,6 +27,15 @@ class AspectFlag(StrEnum):
     PAD = "pad"
 
 
+class GroupByFlag(StrEnum):
+    """What makes good samples belong together."""
+
+    AUTO = "auto"
+    SESSION = "session"
+    FOLDER = "folder"
+    NONE = "none"
+
+
 Line = Annotated[str, typer.Option("--line", help="Production line.")]
 Kafka = Annotated[str | None, typer.Option("--kafka", help="Brokers, host:port, comma-separated.")]
 ModelStoreUrl = Annotated[str | None, typer.Option("--model-store", help="Folder or fsspec URL of the model store.")]
@@ -81,6 +90,12 @@ def retrain(
         int, typer.Option(help="Into how many overlapping tiles the long side is cut for the backbone.", min=1, max=8)
     ] = 1,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.", min=1)] = None,
+    group_by: Annotated[
+        GroupByFlag,
+        typer.Option(
+            help="Held out together: frames of a session by their times, or of a folder; auto: what there is."
+        ),
+    ] = GroupByFlag.AUTO,
     max_feature_mib: Annotated[
         int,
         typer.Option(help="Disk for kept features of all lines; those unused for longest make room.", min=1),
@@ -119,6 +134,7 @@ def retrain(
             tiles=tiles,
             steps=steps,
             max_feature_mib=max_feature_mib,
+            group_by=group_by.value,
         )
         retrain_line(settings, flags, as_json=as_json)
 

@@ -120,6 +120,7 @@ class Collector:
             frame_id=frame.frame_id,
             accepted_by=feedback.accepted_by,
             accepted_at=feedback.accepted_at,
+            captured_at=frame.captured_at,
         )
         judgement = Judgement(feedback.verdict)
         stored = self.store.add(line_name(feedback.line), judgement, frame.content, origin=origin)

@@ -13,6 +13,7 @@ from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement
 from qc_worker.simplenet.image_files import image_files
 from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture
+from trainer.capture_time import exif_time, file_time
 from trainer.masks import find_mask, mask_png
 from trainer.progress import Advance
 from trainer.samples import Origin, SampleStore, Stored
@@ -89,7 +90,14 @@ class Importer:
             report.unreadable.append(str(name))
             return
         mask = self._mask(task, name)
-        origin = Origin(imported=str(name), accepted_by=ACCEPTED_BY, accepted_at=self.now())
+        origin = Origin(
+            imported=str(name),
+            accepted_by=ACCEPTED_BY,
+            accepted_at=self.now(),
+            folder="/".join(task.folder.resolve().parts[-2:]),
+            captured_at=exif_time(content, self.limits),
+            modified_at=file_time(path),
+        )
         stored = self.store.add(task.line, task.judgement, content, origin=origin, mask=mask)
         report.with_mask += mask is not None
         _count(report, stored)

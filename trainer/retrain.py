@@ -26,8 +26,10 @@ from trainer.atomic import disk_errors
 from trainer.calibrate import FalseRejectPromise, promise
 from trainer.collect import CollectReport
 from trainer.feature_cache import FeatureCache
+from trainer.groups import GroupBy, Grouping, group_samples
 from trainer.interrupts import interrupts_held
 from trainer.locks import line_lock
+from trainer.look_alike import MAX_COMPARED, LookAlike, look_alike
 from trainer.pictures import SampleReader
 from trainer.progress import Stages
 from trainer.samples import SampleStore
@@ -48,6 +50,7 @@ class RetrainRequest:
     review_rate: float | None = None
     seed: int = 0
     dry_run: bool = False
+    group_by: GroupBy = GroupBy.AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,10 @@ class Retrained:
     collected: CollectReport | None
     announced: bool
     dry_run: bool
+    max_false_reject: float
+    """The rate that was asked for or chosen; the promise for frames of known groups may be lower."""
+    grouping: Grouping
+    look_alike: LookAlike
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +93,28 @@ class Retrainer:
             collected = self.collect() if self.collect and not request.dry_run else None
             started_s = self.clock.monotonic()
             plan = self._plan(request)
+            compared = self._compare(request.line, stages)
             trained = self._trainer(request.line).run(plan, stages)
             card = self._card(request.line, plan, trained, self.clock.monotonic() - started_s)
             announced = False if request.dry_run else self._release(trained, card)
         return Retrained(
             card=card,
-            promise=promise(trained.calibration),
+            promise=promise(trained.calibration, trained.by_groups),
             trained=trained,
             collected=collected,
             announced=announced,
             dry_run=request.dry_run,
+            max_false_reject=plan.max_false_reject,
+            grouping=plan.grouping,
+            look_alike=compared,
         )
 
     def _plan(self, request: RetrainRequest) -> Plan:
         good = self.samples.ids(request.line, Judgement.GOOD)
         alpha = choose_alpha(len(good), request.max_false_reject)
         training = request.training.model_copy(update={"hold_out_share": HOLD_OUT_SHARE})
+        grouping = group_samples(self.samples, request.line, good, request.group_by)
+        _warn_of_one_group(request, grouping, len(good))
         return Plan(
             split=split_samples(
                 good,
@@ -109,6 +122,7 @@ class Retrainer:
                 seed=request.seed,
                 validation_share=training.validation_share,
                 max_validation=training.max_validation_frames,
+                groups=grouping.labels,
             ),
             defects=tuple(self.samples.ids(request.line, Judgement.DEFECT)),
             training=training,
@@ -116,11 +130,19 @@ class Retrainer:
             max_false_reject=alpha,
             review_rate=request.review_rate,
             seed=request.seed,
+            grouping=grouping,
         )
 
+    def _compare(self, line: LineName, stages: Stages) -> LookAlike:
+        good = self.samples.ids(line, Judgement.GOOD)[:MAX_COMPARED]
+        with stages.stage("compare", len(good)) as advance:
+            return look_alike(self._reader(line), good, advance=advance)
+
+    def _reader(self, line: LineName) -> SampleReader:
+        return SampleReader(self.samples, line, self.scorer.spec, self.limits, self.decode_threads)
+
     def _trainer(self, line: LineName) -> Trainer:
-        reader = SampleReader(self.samples, line, self.scorer.spec, self.limits, self.decode_threads)
-        return Trainer(self.scorer, reader, self.features)
+        return Trainer(self.scorer, self._reader(line), self.features)
 
     def _card(self, line: LineName, plan: Plan, trained: Trained, duration_s: float) -> ModelCard:
         created_at = self.clock.now()
@@ -139,6 +161,8 @@ class Retrainer:
                 training=plan.split.training,
                 calibration=plan.split.calibration,
                 validation=plan.split.validation,
+                group_by=plan.grouping.by.value,
+                groups=plan.grouping.sizes,
             ),
             training=plan.training,
             seed=plan.seed,
@@ -174,6 +198,16 @@ class Retrainer:
             },
         )
         go_live(self.models, releases, release)
+
+
+def _warn_of_one_group(request: RetrainRequest, grouping: Grouping, good_samples: int) -> None:
+    if request.group_by is not GroupBy.NONE and len(grouping.sizes) < 2:
+        log.warning(
+            "good samples are of one group: the false-reject rate of another session is not known",
+            line=request.line,
+            good_samples=good_samples,
+            group_by=request.group_by.value,
+        )
 
 
 def go_live(models: ModelStore, releases: ReleaseLog, release: Release) -> None:

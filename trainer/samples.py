@@ -26,6 +26,12 @@ class Origin(BaseModel, frozen=True, extra="forbid"):
     frame_id: str | None = None
     accepted_by: str
     accepted_at: datetime
+    folder: str | None = None
+    """Last two names of the folder that was imported, such as `monday/good`."""
+    captured_at: datetime | None = None
+    """When the picture was taken: by the frame's headers, or by the file's EXIF, read as UTC."""
+    modified_at: datetime | None = None
+    """When the imported file was last changed, UTC."""
 
 
 class SampleCard(BaseModel, frozen=True, extra="forbid"):
@@ -98,8 +104,12 @@ class SampleStore:
 
     def _add_origin(self, line: LineName, judgement: Judgement, sample: str, origin: Origin) -> None:
         card = self.card(line, judgement, sample)
-        if not any(_same_place(origin, known) for known in card.origins):
-            self._write_card(line, card.model_copy(update={"origins": (*card.origins, origin)}))
+        known = {_place(each): each for each in card.origins}
+        # Of a place that is known, only what its origin lacks is new: cards of before have no times.
+        completed = origin.model_copy(update=_stated(known.get(_place(origin))))
+        origins = tuple({**known, _place(origin): completed}.values())
+        if origins != card.origins:
+            self._write_card(line, card.model_copy(update={"origins": origins}))
 
     def _write_card(self, line: LineName, card: SampleCard) -> None:
         path = self._card_path(line, card.judgement, card.sha256)
@@ -138,5 +148,10 @@ def _opposite(judgement: Judgement) -> Judgement:
     return Judgement.DEFECT if judgement is Judgement.GOOD else Judgement.GOOD
 
 
-def _same_place(one: Origin, other: Origin) -> bool:
-    return (one.imported, one.position) == (other.imported, other.position)
+def _place(origin: Origin) -> tuple[str | None, Position | None]:
+    return origin.imported, origin.position
+
+
+def _stated(origin: Origin | None) -> dict[str, object]:
+    """Fields that have a value, by name."""
+    return {} if origin is None else {name: value for name, value in origin if value is not None}

@@ -1,14 +1,14 @@
 """Which good samples fit the head, which say when to stop, and which are held out to calibrate its threshold."""
 
-import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from qc_worker.domain.calibration import frames_needed, smallest_alpha
 from qc_worker.domain.errors import TrainingError
+from trainer.folds import members, rank, without
 
 DEFAULT_MAX_FALSE_REJECT = 0.01
 HOLD_OUT_SHARE = 0.2
@@ -30,15 +30,26 @@ class Split:
 
 
 def split_samples(
-    samples: Sequence[str], *, alpha: float, seed: int, validation_share: float = 0.0, max_validation: int = 0
+    samples: Sequence[str],
+    *,
+    alpha: float,
+    seed: int,
+    validation_share: float = 0.0,
+    max_validation: int = 0,
+    groups: Mapping[str, str] | None = None,
 ) -> Split:
     """Draw the held-out samples and those to validate on; equal arguments always give the same split.
 
     Samples are ranked by a digest of seed and id, so a new sample moves few of the others: with m new ones, at most
-    m samples are outside the calibration that were not so before, and only these need new features.
+    m samples are outside the calibration that were not so before, and only these need new features. With the group
+    of each sample, whole groups are held out; if none make up enough samples without being over half, groups are
+    left aside.
     """
-    ranked = sorted(samples, key=lambda sample: _rank(sample, seed))
+    ranked = sorted(samples, key=lambda sample: rank(sample, seed))
     held_out = hold_out_count(len(ranked), alpha)
+    whole = _whole_groups(ranked, groups, frames_needed(alpha), seed) if groups else None
+    if whole:
+        ranked, held_out = [*whole, *without(ranked, whole)], len(whole)
     fitted = len(ranked) - validation_count(len(ranked) - held_out, validation_share, max_validation)
     return Split(
         training=tuple(sorted(ranked[held_out:fitted])),
@@ -84,8 +95,15 @@ def hold_out_count(n_samples: int, alpha: float) -> int:
     return min(max(math.ceil(HOLD_OUT_SHARE * n_samples), frames_needed(alpha)), n_samples // 2)
 
 
-def _rank(sample: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed} {sample}".encode()).digest()
+def _whole_groups(ranked: Sequence[str], groups: Mapping[str, str], needed: int, seed: int) -> list[str] | None:
+    """Samples of groups in random order until there are a fifth and `needed`; None if these would be over half."""
+    by_group = members(ranked, groups)
+    wanted = max(math.ceil(HOLD_OUT_SHARE * len(ranked)), needed)
+    held_out: list[str] = []
+    for label in sorted(by_group, key=lambda label: rank(label, seed)):
+        if len(held_out) < wanted and len(held_out) + len(by_group[label]) <= len(ranked) // 2:
+            held_out += by_group[label]
+    return held_out if len(held_out) >= needed else None
 
 
 def _rounded_up(rate: float) -> float:

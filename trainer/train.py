@@ -11,12 +11,14 @@ from qc_worker.domain.release import Judgement
 from qc_worker.simplenet.checkpoint import TrainingSettings
 from qc_worker.simplenet.metrics import auroc
 from qc_worker.simplenet.scorer import Scorer
-from trainer.calibrate import calibrate, score_batches
+from trainer.calibrate import CONFIDENCE, calibrate, raised_for_groups, score_batches
 from trainer.feature_cache import FeatureCache
 from trainer.feature_spec import feature_spec
 from trainer.features import FeatureCounts, FrameFeatures, drawn_cells, feature_bytes, grid_size
 from trainer.fit import FitTask, Fitted
 from trainer.fit_levels import Grid, fit_levels, learned_levels
+from trainer.group_calibration import GroupCalibration, calibrate_by_groups
+from trainer.groups import UNGROUPED, Grouping
 from trainer.patch_bank import PatchFeatures, standardise
 from trainer.pictures import SampleReader
 from trainer.progress import Stages
@@ -37,6 +39,8 @@ class Plan:
     max_false_reject: float
     review_rate: float | None
     seed: int
+    grouping: Grouping = UNGROUPED
+    """Which good samples belong together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ class Trained:
     features: FeatureCounts
     """Good samples, by where their features came from."""
     defects: DefectCheck | None
+    by_groups: GroupCalibration | None = None
+    """The calibration by groups, if good samples have groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +94,8 @@ class Trainer:
             )
             fitted = fit_levels(task, self._grid(plan), advance=advance)
         del features, validation, task  # the largest things in memory, and done with
-        calibration, defects = self._judge(fitted, plan, stages)
-        return Trained(fitted, calibration, counts, defects)
+        calibration, by_groups, defects = self._judge(fitted, plan, stages)
+        return Trained(fitted, calibration, counts, defects, by_groups)
 
     def _features(
         self, plan: Plan, counts: FeatureCounts, stages: Stages
@@ -122,21 +128,32 @@ class Trainer:
         )
         return FrameFeatures(self.scorer, self.reader, shelf, plan.training.patches_per_frame)
 
-    def _judge(self, fitted: Fitted, plan: Plan, stages: Stages) -> tuple[Calibration, DefectCheck | None]:
+    def _judge(
+        self, fitted: Fitted, plan: Plan, stages: Stages
+    ) -> tuple[Calibration, GroupCalibration | None, DefectCheck | None]:
         head = self.scorer.take_in(fitted.head)
         with stages.stage("calibrate", len(plan.split.calibration)) as advance:
             pictures = self.reader.batches(plan.split.calibration)
             held_out = score_batches(self.scorer, head, pictures, advance=advance)
         calibration = calibrate(held_out, alpha=plan.max_false_reject, review_rate=plan.review_rate)
+        by_groups = _by_groups(held_out, plan)
+        calibration = raised_for_groups(calibration, by_groups) if by_groups else calibration
         with stages.stage("defects", len(plan.defects)) as advance:
             pictures = self.reader.batches(plan.defects, Judgement.DEFECT)
             defects = score_batches(self.scorer, head, pictures, advance=advance)
-        return calibration, _check_defects(defects, calibration)
+        return calibration, by_groups, _check_defects(defects, calibration)
 
 
 def all_good_samples(store: SampleStore) -> set[str]:
     """Good samples of all lines: features of any others are not worth keeping."""
     return {sample for line in store.lines() for sample in store.ids(LineName(line), Judgement.GOOD)}
+
+
+def _by_groups(held_out: Sequence[float], plan: Plan) -> GroupCalibration | None:
+    if not plan.grouping.labels:
+        return None
+    labels = [plan.grouping.labels[sample] for sample in plan.split.calibration]
+    return calibrate_by_groups(held_out, labels, plan.max_false_reject, confidence=CONFIDENCE)
 
 
 def _check_defects(scores: Sequence[float], calibration: Calibration) -> DefectCheck | None:

@@ -74,6 +74,10 @@ class SampleManifest(_Part):
     """Held-out frames that the threshold comes from."""
     validation: tuple[Sha256, ...] = ()
     """Frames that decided, with synthetic defects drawn on them, when the fit stopped."""
+    group_by: Literal["folder", "session", "none"] = "none"
+    """What made good frames belong together."""
+    groups: dict[Name, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """How many good frames each group has; none if frames were taken one by one."""
 
 
 class Software(_Part):

@@ -25,11 +25,14 @@ from trainer.commands.adapters import (
 from trainer.commands.documents import print_facts, print_json
 from trainer.commands.samples import collected
 from trainer.feature_cache import FeatureCache
+from trainer.groups import GroupBy
 from trainer.input_size import choose_input_size, parse_input_size
 from trainer.progress import stages
 from trainer.retrain import Retrained, Retrainer, RetrainRequest
 
 MEBIBYTE = 1 << 20
+BEARABLE = 3
+"""How many times the rate that was asked for a new group may have without a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class RetrainFlags:
     tiles: int
     steps: int | None
     max_feature_mib: int
+    group_by: str
 
 
 def retrain(settings: Settings, flags: RetrainFlags, *, as_json: bool) -> None:
@@ -96,6 +100,13 @@ def retrained_document(retrained: Retrained) -> dict[str, object]:
         "smallest_max_false_reject": promise.smallest_alpha,
         "false_reject_interval": promise.interval,
         "false_reject_confidence": CONFIDENCE,
+        "group_by": retrained.grouping.by.value,
+        "groups": len(retrained.grouping.sizes),
+        "calibration_groups": promise.groups,
+        "new_group_false_reject": promise.group_rate,
+        "new_group_interval": promise.group_interval,
+        "look_alike": asdict(retrained.look_alike),
+        "advice": advice(retrained),
         "review_rate": card.calibration.review_rate,
         "threshold": card.calibration.threshold,
         "features_computed": trained.features.computed,
@@ -110,6 +121,17 @@ def retrained_document(retrained: Retrained) -> dict[str, object]:
     }
 
 
+def advice(retrained: Retrained) -> str | None:
+    """One line on what would make the promise hold for a new session, if it does not."""
+    asked, rate, groups = retrained.max_false_reject, retrained.promise.group_rate, retrained.promise.groups
+    if rate is None or rate <= BEARABLE * asked:
+        return None
+    return (
+        f"of a group that the threshold has not seen, {rate:.1%} of good frames would be rejected, more than "
+        f"{BEARABLE:g} times the {asked:.1%} asked for: import good frames of more sessions ({groups} were held out)"
+    )
+
+
 def _request(flags: RetrainFlags) -> RetrainRequest:
     _check_rates(flags.max_false_reject, flags.review_rate)
     defaults = defaults_for(flags.backbone)
@@ -121,6 +143,7 @@ def _request(flags: RetrainFlags) -> RetrainRequest:
         review_rate=flags.review_rate,
         seed=flags.seed,
         dry_run=flags.dry_run,
+        group_by=GroupBy(flags.group_by),
     )
 
 

@@ -21,7 +21,8 @@ from qc_worker.simplenet.scorer import Scorer
 from qc_worker.wire.images import decode_record
 from tests import factories
 from tests.unit.trainer.factories import LIMITS, LINE, imported, no_progress
-from trainer.calibrate import calibrate, promise, score_batches
+from trainer.calibrate import calibrate, promise, raised_for_groups, score_batches
+from trainer.group_calibration import calibrate_by_groups
 from trainer.pictures import SampleReader
 from trainer.samples import SampleStore, sha256
 
@@ -57,6 +58,22 @@ def test_the_interval_of_a_set_score_is_that_of_a_share_of_n(n: int, above: int)
     low, high = binomtest(above, n).proportion_ci(0.95, method="exact")
     assert found.interval == pytest.approx((low, high), abs=1e-9)
     assert found.alpha == pytest.approx((above + 1) / (n + 1))
+
+
+@pytest.mark.parametrize("review_rate", [None, 0.2])
+def test_a_threshold_for_new_groups_is_taken_where_it_is_higher(review_rate: float | None) -> None:
+    scores = [float(score) for score in range(100)]
+    calibration = calibrate(scores, alpha=0.05, review_rate=review_rate)
+    groups = [f"g{score // 20}" for score in range(100)]
+    by_groups = calibrate_by_groups(scores, groups, 0.05)
+    raised = raised_for_groups(calibration, by_groups)
+    assert raised.threshold == by_groups.threshold > calibration.threshold
+    assert raised.max_false_reject == raised.rate_above(raised.threshold) < 0.05
+    assert raised.review_rate == review_rate
+    stated = promise(raised, by_groups)
+    assert (stated.groups, stated.group_rate) == (5, by_groups.rate)
+    alike = calibrate_by_groups(scores, [f"g{score % 5}" for score in range(100)], 0.05)
+    assert raised_for_groups(calibration, alike) is calibration
 
 
 def test_scores_that_are_not_finite_are_refused() -> None:

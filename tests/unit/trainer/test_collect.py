@@ -45,6 +45,7 @@ def test_an_accepted_frame_becomes_a_sample_with_its_origin(tmp_path: Path) -> N
     assert floor.collect().added == {"A": {"good": 1}}
     origin = floor.store.card(LINE, Judgement.GOOD, sha256(png(0))).origins[0]
     assert (origin.position, origin.frame_id, origin.accepted_by) == (position, "f1", "ada")
+    assert origin.captured_at == NOW
 
 
 def test_a_frame_judged_defective_becomes_a_defect_sample(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
+import io
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from qc_worker.domain.errors import SettingsError, TrainingError
 from qc_worker.domain.release import Judgement
 from tests.unit.trainer.factories import LIMITS, LINE, NOW, no_progress, png, write_images
+from trainer.capture_time import exif_time
 from trainer.import_samples import Importer, ImportFolder, ImportReport
 from trainer.samples import SampleStore
 
@@ -69,6 +73,33 @@ def test_masks_of_other_formats_are_kept_as_png(tmp_path: Path) -> None:
 def test_an_image_is_not_its_own_mask(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "in", 1, defect=True)
     assert run_import(tmp_path, folder, defect=True, masks=folder).with_mask == 0
+
+
+def test_an_import_notes_folder_file_time_and_capture_time(tmp_path: Path) -> None:
+    folder = tmp_path / "monday" / "good"
+    folder.mkdir(parents=True)
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2026:11:23 08:15:00"
+    Image.open(io.BytesIO(png(0))).convert("RGB").save(folder / "a.jpg", exif=exif)
+    os.utime(folder / "a.jpg", (86_400, 86_400))
+    run_import(tmp_path, folder)
+    store = SampleStore(tmp_path / "store")
+    [origin] = store.card(LINE, Judgement.GOOD, store.ids(LINE, Judgement.GOOD)[0]).origins
+    assert origin.folder == "monday/good"
+    assert origin.captured_at == datetime(2026, 11, 23, 8, 15, tzinfo=UTC)
+    assert origin.modified_at == datetime(1970, 1, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["0000:00:00 00:00:00", "yesterday", "    :  :     :  :  ", ""])
+def test_a_capture_time_that_is_none_is_left_out(text: str) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = text
+    for kind in ("JPEG", "PNG", "WEBP", "TIFF"):
+        file = io.BytesIO()
+        Image.new("RGB", (40, 40)).save(file, kind, exif=exif)
+        assert exif_time(file.getvalue(), LIMITS) is None
+    assert exif_time(png(0), LIMITS) is None
+    assert exif_time(b"not a picture", LIMITS) is None
 
 
 def test_a_missing_or_empty_folder_is_refused(tmp_path: Path) -> None:

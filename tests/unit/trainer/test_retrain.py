@@ -1,5 +1,6 @@
 """The use case on the real backbone, with tiny pictures and the in-memory broker."""
 
+import io
 import shutil
 import signal
 from dataclasses import replace
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from PIL import Image
+from structlog.testing import capture_logs
 
 from qc_worker.domain.errors import ModelError, TrainingError, TransportError
 from qc_worker.domain.release import Judgement, Release, ReleaseAction
@@ -20,11 +23,14 @@ from qc_worker.transport.memory_broker import MemoryBroker
 from tests.factories import NOON, ManualClock
 from tests.unit.trainer.factories import INPUT_SIZE, LIMITS, LINE, filled_store, imported, png, small_scorer
 from trainer.atomic import disk_errors
+from trainer.commands.retrain import retrained_document
 from trainer.feature_cache import FeatureCache
 from trainer.features import FeatureCounts
+from trainer.groups import GroupBy
 from trainer.progress import stages
 from trainer.releases import Releaser, list_versions, open_model
 from trainer.retrain import Retrained, Retrainer, RetrainRequest
+from trainer.samples import sha256
 
 QUICK = TrainingSettings(steps=60, patches_per_step=256, sigmas=(2.0,), discriminator_lr=5e-3)
 REQUEST = RetrainRequest(LINE, QUICK, hidden=32)
@@ -122,6 +128,49 @@ def test_a_tiled_model_states_its_tiles_and_cost_and_finds_its_defects(tmp_path:
     assert card.cost == card.embedding.cost > 128 * 160 / 256**2
     assert retrained.trained.defects is not None
     assert retrained.trained.defects.image_auroc > 0.9
+
+
+def test_whole_sessions_are_held_out_and_the_rate_on_a_new_one_is_stated(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path, good=0)
+    sessions = {sha256(png(seed)): seed % 6 for seed in range(48)}
+    for seed in range(48):
+        time = NOON + timedelta(hours=seed % 6 * 5, minutes=seed)
+        origin = imported(f"{seed}.png").model_copy(update={"captured_at": time})
+        workshop.samples.add(LINE, Judgement.GOOD, png(seed), origin=origin)
+    retrained = workshop.retrain(replace(REQUEST, max_false_reject=0.07), offline=True)
+    samples, promise = retrained.card.samples, retrained.promise
+    held_out = {sessions[sample] for sample in samples.calibration}
+    assert not held_out & {sessions[sample] for sample in samples.training + samples.validation}
+    assert (samples.group_by, sorted(samples.groups.values())) == ("session", [8] * 6)
+    assert promise.groups == len(held_out) == 2
+    assert promise.group_rate is not None
+    assert retrained.trained.by_groups is not None
+    assert retrained.card.calibration.threshold == retrained.trained.by_groups.threshold
+    document = retrained_document(retrained)
+    assert (document["group_by"], document["groups"]) == ("session", 6)
+    assert document["new_group_false_reject"] == promise.group_rate
+
+
+def test_one_group_is_warned_of_and_no_groups_are_as_before(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    with capture_logs() as logs:
+        retrained = workshop.retrain(replace(REQUEST, dry_run=True))
+    assert [entry["good_samples"] for entry in logs if "of one group" in entry["event"]] == [24]
+    assert (retrained.card.samples.group_by, retrained.promise.groups) == ("none", 0)
+    assert retrained.look_alike.pictures == retrained.look_alike.compared == 24
+    with capture_logs() as logs:
+        workshop.retrain(replace(REQUEST, dry_run=True, group_by=GroupBy.NONE))
+    assert not [entry for entry in logs if "of one group" in entry["event"]]
+
+
+def test_frames_that_are_all_black_are_refused(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path, good=0)
+    for width in range(48, 72):
+        file = io.BytesIO()
+        Image.new("L", (width, 48)).save(file, "PNG")
+        workshop.samples.add(LINE, Judgement.GOOD, file.getvalue(), origin=imported(f"{width}.png"))
+    with pytest.raises(TrainingError, match="all 24 good samples of line A show the same picture"):
+        workshop.retrain()
 
 
 def test_the_same_samples_and_seed_give_the_same_head_bit_for_bit(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from qc_worker.domain.errors import TrainingError
 from qc_worker.domain.release import Judgement
-from tests.unit.trainer.factories import LINE, imported, png
+from tests.unit.trainer.factories import LINE, NOW, imported, png
 from trainer.samples import SampleStore, Stored, sha256
 
 
@@ -58,3 +58,14 @@ def test_only_lines_with_samples_are_lines(tmp_path: Path) -> None:
     store.add(LINE, Judgement.GOOD, png(0), origin=imported())
     assert store.lines() == ["A"]
     assert SampleStore(tmp_path / "nowhere").lines() == []
+
+
+def test_cards_of_before_are_read_and_completed_when_the_file_is_imported_again(tmp_path: Path) -> None:
+    store = SampleStore(tmp_path)
+    store.add(LINE, Judgement.GOOD, png(0), origin=imported("a.png"))
+    card = store.card(LINE, Judgement.GOOD, sha256(png(0)))
+    assert card.origins[0].captured_at is None
+    dated = imported("a.png").model_copy(update={"captured_at": NOW, "folder": "monday/good", "accepted_by": "later"})
+    assert store.add(LINE, Judgement.GOOD, png(0), origin=dated) is Stored.KNOWN
+    [origin] = store.card(LINE, Judgement.GOOD, sha256(png(0))).origins
+    assert (origin.captured_at, origin.folder, origin.accepted_by) == (NOW, "monday/good", "import")

@@ -42,6 +42,27 @@ def test_the_split_depends_on_ids_and_seed_alone(names: set[str], seed: int) -> 
     assert split_samples(list(names), alpha=0.1, seed=seed) == split_samples(shuffled, alpha=0.1, seed=seed)
 
 
+@settings(deadline=None)
+@given(names=NAMES, seed=st.integers(0, 100), n_groups=st.integers(2, 12))
+def test_whole_groups_are_held_out_where_they_leave_half_to_train_on(names: set[str], seed: int, n_groups: int) -> None:
+    groups = {name: f"g{int(name, 16) % n_groups}" for name in names}
+    sizes = [list(groups.values()).count(label) for label in set(groups.values())]
+    split = split_samples(list(names), alpha=0.1, seed=seed, validation_share=0.1, max_validation=24, groups=groups)
+    assert sorted(split.training + split.validation + split.calibration) == sorted(names)
+    assert frames_needed(0.1) <= len(split.calibration) <= len(names) // 2
+    held_out, fitted = ({groups[name] for name in part} for part in (split.calibration, split.training))
+    if max(sizes) >= 9 and min(sizes) <= len(names) // 2 and len(sizes) == 2:
+        assert not held_out & fitted or min(sizes) < frames_needed(0.1)
+
+
+def test_groups_too_large_to_hold_out_are_left_aside() -> None:
+    names = [f"{number:03}" for number in range(100)]
+    groups = {name: "large" if int(name) < 95 else "small" for name in names}
+    assert split_samples(names, alpha=0.1, seed=0, groups=groups) == split_samples(names, alpha=0.1, seed=0)
+    one = dict.fromkeys(names, "one")
+    assert split_samples(names, alpha=0.1, seed=0, groups=one) == split_samples(names, alpha=0.1, seed=0)
+
+
 def test_another_seed_holds_out_others() -> None:
     names = [f"{number:03}" for number in range(100)]
     assert split_samples(names, alpha=0.1, seed=0) != split_samples(names, alpha=0.1, seed=1)
