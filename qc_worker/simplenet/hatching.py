@@ -1,0 +1,20 @@
+"""How people are shown where nothing is judged: thin diagonal lines, through which the picture stays visible."""
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+PERIOD_PX = 8
+OPACITY = 0.5
+
+
+def hatched(image: Image.Image, ignored: npt.NDArray[np.bool_]) -> Image.Image:
+    """Draw the lines on an RGB image where `ignored` is true; `ignored` has the image's height and width."""
+    height, width = ignored.shape
+    phase = (np.arange(height)[:, None] + np.arange(width)) % PERIOD_PX
+    pixels = np.array(image)
+    # A bright line beside a dark one: one of them shows on any picture.
+    for offset, shade in ((0, 255), (1, 0)):
+        line = ignored & (phase == offset)
+        pixels[line] = np.round((1 - OPACITY) * pixels[line] + OPACITY * shade).astype(np.uint8)
+    return Image.fromarray(pixels)

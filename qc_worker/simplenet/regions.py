@@ -1,0 +1,85 @@
+"""A line's ignored area: what of its pictures is not judged.
+
+Its pixels are grey before the backbone sees them, in training as in scoring, so nothing in it has any influence on a
+score. Cells that lie wholly in it take no part in the anomaly map, and its pixels are minus infinity there: never over
+a threshold, whoever reads the map.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from qc_worker.simplenet.anomaly_map import anomaly_maps
+from qc_worker.simplenet.spec import InputSize
+
+Ignored = npt.NDArray[np.bool_]
+"""True where nothing is judged; (H, W), the model's input size."""
+NOT_JUDGED = -math.inf
+"""Score of an ignored pixel."""
+GREY = 128
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IgnoredArea:
+    """An ignored area as it is applied to a batch, on the device that computes."""
+
+    pixels: Tensor
+    """bool (H, W)."""
+    cells: Tensor
+    """Cells without any pixel that is judged, bool (h0, w0)."""
+    gain: Tensor
+    """What makes an average over all cells one over the other cells, at each pixel that is judged; float32 (H, W)."""
+
+
+def ignored_area(ignored: Ignored, grid: tuple[int, int], device: torch.device) -> IgnoredArea:
+    """Prepare an ignored area for cells in `grid`, (h0, w0)."""
+    pixels, judged = torch.from_numpy(ignored.copy()), judged_cells(ignored, grid).view(grid)
+    weight = anomaly_maps(judged.float()[None], (ignored.shape[0], ignored.shape[1]))[0]
+    gain = torch.where(pixels, 1.0, 1 / weight)
+    return IgnoredArea(pixels.to(device), ~judged.to(device), gain.to(device))
+
+
+def judged_cells(ignored: Ignored, grid: tuple[int, int]) -> Tensor:
+    """Cells with at least one pixel that is judged: bool (h0 w0,), row by row."""
+    judged = torch.from_numpy(~ignored).float()[None]
+    return F.adaptive_max_pool2d(judged, grid).flatten() > 0
+
+
+def greyed(pixels: Tensor, areas: Sequence[IgnoredArea | None]) -> Tensor:
+    """Paint over the ignored area of each frame; without any, the very same tensor. Shape: uint8 (B, 3, H, W)."""
+    if not any(areas):
+        return pixels
+    painted = pixels.clone()  # pictures are shown to people as they came
+    for frames, area in _runs(areas):
+        painted[frames].masked_fill_(area.pixels, GREY)
+    return painted
+
+
+def judged_maps(patch_scores: Tensor, input_size: InputSize, areas: Sequence[IgnoredArea | None]) -> Tensor:
+    """Anomaly maps over what is judged, NOT_JUDGED elsewhere; changes `patch_scores`.
+
+    Shapes: (B, h0, w0) -> (B, H, W).
+    """
+    for frames, area in _runs(areas):
+        patch_scores[frames].masked_fill_(area.cells, 0.0)
+    maps = anomaly_maps(patch_scores, input_size)
+    for frames, area in _runs(areas):
+        maps[frames].mul_(area.gain).masked_fill_(area.pixels, NOT_JUDGED)
+    return maps
+
+
+def _runs(areas: Sequence[IgnoredArea | None]) -> Iterator[tuple[slice, IgnoredArea]]:
+    """Neighbours that share an ignored area, as frames of one line do; frames without one are left out."""
+    start = 0
+    for area, frames in groupby(areas):
+        end = start + len(list(frames))
+        if area is not None:
+            yield slice(start, end), area
+        start = end

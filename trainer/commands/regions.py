@@ -1,0 +1,116 @@
+"""`regions`: what of a line's pictures is judged."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from qc_worker.domain.errors import SettingsError, TrainingError
+from qc_worker.domain.names import LineName
+from qc_worker.domain.release import Judgement
+from qc_worker.settings import Settings
+from qc_worker.simplenet.hatching import hatched
+from qc_worker.simplenet.preprocessing import ImageLimits, Picture, content_box, decode_picture
+from qc_worker.wiring import image_limits
+from trainer.atomic import disk_errors
+from trainer.commands.adapters import checked_line, sample_store
+from trainer.commands.documents import print_facts, print_json
+from trainer.region_files import Marked, marked_in
+from trainer.regions import check_aspect, read_ignored, remove_ignored, write_ignored
+from trainer.samples import SampleStore
+
+SHOWN_SIZE = (768, 768)
+TAKES_EFFECT = "with the next retrain"
+
+
+@dataclass(frozen=True, slots=True)
+class RegionFlags:
+    """The command's own flags, as given; None: not given."""
+
+    line: str
+    ignore: Path | None
+    only: Path | None
+    clear: bool
+    show: Path | None
+
+
+def regions(settings: Settings, flags: RegionFlags, *, as_json: bool) -> None:
+    """Set or clear a line's ignored area, or leave it, and print what holds then. Raises QcError."""
+    name, limits, store = checked_line(flags.line), image_limits(settings), sample_store(settings)
+    if flags.clear and (flags.ignore or flags.only):
+        raise SettingsError("--clear takes away what is set: give it without --ignore and --only")
+    with disk_errors():
+        if flags.clear:
+            remove_ignored(store.folder, name)
+        elif flags.ignore or flags.only:
+            _set(store, name, _ignored(flags, limits), limits)
+        ignored = read_ignored(store.folder, name, limits)
+        if flags.show:
+            _show(flags.show, _good_picture(store, name, limits), ignored)
+    _print(name, flags, ignored, as_json=as_json)
+
+
+def _ignored(flags: RegionFlags, limits: ImageLimits) -> Marked:
+    """What --ignore marks, and what --only does not. Raises SettingsError."""
+    parts = []
+    if flags.ignore:
+        parts.append(_marked("--ignore", flags.ignore, limits))
+    if flags.only:
+        parts.append(~_marked("--only", flags.only, limits))
+    if len({part.shape for part in parts}) > 1:
+        raise SettingsError("--ignore and --only have different sizes: draw both on the same picture")
+    return np.logical_or.reduce(parts)
+
+
+def _marked(flag: str, path: Path, limits: ImageLimits) -> Marked:
+    try:
+        with path.open("rb") as file:
+            content = file.read(limits.max_bytes + 1)  # one more is enough to be refused
+        return marked_in(content, limits)
+    except OSError as error:
+        raise SettingsError(f"{flag} {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise SettingsError(f"{flag} {path}: {error}") from None
+
+
+def _set(store: SampleStore, line: LineName, ignored: Marked, limits: ImageLimits) -> None:
+    if store.ids(line, Judgement.GOOD):
+        check_aspect(ignored, _good_picture(store, line, limits).image_size)
+    write_ignored(store.folder, line, ignored)
+
+
+def _good_picture(store: SampleStore, line: LineName, limits: ImageLimits) -> Picture:
+    samples = store.ids(line, Judgement.GOOD)
+    if not samples:
+        raise TrainingError(f"line {line} has no good sample to show: qc-trainer import --line {line} --good FOLDER")
+    content = store.read(line, Judgement.GOOD, samples[0])
+    return decode_picture(content, input_size=SHOWN_SIZE, aspect="pad", limits=limits)
+
+
+def _show(path: Path, picture: Picture, ignored: Marked | None) -> None:
+    box = content_box(picture.image_size, SHOWN_SIZE, "pad")
+    whole = Image.fromarray(picture.pixels.permute(1, 2, 0).contiguous().numpy())
+    image = whole.crop((box.left, box.top, box.left + box.width, box.top + box.height))
+    if ignored is not None:
+        shown = Image.fromarray(ignored).resize(image.size, Image.Resampling.NEAREST)
+        image = hatched(image, np.asarray(shown))
+    image.save(path, "PNG")
+
+
+def _print(line: LineName, flags: RegionFlags, ignored: Marked | None, *, as_json: bool) -> None:
+    changed = bool(flags.clear or flags.ignore or flags.only)
+    document: dict[str, object] = {
+        "line": line,
+        "size": None if ignored is None else ignored.shape,
+        "ignored_share": 0.0 if ignored is None else float(ignored.mean()),
+        "takes_effect": TAKES_EFFECT if changed else None,
+        "shown": str(flags.show) if flags.show else None,
+    }
+    if as_json:
+        print_json(document)
+        return
+    size = "all of the picture is judged" if ignored is None else f"{ignored.shape[0]} x {ignored.shape[1]}"
+    facts = {"regions": size, "ignored": f"{document['ignored_share']:.1%} of the picture"}
+    facts |= {name: fact for name, fact in document.items() if name in ("takes_effect", "shown") and fact}
+    print_facts(f"line {line}", facts)
