@@ -71,6 +71,29 @@ def import_(
 
 
 @app.command()
+def regions(
+    line: Line,
+    ignore: Annotated[
+        Path | None, typer.Option(help="PNG (anything but black) or JSON of polygons: what is not judged.")
+    ] = None,
+    only: Annotated[Path | None, typer.Option(help="The same for what alone is judged.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Judge all of the picture again.")] = False,
+    show: Annotated[Path | None, typer.Option(help="Write a good sample to this PNG, hatched where ignored.")] = None,
+    sample_store: SampleDir = None,
+    state_dir: StateDir = None,
+    as_json: Json = False,
+) -> None:
+    """Say which part of a line's pictures is judged, from the next retrain on; without flags, print it."""
+    with exit_codes():
+        settings = _settings(sample_store=sample_store, state_dir=state_dir)
+        from trainer.commands.regions import RegionFlags
+        from trainer.commands.regions import regions as set_regions
+
+        flags = RegionFlags(line=line, ignore=ignore, only=only, clear=clear, show=show)
+        set_regions(settings, flags, as_json=as_json)
+
+
+@app.command()
 def retrain(
     line: Line,
     max_false_reject: Annotated[

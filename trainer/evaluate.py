@@ -67,7 +67,7 @@ class Evaluator:
     def __init__(self, model: Model, scorer: Scorer, *, limits: ImageLimits, decode_threads: int) -> None:
         self._card = model.card
         self._scorer = scorer
-        self._head = scorer.take_in(model.head)
+        self._head = scorer.take_in(model.head, model.card.ignored_pixels)
         self._limits = limits
         self._decode_threads = decode_threads
 

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import torch
 
+from qc_worker.simplenet.regions import Ignored
 from qc_worker.simplenet.scorer import Scorer
 from qc_worker.simplenet.spec import EmbeddingSpec
 
@@ -29,6 +30,8 @@ class FeatureSpec:
     """Cells of a frame that are kept at the most."""
     device: str
     """What computes, as far as it shows in the bits: kind of processor, and threads where there are some."""
+    ignored_sha256: str = ""
+    """Of what is not judged: its pixels take no part in features, and its cells are not kept; empty: all is judged."""
     packages: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in PACKAGES})
     """Versions of what decodes, resizes and computes."""
     format_version: int = FORMAT_VERSION
@@ -43,13 +46,14 @@ class FeatureSpec:
         return hashlib.sha256(self.document().encode()).hexdigest()
 
 
-def feature_spec(scorer: Scorer, *, patches_per_frame: int) -> FeatureSpec:
+def feature_spec(scorer: Scorer, *, patches_per_frame: int, ignored: Ignored | None = None) -> FeatureSpec:
     """The spec of the features that `scorer` gives here and now."""
     return FeatureSpec(
         embedding=scorer.spec,
         precision=str(scorer.dtype).removeprefix("torch."),
         patches_per_frame=patches_per_frame,
         device=_device(scorer.device),
+        ignored_sha256="" if ignored is None else hashlib.sha256(ignored.tobytes()).hexdigest(),
     )
 
 

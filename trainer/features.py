@@ -15,6 +15,7 @@ from torch import Tensor
 from qc_worker.domain.errors import TrainingError
 from qc_worker.process_tuning import give_back_freed_memory
 from qc_worker.simplenet.preprocessing import stack_pixels
+from qc_worker.simplenet.regions import Ignored, IgnoredArea, judged_cells
 from qc_worker.simplenet.scorer import Scorer
 from qc_worker.simplenet.spec import EmbeddingSpec
 from trainer.feature_cache import Shelf
@@ -46,6 +47,12 @@ class FrameFeatures:
     reader: SampleReader
     shelf: Shelf
     patches_per_frame: int
+    ignored: Ignored | None = None
+
+    @property
+    def judged(self) -> Tensor | None:
+        """Cells that show something that is judged, bool (h0 w0,); None: all do."""
+        return None if self.ignored is None else judged_cells(self.ignored, self.scorer.spec.grid)
 
     def of_samples(self, samples: Sequence[str], counts: FeatureCounts, *, advance: Advance) -> list[Tensor]:
         """Rows of good samples, in order, one (P, C) each, mapped from disk. Raises TrainingError, OSError."""
@@ -66,34 +73,43 @@ class FrameFeatures:
         return [rows for rows in map(found.__getitem__, samples) if rows is not None]
 
     def _computed(self, samples: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
-        embedded = embed_frames(self.scorer, self.reader.pictures(samples))
+        judged = self.judged
+        embedded = embed_frames(self.scorer, self.reader.pictures(samples), self.scorer.ignored_area(self.ignored))
         for sample, embedding in zip(samples, embedded, strict=True):
-            yield sample, stored(embedding[drawn_cells(sample, embedding.shape[0], self.patches_per_frame)])
+            cells = drawn_cells(sample, len(embedding), self.patches_per_frame, judged=judged)
+            yield sample, stored(embedding[cells])
 
 
 def _without_rows(found: Mapping[str, Tensor | None]) -> list[str]:
     return [sample for sample, rows in found.items() if rows is None]
 
 
-def embed_frames(scorer: Scorer, pictures: Iterable[Tensor]) -> Iterator[Tensor]:
+def embed_frames(scorer: Scorer, pictures: Iterable[Tensor], area: IgnoredArea | None = None) -> Iterator[Tensor]:
     """Embed frames, uint8 (3, H, W) each; gives (h0 w0, C) for each, on the CPU, in the number format of `scorer`.
+
+    What lies in the ignored `area` has no influence on them.
 
     Every pass has BATCH_SIZE frames, the last one filled up: kernels choose how to sum by the size of the batch, so
     only then does a frame have the same bits whatever else is in its batch.
     """
     for pixels in in_batches(pictures, BATCH_SIZE):
         full = stack_pixels([pixels[index % len(pixels)] for index in range(BATCH_SIZE)])
-        embedding = scorer.embed(full)[: len(pixels)].cpu()
+        embedding = scorer.embed(full, area)[: len(pixels)].cpu()
         yield from embedding.flatten(2).transpose(1, 2)
 
 
-def drawn_cells(sample: str, n_cells: int, n_kept: int, first: Tensor | None = None) -> Tensor:
+def drawn_cells(
+    sample: str, n_cells: int, n_kept: int, first: Tensor | None = None, judged: Tensor | None = None
+) -> Tensor:
     """Which cells of a frame are kept, ascending: drawn by its SHA-256 alone, those of `first` before all others.
 
-    Shapes: `first` bool (n_cells,) -> int64 (min(n_cells, n_kept),).
+    None but those of `judged`, if it is given.
+    Shapes: `first` and `judged` bool (n_cells,) -> int64 (min(cells to draw from, n_kept),).
     """
     random = torch.Generator().manual_seed(int(sample[:SEED_DIGITS], 16))
     order = torch.randperm(n_cells, generator=random)
+    if judged is not None:
+        order = order[judged[order]]
     if first is not None:
         order = torch.cat([order[first[order]], order[~first[order]]])
     return order[:n_kept].sort().values
@@ -108,9 +124,8 @@ def stored(rows: Tensor) -> Tensor:
 
 
 def grid_size(spec: EmbeddingSpec) -> tuple[int, int]:
-    """Rows and columns of the embedding, (h0, w0): the finest level's, rounded up."""
-    height, width = spec.input_size
-    return -(-height // spec.levels[0]), -(-width // spec.levels[0])
+    """Rows and columns of the embedding, (h0, w0)."""
+    return spec.grid
 
 
 def feature_bytes(spec: FeatureSpec, channels: int) -> int:

@@ -67,7 +67,8 @@ def _in_png(content: bytes, limits: ImageLimits) -> Marked:
 def _not_zero(image: Image.Image) -> Marked:
     """Any colour but black; what is transparent is not marked."""
     if image.mode.startswith("I"):
-        return np.asarray(image) != 0  # a conversion to 8 bits would lose the low values
+        wide: Marked = np.asarray(image) != 0  # a conversion to 8 bits would lose the low values
+        return wide
     colours = np.asarray(image.convert("RGBA"))
     marked: Marked = colours[..., :3].any(axis=-1) & (colours[..., 3] > 0)
     return marked

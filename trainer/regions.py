@@ -9,15 +9,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from qc_worker.domain.errors import TrainingError
+from qc_worker.domain.errors import InvalidFrame, TrainingError
 from qc_worker.domain.names import LineName
+from qc_worker.domain.release import Judgement
 from qc_worker.simplenet.files import write_atomically
-from qc_worker.simplenet.preprocessing import ImageLimits, content_box
+from qc_worker.simplenet.localise import encode_mask
+from qc_worker.simplenet.preprocessing import ImageLimits, Picture, content_box, decode_picture
 from qc_worker.simplenet.regions import Ignored
+from qc_worker.simplenet.run_lengths import MAX_CHARACTERS
 from qc_worker.simplenet.spec import EmbeddingSpec
 from trainer.region_files import Marked, as_png, marked_in
+from trainer.samples import SampleStore
 
 FILE = "regions.png"
+SHOWN_SIZE = (768, 768)
 HALF = 128
 ASPECT_TOLERANCE = 0.01
 
@@ -61,6 +66,27 @@ def check_aspect(ignored: Marked, image_size: tuple[int, int]) -> None:
         )
 
 
+def good_picture(samples: SampleStore, line: LineName, limits: ImageLimits) -> Picture:
+    """Decode a good sample of the line, padded to SHOWN_SIZE. Raises TrainingError, OSError."""
+    ids = samples.ids(line, Judgement.GOOD)
+    if not ids:
+        raise TrainingError(f"line {line} has no good sample: qc-trainer import --line {line} --good FOLDER")
+    content = samples.read(line, Judgement.GOOD, ids[0])
+    try:
+        return decode_picture(content, input_size=SHOWN_SIZE, aspect="pad", limits=limits)
+    except InvalidFrame as error:
+        raise TrainingError(f"sample {ids[0]} of line {line}: {error.detail}") from None
+
+
+def ignored_by(samples: SampleStore, line: LineName, spec: EmbeddingSpec, limits: ImageLimits) -> Ignored | None:
+    """What a model with `spec` must not judge of the line's pictures. Raises TrainingError, OSError."""
+    ignored = read_ignored(samples.folder, line, limits)
+    if ignored is None:
+        return None
+    check_aspect(ignored, good_picture(samples, line, limits).image_size)
+    return at_input_size(ignored, spec)
+
+
 def at_input_size(ignored: Marked, spec: EmbeddingSpec) -> Ignored | None:
     """Lay it where the picture lies in the model's input, (H, W): a pixel is ignored if half of it or more is.
 
@@ -73,4 +99,6 @@ def at_input_size(ignored: Marked, spec: EmbeddingSpec) -> Ignored | None:
         raise TrainingError("the line's regions leave nothing to judge: change them with qc-trainer regions")
     placed = np.zeros(spec.input_size, dtype=bool)
     placed[box.top : box.top + box.height, box.left : box.left + box.width] = inner
+    if len(encode_mask(placed).counts) > MAX_CHARACTERS:
+        raise TrainingError("the line's regions are too ragged to be stored: draw them with plainer outlines")
     return placed if placed.any() else None

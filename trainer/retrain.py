@@ -20,6 +20,7 @@ from qc_worker.simplenet.checkpoint import (
     new_version,
     save_model,
 )
+from qc_worker.simplenet.localise import encode_mask
 from qc_worker.simplenet.preprocessing import ImageLimits
 from qc_worker.simplenet.scorer import Scorer
 from trainer.atomic import disk_errors
@@ -32,6 +33,7 @@ from trainer.locks import line_lock
 from trainer.look_alike import MAX_COMPARED, LookAlike, look_alike
 from trainer.pictures import SampleReader
 from trainer.progress import Stages
+from trainer.regions import ignored_by
 from trainer.samples import SampleStore
 from trainer.split import HOLD_OUT_SHARE, choose_alpha, split_samples
 from trainer.train import Plan, Trained, Trainer
@@ -131,6 +133,7 @@ class Retrainer:
             review_rate=request.review_rate,
             seed=request.seed,
             grouping=grouping,
+            ignored=ignored_by(self.samples, request.line, self.scorer.spec, self.limits),
         )
 
     def _compare(self, line: LineName, stages: Stages) -> LookAlike:
@@ -155,6 +158,7 @@ class Retrainer:
             hidden=trained.fitted.head.hidden,
             cells=trained.fitted.head.cells,
             cost=self.scorer.spec.cost,
+            ignored=None if plan.ignored is None else encode_mask(plan.ignored),
             head_sha256=digest,
             calibration=trained.calibration,
             samples=SampleManifest(

@@ -10,6 +10,7 @@ from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement
 from qc_worker.simplenet.checkpoint import TrainingSettings
 from qc_worker.simplenet.metrics import auroc
+from qc_worker.simplenet.regions import Ignored, judged_cells
 from qc_worker.simplenet.scorer import Scorer
 from trainer.calibrate import CONFIDENCE, calibrate, raised_for_groups, score_batches
 from trainer.feature_cache import FeatureCache
@@ -41,6 +42,8 @@ class Plan:
     seed: int
     grouping: Grouping = UNGROUPED
     """Which good samples belong together."""
+    ignored: Ignored | None = None
+    """What of the line's pictures is not judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,8 @@ class Trainer:
         """Held-out frames are not among them: they are judged from their pictures, the way the worker does."""
         split = plan.split
         with stages.stage("defects to validate on", len(split.validation)) as advance:
-            synthetic = draw_synthetic(self.reader, split.validation, advance=advance)
+            drawn = draw_synthetic(self.reader, split.validation, advance=advance)
+        synthetic = [frame for frame in drawn if plan.ignored is None or (frame.mask.numpy() & ~plan.ignored).any()]
         frames = self._frame_features(plan, synthetic)
         with stages.stage("features", len(split.training) + 2 * len(synthetic)) as advance:
             rows = frames.of_samples(split.training, counts, advance=advance)
@@ -113,11 +117,13 @@ class Trainer:
     def _grid(self, plan: Plan) -> Grid:
         rows, columns = grid_size(self.scorer.spec)
         per_frame = plan.training.patches_per_frame
-        cells = torch.cat([drawn_cells(sample, rows * columns, per_frame) for sample in plan.split.training])
-        return Grid(self.scorer.level_channels, cells, (rows, columns))
+        judged = None if plan.ignored is None else judged_cells(plan.ignored, (rows, columns))
+        drawn = [drawn_cells(sample, rows * columns, per_frame, judged=judged) for sample in plan.split.training]
+        return Grid(self.scorer.level_channels, torch.cat(drawn), (rows, columns))
 
     def _frame_features(self, plan: Plan, synthetic: Sequence[SyntheticFrame]) -> FrameFeatures:
-        spec = feature_spec(self.scorer, patches_per_frame=plan.training.patches_per_frame)
+        per_frame = plan.training.patches_per_frame
+        spec = feature_spec(self.scorer, patches_per_frame=per_frame, ignored=plan.ignored)
         shelf = self.cache.shelf(spec)
         needed = [*plan.split.training, *plan.split.validation, *(frame.name for frame in synthetic)]
         self.cache.make_room(
@@ -126,12 +132,12 @@ class Trainer:
             samples=all_good_samples(self.reader.store),
             needed=needed,
         )
-        return FrameFeatures(self.scorer, self.reader, shelf, plan.training.patches_per_frame)
+        return FrameFeatures(self.scorer, self.reader, shelf, per_frame, plan.ignored)
 
     def _judge(
         self, fitted: Fitted, plan: Plan, stages: Stages
     ) -> tuple[Calibration, GroupCalibration | None, DefectCheck | None]:
-        head = self.scorer.take_in(fitted.head)
+        head = self.scorer.take_in(fitted.head, plan.ignored)
         with stages.stage("calibrate", len(plan.split.calibration)) as advance:
             pictures = self.reader.batches(plan.split.calibration)
             held_out = score_batches(self.scorer, head, pictures, advance=advance)

@@ -99,7 +99,10 @@ def validation_frames(
 def _kept_cells(features: FrameFeatures, frame: SyntheticFrame) -> tuple[Tensor, Tensor]:
     """The cells whose features are kept, defective ones first, and which of all cells are defective."""
     defective = frame.cells(grid_size(features.scorer.spec))
-    return drawn_cells(frame.sample, len(defective), features.patches_per_frame, first=defective), defective
+    cells = drawn_cells(
+        frame.sample, len(defective), features.patches_per_frame, first=defective, judged=features.judged
+    )
+    return cells, defective
 
 
 def _synthetic_rows(
@@ -108,7 +111,8 @@ def _synthetic_rows(
     found = [features.shelf.get(frame.name) for frame in frames]
     missing = [index for index, rows in enumerate(found) if rows is None]
     advance(len(found) - len(missing), "cached")
-    embedded = embed_frames(features.scorer, (frames[index].pixels for index in missing))
+    area = features.scorer.ignored_area(features.ignored)
+    embedded = embed_frames(features.scorer, (frames[index].pixels for index in missing), area)
     for index, embedding in zip(missing, embedded, strict=True):
         rows = stored(embedding[kept[index][0]])
         features.shelf.put(frames[index].name, rows)

@@ -13,6 +13,7 @@ import torch
 from qc_worker.domain import names
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.errors import ModelError
+from qc_worker.domain.inspection import Mask
 from qc_worker.domain.release import Release, leading_up_to
 from qc_worker.ports import ModelStore
 from qc_worker.simplenet.backbone import Backbone
@@ -37,6 +38,8 @@ class Resident:
     calibration: Calibration
     head_sha256: str = ""
     """Of head.safetensors, from which `head` was folded; empty: not known."""
+    ignored: Mask | None = None
+    """What `head` was told not to judge."""
 
 
 class ResidentModels:
@@ -179,15 +182,23 @@ class ModelLoader:
     def _resident(self, model: Model, head: FoldedHead | None = None) -> Resident:
         card = model.card
         if head is None:
-            head = self._backbones.scorer(card.embedding).take_in(model.head)
-        return Resident(card.line, card.version, card.embedding, head, card.calibration, card.head_sha256)
+            head = self._backbones.scorer(card.embedding).take_in(model.head, card.ignored_pixels)
+        return Resident(
+            line=card.line,
+            version=card.version,
+            spec=card.embedding,
+            head=head,
+            calibration=card.calibration,
+            head_sha256=card.head_sha256,
+            ignored=card.ignored,
+        )
 
 
 def _head_kept(standing: Resident | None, card: ModelCard) -> FoldedHead | None:
     """The resident folded head where the new version has the same one, so that nothing is folded or tried again."""
     if standing is None or (standing.head_sha256, standing.spec) != (card.head_sha256, card.embedding):
         return None
-    return standing.head
+    return standing.head if standing.ignored == card.ignored else None
 
 
 def _releases(store: ModelStore, line: str) -> list[Release]:

@@ -2,12 +2,16 @@
 
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from qc_worker.domain.calibration import Calibration
+from qc_worker.domain.inspection import Mask
 from qc_worker.domain.names import NAME_PATTERN
+from qc_worker.simplenet.run_lengths import decode_mask
 from qc_worker.simplenet.spec import EmbeddingSpec
 from qc_worker.simplenet.tiles import MAX_TILES
 
@@ -107,6 +111,8 @@ class ModelCard(_Part):
     """Rows and columns of the grid at whose cells patch scores are normalised; (1, 1): all cells alike."""
     cost: float = Field(default=1.0, gt=0)
     """Pixels that the backbone sees of a frame, overlaps of tiles included, in those of a 256 x 256 input."""
+    ignored: Mask | None = None
+    """What of the picture is not judged, at the embedding's input size; null: all of it is judged."""
     head_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """SHA-256 of head.safetensors; set when the model is saved."""
     head_of: Name | None = None
@@ -142,6 +148,20 @@ class ModelCard(_Part):
             raise ValueError(f"tiles: 1 to {MAX_TILES}, not {spec.tiles}")
         _ = spec.cost  # raises ValueError if the input cannot be cut into so many tiles
         return spec
+
+    @model_validator(mode="after")
+    def _ignored_fits(self) -> Self:
+        if self.ignored is not None:
+            if self.ignored.size != self.embedding.input_size:
+                raise ValueError(f"ignored has size {self.ignored.size}, not the input's {self.embedding.input_size}")
+            if decode_mask(self.ignored).all():
+                raise ValueError("ignored leaves nothing to judge")
+        return self
+
+    @property
+    def ignored_pixels(self) -> npt.NDArray[np.bool_] | None:
+        """True where nothing is judged, (H, W)."""
+        return None if self.ignored is None else decode_mask(self.ignored)
 
 
 def new_version(created_at: datetime, digest: str) -> str:

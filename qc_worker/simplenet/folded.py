@@ -16,6 +16,7 @@ from torch import Tensor
 from qc_worker.simplenet.discriminator import NEGATIVE_SLOPE
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.patch_features import largest_size, resize
+from qc_worker.simplenet.regions import IgnoredArea
 
 ROUNDING = 1e-12
 CACHED_BYTES = 16 << 20
@@ -46,6 +47,8 @@ class FoldedHead:
     units: tuple[HiddenUnits, ...]
     offset: Tensor
     scale: Tensor
+    ignored: IgnoredArea | None = None
+    """What of its line's pictures is not judged."""
 
     @property
     def bytes(self) -> int:

@@ -8,8 +8,15 @@ PERIOD_PX = 8
 OPACITY = 0.5
 
 
+def at_size(ignored: npt.NDArray[np.bool_], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Bring it to the width and height of a picture, in Pillow's order, by nearest neighbour."""
+    return np.asarray(Image.fromarray(ignored).resize(size, Image.Resampling.NEAREST))
+
+
 def hatched(image: Image.Image, ignored: npt.NDArray[np.bool_]) -> Image.Image:
     """Draw the lines on an RGB image where `ignored` is true; `ignored` has the image's height and width."""
+    if not ignored.any():
+        return image
     height, width = ignored.shape
     phase = (np.arange(height)[:, None] + np.arange(width)) % PERIOD_PX
     pixels = np.array(image)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from qc_worker.simplenet.hatching import at_size, hatched
 from qc_worker.simplenet.localise import without_padding
 from qc_worker.simplenet.preprocessing import Picture, content_box
 from qc_worker.simplenet.spec import Aspect
@@ -33,8 +34,8 @@ def render_heatmap(
     """Heatmap over the frame (PNG) and the frame itself (JPEG), in the original's aspect ratio.
 
     Green is the threshold on every frame, dark red the frame's own peak if that is over it; what lies far below the
-    threshold is left as it is.
-    Shapes: `anomaly_map` (H, W).
+    threshold is left as it is. Where nothing is judged, lines are drawn instead.
+    Shapes: `anomaly_map` (H, W), minus infinity where nothing is judged.
     """
     heatmap, frame = heatmap_and_frame(picture, anomaly_map, threshold, aspect)
     # Level 1: the worker renders while frames wait, and the cache forgets soon.
@@ -51,10 +52,15 @@ def heatmap_and_frame(
     """Render what `render_heatmap` encodes, with sides of at most `longest_side_px`."""
     size = _shown_size(picture.image_size, longest_side_px)
     frame = _frame(picture, aspect).resize(size, Image.Resampling.BILINEAR)
-    scores = Image.fromarray(without_padding(anomaly_map, picture.image_size, aspect))
-    heat = _heat(np.asarray(scores.resize(size, Image.Resampling.BILINEAR)), threshold)
+    scores = without_padding(anomaly_map, picture.image_size, aspect)
+    ignored = np.isneginf(scores)
+    # The least heat: minus infinity has no averages.
+    shown = Image.fromarray(np.where(ignored, np.float32(threshold - SCORE_SPAN), scores))
+    heat = _heat(np.asarray(shown.resize(size, Image.Resampling.BILINEAR)), threshold)
+    heat[at_size(ignored, size)] = 0
     opacity = Image.fromarray(np.round(heat * MAX_OPACITY).astype(np.uint8))
-    return Image.composite(Image.fromarray(_colours()[heat]), frame, opacity), frame
+    heatmap = Image.composite(Image.fromarray(_colours()[heat]), frame, opacity)
+    return hatched(heatmap, at_size(ignored, size)), frame
 
 
 def turbo(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

@@ -54,7 +54,7 @@ def judged_cells(ignored: Ignored, grid: tuple[int, int]) -> Tensor:
 
 def greyed(pixels: Tensor, areas: Sequence[IgnoredArea | None]) -> Tensor:
     """Paint over the ignored area of each frame; without any, the very same tensor. Shape: uint8 (B, 3, H, W)."""
-    if not any(areas):
+    if all(area is None for area in areas):
         return pixels
     painted = pixels.clone()  # pictures are shown to people as they came
     for frames, area in _runs(areas):

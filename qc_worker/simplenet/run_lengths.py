@@ -40,7 +40,7 @@ def _runs(counts: str) -> list[int]:
             continue
         if code & NEGATIVE:
             value -= 1 << shift
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))  # noqa: PLR2004  (COCO's: the first three are as they are)
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))  # COCO's: the first three are as they are
         value = shift = 0
     if shift:
         raise ValueError("the runs of the mask are cut off")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from qc_worker.domain.errors import ModelError
-from qc_worker.simplenet.anomaly_map import anomaly_maps, image_scores
+from qc_worker.simplenet.anomaly_map import image_scores
 from qc_worker.simplenet.backbone import Backbone
 from qc_worker.simplenet.compilation import ComputeLevels, compiled
 from qc_worker.simplenet.folded import FoldedHead, fold, patch_scores
@@ -19,6 +19,7 @@ from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.patch_features import AggregatedLevels, concatenate
 from qc_worker.simplenet.precision import NumberFormat, keep_float32, number_format
 from qc_worker.simplenet.preprocessing import Box
+from qc_worker.simplenet.regions import Ignored, IgnoredArea, greyed, ignored_area, judged_maps
 from qc_worker.simplenet.spec import EmbeddingSpec
 
 T = TypeVar("T")
@@ -26,7 +27,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a batch got. Shapes: `scores` float32 (B,), `maps` float32 (B, H, W); both where they were computed."""
+    """What a batch got. Shapes: `scores` float32 (B,), `maps` float32 (B, H, W); both where they were computed.
+
+    Where a line's picture is not judged, its maps are minus infinity.
+    """
 
     scores: Tensor
     maps: Tensor
@@ -90,15 +94,22 @@ class Scorer:
         for size in dict.fromkeys(map(self.spec.backbone_pass.frames_within, batch_sizes)):
             self._as_memory_allows(pass_blank, size)
 
-    def take_in(self, head: Head) -> FoldedHead:
-        """Fold a head, bring it to the device and try it on one grey frame. Raises ModelError."""
+    def take_in(self, head: Head, ignored: Ignored | None = None) -> FoldedHead:
+        """Fold a head, bring it to the device and try it on one grey frame. Raises ModelError.
+
+        Frames that it judges are judged outside of `ignored` only; None: all of them.
+        """
         if head.channels != self.channels:
             raise ModelError(f"the head takes {head.channels} channels, {self.spec.backbone} gives {self.channels}")
         folded = fold(head, self.level_channels).to(self.device, self.dtype)
         trial = self.score(torch.full((1, 3, *self.spec.input_size), 128, dtype=torch.uint8), [folded])
         if not bool(torch.isfinite(trial.maps).all()):
             raise ModelError("the head gives scores that are not numbers")
-        return folded
+        return replace(folded, ignored=self.ignored_area(ignored))
+
+    def ignored_area(self, ignored: Ignored | None) -> IgnoredArea | None:
+        """Prepare what is not judged, on the device; None: all is judged."""
+        return None if ignored is None else ignored_area(ignored, self.spec.grid, self.device)
 
     @torch.no_grad()
     def score(self, pixels: Tensor, heads: Sequence[FoldedHead], *, boxes: Sequence[Box] | None = None) -> Scored:
@@ -122,9 +133,12 @@ class Scorer:
         return self._scored(torch.cat([part.scores for part in parts]), torch.cat([part.maps for part in parts]))
 
     @torch.no_grad()
-    def embed(self, pixels: Tensor) -> Tensor:
-        """Embedding of a batch, on the device, by the plain backbone. Shapes: uint8 (B, 3, H, W) -> (B, C, h0, w0)."""
-        return concatenate(self._levels(self._to_device(pixels)))
+    def embed(self, pixels: Tensor, area: IgnoredArea | None = None) -> Tensor:
+        """Embedding of a batch, on the device, by the plain backbone, without what lies in the ignored `area`.
+
+        Shapes: uint8 (B, 3, H, W) -> (B, C, h0, w0).
+        """
+        return concatenate(self._levels(greyed(self._to_device(pixels), [area] * len(pixels))))
 
     def _as_memory_allows(self, run: Callable[[int], T], size: int) -> T:
         """Run for batches of `size`, halved until the device's memory does; later ones are as small from the start."""
@@ -146,8 +160,9 @@ class Scorer:
         return [self._score(pixels[part], heads[part], boxes[part] if boxes else None) for part in parts]
 
     def _score(self, pixels: Tensor, heads: Sequence[FoldedHead], boxes: Sequence[Box] | None) -> Scored:
-        scores = patch_scores(self._compute_levels(self._to_device(pixels)), heads)
-        maps = anomaly_maps(scores, self.spec.input_size)
+        areas = [head.ignored for head in heads]
+        scores = patch_scores(self._compute_levels(greyed(self._to_device(pixels), areas)), heads)
+        maps = judged_maps(scores, self.spec.input_size, areas)
         return self._scored(image_scores(maps, boxes), maps)
 
     def _scored(self, scores: Tensor, maps: Tensor) -> Scored:

@@ -85,6 +85,12 @@ class EmbeddingSpec:
         return self.backbone_pass.tiles_per_frame * height * width / COST_UNIT_PIXELS
 
     @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the embedding, (h0, w0): the finest level's, rounded up."""
+        height, width = self.input_size
+        return -(-height // self.levels[0]), -(-width // self.levels[0])
+
+    @property
     def backbone_pass(self) -> BackbonePass:
         """Without the aspect: once decoded, a rectangle is a rectangle."""
         return BackbonePass(

@@ -6,21 +6,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from qc_worker.domain.errors import SettingsError, TrainingError
+from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement
 from qc_worker.settings import Settings
-from qc_worker.simplenet.hatching import hatched
-from qc_worker.simplenet.preprocessing import ImageLimits, Picture, content_box, decode_picture
+from qc_worker.simplenet.hatching import at_size, hatched
+from qc_worker.simplenet.preprocessing import ImageLimits, Picture, content_box
 from qc_worker.wiring import image_limits
 from trainer.atomic import disk_errors
 from trainer.commands.adapters import checked_line, sample_store
 from trainer.commands.documents import print_facts, print_json
 from trainer.region_files import Marked, marked_in
-from trainer.regions import check_aspect, read_ignored, remove_ignored, write_ignored
+from trainer.regions import SHOWN_SIZE, check_aspect, good_picture, read_ignored, remove_ignored, write_ignored
 from trainer.samples import SampleStore
 
-SHOWN_SIZE = (768, 768)
 TAKES_EFFECT = "with the next retrain"
 
 
@@ -47,7 +46,7 @@ def regions(settings: Settings, flags: RegionFlags, *, as_json: bool) -> None:
             _set(store, name, _ignored(flags, limits), limits)
         ignored = read_ignored(store.folder, name, limits)
         if flags.show:
-            _show(flags.show, _good_picture(store, name, limits), ignored)
+            _show(flags.show, good_picture(store, name, limits), ignored)
     _print(name, flags, ignored, as_json=as_json)
 
 
@@ -60,7 +59,8 @@ def _ignored(flags: RegionFlags, limits: ImageLimits) -> Marked:
         parts.append(~_marked("--only", flags.only, limits))
     if len({part.shape for part in parts}) > 1:
         raise SettingsError("--ignore and --only have different sizes: draw both on the same picture")
-    return np.logical_or.reduce(parts)
+    ignored: Marked = np.logical_or.reduce(parts)
+    return ignored
 
 
 def _marked(flag: str, path: Path, limits: ImageLimits) -> Marked:
@@ -76,16 +76,8 @@ def _marked(flag: str, path: Path, limits: ImageLimits) -> Marked:
 
 def _set(store: SampleStore, line: LineName, ignored: Marked, limits: ImageLimits) -> None:
     if store.ids(line, Judgement.GOOD):
-        check_aspect(ignored, _good_picture(store, line, limits).image_size)
+        check_aspect(ignored, good_picture(store, line, limits).image_size)
     write_ignored(store.folder, line, ignored)
-
-
-def _good_picture(store: SampleStore, line: LineName, limits: ImageLimits) -> Picture:
-    samples = store.ids(line, Judgement.GOOD)
-    if not samples:
-        raise TrainingError(f"line {line} has no good sample to show: qc-trainer import --line {line} --good FOLDER")
-    content = store.read(line, Judgement.GOOD, samples[0])
-    return decode_picture(content, input_size=SHOWN_SIZE, aspect="pad", limits=limits)
 
 
 def _show(path: Path, picture: Picture, ignored: Marked | None) -> None:
@@ -93,8 +85,7 @@ def _show(path: Path, picture: Picture, ignored: Marked | None) -> None:
     whole = Image.fromarray(picture.pixels.permute(1, 2, 0).contiguous().numpy())
     image = whole.crop((box.left, box.top, box.left + box.width, box.top + box.height))
     if ignored is not None:
-        shown = Image.fromarray(ignored).resize(image.size, Image.Resampling.NEAREST)
-        image = hatched(image, np.asarray(shown))
+        image = hatched(image, at_size(ignored, image.size))
     image.save(path, "PNG")
 
 
@@ -111,6 +102,6 @@ def _print(line: LineName, flags: RegionFlags, ignored: Marked | None, *, as_jso
         print_json(document)
         return
     size = "all of the picture is judged" if ignored is None else f"{ignored.shape[0]} x {ignored.shape[1]}"
-    facts = {"regions": size, "ignored": f"{document['ignored_share']:.1%} of the picture"}
+    facts: dict[str, object] = {"regions": size, "ignored": f"{document['ignored_share']:.1%} of the picture"}
     facts |= {name: fact for name, fact in document.items() if name in ("takes_effect", "shown") and fact}
     print_facts(f"line {line}", facts)

@@ -7,7 +7,7 @@ from functools import partial
 from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.settings import Settings
-from qc_worker.simplenet.checkpoint import TrainingSettings
+from qc_worker.simplenet.checkpoint import ModelCard, TrainingSettings
 from qc_worker.simplenet.defaults import BackboneDefaults, defaults_for
 from qc_worker.simplenet.scorer import Scorer
 from qc_worker.simplenet.spec import Aspect
@@ -92,6 +92,7 @@ def retrained_document(retrained: Retrained) -> dict[str, object]:
         "input_size": card.embedding.input_size,
         "tiles": card.embedding.tiles,
         "cost": round(card.cost, 3),
+        "ignored_share": _ignored_share(card),
         "seed": card.seed,
         "training_samples": len(card.samples.training),
         "validation_samples": len(card.samples.validation),
@@ -130,6 +131,11 @@ def advice(retrained: Retrained) -> str | None:
         f"of a group that the threshold has not seen, {rate:.1%} of good frames would be rejected, more than "
         f"{BEARABLE:g} times the {asked:.1%} asked for: import good frames of more sessions ({groups} were held out)"
     )
+
+
+def _ignored_share(card: ModelCard) -> float:
+    """How much of the model's input is not judged."""
+    return 0.0 if card.ignored_pixels is None else float(card.ignored_pixels.mean())
 
 
 def _request(flags: RetrainFlags) -> RetrainRequest:
