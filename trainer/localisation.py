@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from qc_worker.simplenet.metrics import Scores, ranked_area
+from qc_worker.simplenet.regions import NOT_JUDGED
 
 AUPRO_LIMIT = 0.3
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
@@ -27,8 +28,10 @@ class PixelScores:
     region_weights: list[npt.NDArray[np.float64]] = field(default_factory=list)
 
     def add(self, anomaly_map: Scores, mask: npt.NDArray[np.bool_]) -> None:
-        """Take in one frame; both (h, w), `mask` true on the defect."""
-        self.normal.append(anomaly_map[~mask])
+        """Take in one frame; both (h, w), `mask` true on the defect. Pixels that are not judged count nowhere."""
+        judged = anomaly_map != NOT_JUDGED
+        self.normal.append(anomaly_map[judged & ~mask])
+        mask = judged & mask
         regions, count = ndimage.label(mask, structure=EIGHT_NEIGHBOURS)
         if count:
             areas = np.bincount(regions.ravel())

@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +22,7 @@ from qc_worker.simplenet.checkpoint import (
     new_version,
     save_model,
 )
+from qc_worker.simplenet.localise import encode_mask
 from tests.unit.simplenet.factories import a_card, a_head, an_embedding_spec
 
 State = dict[str, Tensor]
@@ -229,3 +231,30 @@ def reseal(folder: Path, **changes: object) -> None:
 def test_a_wide_map_is_finer_than_the_levels(wide_stride: int) -> None:
     with pytest.raises(ValidationError, match="not finer"):
         a_card(a_head(), embedding=an_embedding_spec(levels=(16, 32), wide_stride=wide_stride))
+
+
+def test_the_ignored_area_comes_back_with_the_card(tmp_path: Path) -> None:
+    ignored = np.zeros((64, 64), dtype=bool)
+    ignored[3:40, 5:9] = True
+    head = a_head()
+    save_model(tmp_path, head, a_card(head, ignored=encode_mask(ignored)))
+    card = load_model(tmp_path, card_sha256=file_sha256(tmp_path / CARD_FILE)).card
+    assert card.ignored_pixels is not None
+    assert np.array_equal(card.ignored_pixels, ignored)
+
+
+@pytest.mark.parametrize(
+    ("ignored", "why"),
+    [
+        ({"size": [64, 32], "counts": "0"}, "not the input's"),
+        ({"size": [10**6, 10**6], "counts": "0"}, "not the input's"),
+        ({"size": [64, 64], "counts": "no runs"}, "cannot be read"),
+        ({"size": [64, 64], "counts": "5"}, "do not fill 64 x 64"),
+        ({"size": [64, 64], "counts": encode_mask(np.ones((64, 64), dtype=bool)).counts}, "nothing to judge"),
+    ],
+)
+def test_an_ignored_area_that_does_not_fit_its_model_is_refused(folder: Path, ignored: object, why: str) -> None:
+    card = json.loads((folder / CARD_FILE).read_text()) | {"ignored": ignored}
+    (folder / CARD_FILE).write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=why):
+        load_model(folder)

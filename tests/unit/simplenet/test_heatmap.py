@@ -47,3 +47,17 @@ def test_turbo_runs_from_dark_blue_over_green_to_dark_red() -> None:
     assert blue[0] > max(red[0], green[0])
     assert green[1] > max(red[1], blue[1])
     assert red[2] > max(green[2], blue[2])
+
+
+def test_where_nothing_is_judged_there_are_lines_and_no_heat() -> None:
+    picture = decode_picture(
+        encoded(Image.new("RGB", (64, 64), "grey")), input_size=(64, 64), aspect="squash", limits=LIMITS
+    )
+    scores = np.full((64, 64), 9.0, np.float32)
+    scores[:32] = -np.inf
+    heatmap_png, thumbnail_jpeg = render_heatmap(picture, scores, 0.0, "squash")
+    shown = np.asarray(Image.open(io.BytesIO(heatmap_png))).astype(int)
+    assert (np.ptp(shown[:32], axis=-1) == 0).all()  # grey, lighter and darker lines
+    assert 1 < len(np.unique(shown[:32])) <= 3
+    assert (np.ptp(shown[33:], axis=-1) > 50).all()
+    assert np.ptp(np.asarray(Image.open(io.BytesIO(thumbnail_jpeg)))) == 0
