@@ -11,8 +11,10 @@ import structlog
 from qc_worker.domain.errors import InvalidFrame
 from qc_worker.domain.inspection import Verdict
 from qc_worker.simplenet.checkpoint import Model
-from qc_worker.simplenet.localise import decode_mask, published_defects
+from qc_worker.simplenet.localise import published_defects
 from qc_worker.simplenet.preprocessing import ImageLimits, Picture, decode_picture
+from qc_worker.simplenet.regions import NOT_JUDGED
+from qc_worker.simplenet.run_lengths import decode_mask
 from qc_worker.simplenet.scorer import Scorer
 from trainer.dataset import GOOD, LabelledImage
 from trainer.evaluation import Evaluation, Tally, evaluation_of
@@ -146,6 +148,8 @@ def _count(judged: JudgedImage, tally: Tally) -> None:
     if judged.image.kind == GOOD:
         return
     tally.masks += 1
+    judged_truth = judged.truth & (judged.picture_map != NOT_JUDGED)
+    tally.ignored += bool(judged.truth.any() and not judged_truth.any())
     if judged.verdict is Verdict.REJECT and judged.mask is not None:
-        compared = overlap(judged.mask, judged.truth)
+        compared = overlap(judged.mask, judged_truth)
         tally.overlaps += [compared] if compared else []

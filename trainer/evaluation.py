@@ -67,6 +67,8 @@ class Evaluation:
     mask_overlap: MaskOverlap | None
     """The worker's masks of rejected defects against the true ones."""
     masks: Masks
+    ignored_defects: int
+    """Images whose true defect lies wholly in the ignored area; they count in every figure by image."""
     by_defect: dict[str, DefectReport]
     verdicts: dict[str, dict[str, int]]
     """Counts by kind (`good` and each defect) and verdict."""
@@ -82,6 +84,7 @@ class Tally:
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     pixels: PixelScores = field(default_factory=PixelScores)
     masks: int = 0
+    ignored: int = 0
     overlaps: list[Overlap] = field(default_factory=list)
 
 
@@ -107,6 +110,7 @@ def evaluation_of(tallies: Mapping[str, Tally], card: ModelCard, unreadable: Seq
         reject_rate=overall.reject_rate,
         recall_at=overall.recall_at,
         mask_overlap=overall.mask_overlap,
+        ignored_defects=sum(tally.ignored for tally in defects.values()),
         masks=Masks(found=overall.masks, missing=overall.n - overall.masks),
         by_defect={kind: _defect_report(good, [tally]) for kind, tally in defects.items()},
         verdicts={kind: _by_verdict(tally) for kind, tally in counted.items()},

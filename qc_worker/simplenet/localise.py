@@ -68,12 +68,6 @@ def encode_mask(mask: npt.NDArray[np.bool_]) -> Mask:
     return Mask(size=(mask.shape[0], mask.shape[1]), counts=encoded["counts"].decode("ascii"))
 
 
-def decode_mask(mask: Mask) -> npt.NDArray[np.bool_]:
-    """A published mask as a boolean (h, w) array."""
-    decoded: npt.NDArray[np.uint8] = coco.decode({"size": list(mask.size), "counts": mask.counts.encode("ascii")})
-    return decoded.astype(bool)
-
-
 def _defect(where: tuple[slice, slice], area_cells: int, peak: float, scale: tuple[float, float]) -> Defect:
     """Boxes grow to whole pixels, so that they never cut into their region."""
     rows, columns = where

@@ -70,7 +70,7 @@ def _write(report: Path, page: bytes) -> None:
 
 def _print_tables(evaluation: Evaluation) -> None:
     facts = asdict(evaluation)
-    for shown_below in ("by_defect", "verdicts", "recall_at", "masks", "mask_overlap"):
+    for shown_below in ("by_defect", "verdicts", "recall_at", "masks", "mask_overlap", "ignored_defects"):
         facts.pop(shown_below)
     facts |= {f"recall_at_{100 * rate:g}_%": evaluation.recall_at[str(rate)] for rate in FALSE_REJECT_RATES}
     facts |= _mask_facts(evaluation) | {"unreadable": len(evaluation.unreadable)}
@@ -95,6 +95,8 @@ def _mask_facts(evaluation: Evaluation) -> dict[str, object]:
         "defects_with_a_mask": f"{masks.found} of {masks.found + masks.missing}",
     }
     looked_for = "\n".join((*masks.looked_for, f"EXT: {', '.join(masks.extensions)}"))
+    if evaluation.ignored_defects:
+        facts["defects_wholly_in_the_ignored_area"] = evaluation.ignored_defects
     return facts | ({"masks_are_looked_for_as": looked_for} if masks.missing else {})
 
 

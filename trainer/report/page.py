@@ -232,6 +232,11 @@ def _notes(evaluation: Evaluation) -> str:
         parts.append(_listed(f"<code>{text(pattern)}</code>" for pattern in masks.looked_for))
     else:
         parts.append(f"<p>{found}</p>")
+    if evaluation.ignored_defects:
+        parts.append(
+            f"<p>The true defects of {evaluation.ignored_defects} images lie wholly in the line's ignored area. They "
+            "count in every figure by image, as defects that are not to be found.</p>"
+        )
     if evaluation.unreadable:
         parts.append(f"<p>{len(evaluation.unreadable)} files could not be read and were left out:</p>")
         parts.append(_listed(text(name) for name in evaluation.unreadable[:MAX_NAMES_LISTED]))

@@ -7,8 +7,9 @@ from pycocotools import mask as coco
 
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.inspection import Mask, Verdict
-from qc_worker.simplenet.localise import decode_mask, encode_mask, localise, published_defects
+from qc_worker.simplenet.localise import encode_mask, localise, published_defects
 from qc_worker.simplenet.preprocessing import content_box
+from qc_worker.simplenet.run_lengths import decode_mask
 from qc_worker.simplenet.spec import Aspect
 
 Map = npt.NDArray[np.float32]

@@ -73,8 +73,8 @@ def test_neither_score_nor_mask_comes_from_the_ignored_area(
         assert np.array_equal(anomaly_map == NOT_JUDGED, ignored)
         assert score == anomaly_map[~ignored].max()
         defects, mask = localise(anomaly_map, threshold, (HEIGHT, WIDTH), "squash")
-        assert np.array_equal(decode_mask(mask), (anomaly_map > threshold) & ~ignored)
-        assert bool(defects) == (score > np.float32(threshold))
+        assert np.array_equal(decode_mask(mask), (anomaly_map > np.float64(threshold)) & ~ignored)
+        assert bool(defects) == (score > threshold)
 
 
 @settings(deadline=None, max_examples=50)

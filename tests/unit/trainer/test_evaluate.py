@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -12,6 +13,7 @@ from trainer.evaluate import Evaluator, JudgedImage, watch_nothing
 from trainer.evaluation import Evaluation
 from trainer.mask_overlap import median_overlap, overlap
 from trainer.masks import mask_at_input_size
+from trainer.regions import write_ignored
 from trainer.releases import open_model
 
 
@@ -70,6 +72,21 @@ def test_overlap_is_that_of_the_masks_that_are_published(tmp_path: Path) -> None
     expected = [overlap(each.anomaly_map > evaluation.threshold, each.truth) for each in rejected]  # type: ignore[arg-type]
     assert evaluation.mask_overlap == median_overlap([each for each in expected if each])
     assert all((each.mask is None) == (each.verdict is Verdict.PASS) for each in seen)
+
+
+def test_defects_in_the_ignored_area_are_counted_and_left_out_of_pixel_metrics(tmp_path: Path) -> None:
+    ignored = np.zeros((48, 48), dtype=bool)
+    ignored[:, :26] = True
+    write_ignored(tmp_path / "samples", LINE, ignored)
+    folder, seen = dataset(tmp_path / "set"), list[JudgedImage]()
+    mask = Image.new("L", (48, 48))
+    mask.paste(255, (20, 16, 36, 32))
+    mask.save(folder / "ground_truth" / "blot" / "603_mask.png")
+    evaluation = evaluate(tmp_path, folder, seen)
+    assert (evaluation.ignored_defects, evaluation.masks.found, evaluation.n) == (3, 4, 10)
+    assert all(np.isneginf(each.anomaly_map[:, :34]).all() for each in seen)
+    assert evaluation.pixel_auroc is not None  # of what is judged of the last one
+    assert evaluation.reject_rate < 1
 
 
 def test_missing_masks_are_counted_and_their_names_given(tmp_path: Path) -> None:
