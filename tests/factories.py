@@ -16,7 +16,7 @@ from PIL import Image
 
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.frame import Position, Record
-from qc_worker.domain.inspection import Inspection, Outcome, Verdict
+from qc_worker.domain.inspection import Inspection, Mask, Outcome, Verdict
 from qc_worker.domain.release import Release, ReleaseAction
 from qc_worker.ports import ModelStore
 from qc_worker.simplenet.backbone import Backbone, load_backbone
@@ -134,7 +134,13 @@ def folded_head(seed: int = 0) -> FoldedHead:
     return fold(head(seed), backbone().channels)
 
 
-def card(line: str = "A", version: str = "v1", *, scores: tuple[float, ...] = (-5.0, 0.0, 5.0)) -> ModelCard:
+def card(
+    line: str = "A",
+    version: str = "v1",
+    *,
+    scores: tuple[float, ...] = (-5.0, 0.0, 5.0),
+    ignored: Mask | None = None,
+) -> ModelCard:
     return ModelCard(
         line=line,
         version=version,
@@ -147,6 +153,7 @@ def card(line: str = "A", version: str = "v1", *, scores: tuple[float, ...] = (-
         seed=0,
         duration_s=1.0,
         created_at=NOON,
+        ignored=ignored,
     )
 
 
@@ -157,11 +164,12 @@ def add_version(
     *,
     seed: int = 0,
     scores: tuple[float, ...] = (-5.0, 0.0, 5.0),
+    ignored: Mask | None = None,
 ) -> Release:
     """Save a model with random weights into the store and make the release that would announce it."""
     with TemporaryDirectory() as folder:
         path = Path(folder)
-        save_model(path, head(seed), card(line, version, scores=scores))
+        save_model(path, head(seed), card(line, version, scores=scores, ignored=ignored))
         card_sha256 = file_sha256(path / CARD_FILE)
         store.add(path, line=line, version=version)
     return Release(line=line, version=version, card_sha256=card_sha256, threshold=max(scores), released_at=NOON)
@@ -180,7 +188,7 @@ def share_head(
         path = Path(folder)
         owner = load_model(store.fetch(line, of, into=path / "owner")).card
         update = {"head_sha256": owner.head_sha256, "head_of": of, "derived_from": of}
-        save_card(path, card(line, version, scores=scores).model_copy(update=update))
+        save_card(path, card(line, version, scores=scores, ignored=owner.ignored).model_copy(update=update))
         card_sha256 = file_sha256(path / CARD_FILE)
         store.add(path, line=line, version=version)
     return Release(line, version, card_sha256, max(scores), NOON, ReleaseAction.THRESHOLD)

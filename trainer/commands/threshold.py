@@ -147,7 +147,7 @@ def _defect_scores(settings: Settings, model: Model, shown: Stages) -> list[floa
     reader = SampleReader(samples, line, card.embedding, image_limits(settings), settings.decode_threads)
     with shown.stage("defects", len(defects)) as advance:
         batches = reader.batches(defects, Judgement.DEFECT)
-        return score_batches(scorer, scorer.take_in(model.head), batches, advance=advance)
+        return score_batches(scorer, scorer.take_in(model.head, card.ignored_pixels), batches, advance=advance)
 
 
 def _print_table(what_if: _WhatIf, *, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from structlog.testing import capture_logs
@@ -12,6 +13,7 @@ from qc_worker.domain.errors import ModelError
 from qc_worker.domain.release import Release
 from qc_worker.engine.residents import BackbonePool, Computing, ModelLoader
 from qc_worker.registry.store import FsspecModelStore
+from qc_worker.simplenet.localise import encode_mask
 from tests import factories
 
 
@@ -186,3 +188,16 @@ def test_a_resident_of_another_embedding_lends_no_head(site: Site) -> None:
     shared = factories.share_head(site.store())
     assert site.loader().load(shared, standing=standing).head is standing.head
     assert site.loader().load(shared, standing=other).head is not standing.head
+
+
+def test_a_resident_judges_outside_of_its_ignored_area_only_and_lends_its_head_to_that_alone(site: Site) -> None:
+    ignored = np.zeros((factories.SIDE, factories.SIDE), dtype=bool)
+    ignored[:, :40] = True
+    loader = site.loader()
+    standing = loader.load(factories.add_version(site.store(), "A", "v3", ignored=encode_mask(ignored)))
+    assert standing.head.ignored is not None
+    assert np.array_equal(standing.head.ignored.pixels.numpy(), ignored)
+    everywhere = loader.load(site.release, standing=standing)  # the same head
+    assert everywhere.head_sha256 == standing.head_sha256
+    assert everywhere.head.ignored is None
+    assert loader.load(factories.share_head(site.store(), of="v3"), standing=standing).head is standing.head
