@@ -123,12 +123,7 @@ def stored(rows: Tensor) -> Tensor:
     return kept
 
 
-def grid_size(spec: EmbeddingSpec) -> tuple[int, int]:
-    """Rows and columns of the embedding, (h0, w0)."""
-    return spec.grid
-
-
 def feature_bytes(spec: FeatureSpec, channels: int) -> int:
     """Bytes on disk of one frame's features."""
-    cells = math.prod(grid_size(spec.embedding))
+    cells = math.prod(spec.embedding.grid)
     return HEADER_BYTES + min(spec.patches_per_frame, cells) * channels * BYTES_PER_NUMBER

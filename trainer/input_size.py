@@ -45,7 +45,7 @@ def fit_to_tiles(spec: EmbeddingSpec) -> EmbeddingSpec:
     """The spec with sides rounded down to what its tiles need, if it has tiles. Raises SettingsError."""
     if spec.tiles == 1:
         return spec
-    stride = math.lcm(*spec.strides)
+    stride = math.lcm(*spec.levels)
     height, width = (side // stride * stride for side in spec.input_size)
     fitting = replace(spec, input_size=(height, width))
     try:

@@ -1,4 +1,4 @@
-"""Which good samples fit the head, which say when to stop, and which are held out to calibrate its threshold."""
+"""Which good samples fit the head, and which are held out to calibrate its threshold."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,18 @@ from trainer.folds import members, rank, without
 DEFAULT_MAX_FALSE_REJECT = 0.01
 HOLD_OUT_SHARE = 0.2
 MIN_GOOD_SAMPLES = 20
-MIN_VALIDATION_SAMPLES = 4
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Sample ids; every good sample is in exactly one of the three."""
+    """Sample ids; every good sample is in exactly one of the two."""
 
     training: tuple[str, ...]
     """The head is fitted to these."""
-    validation: tuple[str, ...]
-    """These say when to stop; never the calibration frames, which must have no say in the head."""
     calibration: tuple[str, ...]
+    """The threshold comes from these; they have no say in anything about the head."""
 
 
 def split_samples(
@@ -34,11 +32,9 @@ def split_samples(
     *,
     alpha: float,
     seed: int,
-    validation_share: float = 0.0,
-    max_validation: int = 0,
     groups: Mapping[str, str] | None = None,
 ) -> Split:
-    """Draw the held-out samples and those to validate on; equal arguments always give the same split.
+    """Draw the held-out samples; equal arguments always give the same split.
 
     Samples are ranked by a digest of seed and id, so a new sample moves few of the others: with m new ones, at most
     m samples are outside the calibration that were not so before, and only these need new features. With the group
@@ -50,18 +46,10 @@ def split_samples(
     whole = _whole_groups(ranked, groups, frames_needed(alpha), seed) if groups else None
     if whole:
         ranked, held_out = [*whole, *without(ranked, whole)], len(whole)
-    fitted = len(ranked) - validation_count(len(ranked) - held_out, validation_share, max_validation)
     return Split(
-        training=tuple(sorted(ranked[held_out:fitted])),
-        validation=tuple(sorted(ranked[fitted:])),
+        training=tuple(sorted(ranked[held_out:])),
         calibration=tuple(sorted(ranked[:held_out])),
     )
-
-
-def validation_count(n_training: int, share: float, limit: int) -> int:
-    """Samples to validate on; none if they would be so few that their AUROC says nothing."""
-    count = min(limit, int(share * n_training))
-    return count if count >= MIN_VALIDATION_SAMPLES else 0
 
 
 def choose_alpha(n_samples: int, requested: float | None) -> float:

@@ -1,9 +1,8 @@
-"""Synthetic defects on good frames: what stands in for real ones where a training decides something.
+"""Synthetic defects on good frames: what discriminators learn to call anomalous, beside noised features.
 
-Nobody has labelled defects when a line starts, and a test set that decides settings is no test set. So steps, weights
-and settings are chosen by how well a head finds these. They cover what factories see, from obvious to barely visible:
-pits, cracks, scratches, foreign texture, misplaced pieces, broken edges, wrong light, loss of focus. None of them is
-modelled on a particular data set, and none is trained on.
+They cover what factories see, from obvious to barely visible: pits, cracks, scratches, foreign texture, misplaced
+pieces, broken edges, wrong light, loss of focus. None of them is modelled on a particular data set. They decide nothing
+else, for they do not rank heads as real defects do (docs/model.md has the figures).
 
 Blending by thresholded noise follows DRAEM (Zavrtanik et al., ICCV 2021), moving a piece CutPaste (Li et al., CVPR
 2021).
@@ -27,6 +26,8 @@ Canvas = NDArray[np.float32]
 
 VISIBLE_GREY_LEVELS = 4.0
 """A pixel belongs to the mask if a colour of it changed by at least this."""
+SYNTHETIC_VERSION = 1
+"""Raised whenever defects are drawn in another way: kept features are of the old ones."""
 MIN_DEFECT_PIXELS = 12
 MAX_TRIES = 20
 

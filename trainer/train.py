@@ -1,9 +1,11 @@
 """From stored samples to a calibrated model."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.names import LineName
@@ -15,17 +17,17 @@ from qc_worker.simplenet.scorer import Scorer
 from trainer.calibrate import CONFIDENCE, calibrate, raised_for_groups, score_batches
 from trainer.feature_cache import FeatureCache
 from trainer.feature_spec import feature_spec
-from trainer.features import FeatureCounts, FrameFeatures, drawn_cells, feature_bytes, grid_size
-from trainer.fit import FitTask, Fitted
-from trainer.fit_levels import Grid, fit_levels, learned_levels
+from trainer.defective_features import Twin, defective_features, twins
+from trainer.features import FeatureCounts, FrameFeatures, drawn_cells, feature_bytes
+from trainer.fit import FitTask, Fitted, fit_head
 from trainer.group_calibration import GroupCalibration, calibrate_by_groups
 from trainer.groups import UNGROUPED, Grouping
-from trainer.patch_bank import PatchFeatures, standardise
+from trainer.part_scores import CellRows
+from trainer.patch_bank import standardise
 from trainer.pictures import SampleReader
 from trainer.progress import Stages
 from trainer.samples import SampleStore
 from trainer.split import Split
-from trainer.validation import SyntheticFrame, ValidationFrames, draw_synthetic, validation_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,52 +85,51 @@ class Trainer:
         Raises TrainingError, OSError.
         """
         counts = FeatureCounts()
-        features, validation = self._features(plan, counts, stages)
-        n_learned = learned_levels(plan.training, len(self.scorer.level_channels))
-        with stages.stage("fit", plan.training.steps * n_learned) as advance:
+        rows, defective = self._features(plan, counts, stages)
+        n_discriminators = len(plan.training.discriminators) if plan.training.learned_weight else 0
+        with stages.stage("fit", plan.training.steps * n_discriminators) as advance:
             task = FitTask(
-                features=features,
-                validation=validation,
+                rows=rows,
+                defective=defective,
+                level_channels=self.scorer.level_channels,
                 settings=plan.training,
                 hidden=plan.hidden,
                 seed=plan.seed,
                 device=self.scorer.device,
                 dtype=self.scorer.dtype,
             )
-            fitted = fit_levels(task, self._grid(plan), advance=advance)
-        del features, validation, task  # the largest things in memory, and done with
+            fitted = fit_head(task, advance=advance)
+        del rows, defective, task  # the largest things in memory, and done with
         calibration, by_groups, defects = self._judge(fitted, plan, stages)
         return Trained(fitted, calibration, counts, defects, by_groups)
 
-    def _features(
-        self, plan: Plan, counts: FeatureCounts, stages: Stages
-    ) -> tuple[PatchFeatures, ValidationFrames | None]:
+    def _features(self, plan: Plan, counts: FeatureCounts, stages: Stages) -> tuple[CellRows, Tensor]:
         """Held-out frames are not among them: they are judged from their pictures, the way the worker does."""
-        split = plan.split
-        with stages.stage("defects to validate on", len(split.validation)) as advance:
-            drawn = draw_synthetic(self.reader, split.validation, advance=advance)
-        synthetic = [frame for frame in drawn if plan.ignored is None or (frame.mask.numpy() & ~plan.ignored).any()]
-        frames = self._frame_features(plan, synthetic)
-        with stages.stage("features", len(split.training) + 2 * len(synthetic)) as advance:
-            rows = frames.of_samples(split.training, counts, advance=advance)
-            validation = validation_frames(frames, synthetic, counts, advance=advance) if synthetic else None
-        return standardise(rows, max_bytes=plan.training.max_feature_bytes), validation
+        samples = plan.split.training
+        chosen = twins(samples, plan.training.synthetic_frames if plan.training.learned_weight else 0)
+        frames = self._frame_features(plan, chosen)
+        with stages.stage("features", len(samples)) as advance:
+            rows = frames.of_samples(samples, counts, advance=advance)
+        with stages.stage("synthetic", len(chosen)) as advance:
+            defective = defective_features(frames, chosen, advance=advance)
+        features = standardise(rows, max_bytes=plan.training.max_feature_bytes)
+        return CellRows(features, self._cells(plan), self.scorer.spec.grid), defective
 
-    def _grid(self, plan: Plan) -> Grid:
-        rows, columns = grid_size(self.scorer.spec)
-        per_frame = plan.training.patches_per_frame
-        judged = None if plan.ignored is None else judged_cells(plan.ignored, (rows, columns))
-        drawn = [drawn_cells(sample, rows * columns, per_frame, judged=judged) for sample in plan.split.training]
-        return Grid(self.scorer.level_channels, torch.cat(drawn), (rows, columns))
+    def _cells(self, plan: Plan) -> Tensor:
+        """Cell of each row of the training frames."""
+        grid, per_frame = self.scorer.spec.grid, plan.training.patches_per_frame
+        judged = None if plan.ignored is None else judged_cells(plan.ignored, grid)
+        drawn = [drawn_cells(sample, math.prod(grid), per_frame, judged=judged) for sample in plan.split.training]
+        return torch.cat(drawn)
 
-    def _frame_features(self, plan: Plan, synthetic: Sequence[SyntheticFrame]) -> FrameFeatures:
+    def _frame_features(self, plan: Plan, chosen: Sequence[Twin]) -> FrameFeatures:
         per_frame = plan.training.patches_per_frame
         spec = feature_spec(self.scorer, patches_per_frame=per_frame, ignored=plan.ignored)
         shelf = self.cache.shelf(spec)
-        needed = [*plan.split.training, *plan.split.validation, *(frame.name for frame in synthetic)]
+        needed = [*plan.split.training, *(twin.name for twin in chosen)]
         self.cache.make_room(
             shelf,
-            n_bytes=len(needed) * feature_bytes(spec, self.scorer.channels),
+            n_bytes=len(plan.split.training) * feature_bytes(spec, self.scorer.channels),
             samples=all_good_samples(self.reader.store),
             needed=needed,
         )

@@ -1,6 +1,6 @@
-"""The adaptor of a head: full-covariance whitening of one level's features.
+"""The adaptor of one level: full-covariance whitening of its standardised features.
 
-In whitened space isotropic noise is the same everywhere, so what the discriminator learns follows the Mahalanobis
+In whitened space isotropic noise is the same everywhere, so what a discriminator learns follows the Mahalanobis
 distance instead of the channels with the largest spread. Affine, so it folds like any adaptor.
 """
 
@@ -11,15 +11,24 @@ from trainer.patch_bank import PatchFeatures
 
 SHRINKAGE = 1e-3
 """Share of the identity in the covariance: directions that good frames all but lack are kept from being blown up."""
+MAX_ADAPTED = 192
+"""Channels behind an adaptor at the most; of a level with more those directions with the largest variance."""
+
+
+def adapted_channels(channels: int) -> int:
+    """How many channels a level has behind its adaptor."""
+    return min(channels, MAX_ADAPTED)
 
 
 def whitening(features: PatchFeatures) -> Tensor:
-    """Symmetric W such that standardised features times W have the identity as covariance. Shape: (C, C)."""
+    """W such that W times standardised features has the identity as covariance. Shape: (adapted, C)."""
     covariance = _covariance(features)
     shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * torch.eye(len(covariance), dtype=torch.float64)
     variances, directions = torch.linalg.eigh(shrunk)
-    inverse_root: Tensor = directions @ torch.diag(variances.clamp_min(SHRINKAGE / 2).rsqrt()) @ directions.T
-    return inverse_root.float()
+    scaled = directions * variances.clamp_min(SHRINKAGE / 2).rsqrt()
+    if len(covariance) <= MAX_ADAPTED:
+        return (scaled @ directions.T).float()
+    return scaled[:, -MAX_ADAPTED:].T.float()
 
 
 def _covariance(features: PatchFeatures) -> Tensor:

@@ -4,19 +4,19 @@ Bilinear resize and Gaussian filter are linear and separable, so both fold into 
 map = M_h p M_w^T with M = G U, for each side: U (S x n) resizes n cells to S pixels and G (S x S) filters.
 """
 
-from collections.abc import Sequence
+import math
 from functools import lru_cache
-from itertools import groupby
 
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from qc_worker.simplenet.preprocessing import Box
 from qc_worker.simplenet.spec import InputSize
 
 SMOOTHING_SIGMA_PX = 4.0
+TOP_SHARE = 0.02
+"""Share of a frame's cells that make its score."""
 
 
 def anomaly_maps(patch_scores: Tensor, input_size: InputSize) -> Tensor:
@@ -30,21 +30,28 @@ def anomaly_maps(patch_scores: Tensor, input_size: InputSize) -> Tensor:
     return rows @ patch_scores @ columns.T
 
 
-def image_scores(maps: Tensor, boxes: Sequence[Box] | None = None) -> Tensor:
-    """The maximum over each map where it shows the picture, in `boxes[i]`, not its padding; None: all of it.
+def image_scores(patch_scores: Tensor, judged: Tensor | None = None) -> Tensor:
+    """The mean of each frame's highest patch scores, of TOP_SHARE of the cells that are judged.
 
-    Shapes: (B, H, W) -> (B,).
+    Steadier than the paper's maximum: one odd cell of a good frame is not yet a defect (docs/model.md has the figures).
+    Shapes: (B, h0, w0), `judged` bool (B, h0, w0), None: all cells -> (B,).
     """
-    if boxes is None:
-        return maps.amax(dim=(1, 2))
-    runs = [(box, len(list(run))) for box, run in groupby(boxes)]  # frames of one line are neighbours, mostly of a size
-    parts = zip(torch.split(maps, [length for _, length in runs]), runs, strict=True)
-    return torch.cat([_inside(part, box).amax(dim=(1, 2)) for part, (box, _) in parts])
+    cells = patch_scores.flatten(1)
+    if judged is None:
+        return cells.topk(_top_count(cells.shape[1]), dim=1).values.mean(dim=1)
+    # Few frames have padding or an ignored area, so each may take its own time.
+    return torch.stack([_top_mean(cells[index][mask.flatten()]) for index, mask in enumerate(judged)])
 
 
-def _inside(maps: Tensor, box: Box) -> Tensor:
-    """Shapes: (B, H, W) -> (B, h, w)."""
-    return maps[:, box.top : box.top + box.height, box.left : box.left + box.width]
+def _top_mean(cells: Tensor) -> Tensor:
+    """NOT_JUDGED, minus infinity, if there is none. Shapes: (n,) -> ()."""
+    if not len(cells):
+        return cells.new_tensor(-math.inf)
+    return cells.topk(_top_count(len(cells))).values.mean()
+
+
+def _top_count(cells: int) -> int:
+    return max(1, round(TOP_SHARE * cells))
 
 
 @lru_cache(maxsize=32)

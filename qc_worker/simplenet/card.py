@@ -12,6 +12,7 @@ from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.inspection import Mask
 from qc_worker.domain.names import NAME_PATTERN
 from qc_worker.simplenet.run_lengths import decode_mask
+from qc_worker.simplenet.head_shape import HeadShape, check_shape
 from qc_worker.simplenet.spec import EmbeddingSpec
 from qc_worker.simplenet.tiles import MAX_TILES
 
@@ -37,12 +38,18 @@ class TrainingSettings(_Part):
     """Patches drawn from the kept features for each step."""
     sigmas: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0, 2.0), min_length=1)
     """Standard deviations of the anomalous features' noise, in those of whitened features; mixed in equal shares."""
-    directions: int = Field(default=0, ge=0)
-    """Directions of each level's whitened space whose distance is added to what its discriminator learned; 0: none."""
-    learned_levels: int = Field(default=0, ge=0)
-    """How many levels, finest first, have a discriminator; the others have their distance alone. 0: all have one."""
-    level_weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
-    """Weight of each level's score in their sum; all alike if there are none."""
+    components: int = Field(default=256, ge=1, le=4096)
+    """Gaussians of each level's local whitening at the most; fewer where frames or a line's memory support fewer."""
+    distance_weights: tuple[Annotated[float, Field(ge=0)], ...] = (1.0,)
+    """Weight of each level's distance in their sum; 0: none is measured at that level."""
+    learned_weight: float = Field(default=0.5, ge=0)
+    """Weight of each discriminator beside the sum of distances, all in standard deviations; 0: none is learned."""
+    discriminators: tuple[tuple[Annotated[int, Field(ge=0)], ...], ...] = ((0,),)
+    """Which levels, by index, each discriminator reads."""
+    synthetic_shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.5,)
+    """Of each discriminator's anomalous features: what share comes from synthetic defects; the others are noise."""
+    synthetic_frames: int = Field(default=320, ge=0)
+    """Good frames with a synthetic defect that anomalous features are taken from."""
     discriminator_lr: float = Field(default=2e-3, gt=0)
     """Adam's learning rate for the discriminator."""
     weight_decay: float = Field(default=1e-5, ge=0)
@@ -55,14 +62,6 @@ class TrainingSettings(_Part):
     """Share of the steps in which the learning rates rise; after that they fall along half a cosine."""
     final_lr_share: float = Field(default=0.01, ge=0, le=1)
     """What share of the learning rates is left at the last step."""
-    validation_share: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the training frames kept out of the fit, for early stopping to draw synthetic defects on."""
-    max_validation_frames: int = Field(default=24, ge=0)
-    """Frames kept out for that at the most."""
-    steps_between_looks: int = Field(default=40, ge=1)
-    """Steps between two measurements of the AUROC on synthetic defects."""
-    patience: int = Field(default=4, ge=1)
-    """Looks without a better AUROC after which the fit stops; the best weights are kept."""
     patches_per_frame: int = Field(default=256, ge=1)
     """Cells of each frame whose features are kept, drawn by the frame's own digest; a frame with fewer keeps all."""
     max_feature_bytes: int = Field(default=1 << 30, ge=1)
@@ -76,8 +75,6 @@ class SampleManifest(_Part):
     """Frames that the head was fitted to."""
     calibration: tuple[Sha256, ...]
     """Held-out frames that the threshold comes from."""
-    validation: tuple[Sha256, ...] = ()
-    """Frames that decided, with synthetic defects drawn on them, when the fit stopped."""
     group_by: Literal["folder", "session", "none"] = "none"
     """What made good frames belong together."""
     groups: dict[Name, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
@@ -103,12 +100,8 @@ class ModelCard(_Part):
     """Model version; sorts by time."""
     embedding: EmbeddingSpec
     """From decoded frame to embedding."""
-    channels: int = Field(ge=1, le=16_384)
-    """Channels of the embedding."""
-    hidden: int = Field(ge=1, le=16_384)
-    """Width of the discriminator's hidden layer."""
-    cells: tuple[CellCount, CellCount] = (1, 1)
-    """Rows and columns of the grid at whose cells patch scores are normalised; (1, 1): all cells alike."""
+    head: HeadShape
+    """How large each part of the head is."""
     cost: float = Field(default=1.0, gt=0)
     """Pixels that the backbone sees of a frame, overlaps of tiles included, in those of a 256 x 256 input."""
     ignored: Mask | None = None
@@ -142,12 +135,21 @@ class ModelCard(_Part):
             raise ValueError(f"no embedding has input_size {spec.input_size} and patch_size {spec.patch_size}")
         if not all(stride >= 1 for stride in spec.levels):
             raise ValueError(f"no embedding has levels {spec.levels}")
-        if spec.wide_stride and not 0 < spec.wide_stride < min(spec.levels, default=0):
-            raise ValueError(f"wide_stride {spec.wide_stride} is not finer than the levels {spec.levels}")
+        if spec.grid_stride not in spec.levels:
+            raise ValueError(f"grid_stride {spec.grid_stride} is none of the levels {spec.levels}")
         if not 1 <= spec.tiles <= MAX_TILES:
             raise ValueError(f"tiles: 1 to {MAX_TILES}, not {spec.tiles}")
         _ = spec.cost  # raises ValueError if the input cannot be cut into so many tiles
         return spec
+
+    @model_validator(mode="after")
+    def _head_fits(self) -> Self:
+        check_shape(self.head)
+        if len(self.head.level_channels) != len(self.embedding.levels):
+            raise ValueError(f"a head of {len(self.head.level_channels)} levels for {len(self.embedding.levels)}")
+        if self.head.cells not in ((1, 1), self.embedding.grid):
+            raise ValueError(f"a head of {self.head.cells} cells for a grid of {self.embedding.grid}")
+        return self
 
     @model_validator(mode="after")
     def _ignored_fits(self) -> Self:

@@ -113,13 +113,13 @@ def _refuse_earlier(content: bytes) -> None:
 def _build_head(content: bytes, card: ModelCard) -> Head:
     expected = _expected_tensors(card)
     if sum(math.prod(shape) * kind.itemsize for shape, kind in expected.values()) > MAX_HEAD_BYTES:
-        raise ModelError(f"a head of {card.channels} channels and {card.hidden} hidden units is too large")
+        raise ModelError(f"a head of {sum(card.head.level_channels)} channels and {card.head.hidden} hidden units is too large")
     try:
         state = load(content)
     except (SafetensorError, ValueError, KeyError) as error:
         raise ModelError(f"{HEAD_FILE} cannot be read: {error}") from None
     _check_tensors(state, expected)
-    head = Head(card.channels, card.hidden, card.cells)
+    head = Head(card.head)
     head.load_state_dict(state)
     return head.eval().requires_grad_(False)
 
@@ -129,7 +129,7 @@ Expected = Mapping[str, tuple[torch.Size, torch.dtype]]
 
 def _expected_tensors(card: ModelCard) -> Expected:
     with torch.device("meta"):  # shapes only, no memory
-        state = Head(card.channels, card.hidden, card.cells).state_dict()
+        state = Head(card.head).state_dict()
     return {name: (tensor.shape, tensor.dtype) for name, tensor in state.items()}
 
 

@@ -1,7 +1,7 @@
-"""A head as the worker uses it: one matrix for each level, applied at that level's own resolution.
+"""A head as the worker uses it: one matrix for each level and discriminator, applied at the level's own resolution.
 
 Neighbourhood average, bilinear resize and 1x1 linear maps commute, because both averages give every channel the same
-weights and these sum to one. So standardiser, adaptor, the discriminator's first layer and its BatchNorm fold into one
+weights and these sum to one. So standardiser, adaptors, a discriminator's first layer and its BatchNorm fold into one
 affine map, which splits by level: hidden = sum_l resize(z_l W_l) + bias. Exact but for rounding.
 """
 
@@ -15,140 +15,185 @@ from torch import Tensor
 
 from qc_worker.simplenet.discriminator import NEGATIVE_SLOPE
 from qc_worker.simplenet.head import Head
-from qc_worker.simplenet.patch_features import largest_size, resize
+from qc_worker.simplenet.local_whitening import local_distances
+from qc_worker.simplenet.patch_features import resize
 from qc_worker.simplenet.regions import IgnoredArea
 
-ROUNDING = 1e-12
 CACHED_BYTES = 16 << 20
 """Hidden activations made at once on a CPU: what its caches hold until they are summed up."""
 
 
 @dataclass(frozen=True, slots=True)
-class HiddenUnits:
-    """Hidden units that read the same levels. Shapes, n units: `weights[i]` (C_l, n), `bias` and `tail` (n,)."""
+class FoldedDistance:
+    """One level's adaptor and local whitening. Shapes: `weight` (C_l, d), `bias` (d,), `centres` (K, d).
+
+    Adapted features are float32 always: differences of numbers that lie close together are what counts.
+    """
+
+    level: int
+    weight: Tensor
+    bias: Tensor
+    centres: Tensor
+    whiteners: Tensor
+    """(K, d, d)."""
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "FoldedDistance":
+        exact = (tensor.to(device) for tensor in (self.weight, self.bias, self.centres))
+        return FoldedDistance(self.level, *exact, self.whiteners.to(device, dtype))
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedDiscriminator:
+    """One discriminator of n hidden units. Shapes: `weights[i]` (C_l, n), `bias` and `tail` (n,)."""
 
     levels: tuple[int, ...]
-    """Which levels, by index; a unit that is blind to a level costs nothing there."""
+    """Which levels, by index."""
     weights: tuple[Tensor, ...]
     """One matrix for each of those levels."""
     bias: Tensor
     tail: Tensor
     """Always float32: the last sum decides between scores that lie close together."""
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> "HiddenUnits":
+    def to(self, device: torch.device, dtype: torch.dtype) -> "FoldedDiscriminator":
         weights = tuple(weight.to(device, dtype).contiguous() for weight in self.weights)
-        return HiddenUnits(self.levels, weights, self.bias.to(device, dtype), self.tail.to(device))
+        return FoldedDiscriminator(self.levels, weights, self.bias.to(device, dtype), self.tail.to(device))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoldedHead:
-    """What is left of a line's head. Shapes: `offset` and `scale` float32 (h0, w0), or (1, 1)."""
+    """What is left of a line's head. Shapes: `gain` float32 (parts, h0, w0), `offset` (h0, w0); or 1 for both sides."""
 
-    units: tuple[HiddenUnits, ...]
+    distances: tuple[FoldedDistance, ...]
+    discriminators: tuple[FoldedDiscriminator, ...]
+    gain: Tensor
+    """1 / scale of each part."""
     offset: Tensor
-    scale: Tensor
+    """sum_p offset_p / scale_p."""
     ignored: IgnoredArea | None = None
     """What of its line's pictures is not judged."""
 
     @property
     def bytes(self) -> int:
         """Memory that one more resident line takes."""
-        of_units = (tensor.nbytes for unit in self.units for tensor in (*unit.weights, unit.bias, unit.tail))
-        return sum(of_units) + self.offset.nbytes + self.scale.nbytes
+        distances = [
+            tensor for each in self.distances for tensor in (each.weight, each.bias, each.centres, each.whiteners)
+        ]
+        learned = [tensor for each in self.discriminators for tensor in (*each.weights, each.bias, each.tail)]
+        return sum(tensor.nbytes for tensor in (*distances, *learned, self.gain, self.offset))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "FoldedHead":
-        units = tuple(unit.to(device, dtype) for unit in self.units)
-        return replace(self, units=units, offset=self.offset.to(device), scale=self.scale.to(device))
+        return replace(
+            self,
+            distances=tuple(each.to(device, dtype) for each in self.distances),
+            discriminators=tuple(each.to(device, dtype) for each in self.discriminators),
+            gain=self.gain.to(device),
+            offset=self.offset.to(device),
+        )
 
 
 @torch.no_grad()
-def fold(head: Head, level_channels: Sequence[int]) -> FoldedHead:
-    """Fold a head in eval mode; in float64, so that folding itself costs no precision.
-
-    Raises ValueError if the levels' channels are not those of the head.
-    """
-    if sum(level_channels) != head.channels:
-        raise ValueError(f"levels of {sum(level_channels)} channels, but the head takes {head.channels}")
+def fold(head: Head) -> FoldedHead:
+    """Fold a head in eval mode; in float64, so that folding itself costs no precision."""
     exact = copy.deepcopy(head).cpu().double()
+    return FoldedHead(
+        tuple(_distance(exact, index) for index in range(len(exact.shape.distances))),
+        tuple(_discriminator(exact, index) for index in range(len(exact.shape.discriminators))),
+        gain=(1 / exact.scale).float(),
+        offset=(exact.offset / exact.scale).sum(dim=0).float(),
+    )
+
+
+def _distance(head: Head, index: int) -> FoldedDistance:
+    level, whitening = head.shape.distances[index], head.whitenings[index]
+    weight, bias = _adapting(head, level)
+    centres, whiteners = whitening.centres, whitening.whiteners
+    return FoldedDistance(level, weight.float(), bias.float(), centres.float(), whiteners.float())
+
+
+def _discriminator(head: Head, index: int) -> FoldedDiscriminator:
+    levels, discriminator = head.shape.discriminators[index], head.discriminators[index]
     # What an affine map does to the origin and to each unit vector is all there is to know of it.
-    origin, directions = torch.zeros(1, head.channels), torch.eye(head.channels)
-    images = exact.hidden_activations(torch.cat([origin, directions]).double())
-    matrix, bias = images[1:] - images[0], images[0]
-    units = _units_by_levels(torch.split(matrix, list(level_channels)), bias, exact.discriminator.tail.weight[0])
-    return FoldedHead(units, exact.offset.float(), exact.scale.float())
+    size = sum(head.shape.adapted[level] for level in levels)
+    images = discriminator.before_activation(torch.cat([torch.zeros(1, size), torch.eye(size)]).double())
+    rows = torch.split(images[1:] - images[0], [head.shape.adapted[level] for level in levels])
+    adapting = [_adapting(head, level) for level in levels]
+    bias = images[0] + sum(own @ to_hidden for (_, own), to_hidden in zip(adapting, rows, strict=True))
+    weights = tuple((weight @ to_hidden).float() for (weight, _), to_hidden in zip(adapting, rows, strict=True))
+    return FoldedDiscriminator(levels, weights, bias.float(), discriminator.tail.weight[0].float())
 
 
-def _units_by_levels(weights: Sequence[Tensor], bias: Tensor, tail: Tensor) -> tuple[HiddenUnits, ...]:
-    # What is left of a zero after sums in another order.
-    nothing = ROUNDING * max(float(weight.abs().max()) for weight in weights)
-    reads = torch.stack([(weight.abs() > nothing).any(dim=0) for weight in weights])
-    found = []
-    for pattern in torch.unique(reads, dim=1).T:
-        chosen = (reads == pattern[:, None]).all(dim=0)
-        levels = tuple(index for index, read in enumerate(pattern.tolist()) if read)
-        own = tuple(weights[level][:, chosen].float() for level in levels)
-        found.append(HiddenUnits(levels, own, bias[chosen].float(), tail[chosen].float()))
-    return tuple(found)
+def _adapting(head: Head, level: int) -> tuple[Tensor, Tensor]:
+    """Standardiser and adaptor of one level as q = z W + b. Shapes: (C_l, d_l) and (d_l,)."""
+    channels = list(head.shape.level_channels)
+    mean, std = (torch.split(tensor, channels)[level] for tensor in (head.standardiser.mean, head.standardiser.std))
+    projection = head.adaptors[level].projection
+    weight = projection.weight.T / std[:, None]
+    return weight, projection.bias - mean @ weight
 
 
-def patch_scores(aggregated: Sequence[Tensor], heads: Sequence[FoldedHead]) -> Tensor:
+def patch_scores(aggregated: Sequence[Tensor], heads: Sequence[FoldedHead], grid: tuple[int, int]) -> Tensor:
     """Score every patch: `heads[i]` judges frame i. Fastest where frames of one head are neighbours.
 
-    Shapes: z_l (B, C_l, h_l, w_l) for each level -> float32 (B, h0, w0).
+    Shapes: z_l (B, C_l, h_l, w_l) for each level, none finer than the grid -> float32 (B, h0, w0).
     """
-    size = largest_size(aggregated)
     # Channels innermost: a view where the backbone computes that way, and what matrix products want.
     levels = [level_map.permute(0, 2, 3, 1).contiguous() for level_map in aggregated]
     runs = [
-        _scores_of_one_head([level[start:stop] for level in levels], heads[start], size)
-        for start, stop in _runs(heads, _frames_at_once(levels[0], size, heads[0]))
+        _scores_of_one_head([level[start:stop] for level in levels], heads[start], grid)
+        for start, stop in _runs(heads)
     ]
     return torch.cat(runs)
 
 
-def _runs(heads: Sequence[FoldedHead], longest: int) -> list[tuple[int, int]]:
-    """Stretches of frames that have one head, none longer than `longest`."""
-    bounds = [0]
-    for index in range(1, len(heads)):
-        if heads[index] is not heads[index - 1] or index - bounds[-1] >= longest:
-            bounds.append(index)
-    return list(zip(bounds, [*bounds[1:], len(heads)], strict=True))
+def _runs(heads: Sequence[FoldedHead]) -> list[tuple[int, int]]:
+    """Stretches of frames that have one head."""
+    bounds = [index for index in range(1, len(heads)) if heads[index] is not heads[index - 1]]
+    return list(zip([0, *bounds], [*bounds, len(heads)], strict=True))
 
 
-def _frames_at_once(level: Tensor, size: tuple[int, int], head: FoldedHead) -> int:
+def _scores_of_one_head(levels: Sequence[Tensor], head: FoldedHead, grid: tuple[int, int]) -> Tensor:
+    """Shapes: (B, h_l, w_l, C_l) for each level -> (B, h0, w0)."""
+    parts = [_distances(levels[each.level], each, grid) for each in head.distances]
+    parts += [-_normality(levels, each, grid) for each in head.discriminators]
+    return torch.stack(parts).mul_(head.gain[:, None]).sum(dim=0) - head.offset
+
+
+def _distances(level: Tensor, distance: FoldedDistance, grid: tuple[int, int]) -> Tensor:
+    """Shapes: (B, h_l, w_l, C_l) -> (B, h0, w0)."""
+    adapted = _resized(_mapped(level.float(), distance.weight, distance.bias), grid)
+    return local_distances(adapted.flatten(0, 2), distance.centres, distance.whiteners).view(adapted.shape[:3])
+
+
+def _normality(levels: Sequence[Tensor], discriminator: FoldedDiscriminator, grid: tuple[int, int]) -> Tensor:
+    """D(q), so many frames at once as the caches hold. Shapes: (B, h_l, w_l, C_l) for each level -> (B, h0, w0)."""
+    read = [levels[level] for level in discriminator.levels]
+    at_once = _frames_at_once(read[0], grid, len(discriminator.tail))
+    found = [
+        F.leaky_relu_(_hidden(part, discriminator, grid), NEGATIVE_SLOPE).float() @ discriminator.tail
+        for part in zip(*(level.split(at_once) for level in read), strict=True)
+    ]
+    return torch.cat(found)
+
+
+def _frames_at_once(level: Tensor, grid: tuple[int, int], hidden: int) -> int:
     if level.device.type != "cpu":
         return len(level)
-    widest = max(len(unit.tail) for unit in head.units)
-    return max(1, CACHED_BYTES // (size[0] * size[1] * widest * level.element_size()))
+    return max(1, CACHED_BYTES // (grid[0] * grid[1] * hidden * level.element_size()))
 
 
-def _scores_of_one_head(levels: Sequence[Tensor], head: FoldedHead, size: tuple[int, int]) -> Tensor:
-    """Shapes: (B, h_l, w_l, C_l) for each level -> (B, h0, w0)."""
-    normality = sum(_normality(levels, unit, size) for unit in head.units)
-    return (-normality - head.offset) / head.scale
-
-
-def _normality(levels: Sequence[Tensor], units: HiddenUnits, size: tuple[int, int]) -> Tensor:
-    """What these units add to D(q). Shapes: (B, h_l, w_l, C_l) for each level -> (B, h0, w0)."""
-    hidden = _hidden([levels[level] for level in units.levels], units, (len(levels[0]), *size))
-    return F.leaky_relu_(hidden, NEGATIVE_SLOPE).float() @ units.tail
-
-
-def _hidden(levels: Sequence[Tensor], units: HiddenUnits, shape: tuple[int, int, int]) -> Tensor:
-    """sum_l resize(z_l W_l) + bias, n units. Shapes: (B, h_l, w_l, C_l) for each level, (B, h0, w0) -> (B, h0, w0, n).
+def _hidden(levels: Sequence[Tensor], discriminator: FoldedDiscriminator, grid: tuple[int, int]) -> Tensor:
+    """sum_l resize(z_l W_l) + bias, n units. Shapes: (B, h_l, w_l, C_l) for each level -> (B, h0, w0, n).
 
     The activations are far larger than what goes in, so passes over them are what costs: the bias is added by the last
     level's product, where there are fewest as a rule, and a level of full size is added by its own product.
     """
-    if not levels:
-        return units.bias.expand(*shape, -1).clone()
-    *others, last = zip(levels, units.weights, strict=True)
-    hidden = _resized(_mapped(*last, units.bias), shape)
+    *others, last = zip(levels, discriminator.weights, strict=True)
+    hidden = _resized(_mapped(*last, discriminator.bias), grid)
     for level, weight in others:
-        if level.shape[:3] == shape:
-            hidden.view(-1, len(units.bias)).addmm_(level.flatten(0, 2), weight)
+        if level.shape[1:3] == grid:
+            hidden.view(-1, len(discriminator.bias)).addmm_(level.flatten(0, 2), weight)
         else:
-            hidden.add_(_resized(_mapped(level, weight), shape))
+            hidden.add_(_resized(_mapped(level, weight), grid))
     return hidden
 
 
@@ -157,6 +202,6 @@ def _mapped(level: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     return (flat @ weight if bias is None else torch.addmm(bias, flat, weight)).view(*level.shape[:3], -1)
 
 
-def _resized(cells: Tensor, shape: tuple[int, int, int]) -> Tensor:
+def _resized(cells: Tensor, grid: tuple[int, int]) -> Tensor:
     """Channels innermost before and after. Shapes: (B, h, w, n) -> (B, h0, w0, n)."""
-    return resize(cells.permute(0, 3, 1, 2), shape[1:]).permute(0, 2, 3, 1).contiguous()
+    return resize(cells.permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1).contiguous()

@@ -1,46 +1,69 @@
-"""What differs between production lines: standardiser, adaptor, discriminator."""
+"""What differs between production lines: standardiser, adaptors, local whitening, discriminators."""
 
 import torch
 from torch import Tensor, nn
 
 from qc_worker.simplenet.adaptor import Adaptor
 from qc_worker.simplenet.discriminator import Discriminator
+from qc_worker.simplenet.head_shape import HeadShape
+from qc_worker.simplenet.local_whitening import LocalWhitening
 from qc_worker.simplenet.standardiser import Standardiser
 
 
 class Head(nn.Module):
-    """A line's own layers. `channels` are the embedding's, `hidden` the discriminator's.
+    """A line's own layers.
 
-    Patch scores are normalised at each cell by what good frames score there, (s - offset) / scale: edges of the picture
-    and of the part score differently from flat places. `cells` are that grid's rows and columns, (h0, w0); (1, 1): all
-    cells alike.
+    A patch's score is the sum of its parts', distances and discriminators, each normalised by what good frames score:
+    sum_p (s_p - offset_p) / scale_p. Edges of the picture and of the part score higher on good frames too, so `offset`
+    and `scale` may differ between cells. Shapes: (parts, rows, columns).
     """
 
     offset: Tensor
     scale: Tensor
 
-    def __init__(self, channels: int, hidden: int, cells: tuple[int, int] = (1, 1)) -> None:
+    def __init__(self, shape: HeadShape) -> None:
         super().__init__()
-        self.channels = channels
-        self.hidden = hidden
-        self.cells = cells
-        self.standardiser = Standardiser(channels)
-        self.adaptor = Adaptor(channels)
-        self.discriminator = Discriminator(channels, hidden)
-        self.register_buffer("offset", torch.zeros(cells))
-        self.register_buffer("scale", torch.ones(cells))
+        self.shape = shape
+        self.standardiser = Standardiser(sum(shape.level_channels))
+        self.adaptors = nn.ModuleList(map(Adaptor, shape.level_channels, shape.adapted))
+        self.whitenings = nn.ModuleList(
+            LocalWhitening(shape.adapted[level], shape.components[level]) for level in shape.distances
+        )
+        self.discriminators = nn.ModuleList(
+            Discriminator(sum(shape.adapted[level] for level in levels), shape.hidden)
+            for levels in shape.discriminators
+        )
+        self.register_buffer("offset", torch.zeros(shape.parts, *shape.cells))
+        self.register_buffer("scale", torch.ones(shape.parts, *shape.cells))
 
-    def hidden_activations(self, patches: Tensor) -> Tensor:
-        """All that is affine in eval mode: up to where the discriminator's activation bends. (N, C) -> (N, hidden)."""
-        return self.discriminator.before_activation(self.adaptor(self.standardiser(patches)))
+    def adapt(self, standardised: Tensor) -> list[Tensor]:
+        """Adapted features of each level. Shapes: (N, sum C_l) -> (N, d_l) each."""
+        levels = torch.split(standardised, list(self.shape.level_channels), dim=1)
+        return [adaptor(level) for adaptor, level in zip(self.adaptors, levels, strict=True)]
+
+    def inputs(self, adapted: list[Tensor], index: int) -> Tensor:
+        """What a discriminator reads: adapted features of its levels side by side. Shapes: (N, d_l) each -> (N, d)."""
+        return torch.cat([adapted[level] for level in self.shape.discriminators[index]], dim=1)
+
+    @torch.no_grad()
+    def part_scores(self, patches: Tensor) -> Tensor:
+        """Score of every part, as it is; needs eval mode. Shapes: (N, sum C_l) -> (parts, N)."""
+        adapted = self.adapt(self.standardiser(patches))
+        distances = [
+            whitening(adapted[level]) for level, whitening in zip(self.shape.distances, self.whitenings, strict=True)
+        ]
+        learned = [
+            -discriminator(self.inputs(adapted, index)) for index, discriminator in enumerate(self.discriminators)
+        ]
+        return torch.stack([*distances, *learned])
 
     @torch.no_grad()
     def patch_scores(self, embedding: Tensor) -> Tensor:
-        """Anomaly score of every patch, s = -D(G(z)); higher is more anomalous, normalised by cell. Needs eval mode.
+        """Anomaly score of every patch; higher is more anomalous. Needs eval mode.
 
-        The plain form, which training and tests hold `folded` against. Shapes: (B, C, h, w) -> (B, h, w).
+        The plain form, which training and tests hold `folded` against. Shapes: (B, sum C_l, h, w) -> (B, h, w).
         """
         batch, channels, height, width = embedding.shape
         patches = embedding.permute(0, 2, 3, 1).reshape(-1, channels)
-        normality: Tensor = self.discriminator.after_activation(self.hidden_activations(patches))
-        return (-normality.view(batch, height, width) - self.offset) / self.scale
+        parts = self.part_scores(patches).view(-1, batch, height, width)
+        return ((parts - self.offset[:, None]) / self.scale[:, None]).sum(dim=0)

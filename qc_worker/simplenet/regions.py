@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from qc_worker.simplenet.anomaly_map import anomaly_maps
-from qc_worker.simplenet.spec import InputSize
+from qc_worker.simplenet.preprocessing import Box
+from qc_worker.simplenet.spec import EmbeddingSpec, InputSize
 
 Ignored = npt.NDArray[np.bool_]
 """True where nothing is judged; (H, W), the model's input size."""
@@ -73,6 +74,40 @@ def judged_maps(patch_scores: Tensor, input_size: InputSize, areas: Sequence[Ign
     for frames, area in _runs(areas):
         maps[frames].mul_(area.gain).masked_fill_(area.pixels, NOT_JUDGED)
     return maps
+
+
+def judged_parts(
+    spec: EmbeddingSpec, areas: Sequence[IgnoredArea | None], boxes: Sequence[Box] | None
+) -> Tensor | None:
+    """Cells that count for each frame: in its picture, not its padding, and not ignored; None: all cells of all.
+
+    A cell counts if its centre lies in the picture's box. Shape: bool (B, h0, w0).
+    """
+    padded = [box for box in boxes or () if (box.height, box.width) != spec.input_size]
+    if not padded and all(area is None for area in areas):
+        return None
+    device = next((area.cells.device for area in areas if area is not None), torch.device("cpu"))
+    judged = torch.ones((len(areas), *spec.grid), dtype=torch.bool, device=device)
+    if padded:
+        judged &= torch.stack([_cells_of(box, spec) for box in boxes or ()]).to(device)
+    for frames, area in _runs(areas):
+        judged[frames] &= ~area.cells
+    return judged
+
+
+def _cells_of(box: Box, spec: EmbeddingSpec) -> Tensor:
+    """Cells whose centre lies in the box, at least one. Shape: bool (h0, w0)."""
+    rows = _between(spec.grid[0], box.top, box.height, spec.input_size[0])
+    columns = _between(spec.grid[1], box.left, box.width, spec.input_size[1])
+    return rows[:, None] & columns[None]
+
+
+def _between(cells: int, start: int, length: int, side: int) -> Tensor:
+    centres = (torch.arange(cells) + 0.5) * side / cells
+    within = (centres >= start) & (centres < start + length)
+    if not bool(within.any()):
+        within[int((centres - start - length / 2).abs().argmin())] = True
+    return within
 
 
 def _runs(areas: Sequence[IgnoredArea | None]) -> Iterator[tuple[slice, IgnoredArea]]:

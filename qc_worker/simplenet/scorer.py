@@ -19,7 +19,7 @@ from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.patch_features import AggregatedLevels, concatenate
 from qc_worker.simplenet.precision import NumberFormat, keep_float32, number_format
 from qc_worker.simplenet.preprocessing import Box
-from qc_worker.simplenet.regions import Ignored, IgnoredArea, greyed, ignored_area, judged_maps
+from qc_worker.simplenet.regions import Ignored, IgnoredArea, greyed, ignored_area, judged_maps, judged_parts
 from qc_worker.simplenet.spec import EmbeddingSpec
 
 T = TypeVar("T")
@@ -61,12 +61,7 @@ class Scorer:
         self.spec = spec
         self.device = device
         self.dtype = dtype
-        self._levels = AggregatedLevels(
-            backbone.to(device).compute_in(dtype),
-            spec.patch_size,
-            is_widened=bool(spec.wide_stride),
-            tiling=spec.backbone_pass.tiling,
-        )
+        self._levels = AggregatedLevels(backbone.to(device).compute_in(dtype), spec.backbone_pass)
         self.level_channels = self._levels.channels
         self.channels = sum(self.level_channels)
         self._compute_levels: ComputeLevels = self._levels
@@ -99,9 +94,12 @@ class Scorer:
 
         Frames that it judges are judged outside of `ignored` only; None: all of them.
         """
-        if head.channels != self.channels:
-            raise ModelError(f"the head takes {head.channels} channels, {self.spec.backbone} gives {self.channels}")
-        folded = fold(head, self.level_channels).to(self.device, self.dtype)
+        if head.shape.level_channels != self.level_channels:
+            raise ModelError(
+                f"the head takes levels of {head.shape.level_channels} channels, {self.spec.backbone} gives "
+                f"{self.level_channels}"
+            )
+        folded = fold(head).to(self.device, self.dtype)
         trial = self.score(torch.full((1, 3, *self.spec.input_size), 128, dtype=torch.uint8), [folded])
         if not bool(torch.isfinite(trial.maps).all()):
             raise ModelError("the head gives scores that are not numbers")
@@ -138,7 +136,7 @@ class Scorer:
 
         Shapes: uint8 (B, 3, H, W) -> (B, C, h0, w0).
         """
-        return concatenate(self._levels(greyed(self._to_device(pixels), [area] * len(pixels))))
+        return concatenate(self._levels(greyed(self._to_device(pixels), [area] * len(pixels))), self.spec.grid)
 
     def _as_memory_allows(self, run: Callable[[int], T], size: int) -> T:
         """Run for batches of `size`, halved until the device's memory does; later ones are as small from the start."""
@@ -161,9 +159,9 @@ class Scorer:
 
     def _score(self, pixels: Tensor, heads: Sequence[FoldedHead], boxes: Sequence[Box] | None) -> Scored:
         areas = [head.ignored for head in heads]
-        scores = patch_scores(self._compute_levels(greyed(self._to_device(pixels), areas)), heads)
-        maps = judged_maps(scores, self.spec.input_size, areas)
-        return self._scored(image_scores(maps, boxes), maps)
+        cells = patch_scores(self._compute_levels(greyed(self._to_device(pixels), areas)), heads, self.spec.grid)
+        scores = image_scores(cells, judged_parts(self.spec, areas, boxes))
+        return self._scored(scores, judged_maps(cells, self.spec.input_size, areas))
 
     def _scored(self, scores: Tensor, maps: Tensor) -> Scored:
         behind = None
@@ -192,8 +190,8 @@ def _queue(device: torch.device, priority: int = 0) -> torch.cuda.Stream:
 
 
 def _check_fits(backbone: Backbone, spec: EmbeddingSpec) -> None:
-    if (backbone.name, backbone.levels) != (spec.backbone, spec.strides):
-        raise ModelError(f"expected {spec.backbone} {spec.strides}, got {backbone.name} {backbone.levels}")
+    if (backbone.name, backbone.levels) != (spec.backbone, spec.levels):
+        raise ModelError(f"expected {spec.backbone} {spec.levels}, got {backbone.name} {backbone.levels}")
     if backbone.weights_sha256 != spec.weights_sha256:
         raise ModelError(
             f"the model was trained with other weights of {spec.backbone}: sha256 {spec.weights_sha256[:12]}..., "

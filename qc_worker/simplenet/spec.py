@@ -27,18 +27,19 @@ class BackbonePass:
     levels: tuple[int, ...]
     patch_size: int
     input_size: InputSize
-    wide_stride: int = 0
+    grid_stride: int
     tiles: int = 1
 
     @property
-    def strides(self) -> tuple[int, ...]:
-        """What the backbone is asked for."""
-        return (self.wide_stride, *self.levels) if self.wide_stride else self.levels
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the embedding, (h0, w0), rounded up."""
+        height, width = self.input_size
+        return -(-height // self.grid_stride), -(-width // self.grid_stride)
 
     @property
     def tiling(self) -> Tiling | None:
         """How the input is cut; None: it is not. Raises ValueError if it cannot be cut into so many tiles."""
-        return None if self.tiles == 1 else tiling_of(self.input_size, self.tiles, math.lcm(*self.strides))
+        return None if self.tiles == 1 else tiling_of(self.input_size, self.tiles, math.lcm(*self.levels))
 
     @property
     def tiles_per_frame(self) -> int:
@@ -67,15 +68,10 @@ class EmbeddingSpec:
     """Height and width of the rectangle that enters the backbone, pixels."""
     aspect: Aspect
     """How a picture is brought to that size."""
-    wide_stride: int = 0
-    """Stride of one more feature map, finer than `levels`, that is averaged over wide windows; 0: none."""
+    grid_stride: int
+    """Stride of the cells that are judged, one of `levels`: finer maps are averaged, coarser ones resized to them."""
     tiles: int = 1
     """Into how many overlapping tiles the long side is cut for the backbone; 1: it sees the input whole."""
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """What the backbone is asked for."""
-        return self.backbone_pass.strides
 
     @property
     def cost(self) -> float:
@@ -86,9 +82,8 @@ class EmbeddingSpec:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of the embedding, (h0, w0): the finest level's, rounded up."""
-        height, width = self.input_size
-        return -(-height // self.levels[0]), -(-width // self.levels[0])
+        """Rows and columns of the embedding, (h0, w0), rounded up."""
+        return self.backbone_pass.grid
 
     @property
     def backbone_pass(self) -> BackbonePass:
@@ -99,6 +94,6 @@ class EmbeddingSpec:
             levels=self.levels,
             patch_size=self.patch_size,
             input_size=self.input_size,
-            wide_stride=self.wide_stride,
+            grid_stride=self.grid_stride,
             tiles=self.tiles,
         )

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import timm
 import torch
@@ -47,6 +48,33 @@ class TimmLevels:
         return found
 
 
+class LiteLevels:
+    """EfficientNet-Lite cut after chosen stages: of stride 32's two the first, which finds more defects.
+
+    Its last stage, one block of 320 channels, is close to the classes that it was trained for (docs/model.md).
+    """
+
+    STAGES: ClassVar[Mapping[int, int]] = MappingProxyType({2: 1, 4: 2, 8: 3, 16: 5, 32: 6})
+    """Stage after which a map is taken, by its stride; the stem counts as 0."""
+
+    def __init__(self, network: Any, levels: tuple[int, ...]) -> None:
+        check_levels("efficientnet_lite0", levels, tuple(self.STAGES))
+        self.indices = [self.STAGES[stride] for stride in levels]
+        self.channels = tuple(network.blocks[index - 1][-1].feature_info("bottleneck")["num_chs"] for index in self.indices)
+        self.mean: tuple[float, ...] = tuple(network.pretrained_cfg["mean"])
+        self.std: tuple[float, ...] = tuple(network.pretrained_cfg["std"])
+        network.prune_intermediate_layers(self.indices, prune_norm=True, prune_head=True, extra_blocks=True)
+        self.module: nn.Module = network
+        self._intermediates = network.forward_intermediates
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Give the maps. Shapes: (B, 3, H, W) -> (B, C_l, H / stride, W / stride) each, rounded up."""
+        found: list[Tensor] = self._intermediates(
+            images, indices=self.indices, intermediates_only=True, stop_early=True, extra_blocks=True
+        )
+        return found
+
+
 def stretched(images: Tensor, multiple: int) -> Tensor:
     """Enlarge both sides to the next multiples, so that each patch has as many pixels.
 
@@ -82,13 +110,13 @@ def timm_levels(name: str, levels: tuple[int, ...], file: Path) -> TimmLevels:
     return TimmLevels(network, levels, name=name, takes_any_size=not is_transformer(name))
 
 
-def efficientnet_lite0(levels: tuple[int, ...], file: Path) -> TimmLevels:
+def efficientnet_lite0(levels: tuple[int, ...], file: Path) -> "LiteLevels":
     """EfficientNet-Lite0; the file may have timm's names or those of the PyPI package. Raises ModelError."""
     network = empty_network("tf_efficientnet_lite0")
     state = read_state(file)
     expected = network.state_dict()
     load_strictly(network, state if state.keys() == expected.keys() else in_order(state, expected), str(file))
-    return TimmLevels(network, levels)
+    return LiteLevels(network, levels)
 
 
 def in_order(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -61,17 +61,17 @@ def new_scorer(settings: Settings, name: str, *, input_size: InputSize, aspect: 
         patch_size=defaults.patch_size,
         input_size=input_size,
         aspect=aspect,
-        wide_stride=defaults.wide_stride,
+        grid_stride=defaults.grid_stride,
         tiles=tiles,
     )
     spec = fit_to_tiles(spec)
-    backbone = open_backbone(settings, name, spec.strides)
+    backbone = open_backbone(settings, name, spec.levels)
     return _scorer(settings, backbone, replace(spec, weights_sha256=backbone.weights_sha256))
 
 
 def scorer_for(settings: Settings, spec: EmbeddingSpec) -> Scorer:
     """The scorer that a stored model was made with. Raises ModelError or SettingsError."""
-    return _scorer(settings, open_backbone(settings, spec.backbone, spec.strides), spec)
+    return _scorer(settings, open_backbone(settings, spec.backbone, spec.levels), spec)
 
 
 def _scorer(settings: Settings, backbone: Backbone, spec: EmbeddingSpec) -> Scorer:

@@ -1,0 +1,54 @@
+"""How large the parts of a head are: what its card states, so that what a file holds can be checked before it is used."""
+
+from dataclasses import dataclass
+
+MAX_CHANNELS = 16_384
+MAX_HIDDEN = 16_384
+MAX_COMPONENTS = 4_096
+MAX_PARTS = 16
+MAX_SIDE = 2_048
+
+
+@dataclass(frozen=True, slots=True)
+class HeadShape:
+    """How large each part of a head is."""
+
+    level_channels: tuple[int, ...]
+    """Channels of each level of the embedding."""
+    adapted: tuple[int, ...]
+    """Channels of each level behind its adaptor."""
+    components: tuple[int, ...]
+    """Gaussians of each level's local whitening; 0: no distance is measured at that level."""
+    discriminators: tuple[tuple[int, ...], ...]
+    """Which levels, by index, each discriminator reads."""
+    hidden: int
+    """Hidden units of each discriminator."""
+    cells: tuple[int, int] = (1, 1)
+    """Rows and columns of the grid at whose cells the parts' scores are normalised; (1, 1): all cells alike."""
+
+    @property
+    def distances(self) -> tuple[int, ...]:
+        """Levels, by index, at which a distance is measured."""
+        return tuple(level for level, components in enumerate(self.components) if components)
+
+    @property
+    def parts(self) -> int:
+        """How many scores are added: distances first, then discriminators."""
+        return len(self.distances) + len(self.discriminators)
+
+
+def check_shape(shape: HeadShape) -> None:
+    """Raise ValueError for a head that cannot be, or that is larger than any of ours."""
+    levels = len(shape.level_channels)
+    if not levels == len(shape.adapted) == len(shape.components):
+        raise ValueError("a head states channels, adapted channels and components for each level")
+    if not all(1 <= own <= channels <= MAX_CHANNELS for own, channels in zip(shape.adapted, shape.level_channels)):
+        raise ValueError(f"no head has levels of {shape.level_channels} channels, {shape.adapted} of them adapted")
+    if not all(0 <= components <= MAX_COMPONENTS for components in shape.components):
+        raise ValueError(f"no head has {shape.components} components")
+    if not all(read and set(read) <= set(range(levels)) for read in shape.discriminators):
+        raise ValueError(f"no head of {levels} levels has discriminators of the levels {shape.discriminators}")
+    if not (1 <= shape.parts <= MAX_PARTS and 1 <= shape.hidden <= MAX_HIDDEN):
+        raise ValueError(f"no head has {shape.parts} parts and {shape.hidden} hidden units")
+    if not all(1 <= side <= MAX_SIDE for side in shape.cells):
+        raise ValueError(f"no head has {shape.cells} cells")

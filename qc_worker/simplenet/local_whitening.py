@@ -1,0 +1,77 @@
+"""Distances in locally whitened space: a mixture of Gaussians, each with a covariance of its own.
+
+One covariance for all of a picture drowns what varies little where it is: a thread, an edge, the background. So adapted
+features are compared with what good features near them look like: the Mahalanobis distance to the best of the nearest
+components (as PaDiM's, arXiv:2011.08785, which has one Gaussian for each cell and so needs parts in one pose).
+"""
+
+import torch
+from torch import Tensor, nn
+
+NEAREST = 4
+"""Components, nearest by their centres, whose distance is measured; the least counts."""
+
+
+class LocalWhitening(nn.Module):
+    """A mixture of Gaussians over one level's adapted features. Shapes: `centres` (K, d), `whiteners` (K, d, d)."""
+
+    centres: Tensor
+    whiteners: Tensor
+
+    def __init__(self, channels: int, components: int) -> None:
+        super().__init__()
+        self.register_buffer("centres", torch.zeros(components, channels))
+        self.register_buffer("whiteners", torch.eye(channels).repeat(components, 1, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Give the distance of each feature; what tests hold `local_distances` against. Shapes: (N, d) -> (N,)."""
+        nearest = nearest_components(features, self.centres)
+        offsets = features[:, None] - self.centres[nearest]
+        whitened = torch.einsum("nmd,nmde->nme", offsets, self.whiteners[nearest])
+        return whitened.square().sum(dim=-1).amin(dim=1).sqrt()
+
+
+def nearest_components(features: Tensor, centres: Tensor) -> Tensor:
+    """Find the components whose centres are nearest. Shapes: (N, d), (K, d) -> int64 (N, min(NEAREST, K))."""
+    # |q - c|^2 without |q|^2, which is the same for all.
+    closeness = torch.addmm(-centres.square().sum(dim=1) / 2, features, centres.T)
+    return closeness.topk(min(NEAREST, len(centres)), dim=1).indices
+
+
+def local_distances(features: Tensor, centres: Tensor, whiteners: Tensor) -> Tensor:
+    """Give the distance of each feature, as `LocalWhitening` does, without a copy of a whitener for each of them.
+
+    Features of one component are put into blocks of equal length, so that one batched product does for all.
+    `whiteners` may have a shorter number format; everything else is float32.
+    Shapes: (N, d), (K, d), (K, d, d) -> float32 (N,).
+    """
+    nearest = nearest_components(features, centres)
+    owners, order = nearest.flatten().sort(stable=True)
+    rows = order // nearest.shape[1]
+    length = _block_length(len(owners), len(centres))
+    slots, component_of = _slots(owners, len(centres), length)
+    blocks = features.new_zeros(len(component_of) * length, features.shape[1])
+    blocks[slots] = features[rows] - centres[owners]
+    blocks = blocks.to(whiteners.dtype).view(len(component_of), length, -1)
+    squares = torch.bmm(blocks, whiteners[component_of]).float().square().sum(dim=-1).flatten()[slots]
+    found = torch.empty_like(squares)
+    found[order] = squares
+    return found.view(nearest.shape).amin(dim=1).sqrt()
+
+
+def _block_length(pairs: int, components: int) -> int:
+    """A power of two near the mean number of pairs of a component: longer ones are padding, shorter ones copies."""
+    return 1 << max(2, (pairs // components).bit_length() - 1)
+
+
+def _slots(owners: Tensor, components: int, length: int) -> tuple[Tensor, Tensor]:
+    """Place sorted pairs into blocks that have one owner each.
+
+    Shapes: int64 (P,) -> where each pair lies, (P,), and the component of each block, (blocks,).
+    """
+    counts = torch.bincount(owners, minlength=components)
+    blocks = (counts + length - 1) // length
+    first_pair, first_block = counts.cumsum(0) - counts, blocks.cumsum(0) - blocks
+    position = torch.arange(len(owners), device=owners.device) - first_pair[owners]
+    component_of = torch.arange(components, device=owners.device).repeat_interleave(blocks)
+    return first_block[owners] * length + position, component_of

@@ -1,0 +1,73 @@
+"""Fitting a level's local whitening: k-means, then a shrunk covariance for each cluster.
+
+A cluster's covariance leans on that of all clusters, as if it had as many more features as there are channels.
+"""
+
+import torch
+from torch import Tensor
+
+from qc_worker.simplenet.local_whitening import LocalWhitening
+
+ROUNDS = 8
+MAX_FEATURES = 80_000
+"""Features that clusters are made of, drawn from all."""
+MIN_FEATURES_EACH = 64
+MAX_WHITENER_BYTES = 14 << 20
+"""Of one level, in float32: a resident line has 20 MB."""
+SHRINKAGE = 1e-3
+"""Variance added in every direction, in those of all features: none is blown up more than thirtyfold."""
+MIN_VARIANCE = 1e-4
+ROWS_AT_ONCE = 16_384
+
+
+def component_count(wanted: int, *, features: int, channels: int) -> int:
+    """How many components so many features and the memory of a line support, at least one."""
+    affordable = MAX_WHITENER_BYTES // (4 * channels**2)
+    return max(1, min(wanted, affordable, min(features, MAX_FEATURES) // MIN_FEATURES_EACH))
+
+
+@torch.no_grad()
+def fit_mixture(whitening: LocalWhitening, features: Tensor, *, seed: int) -> None:
+    """Set centres and whiteners from adapted features of good frames. Shape: (N, d)."""
+    random = torch.Generator().manual_seed(seed)
+    drawn = features[torch.randperm(len(features), generator=random)[:MAX_FEATURES]]
+    centres, owners = _clusters(drawn, len(whitening.centres))
+    whitening.centres.copy_(centres)
+    whitening.whiteners.copy_(_whiteners(_covariances(drawn, centres, owners)))
+
+
+def _clusters(features: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Lloyd's algorithm from the first features, which were drawn. Shapes: (N, d) -> (K, d), int64 (N,)."""
+    centres = features[:count].clone()
+    for _ in range(ROUNDS):
+        owners = torch.cat([_nearest(chunk, centres) for chunk in features.split(ROWS_AT_ONCE)])
+        counts = torch.bincount(owners, minlength=count)[:, None]
+        sums = torch.zeros_like(centres).index_add_(0, owners, features)
+        centres = torch.where(counts > 0, sums / counts.clamp_min(1), centres)
+    return centres, owners
+
+
+def _nearest(features: Tensor, centres: Tensor) -> Tensor:
+    return torch.addmm(-centres.square().sum(dim=1) / 2, features, centres.T).argmax(dim=1)
+
+
+def _covariances(features: Tensor, centres: Tensor, owners: Tensor) -> Tensor:
+    """Shrunk covariance of each cluster. Shapes: (N, d), (K, d), (N,) -> (K, d, d)."""
+    channels = features.shape[1]
+    scatters = torch.zeros(len(centres), channels, channels)
+    counts = torch.bincount(owners, minlength=len(centres))
+    order = owners.argsort(stable=True)
+    for index, rows in enumerate(order.split(counts.tolist())):
+        offsets = features[rows] - centres[index]
+        scatters[index] = offsets.T @ offsets
+    pooled = scatters.sum(dim=0) / len(features)
+    own = counts / (counts + channels)
+    means = scatters / counts.clamp_min(1)[:, None, None]
+    shrunk = own[:, None, None] * means + (1 - own)[:, None, None] * pooled
+    return shrunk + SHRINKAGE * torch.eye(channels)
+
+
+def _whiteners(covariances: Tensor) -> Tensor:
+    """Symmetric inverse roots. Shapes: (K, d, d) -> (K, d, d)."""
+    variances, directions = torch.linalg.eigh(covariances)
+    return (directions * variances.clamp_min(MIN_VARIANCE).rsqrt()[:, None]) @ directions.mT
