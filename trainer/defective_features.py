@@ -49,6 +49,8 @@ def defective_features(features: FrameFeatures, chosen: Sequence[Twin], *, advan
 
     Raises TrainingError, OSError.
     """
+    if not chosen:
+        return torch.empty(0, features.scorer.channels)
     found = {twin.name: features.shelf.get(twin.name) for twin in chosen}
     missing = [twin for twin in chosen if found[twin.name] is None]
     advance(len(chosen) - len(missing), "cached")
@@ -61,7 +63,7 @@ def defective_features(features: FrameFeatures, chosen: Sequence[Twin], *, advan
         features.shelf.put(twin.name, rows)
         found[twin.name] = rows
         advance(1)
-    return torch.cat([rows for rows in map(found.__getitem__, dict.fromkeys(found)) if rows is not None])
+    return torch.cat([rows for rows in found.values() if rows is not None])
 
 
 def _drawn(twin: Twin, pixels: Tensor) -> tuple[Tensor, Tensor]:

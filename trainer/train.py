@@ -129,7 +129,8 @@ class Trainer:
         needed = [*plan.split.training, *(twin.name for twin in chosen)]
         self.cache.make_room(
             shelf,
-            n_bytes=len(plan.split.training) * feature_bytes(spec, self.scorer.channels),
+            # A synthetic defect seldom covers more than a quarter of a frame's cells.
+            n_bytes=(len(plan.split.training) + len(chosen) // 4) * feature_bytes(spec, self.scorer.channels),
             samples=all_good_samples(self.reader.store),
             needed=needed,
         )
