@@ -5,23 +5,24 @@ from collections import deque
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from qc_worker.domain.errors import TrainingError
 from qc_worker.simplenet.checkpoint import TrainingSettings
-from qc_worker.simplenet.discriminator import Discriminator
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import HeadShape
 from trainer.generator import AnomalousFeatures
 from trainer.loss import chance_loss, is_learned, truncated_l1
 from trainer.mixture import component_count, fit_mixture
 from trainer.part_scores import CellRows, normalise_parts
-from trainer.patch_bank import PatchFeatures
+from trainer.patch_bank import BYTES_PER_NUMBER, ROWS_AT_ONCE, PatchFeatures
 from trainer.precision import multiplying_in
 from trainer.progress import Advance
 from trainer.whitening import adapted_channels, whitening
 
 CLOSING_SHARE = 0.1
+MAX_DRAWN_BYTES = 256 << 20
+"""Memory for the features that a head is fitted to, as float32; adapted ones take as much again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,14 @@ def fit_head(task: FitTask, *, advance: Advance) -> Fitted:
     Raises TrainingError if a loss stays at chance: such a head would call everything anything.
     """
     head = _untrained(task)
-    _whiten(head, task)
-    _whiten_locally(head, task)
-    losses = [_fit_discriminator(head, index, task, advance) for index in range(len(head.discriminators))]
+    drawn = _drawn_rows(task)
+    _whiten(head, drawn)
+    good = _adapted(head, drawn)
+    for level, local in zip(head.shape.distances, head.whitenings, strict=True):
+        fit_mixture(local, good[level])
+    defective = _adapted(head, task.features.standardiser(task.defective.float()))
+    learning = _Learning(head, good, defective, task, advance)
+    losses = [learning.fit(index) for index in range(len(head.discriminators))]
     settings = task.settings
     weights = tuple(settings.distance_weights[level] for level in head.shape.distances)
     normalise_parts(head, task.rows, distance_weights=weights, learned_weight=settings.learned_weight)
@@ -95,86 +101,107 @@ def head_shape(task: FitTask) -> HeadShape:
     )
 
 
-def _whiten(head: Head, task: FitTask) -> None:
+def _drawn_rows(task: FitTask) -> Tensor:
+    """Standardised features that the head is fitted to, in an order that is drawn: all, or what memory allows."""
+    bank = task.features.bank
+    count = min(len(bank), MAX_DRAWN_BYTES // (BYTES_PER_NUMBER * bank.channels))
+    order = torch.randperm(len(bank), generator=torch.Generator().manual_seed(task.seed))[:count]
+    return torch.cat([task.features.patches(rows) for rows in order.split(ROWS_AT_ONCE)])
+
+
+@torch.no_grad()
+def _whiten(head: Head, standardised: Tensor) -> None:
     """Set the adaptors. Not learned on: trained along, they gave up what whitening gains."""
+    covariance = sum(
+        ((rows.T @ rows).double() for rows in standardised.split(ROWS_AT_ONCE)),
+        torch.zeros(standardised.shape[1], standardised.shape[1], dtype=torch.float64),
+    ) / len(standardised)
     start = 0
-    for adaptor, channels in zip(head.adaptors, task.level_channels, strict=True):
-        own = task.features.of_channels(slice(start, start + channels))
-        adaptor.projection.weight.copy_(whitening(own))
+    for adaptor, channels in zip(head.adaptors, head.shape.level_channels, strict=True):
+        own = slice(start, start + channels)
+        adaptor.projection.weight.copy_(whitening(covariance[own, own]))
         start += channels
 
 
-def _whiten_locally(head: Head, task: FitTask) -> None:
-    with torch.no_grad():
-        for level, local in zip(head.shape.distances, head.whitenings, strict=True):
-            adapted = [head.adapt(rows)[level] for rows in task.features.standardised_chunks()]
-            fit_mixture(local, torch.cat(adapted), seed=task.seed)
+@torch.no_grad()
+def _adapted(head: Head, standardised: Tensor) -> list[Tensor]:
+    """Shapes: (N, C) -> (N, d_l) for each level."""
+    chunks = [head.adapt(rows) for rows in standardised.split(ROWS_AT_ONCE)]
+    return [torch.cat(level) for level in zip(*chunks, strict=True)]
 
 
-def _fit_discriminator(head: Head, index: int, task: FitTask, advance: Advance) -> float:
-    """Train one discriminator and give its closing loss. Raises TrainingError."""
-    discriminator = head.discriminators[index].to(task.device).requires_grad_(True).train()
-    losses = _run_steps(discriminator, _Batches(head, index, task), task, advance)
-    discriminator.eval().requires_grad_(False).cpu()
-    closing_loss = sum(losses) / len(losses)
-    if not is_learned(closing_loss, margin=task.settings.margin):
-        raise TrainingError(
-            f"the head did not learn: loss {closing_loss:.3f} after {task.settings.steps} steps, where chance gives "
-            f"{chance_loss(task.settings.margin):.3f}; nothing was released"
+@dataclass(frozen=True, slots=True)
+class _Learning:
+    """Trains a head's discriminators to tell good features from anomalous ones. Features are adapted."""
+
+    head: Head
+    good: list[Tensor]
+    defective: list[Tensor]
+    task: FitTask
+    advance: Advance
+
+    def fit(self, index: int) -> float:
+        """Train one discriminator and give its closing loss. Raises TrainingError."""
+        settings = self.task.settings
+        good, defective = self.head.inputs(self.good, index), self.head.inputs(self.defective, index)
+        share = settings.synthetic_shares[index] if len(defective) else 0.0
+        batches = _Batches(good, defective, share, self.task, self.task.seed + index)
+        discriminator = self.head.discriminators[index].to(self.task.device).requires_grad_(True).train()
+        losses = self._run_steps(discriminator, batches)
+        discriminator.eval().requires_grad_(False).cpu()
+        closing_loss = sum(losses) / len(losses)
+        if not is_learned(closing_loss, margin=settings.margin):
+            raise TrainingError(
+                f"the head did not learn: loss {closing_loss:.3f} after {settings.steps} steps, where chance gives "
+                f"{chance_loss(settings.margin):.3f}; nothing was released"
+            )
+        return closing_loss
+
+    def _run_steps(self, discriminator: nn.Module, batches: "_Batches") -> deque[float]:
+        settings = self.task.settings
+        optimizer = torch.optim.Adam(
+            discriminator.parameters(),
+            lr=settings.discriminator_lr,
+            weight_decay=settings.weight_decay,
+            fused=True,  # one pass over the weights instead of a dozen
         )
-    return closing_loss
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_share(step, settings))
+        losses: deque[float] = deque(maxlen=max(1, math.ceil(CLOSING_SHARE * settings.steps)))
+        for _ in range(settings.steps):
+            good, anomalous = batches.draw()
+            with multiplying_in(self.task.dtype, self.task.device):
+                # One pass for both kinds: BatchNorm must normalise them by the same statistics.
+                outputs = discriminator(torch.cat([good, anomalous])).float()
+            loss = truncated_l1(outputs[: len(good)], outputs[len(good) :], margin=settings.margin)
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            optimizer.step()
+            schedule.step()
+            losses.append(float(loss.detach()))
+            self.advance(1, f"loss {losses[-1]:.3f}")
+        return losses
 
 
 class _Batches:
-    """Draws what a discriminator learns from: good features and as many anomalous ones, adapted."""
+    """Draws good features and as many anomalous ones: of synthetic defects, and good ones with noise."""
 
-    def __init__(self, head: Head, index: int, task: FitTask) -> None:
-        settings = task.settings
-        self._head, self._index, self._task = head, index, task
-        self._size = min(settings.patches_per_step, len(task.features.bank))
-        share = settings.synthetic_shares[index] if len(task.defective) else 0.0
-        self._n_synthetic = round(share * self._size)
-        self._noised = AnomalousFeatures(settings.sigmas, torch.Generator(task.device).manual_seed(task.seed))
-        self._draw = torch.Generator().manual_seed(task.seed + index)
+    def __init__(self, good: Tensor, defective: Tensor, share: float, task: FitTask, seed: int) -> None:
+        self._good, self._defective, self._device = good, defective, task.device
+        self._size = min(task.settings.patches_per_step, len(good))
+        self._n_defective = round(share * self._size)
+        self._noised = AnomalousFeatures(task.settings.sigmas, torch.Generator(task.device).manual_seed(seed))
+        self._random = torch.Generator().manual_seed(seed)
 
-    def next(self) -> tuple[Tensor, Tensor]:
+    def draw(self) -> tuple[Tensor, Tensor]:
         """Shapes: (N, d), (N, d)."""
-        bank = self._task.features
-        good = self._inputs(bank.patches(self._rows(len(bank.bank), self._size)))
-        chosen = self._task.defective[self._rows(len(self._task.defective), self._n_synthetic)].float()
-        synthetic = self._inputs(bank.standardiser(chosen))
-        return good, torch.cat([synthetic, self._noised(good[self._n_synthetic :])])
+        good = self._drawn(self._good, self._size)
+        if not self._n_defective:
+            return good, self._noised(good)
+        defective = self._drawn(self._defective, self._n_defective)
+        return good, torch.cat([defective, self._noised(good[self._n_defective :])])
 
-    def _rows(self, available: int, count: int) -> Tensor:
-        return torch.randint(max(1, available), (count,), generator=self._draw)
-
-    def _inputs(self, standardised: Tensor) -> Tensor:
-        return self._head.inputs(self._head.adapt(standardised), self._index).to(self._task.device)
-
-
-def _run_steps(discriminator: Discriminator, batches: _Batches, task: FitTask, advance: Advance) -> deque[float]:
-    settings = task.settings
-    optimizer = torch.optim.Adam(
-        discriminator.parameters(),
-        lr=settings.discriminator_lr,
-        weight_decay=settings.weight_decay,
-        fused=True,  # one pass over the weights instead of a dozen
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_share(step, settings))
-    losses: deque[float] = deque(maxlen=max(1, math.ceil(CLOSING_SHARE * settings.steps)))
-    for _ in range(settings.steps):
-        good, anomalous = batches.next()
-        with multiplying_in(task.dtype, task.device):
-            # One pass for both kinds: BatchNorm must normalise them by the same statistics.
-            outputs = discriminator(torch.cat([good, anomalous])).float()
-        loss = truncated_l1(outputs[: len(good)], outputs[len(good) :], margin=settings.margin)
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        optimizer.step()
-        schedule.step()
-        losses.append(float(loss.detach()))
-        advance(1, f"loss {losses[-1]:.3f}")
-    return losses
+    def _drawn(self, features: Tensor, count: int) -> Tensor:
+        return features[torch.randint(len(features), (count,), generator=self._random)].to(self._device)
 
 
 def learning_rate_share(step: int, settings: TrainingSettings) -> float:

@@ -10,7 +10,7 @@ from qc_worker.simplenet.local_whitening import LocalWhitening
 
 ROUNDS = 8
 MAX_FEATURES = 80_000
-"""Features that clusters are made of, drawn from all."""
+"""Features that clusters are made of."""
 MIN_FEATURES_EACH = 64
 MAX_WHITENER_BYTES = 14 << 20
 """Of one level, in float32: a resident line has 20 MB."""
@@ -27,10 +27,9 @@ def component_count(wanted: int, *, features: int, channels: int) -> int:
 
 
 @torch.no_grad()
-def fit_mixture(whitening: LocalWhitening, features: Tensor, *, seed: int) -> None:
-    """Set centres and whiteners from adapted features of good frames. Shape: (N, d)."""
-    random = torch.Generator().manual_seed(seed)
-    drawn = features[torch.randperm(len(features), generator=random)[:MAX_FEATURES]]
+def fit_mixture(whitening: LocalWhitening, features: Tensor) -> None:
+    """Set centres and whiteners from adapted features of good frames, in an order that was drawn. Shape: (N, d)."""
+    drawn = features[:MAX_FEATURES]
     centres, owners = _clusters(drawn, len(whitening.centres))
     whitening.centres.copy_(centres)
     whitening.whiteners.copy_(_whiteners(_covariances(drawn, centres, owners)))

@@ -7,8 +7,6 @@ distance instead of the channels with the largest spread. Affine, so it folds li
 import torch
 from torch import Tensor
 
-from trainer.patch_bank import PatchFeatures
-
 SHRINKAGE = 1e-3
 """Share of the identity in the covariance: directions that good frames all but lack are kept from being blown up."""
 MAX_ADAPTED = 192
@@ -20,21 +18,11 @@ def adapted_channels(channels: int) -> int:
     return min(channels, MAX_ADAPTED)
 
 
-def whitening(features: PatchFeatures) -> Tensor:
-    """W such that W times standardised features has the identity as covariance. Shape: (adapted, C)."""
-    covariance = _covariance(features)
-    shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * torch.eye(len(covariance), dtype=torch.float64)
+def whitening(covariance: Tensor) -> Tensor:
+    """W such that W times features of this covariance has the identity as covariance. Shapes: (C, C) -> (adapted, C)."""
+    shrunk = (1 - SHRINKAGE) * covariance.double() + SHRINKAGE * torch.eye(len(covariance), dtype=torch.float64)
     variances, directions = torch.linalg.eigh(shrunk)
     scaled = directions * variances.clamp_min(SHRINKAGE / 2).rsqrt()
     if len(covariance) <= MAX_ADAPTED:
         return (scaled @ directions.T).float()
     return scaled[:, -MAX_ADAPTED:].T.float()
-
-
-def _covariance(features: PatchFeatures) -> Tensor:
-    """Of standardised features, whose means are 0; chunks multiplied in float32, summed in float64."""
-    channels = features.bank.channels
-    total = torch.zeros(channels, channels, dtype=torch.float64)
-    for rows in features.standardised_chunks():
-        total += (rows.T @ rows).double()
-    return total / len(features.bank)

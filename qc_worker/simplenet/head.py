@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from qc_worker.simplenet.adaptor import Adaptor
 from qc_worker.simplenet.discriminator import Discriminator
 from qc_worker.simplenet.head_shape import HeadShape
-from qc_worker.simplenet.local_whitening import LocalWhitening
+from qc_worker.simplenet.local_whitening import LocalWhitening, local_distances
 from qc_worker.simplenet.standardiser import Standardiser
 
 
@@ -50,7 +50,8 @@ class Head(nn.Module):
         """Score of every part, as it is; needs eval mode. Shapes: (N, sum C_l) -> (parts, N)."""
         adapted = self.adapt(self.standardiser(patches))
         distances = [
-            whitening(adapted[level]) for level, whitening in zip(self.shape.distances, self.whitenings, strict=True)
+            local_distances(adapted[level], whitening.centres, whitening.whiteners)
+            for level, whitening in zip(self.shape.distances, self.whitenings, strict=True)
         ]
         learned = [
             -discriminator(self.inputs(adapted, index)) for index, discriminator in enumerate(self.discriminators)
