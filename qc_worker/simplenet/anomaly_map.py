@@ -15,7 +15,7 @@ from torch import Tensor
 from qc_worker.simplenet.spec import InputSize
 
 SMOOTHING_SIGMA_PX = 4.0
-TOP_SHARE = 0.02
+TOP_SHARE = 0.03
 """Share of a frame's cells that make its score."""
 
 

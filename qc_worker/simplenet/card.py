@@ -42,7 +42,7 @@ class TrainingSettings(_Part):
     """Gaussians of each level's local whitening at the most; fewer where frames or a line's memory support fewer."""
     distance_weights: tuple[Annotated[float, Field(ge=0)], ...] = (1.0,)
     """Weight of each level's distance in their sum; 0: none is measured at that level."""
-    learned_weight: float = Field(default=0.5, ge=0)
+    learned_weight: float = Field(default=0.6, ge=0)
     """Weight of each discriminator beside the sum of distances, all in standard deviations; 0: none is learned."""
     discriminators: tuple[tuple[Annotated[int, Field(ge=0)], ...], ...] = ((0,),)
     """Which levels, by index, each discriminator reads."""

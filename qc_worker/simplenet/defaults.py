@@ -30,7 +30,7 @@ class BackboneDefaults:
     """Weight of each level's distance in their sum; 0: none is measured there."""
     discriminators: tuple[tuple[int, ...], ...] = ((0, 1), (0, 1, 2))
     """Which levels, by index, each discriminator reads."""
-    synthetic_shares: tuple[float, ...] = (0.8, 0.5)
+    synthetic_shares: tuple[float, ...] = (1.0, 0.5)
     """Of each discriminator's anomalous features: what share comes from synthetic defects."""
     hidden: int = 512
     """Hidden units of each discriminator."""
