@@ -14,8 +14,8 @@ from qc_worker.simplenet.spec import Aspect
 
 LONGEST_SIDE_PX = 512
 THUMBNAIL_QUALITY = 80
-SCORE_SPAN = 0.5
-"""The loss's margin: the scale on which good and anomalous features lie apart."""
+SMALLEST_SPAN = 1e-3
+"""Between no heat and the threshold, where a whole frame lies over it."""
 MAX_OPACITY = 0.65
 
 # Polynomials of the Turbo colour map: Mikhailov, "Turbo, an improved rainbow colormap", Google AI blog, 2019.
@@ -33,8 +33,8 @@ def render_heatmap(
 ) -> tuple[bytes, bytes]:
     """Heatmap over the frame (PNG) and the frame itself (JPEG), in the original's aspect ratio.
 
-    Green is the threshold on every frame, dark red the frame's own peak if that is over it; what lies far below the
-    threshold is left as it is. Where nothing is judged, lines are drawn instead.
+    Green is the threshold on every frame, dark red the frame's own peak if that is over it; what has the frame's usual
+    score, its median, or less is left as it is. Where nothing is judged, lines are drawn instead.
     Shapes: `anomaly_map` (H, W), minus infinity where nothing is judged.
     """
     heatmap, frame = heatmap_and_frame(picture, anomaly_map, threshold, aspect)
@@ -54,9 +54,11 @@ def heatmap_and_frame(
     frame = _frame(picture, aspect).resize(size, Image.Resampling.BILINEAR)
     scores = without_padding(anomaly_map, picture.image_size, aspect)
     ignored = np.isneginf(scores)
+    usual = float(np.median(scores[~ignored])) if not ignored.all() else threshold
     # The least heat: minus infinity has no averages.
-    shown = Image.fromarray(np.where(ignored, np.float32(threshold - SCORE_SPAN), scores))
-    heat = _heat(np.asarray(shown.resize(size, Image.Resampling.BILINEAR)), threshold)
+    shown = Image.fromarray(np.where(ignored, np.float32(usual), scores))
+    span = max(SMALLEST_SPAN, threshold - usual)
+    heat = _heat(np.asarray(shown.resize(size, Image.Resampling.BILINEAR)), threshold, span)
     heat[at_size(ignored, size)] = 0
     opacity = Image.fromarray(np.round(heat * MAX_OPACITY).astype(np.uint8))
     heatmap = Image.composite(Image.fromarray(_colours()[heat]), frame, opacity)
@@ -70,15 +72,15 @@ def turbo(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     return colours
 
 
-def _heat(scores: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.uint8]:
+def _heat(scores: npt.NDArray[np.float32], threshold: float, span: float) -> npt.NDArray[np.uint8]:
     """128 at the threshold, 0 a span below it, 255 at the peak or a span above, whichever is higher.
 
     Scores may be negative, so a ratio would not do. Scaled by the peak, or the neighbourhood of a strong defect would
     be as red as the defect.
     """
     over = scores - threshold
-    span_above = max(SCORE_SPAN, float(over.max()))
-    heat = np.clip(0.5 + np.where(over < 0, over / (2 * SCORE_SPAN), over / (2 * span_above)), 0, 1)
+    span_above = max(span, float(over.max()))
+    heat = np.clip(0.5 + np.where(over < 0, over / (2 * span), over / (2 * span_above)), 0, 1)
     return np.round(heat * 255).astype(np.uint8)
 
 
