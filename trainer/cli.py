@@ -27,6 +27,13 @@ class AspectFlag(StrEnum):
     PAD = "pad"
 
 
+class CalibrateByFlag(StrEnum):
+    """Where the scores come from that a threshold is calibrated on."""
+
+    CROSS = "cross"
+    SPLIT = "split"
+
+
 class GroupByFlag(StrEnum):
     """What makes good samples belong together."""
 
@@ -119,6 +126,13 @@ def retrain(
             help="Held out together: frames of a session by their times, or of a folder; auto: what there is."
         ),
     ] = GroupByFlag.AUTO,
+    calibrate_by: Annotated[
+        CalibrateByFlag,
+        typer.Option(
+            help="cross: the threshold comes from all good frames, each judged by a head without it; "
+            "split: from frames that are held out, which bounds the false-reject rate strictly but costs accuracy."
+        ),
+    ] = CalibrateByFlag.CROSS,
     max_feature_mib: Annotated[
         int,
         typer.Option(help="Disk for kept features of all lines; those unused for longest make room.", min=1),
@@ -158,6 +172,7 @@ def retrain(
             steps=steps,
             max_feature_mib=max_feature_mib,
             group_by=group_by.value,
+            calibrate_by=calibrate_by.value,
         )
         retrain_line(settings, flags, as_json=as_json)
 

@@ -44,13 +44,11 @@ def twins(samples: Sequence[str], count: int) -> list[Twin]:
     return [Twin(samples[index % len(samples)], index // len(samples)) for index in range(count)]
 
 
-def defective_features(features: FrameFeatures, chosen: Sequence[Twin], *, advance: Advance) -> Tensor:
-    """Features of the cells under the defects, from the shelf or computed. Shape: (M, C).
+def defective_features(features: FrameFeatures, chosen: Sequence[Twin], *, advance: Advance) -> dict[str, Tensor]:
+    """Features of the cells under each sample's defects, from the shelf or computed. Shapes: (M, C).
 
     Raises TrainingError, OSError.
     """
-    if not chosen:
-        return torch.empty(0, features.scorer.channels)
     found = {twin.name: features.shelf.get(twin.name) for twin in chosen}
     missing = [twin for twin in chosen if found[twin.name] is None]
     advance(len(chosen) - len(missing), "cached")
@@ -63,7 +61,12 @@ def defective_features(features: FrameFeatures, chosen: Sequence[Twin], *, advan
         features.shelf.put(twin.name, rows)
         found[twin.name] = rows
         advance(1)
-    return torch.cat([rows for rows in found.values() if rows is not None])
+    of_samples: dict[str, list[Tensor]] = {}
+    for twin in chosen:
+        rows = found[twin.name]
+        if rows is not None:
+            of_samples.setdefault(twin.sample, []).append(rows)
+    return {sample: torch.cat(parts) for sample, parts in of_samples.items()}
 
 
 def _drawn(twin: Twin, pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,6 @@ from qc_worker.process_tuning import give_back_freed_memory
 from qc_worker.simplenet.preprocessing import stack_pixels
 from qc_worker.simplenet.regions import Ignored, IgnoredArea, judged_cells
 from qc_worker.simplenet.scorer import Scorer
-from qc_worker.simplenet.spec import EmbeddingSpec
 from trainer.feature_cache import Shelf
 from trainer.feature_file import HEADER_BYTES
 from trainer.feature_spec import BATCH_SIZE, FeatureSpec

@@ -106,14 +106,14 @@ def _drawn_rows(task: FitTask) -> Tensor:
     bank = task.features.bank
     count = min(len(bank), MAX_DRAWN_BYTES // (BYTES_PER_NUMBER * bank.channels))
     order = torch.randperm(len(bank), generator=torch.Generator().manual_seed(task.seed))[:count]
-    return torch.cat([task.features.patches(rows) for rows in order.split(ROWS_AT_ONCE)])
+    return torch.cat([task.features.patches(rows) for rows in torch.split(order, ROWS_AT_ONCE)])
 
 
 @torch.no_grad()
 def _whiten(head: Head, standardised: Tensor) -> None:
     """Set the adaptors. Not learned on: trained along, they gave up what whitening gains."""
     covariance = sum(
-        ((rows.T @ rows).double() for rows in standardised.split(ROWS_AT_ONCE)),
+        ((rows.T @ rows).double() for rows in torch.split(standardised, ROWS_AT_ONCE)),
         torch.zeros(standardised.shape[1], standardised.shape[1], dtype=torch.float64),
     ) / len(standardised)
     start = 0
@@ -126,7 +126,7 @@ def _whiten(head: Head, standardised: Tensor) -> None:
 @torch.no_grad()
 def _adapted(head: Head, standardised: Tensor) -> list[Tensor]:
     """Shapes: (N, C) -> (N, d_l) for each level."""
-    chunks = [head.adapt(rows) for rows in standardised.split(ROWS_AT_ONCE)]
+    chunks = [head.adapt(rows) for rows in torch.split(standardised, ROWS_AT_ONCE)]
     return [torch.cat(level) for level in zip(*chunks, strict=True)]
 
 

@@ -39,7 +39,7 @@ def _clusters(features: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Lloyd's algorithm from the first features, which were drawn. Shapes: (N, d) -> (K, d), int64 (N,)."""
     centres = features[:count].clone()
     for _ in range(ROUNDS):
-        owners = torch.cat([_nearest(chunk, centres) for chunk in features.split(ROWS_AT_ONCE)])
+        owners = torch.cat([_nearest(chunk, centres) for chunk in torch.split(features, ROWS_AT_ONCE)])
         counts = torch.bincount(owners, minlength=count)[:, None]
         sums = torch.zeros_like(centres).index_add_(0, owners, features)
         centres = torch.where(counts > 0, sums / counts.clamp_min(1), centres)
@@ -56,7 +56,7 @@ def _covariances(features: Tensor, centres: Tensor, owners: Tensor) -> Tensor:
     scatters = torch.zeros(len(centres), channels, channels)
     counts = torch.bincount(owners, minlength=len(centres))
     order = owners.argsort(stable=True)
-    for index, rows in enumerate(order.split(counts.tolist())):
+    for index, rows in enumerate(torch.split(order, counts.tolist())):
         offsets = features[rows] - centres[index]
         scatters[index] = offsets.T @ offsets
     pooled = scatters.sum(dim=0) / len(features)
@@ -69,4 +69,5 @@ def _covariances(features: Tensor, centres: Tensor, owners: Tensor) -> Tensor:
 def _whiteners(covariances: Tensor) -> Tensor:
     """Symmetric inverse roots. Shapes: (K, d, d) -> (K, d, d)."""
     variances, directions = torch.linalg.eigh(covariances)
-    return (directions * variances.clamp_min(MIN_VARIANCE).rsqrt()[:, None]) @ directions.mT
+    roots: Tensor = (directions * variances.clamp_min(MIN_VARIANCE).rsqrt()[:, None]) @ directions.mT
+    return roots

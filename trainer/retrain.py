@@ -35,7 +35,7 @@ from trainer.pictures import SampleReader
 from trainer.progress import Stages
 from trainer.regions import ignored_by
 from trainer.samples import SampleStore
-from trainer.split import HOLD_OUT_SHARE, choose_alpha, split_samples
+from trainer.split import HOLD_OUT_SHARE, CalibrateBy, choose_alpha, choose_folds
 from trainer.train import Plan, Trained, Trainer
 
 log = structlog.get_logger()
@@ -52,6 +52,7 @@ class RetrainRequest:
     review_rate: float | None = None
     seed: int = 0
     dry_run: bool = False
+    calibrate_by: CalibrateBy = CalibrateBy.CROSS
     group_by: GroupBy = GroupBy.AUTO
 
 
@@ -113,19 +114,16 @@ class Retrainer:
 
     def _plan(self, request: RetrainRequest) -> Plan:
         good = self.samples.ids(request.line, Judgement.GOOD)
-        alpha = choose_alpha(len(good), request.max_false_reject)
+        alpha = choose_alpha(len(good), request.max_false_reject, request.calibrate_by)
         training = request.training.model_copy(update={"hold_out_share": HOLD_OUT_SHARE})
         grouping = group_samples(self.samples, request.line, good, request.group_by)
         _warn_of_one_group(request, grouping, len(good))
         return Plan(
-            split=split_samples(
-                good,
-                alpha=alpha,
-                seed=request.seed,
-                groups=grouping.labels,
+            folds=choose_folds(
+                good, by=request.calibrate_by, alpha=alpha, seed=request.seed, groups=grouping.labels or None
             ),
             defects=tuple(self.samples.ids(request.line, Judgement.DEFECT)),
-            training=training,
+            fitting=training,
             hidden=request.hidden,
             max_false_reject=alpha,
             review_rate=request.review_rate,
@@ -158,12 +156,13 @@ class Retrainer:
             head_sha256=digest,
             calibration=trained.calibration,
             samples=SampleManifest(
-                training=plan.split.training,
-                calibration=plan.split.calibration,
+                training=plan.training,
+                calibration=plan.calibration,
+                calibrate_by="cross" if len(plan.folds) > 1 else "split",
                 group_by=plan.grouping.by.value,
                 groups=plan.grouping.sizes,
             ),
-            training=plan.training,
+            training=plan.fitting,
             seed=plan.seed,
             duration_s=duration_s,
             created_at=created_at,

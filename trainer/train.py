@@ -1,7 +1,7 @@
 """From stored samples to a calibrated model."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,29 +15,30 @@ from qc_worker.simplenet.metrics import auroc
 from qc_worker.simplenet.regions import Ignored, judged_cells
 from qc_worker.simplenet.scorer import Scorer
 from trainer.calibrate import CONFIDENCE, calibrate, raised_for_groups, score_batches
+from trainer.defective_features import Twin, defective_features, twins
 from trainer.feature_cache import FeatureCache
 from trainer.feature_spec import feature_spec
-from trainer.defective_features import Twin, defective_features, twins
 from trainer.features import FeatureCounts, FrameFeatures, drawn_cells, feature_bytes
 from trainer.fit import FitTask, Fitted, fit_head
+from trainer.folds import Fold
 from trainer.group_calibration import GroupCalibration, calibrate_by_groups
 from trainer.groups import UNGROUPED, Grouping
 from trainer.part_scores import CellRows
 from trainer.patch_bank import standardise
 from trainer.pictures import SampleReader
-from trainer.progress import Stages
+from trainer.progress import Advance, Stages
 from trainer.samples import SampleStore
-from trainer.split import Split
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """All that decides what comes out of a training; equal plans on one machine give equal bits."""
 
-    split: Split
+    folds: tuple[Fold, ...]
+    """What heads are fitted to and what they are held against: one fold, or several that hold out each sample once."""
     defects: tuple[str, ...]
     """Stored defect samples: never trained on, only judged in the end."""
-    training: TrainingSettings
+    fitting: TrainingSettings
     hidden: int
     max_false_reject: float
     review_rate: float | None
@@ -46,6 +47,25 @@ class Plan:
     """Which good samples belong together."""
     ignored: Ignored | None = None
     """What of the line's pictures is not judged."""
+
+    @property
+    def training(self) -> tuple[str, ...]:
+        """Samples that the head that goes live is fitted to: with several folds all of them."""
+        first, *others = self.folds
+        return tuple(sorted((*first.training, *first.held_out))) if others else first.training
+
+    @property
+    def calibration(self) -> tuple[str, ...]:
+        """Samples that the threshold comes from."""
+        return tuple(sample for fold in self.folds for sample in fold.held_out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Features:
+    """Features of each training sample, (P, C), and of the cells under its synthetic defects, (M, C)."""
+
+    good: Mapping[str, Tensor]
+    defective: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,75 +100,83 @@ class Trainer:
     cache: FeatureCache
 
     def run(self, plan: Plan, stages: Stages) -> Trained:
-        """Compute what features are new, fit the head on all, calibrate it on the held-out samples.
+        """Compute what features are new, fit a head for each fold and one on all, calibrate, judge stored defects.
 
         Raises TrainingError, OSError.
         """
         counts = FeatureCounts()
-        rows, defective = self._features(plan, counts, stages)
-        n_discriminators = len(plan.training.discriminators) if plan.training.learned_weight else 0
-        with stages.stage("fit", plan.training.steps * n_discriminators) as advance:
-            task = FitTask(
-                rows=rows,
-                defective=defective,
-                level_channels=self.scorer.level_channels,
-                settings=plan.training,
-                hidden=plan.hidden,
-                seed=plan.seed,
-                device=self.scorer.device,
-                dtype=self.scorer.dtype,
-            )
-            fitted = fit_head(task, advance=advance)
-        del rows, defective, task  # the largest things in memory, and done with
+        features = self._features(plan, counts, stages)
+        n_discriminators = len(plan.fitting.discriminators) if plan.fitting.learned_weight else 0
+        fits = [fold.training for fold in plan.folds] + ([plan.training] if len(plan.folds) > 1 else [])
+        with stages.stage("fit", plan.fitting.steps * n_discriminators * len(fits)) as advance:
+            fitted = [self._fit(plan, features, samples, advance) for samples in fits]
+        del features  # the largest things in memory, and done with
         calibration, by_groups, defects = self._judge(fitted, plan, stages)
-        return Trained(fitted, calibration, counts, defects, by_groups)
+        return Trained(fitted[-1], calibration, counts, defects, by_groups)
 
-    def _features(self, plan: Plan, counts: FeatureCounts, stages: Stages) -> tuple[CellRows, Tensor]:
-        """Held-out frames are not among them: they are judged from their pictures, the way the worker does."""
-        samples = plan.split.training
-        chosen = twins(samples, plan.training.synthetic_frames if plan.training.learned_weight else 0)
+    def _features(self, plan: Plan, counts: FeatureCounts, stages: Stages) -> _Features:
+        samples = plan.training
+        chosen = twins(samples, plan.fitting.synthetic_frames if plan.fitting.learned_weight else 0)
         frames = self._frame_features(plan, chosen)
         with stages.stage("features", len(samples)) as advance:
-            rows = frames.of_samples(samples, counts, advance=advance)
+            good = dict(zip(samples, frames.of_samples(samples, counts, advance=advance), strict=True))
         with stages.stage("synthetic", len(chosen)) as advance:
             defective = defective_features(frames, chosen, advance=advance)
-        features = standardise(rows, max_bytes=plan.training.max_feature_bytes)
-        return CellRows(features, self._cells(plan), self.scorer.spec.grid), defective
+        return _Features(good, defective)
 
-    def _cells(self, plan: Plan) -> Tensor:
-        """Cell of each row of the training frames."""
-        grid, per_frame = self.scorer.spec.grid, plan.training.patches_per_frame
+    def _fit(self, plan: Plan, features: _Features, samples: Sequence[str], advance: Advance) -> Fitted:
+        """Fit a head to some of the samples, and to nothing that comes of others."""
+        good = standardise([features.good[sample] for sample in samples], max_bytes=plan.fitting.max_feature_bytes)
+        defective = [features.defective[sample] for sample in samples if sample in features.defective]
+        task = FitTask(
+            rows=CellRows(good, self._cells(plan, samples), self.scorer.spec.grid),
+            defective=torch.cat(defective) if defective else torch.empty(0, self.scorer.channels),
+            level_channels=self.scorer.level_channels,
+            settings=plan.fitting,
+            hidden=plan.hidden,
+            seed=plan.seed,
+            device=self.scorer.device,
+            dtype=self.scorer.dtype,
+        )
+        return fit_head(task, advance=advance)
+
+    def _cells(self, plan: Plan, samples: Sequence[str]) -> Tensor:
+        """Cell of each row of the samples' features."""
+        grid, per_frame = self.scorer.spec.grid, plan.fitting.patches_per_frame
         judged = None if plan.ignored is None else judged_cells(plan.ignored, grid)
-        drawn = [drawn_cells(sample, math.prod(grid), per_frame, judged=judged) for sample in plan.split.training]
+        drawn = [drawn_cells(sample, math.prod(grid), per_frame, judged=judged) for sample in samples]
         return torch.cat(drawn)
 
     def _frame_features(self, plan: Plan, chosen: Sequence[Twin]) -> FrameFeatures:
-        per_frame = plan.training.patches_per_frame
+        per_frame = plan.fitting.patches_per_frame
         spec = feature_spec(self.scorer, patches_per_frame=per_frame, ignored=plan.ignored)
         shelf = self.cache.shelf(spec)
-        needed = [*plan.split.training, *(twin.name for twin in chosen)]
+        needed = [*plan.training, *(twin.name for twin in chosen)]
         self.cache.make_room(
             shelf,
             # A synthetic defect seldom covers more than a quarter of a frame's cells.
-            n_bytes=(len(plan.split.training) + len(chosen) // 4) * feature_bytes(spec, self.scorer.channels),
+            n_bytes=(len(plan.training) + len(chosen) // 4) * feature_bytes(spec, self.scorer.channels),
             samples=all_good_samples(self.reader.store),
             needed=needed,
         )
         return FrameFeatures(self.scorer, self.reader, shelf, per_frame, plan.ignored)
 
     def _judge(
-        self, fitted: Fitted, plan: Plan, stages: Stages
+        self, fitted: Sequence[Fitted], plan: Plan, stages: Stages
     ) -> tuple[Calibration, GroupCalibration | None, DefectCheck | None]:
-        head = self.scorer.take_in(fitted.head, plan.ignored)
-        with stages.stage("calibrate", len(plan.split.calibration)) as advance:
-            pictures = self.reader.batches(plan.split.calibration)
-            held_out = score_batches(self.scorer, head, pictures, advance=advance)
-        calibration = calibrate(held_out, alpha=plan.max_false_reject, review_rate=plan.review_rate)
-        by_groups = _by_groups(held_out, plan)
+        """Each fold's held-out frames by the head that was fitted without them, defects by the one that goes live."""
+        scores: list[float] = []
+        with stages.stage("calibrate", len(plan.calibration)) as advance:
+            for fold, of_fold in zip(plan.folds, fitted, strict=False):
+                head = self.scorer.take_in(of_fold.head, plan.ignored)
+                scores += score_batches(self.scorer, head, self.reader.batches(fold.held_out), advance=advance)
+        calibration = calibrate(scores, alpha=plan.max_false_reject, review_rate=plan.review_rate)
+        by_groups = _by_groups(scores, plan)
         calibration = raised_for_groups(calibration, by_groups) if by_groups else calibration
+        live = self.scorer.take_in(fitted[-1].head, plan.ignored)
         with stages.stage("defects", len(plan.defects)) as advance:
             pictures = self.reader.batches(plan.defects, Judgement.DEFECT)
-            defects = score_batches(self.scorer, head, pictures, advance=advance)
+            defects = score_batches(self.scorer, live, pictures, advance=advance)
         return calibration, by_groups, _check_defects(defects, calibration)
 
 
@@ -160,7 +188,7 @@ def all_good_samples(store: SampleStore) -> set[str]:
 def _by_groups(held_out: Sequence[float], plan: Plan) -> GroupCalibration | None:
     if not plan.grouping.labels:
         return None
-    labels = [plan.grouping.labels[sample] for sample in plan.split.calibration]
+    labels = [plan.grouping.labels[sample] for sample in plan.calibration]
     return calibrate_by_groups(held_out, labels, plan.max_false_reject, confidence=CONFIDENCE)
 
 

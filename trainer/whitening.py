@@ -19,10 +19,13 @@ def adapted_channels(channels: int) -> int:
 
 
 def whitening(covariance: Tensor) -> Tensor:
-    """W such that W times features of this covariance has the identity as covariance. Shapes: (C, C) -> (adapted, C)."""
+    """W such that W times features of this covariance has the identity as covariance.
+
+    Shapes: (C, C) -> (adapted, C).
+    """
     shrunk = (1 - SHRINKAGE) * covariance.double() + SHRINKAGE * torch.eye(len(covariance), dtype=torch.float64)
     variances, directions = torch.linalg.eigh(shrunk)
-    scaled = directions * variances.clamp_min(SHRINKAGE / 2).rsqrt()
+    scaled: Tensor = directions * variances.clamp_min(SHRINKAGE / 2).rsqrt()
     if len(covariance) <= MAX_ADAPTED:
         return (scaled @ directions.T).float()
     return scaled[:, -MAX_ADAPTED:].T.float()

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.inspection import Mask
 from qc_worker.domain.names import NAME_PATTERN
-from qc_worker.simplenet.run_lengths import decode_mask
 from qc_worker.simplenet.head_shape import HeadShape, check_shape
+from qc_worker.simplenet.run_lengths import decode_mask
 from qc_worker.simplenet.spec import EmbeddingSpec
 from qc_worker.simplenet.tiles import MAX_TILES
 
@@ -74,7 +74,9 @@ class SampleManifest(_Part):
     training: tuple[Sha256, ...]
     """Frames that the head was fitted to."""
     calibration: tuple[Sha256, ...]
-    """Held-out frames that the threshold comes from."""
+    """Frames that the threshold comes from, each judged by a head that was not fitted to it."""
+    calibrate_by: Literal["cross", "split"] = "split"
+    """cross: all frames, in folds; split: frames that no head was fitted to."""
     group_by: Literal["folder", "session", "none"] = "none"
     """What made good frames belong together."""
     groups: dict[Name, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)

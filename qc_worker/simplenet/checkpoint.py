@@ -113,7 +113,9 @@ def _refuse_earlier(content: bytes) -> None:
 def _build_head(content: bytes, card: ModelCard) -> Head:
     expected = _expected_tensors(card)
     if sum(math.prod(shape) * kind.itemsize for shape, kind in expected.values()) > MAX_HEAD_BYTES:
-        raise ModelError(f"a head of {sum(card.head.level_channels)} channels and {card.head.hidden} hidden units is too large")
+        raise ModelError(
+            f"a head of {sum(card.head.level_channels)} channels and {card.head.hidden} hidden units is too large"
+        )
     try:
         state = load(content)
     except (SafetensorError, ValueError, KeyError) as error:

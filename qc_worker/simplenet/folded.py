@@ -38,8 +38,8 @@ class FoldedDistance:
     """(K, d, d)."""
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "FoldedDistance":
-        exact = (tensor.to(device) for tensor in (self.weight, self.bias, self.centres))
-        return FoldedDistance(self.level, *exact, self.whiteners.to(device, dtype))
+        weight, bias, centres = (tensor.to(device) for tensor in (self.weight, self.bias, self.centres))
+        return FoldedDistance(self.level, weight, bias, centres, self.whiteners.to(device, dtype))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,7 @@ def patch_scores(aggregated: Sequence[Tensor], heads: Sequence[FoldedHead], grid
     # Channels innermost: a view where the backbone computes that way, and what matrix products want.
     levels = [level_map.permute(0, 2, 3, 1).contiguous() for level_map in aggregated]
     runs = [
-        _scores_of_one_head([level[start:stop] for level in levels], heads[start], grid)
-        for start, stop in _runs(heads)
+        _scores_of_one_head([level[start:stop] for level in levels], heads[start], grid) for start, stop in _runs(heads)
     ]
     return torch.cat(runs)
 
@@ -170,7 +169,7 @@ def _normality(levels: Sequence[Tensor], discriminator: FoldedDiscriminator, gri
     at_once = _frames_at_once(read[0], grid, len(discriminator.tail))
     found = [
         F.leaky_relu_(_hidden(part, discriminator, grid), NEGATIVE_SLOPE).float() @ discriminator.tail
-        for part in zip(*(level.split(at_once) for level in read), strict=True)
+        for part in zip(*(torch.split(level, at_once) for level in read), strict=True)
     ]
     return torch.cat(found)
 

@@ -1,5 +1,8 @@
 """What differs between production lines: standardiser, adaptors, local whitening, discriminators."""
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +21,9 @@ class Head(nn.Module):
     and `scale` may differ between cells. Shapes: (parts, rows, columns).
     """
 
+    adaptors: Sequence[Adaptor]
+    whitenings: Sequence[LocalWhitening]
+    discriminators: Sequence[Discriminator]
     offset: Tensor
     scale: Tensor
 
@@ -25,14 +31,18 @@ class Head(nn.Module):
         super().__init__()
         self.shape = shape
         self.standardiser = Standardiser(sum(shape.level_channels))
-        self.adaptors = nn.ModuleList(map(Adaptor, shape.level_channels, shape.adapted))
-        self.whitenings = nn.ModuleList(
+        adaptors = nn.ModuleList(map(Adaptor, shape.level_channels, shape.adapted))
+        # A ModuleList is a sequence of what it holds, but has no type for it.
+        self.adaptors = cast(Sequence[Adaptor], adaptors)
+        whitenings = nn.ModuleList(
             LocalWhitening(shape.adapted[level], shape.components[level]) for level in shape.distances
         )
-        self.discriminators = nn.ModuleList(
+        self.whitenings = cast(Sequence[LocalWhitening], whitenings)
+        discriminators = nn.ModuleList(
             Discriminator(sum(shape.adapted[level] for level in levels), shape.hidden)
             for levels in shape.discriminators
         )
+        self.discriminators = cast(Sequence[Discriminator], discriminators)
         self.register_buffer("offset", torch.zeros(shape.parts, *shape.cells))
         self.register_buffer("scale", torch.ones(shape.parts, *shape.cells))
 

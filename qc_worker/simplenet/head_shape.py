@@ -1,4 +1,4 @@
-"""How large the parts of a head are: what its card states, so that what a file holds can be checked before it is used."""
+"""How large the parts of a head are, as its card states: what a file holds is checked against it before it is used."""
 
 from dataclasses import dataclass
 
@@ -42,7 +42,8 @@ def check_shape(shape: HeadShape) -> None:
     levels = len(shape.level_channels)
     if not levels == len(shape.adapted) == len(shape.components):
         raise ValueError("a head states channels, adapted channels and components for each level")
-    if not all(1 <= own <= channels <= MAX_CHANNELS for own, channels in zip(shape.adapted, shape.level_channels)):
+    pairs = zip(shape.adapted, shape.level_channels, strict=True)
+    if not all(1 <= own <= channels <= MAX_CHANNELS for own, channels in pairs):
         raise ValueError(f"no head has levels of {shape.level_channels} channels, {shape.adapted} of them adapted")
     if not all(0 <= components <= MAX_COMPONENTS for components in shape.components):
         raise ValueError(f"no head has {shape.components} components")

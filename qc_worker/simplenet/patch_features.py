@@ -10,6 +10,7 @@ from qc_worker.simplenet.backbone import Backbone
 from qc_worker.simplenet.spec import BackbonePass
 from qc_worker.simplenet.stitching import stitched_maps
 
+
 class AggregatedLevels(nn.Module):
     """Backbone and neighbourhood aggregation: everything that lines share.
 

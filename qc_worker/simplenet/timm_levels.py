@@ -60,7 +60,9 @@ class LiteLevels:
     def __init__(self, network: Any, levels: tuple[int, ...]) -> None:
         check_levels("efficientnet_lite0", levels, tuple(self.STAGES))
         self.indices = [self.STAGES[stride] for stride in levels]
-        self.channels = tuple(network.blocks[index - 1][-1].feature_info("bottleneck")["num_chs"] for index in self.indices)
+        self.channels = tuple(
+            network.blocks[index - 1][-1].feature_info("bottleneck")["num_chs"] for index in self.indices
+        )
         self.mean: tuple[float, ...] = tuple(network.pretrained_cfg["mean"])
         self.std: tuple[float, ...] = tuple(network.pretrained_cfg["std"])
         network.prune_intermediate_layers(self.indices, prune_norm=True, prune_head=True, extra_blocks=True)

@@ -29,6 +29,7 @@ from trainer.groups import GroupBy
 from trainer.input_size import choose_input_size, parse_input_size
 from trainer.progress import stages
 from trainer.retrain import Retrained, Retrainer, RetrainRequest
+from trainer.split import CalibrateBy
 
 MEBIBYTE = 1 << 20
 BEARABLE = 3
@@ -52,6 +53,7 @@ class RetrainFlags:
     steps: int | None
     max_feature_mib: int
     group_by: str
+    calibrate_by: str
 
 
 def retrain(settings: Settings, flags: RetrainFlags, *, as_json: bool) -> None:
@@ -95,6 +97,7 @@ def retrained_document(retrained: Retrained) -> dict[str, object]:
         "ignored_share": _ignored_share(card),
         "seed": card.seed,
         "training_samples": len(card.samples.training),
+        "calibrate_by": card.samples.calibrate_by,
         "calibration_samples": promise.n,
         "max_false_reject": promise.alpha,
         "smallest_max_false_reject": promise.smallest_alpha,
@@ -147,6 +150,7 @@ def _request(flags: RetrainFlags) -> RetrainRequest:
         seed=flags.seed,
         dry_run=flags.dry_run,
         group_by=GroupBy(flags.group_by),
+        calibrate_by=CalibrateBy(flags.calibrate_by),
     )
 
 
