@@ -63,9 +63,9 @@ def defective_features(features: FrameFeatures, chosen: Sequence[Twin], *, advan
         advance(1)
     of_samples: dict[str, list[Tensor]] = {}
     for twin in chosen:
-        rows = found[twin.name]
-        if rows is not None:
-            of_samples.setdefault(twin.sample, []).append(rows)
+        kept = found[twin.name]
+        if kept is not None:
+            of_samples.setdefault(twin.sample, []).append(kept)
     return {sample: torch.cat(parts) for sample, parts in of_samples.items()}
 
 

@@ -12,7 +12,7 @@ from trainer.folds import Fold, folds, members, rank, without
 
 DEFAULT_MAX_FALSE_REJECT = 0.01
 HOLD_OUT_SHARE = 0.2
-N_FOLDS = 4
+N_FOLDS = 3
 """Each takes a fit of its own."""
 MIN_GOOD_SAMPLES = 20
 

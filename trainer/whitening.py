@@ -27,5 +27,7 @@ def whitening(covariance: Tensor) -> Tensor:
     variances, directions = torch.linalg.eigh(shrunk)
     scaled: Tensor = directions * variances.clamp_min(SHRINKAGE / 2).rsqrt()
     if len(covariance) <= MAX_ADAPTED:
-        return (scaled @ directions.T).float()
-    return scaled[:, -MAX_ADAPTED:].T.float()
+        symmetric: Tensor = scaled @ directions.T
+        return symmetric.float()
+    leading: Tensor = scaled[:, -MAX_ADAPTED:].T
+    return leading.float()

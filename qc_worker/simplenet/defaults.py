@@ -38,7 +38,7 @@ class BackboneDefaults:
     """Noise of the other anomalous features, in standard deviations of whitened features; mixed in equal shares."""
     steps: int = 400
     """Optimiser steps for each discriminator."""
-    patches_per_step: int = 1024
+    patches_per_step: int = 512
     """Good patches drawn for each step."""
     discriminator_lr: float = 2e-3
     """Adam's learning rate for the discriminator; the paper trains longer with 2e-4."""
