@@ -32,7 +32,7 @@ class BackboneDefaults:
     """Which levels, by index, each discriminator reads."""
     synthetic_shares: tuple[float, ...] = (1.0, 0.5)
     """Of each discriminator's anomalous features: what share comes from synthetic defects."""
-    hidden: int = 512
+    hidden: int = 256
     """Hidden units of each discriminator."""
     sigmas: tuple[float, ...] = (1.0, 2.0)
     """Noise of the other anomalous features, in standard deviations of whitened features; mixed in equal shares."""
