@@ -26,7 +26,7 @@ from trainer.feature_cache import FeatureCache
 from trainer.import_samples import Importer, ImportFolder
 from trainer.pictures import in_batches
 from trainer.progress import stages
-from trainer.retrain import Retrainer, RetrainRequest
+from trainer.retrain import Retrainer, RetrainRequest, SizedScorer
 from trainer.samples import SampleStore, sha256
 
 LINE = line_name("bench")
@@ -119,7 +119,7 @@ class Ours:
         importer = Importer(samples, LIMITS, SystemClock().now, THREADS)
         importer.run(ImportFolder(LINE, Judgement.GOOD, subject.good), advance=lambda *_: None)
         self._retrainer = Retrainer(
-            scorer=self._scorer,
+            scorer=lambda _: SizedScorer(self._scorer, "the benchmark's"),
             samples=samples,
             models=FsspecModelStore(str(subject.scratch / "models")),
             collect=None,

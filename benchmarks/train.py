@@ -172,7 +172,8 @@ def _import(state: Path, files: tuple[Path, ...], name: str) -> None:
 
 def _retrain(state: Path, backbone: str) -> tuple[float, Any]:
     started_s = monotonic()
-    document = _trainer(state, "retrain", "--offline", "--backbone", backbone)
+    side = str(defaults_for(backbone).input_size)  # what the rivals see
+    document = _trainer(state, "retrain", "--offline", "--backbone", backbone, "--input-size", side)
     return monotonic() - started_s, document
 
 

@@ -116,6 +116,14 @@ def retrain(
     input_size: Annotated[
         str, typer.Option(help="What the backbone sees, pixels: 256, HEIGHTxWIDTH such as 256x384, or auto.")
     ] = "auto",
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            help="Pixels of a frame that --input-size auto may spend, in those of 256 x 256: 0.1 to 64; 2.5 if not "
+            "given, with --tiles as many as the frames have.",
+            show_default=False,
+        ),
+    ] = None,
     tiles: Annotated[
         int, typer.Option(help="Into how many overlapping tiles the long side is cut for the backbone.", min=1, max=8)
     ] = 1,
@@ -173,6 +181,7 @@ def retrain(
             max_feature_mib=max_feature_mib,
             group_by=group_by.value,
             calibrate_by=calibrate_by.value,
+            max_cost=max_cost,
         )
         retrain_line(settings, flags, as_json=as_json)
 

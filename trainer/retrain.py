@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -23,6 +23,7 @@ from qc_worker.simplenet.checkpoint import (
 from qc_worker.simplenet.localise import encode_mask
 from qc_worker.simplenet.preprocessing import ImageLimits
 from qc_worker.simplenet.scorer import Scorer
+from qc_worker.simplenet.spec import EmbeddingSpec
 from trainer.atomic import disk_errors
 from trainer.calibrate import FalseRejectPromise, promise
 from trainer.collect import CollectReport
@@ -35,6 +36,7 @@ from trainer.pictures import SampleReader
 from trainer.progress import Stages
 from trainer.regions import ignored_by
 from trainer.samples import SampleStore
+from trainer.speed import measure_frames_per_s
 from trainer.split import HOLD_OUT_SHARE, CalibrateBy, choose_alpha, choose_folds
 from trainer.train import Plan, Trained, Trainer
 
@@ -57,6 +59,18 @@ class RetrainRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class SizedScorer:
+    """A scorer for a new model, and why it has its input size."""
+
+    scorer: Scorer
+    reason: str
+
+
+ScorerFor = Callable[[LineName], SizedScorer]
+"""Makes the scorer for a line's next model; asked when all of its samples are there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Retrained:
     """What came of it."""
 
@@ -70,6 +84,8 @@ class Retrained:
     """The rate that was asked for or chosen; the promise for frames of known groups may be lower."""
     grouping: Grouping
     look_alike: LookAlike
+    frames_per_s: float
+    """Frames that the model judges in a second on this machine, by a backbone that is not compiled; no decoding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +96,7 @@ class Retrainer:
     going live.
     """
 
-    scorer: Scorer
+    scorer: ScorerFor
     samples: SampleStore
     models: ModelStore
     collect: Callable[[], CollectReport] | None
@@ -96,9 +112,14 @@ class Retrainer:
             collected = self.collect() if self.collect and not request.dry_run else None
             started_s = self.clock.monotonic()
             plan = self._plan(request)
-            compared = self._compare(request.line, stages)
-            trained = self._trainer(request.line).run(plan, stages)
-            card = self._card(request.line, plan, trained, self.clock.monotonic() - started_s)
+            sized = self.scorer(request.line)
+            scorer = sized.scorer
+            plan = replace(plan, ignored=ignored_by(self.samples, request.line, scorer.spec, self.limits))
+            reader = self._reader(request.line, scorer.spec)
+            compared = self._compare(reader, stages)
+            trained = Trainer(scorer, reader, self.features).run(plan, stages)
+            card = self._card(request.line, plan, trained, sized=sized, duration_s=self.clock.monotonic() - started_s)
+            frames_per_s = self._frames_per_s(scorer, reader, plan, trained)
             announced = False if request.dry_run else self._release(trained, card)
         return Retrained(
             card=card,
@@ -110,6 +131,7 @@ class Retrainer:
             max_false_reject=plan.max_false_reject,
             grouping=plan.grouping,
             look_alike=compared,
+            frames_per_s=frames_per_s,
         )
 
     def _plan(self, request: RetrainRequest) -> Plan:
@@ -129,29 +151,33 @@ class Retrainer:
             review_rate=request.review_rate,
             seed=request.seed,
             grouping=grouping,
-            ignored=ignored_by(self.samples, request.line, self.scorer.spec, self.limits),
         )
 
-    def _compare(self, line: LineName, stages: Stages) -> LookAlike:
-        good = self.samples.ids(line, Judgement.GOOD)[:MAX_COMPARED]
+    def _compare(self, reader: SampleReader, stages: Stages) -> LookAlike:
+        good = self.samples.ids(reader.line, Judgement.GOOD)[:MAX_COMPARED]
         with stages.stage("compare", len(good)) as advance:
-            return look_alike(self._reader(line), good, advance=advance)
+            return look_alike(reader, good, advance=advance)
 
-    def _reader(self, line: LineName) -> SampleReader:
-        return SampleReader(self.samples, line, self.scorer.spec, self.limits, self.decode_threads)
+    def _reader(self, line: LineName, spec: EmbeddingSpec) -> SampleReader:
+        return SampleReader(self.samples, line, spec, self.limits, self.decode_threads)
 
-    def _trainer(self, line: LineName) -> Trainer:
-        return Trainer(self.scorer, self._reader(line), self.features)
+    def _frames_per_s(self, scorer: Scorer, reader: SampleReader, plan: Plan, trained: Trained) -> float:
+        head = scorer.take_in(trained.fitted.head, plan.ignored)
+        return measure_frames_per_s(scorer, head, reader, plan.calibration, clock=self.clock)
 
-    def _card(self, line: LineName, plan: Plan, trained: Trained, duration_s: float) -> ModelCard:
+    def _card(
+        self, line: LineName, plan: Plan, trained: Trained, *, sized: SizedScorer, duration_s: float
+    ) -> ModelCard:
+        scorer = sized.scorer
         created_at = self.clock.now()
         digest = head_sha256(trained.fitted.head)
         return ModelCard(
             line=line,
             version=new_version(created_at, digest),
-            embedding=self.scorer.spec,
+            embedding=scorer.spec,
             head=trained.fitted.head.shape,
-            cost=self.scorer.spec.cost,
+            cost=scorer.spec.cost,
+            input_size_reason=sized.reason,
             ignored=None if plan.ignored is None else encode_mask(plan.ignored),
             head_sha256=digest,
             calibration=trained.calibration,

@@ -106,6 +106,8 @@ class ModelCard(_Part):
     """How large each part of the head is."""
     cost: float = Field(default=1.0, gt=0)
     """Pixels that the backbone sees of a frame, overlaps of tiles included, in those of a 256 x 256 input."""
+    input_size_reason: str = Field(default="", max_length=300)
+    """Why the embedding's input size is what it is; empty for models made before this field."""
     ignored: Mask | None = None
     """What of the picture is not judged, at the embedding's input size; null: all of it is judged."""
     head_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")

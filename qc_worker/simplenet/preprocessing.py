@@ -95,6 +95,17 @@ def decode_picture(content: bytes, *, input_size: InputSize, aspect: Aspect, lim
         return _to_picture(image, input_size, aspect)
 
 
+def picture_size(content: bytes, limits: ImageLimits) -> tuple[int, int]:
+    """Height and width after EXIF orientation, pixels, from the header alone. Any number of threads may.
+
+    A PNG that states its orientation behind its pixels, which would have to be decoded for that, counts as upright.
+    Raises InvalidFrame.
+    """
+    with opened(content, limits) as image:
+        is_upright = image.format == "PNG" and "exif" not in image.info
+        return as_stored((image.height, image.width), 1 if is_upright else _orientation(image))
+
+
 def stack_pixels(pixels: Sequence[Tensor]) -> Tensor:
     """Stack pictures' pixels to (B, 3, H, W) with the channels innermost, as they are and as backbones like them.
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from qc_worker.domain.release import Judgement
 from tests.conftest import eventually
-from tests.unit.trainer.factories import filled_store, write_images
+from tests.unit.trainer.factories import LINE, filled_store, imported, png, write_images
+from trainer.samples import SampleStore
 
 QUICK = ("--offline", "--input-size", "64", "--steps", "150", "--json")
 ENDLESS = ("--offline", "--input-size", "64", "--steps", "1000000")
@@ -106,6 +108,8 @@ def test_every_error_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
         ("retrain", "--line", "../../etc", "--offline"): "is not a line",
         ("retrain", "--line", "A", "--max-false-reject", "2"): "must lie between 0 and 1",
         ("retrain", "--line", "A", "--offline", "--backbone", "nope"): "no backbone named",
+        ("retrain", "--line", "A", "--offline", "--max-cost", "nan"): "--max-cost must be 0.1 to 64, not nan",
+        ("retrain", "--line", "A", "--offline", "--max-cost", "65"): "--max-cost must be 0.1 to 64, not 65",
         ("evaluate", "--line", "A", "--dataset", "."): "not laid out as MVTec",
         ("evaluate", "--line", "A", "--dataset", ".", "--report", "nowhere/r.html"): "there is no folder nowhere",
         ("evaluate", "--line", "A", "--dataset", ".", "--report", "."): "is a folder",
@@ -160,6 +164,30 @@ def test_each_command_prints_one_json_object(tmp_path: Path) -> None:
     assert (retrained["features_computed"], retrained["features_cached"]) == (12, 0)
     assert [entry["live"] for entry in versions["versions"]] == [False]
     assert lines == {"lines": [{"line": "A", "good": 24, "defect": 0, "versions": 1, "live": None}]}
+
+
+def test_auto_takes_the_input_size_from_the_good_frames_and_says_why(tmp_path: Path) -> None:
+    store = SampleStore(tmp_path / "samples")
+    for seed in range(24):
+        store.add(LINE, Judgement.GOOD, png(seed, size=160), origin=imported())
+    quick = ("retrain", "--line", "A", "--offline", "--dry-run", "--steps", "40", "--json")
+    *documented, too_many_tiles = run_all(
+        tmp_path,
+        quick,
+        (*quick, "--max-cost", "0.2"),
+        (*quick, "--max-cost", "0.2", "--input-size", "128x160"),
+        (*quick, "--tiles", "8"),
+    )
+    native, bounded, given = (ended.document for ended in documented)
+    assert (native["input_size"], native["cost"]) == ([160, 160], 0.391)
+    assert native["input_size_reason"] == "frames of 160 x 160 px, as large as they are"
+    assert native["frames_per_s"] > 0
+    assert bounded["input_size"] == [96, 96]
+    assert bounded["input_size_reason"] == "frames of 160 x 160 px, made smaller for --max-cost 0.2"
+    assert given["input_size"] == [128, 160]
+    assert "--max-cost 0.2 is a bound for auto only" in given["input_size_reason"]
+    assert too_many_tiles.code == 2
+    assert "input size 160x160 is too small for 8 tiles" in too_many_tiles.err.splitlines()[-1]
 
 
 def test_a_threshold_is_shown_and_moved_without_a_broker(tmp_path: Path) -> None:

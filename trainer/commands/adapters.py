@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from qc_worker.domain import names
 from qc_worker.domain.errors import SettingsError
@@ -49,8 +49,22 @@ def open_backbone(settings: Settings, name: str, levels: tuple[int, ...]) -> Bac
     return load_backbone(name, levels=levels, weights_dir=settings.weights_path)
 
 
-def new_scorer(settings: Settings, name: str, *, input_size: InputSize, aspect: Aspect, tiles: int = 1) -> Scorer:
-    """A scorer for a new model. Raises ModelError or SettingsError."""
+@dataclass(frozen=True, slots=True)
+class NewScorers:
+    """Scorers for a new model, whose input size is decided after its backbone was loaded."""
+
+    settings: Settings
+    backbone: Backbone
+    spec: EmbeddingSpec
+    """With the input size that the backbone's defaults name."""
+
+    def at(self, size: InputSize) -> Scorer:
+        """The scorer for that input size, rounded to what its tiles need. Raises ModelError or SettingsError."""
+        return _scorer(self.settings, self.backbone, fit_to_tiles(replace(self.spec, input_size=size)))
+
+
+def new_scorers(settings: Settings, name: str, *, aspect: Aspect, tiles: int = 1) -> NewScorers:
+    """Load the backbone of a new model. Raises ModelError or SettingsError."""
     from qc_worker.simplenet.defaults import defaults_for  # noqa: PLC0415
 
     defaults = defaults_for(name)
@@ -59,14 +73,13 @@ def new_scorer(settings: Settings, name: str, *, input_size: InputSize, aspect: 
         weights_sha256="",
         levels=defaults.levels,
         patch_size=defaults.patch_size,
-        input_size=input_size,
+        input_size=(defaults.input_size, defaults.input_size),
         aspect=aspect,
         grid_stride=defaults.grid_stride,
         tiles=tiles,
     )
-    spec = fit_to_tiles(spec)
     backbone = open_backbone(settings, name, spec.levels)
-    return _scorer(settings, backbone, replace(spec, weights_sha256=backbone.weights_sha256))
+    return NewScorers(settings, backbone, replace(spec, weights_sha256=backbone.weights_sha256))
 
 
 def scorer_for(settings: Settings, spec: EmbeddingSpec) -> Scorer:

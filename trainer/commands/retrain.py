@@ -6,10 +6,10 @@ from functools import partial
 
 from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import SettingsError, TransportError
+from qc_worker.domain.names import LineName
 from qc_worker.settings import Settings
 from qc_worker.simplenet.checkpoint import ModelCard, TrainingSettings
 from qc_worker.simplenet.defaults import BackboneDefaults, defaults_for
-from qc_worker.simplenet.scorer import Scorer
 from qc_worker.simplenet.spec import Aspect
 from qc_worker.wiring import image_limits
 from trainer.calibrate import CONFIDENCE
@@ -18,17 +18,18 @@ from trainer.commands.adapters import (
     checked_line,
     collector,
     model_store,
-    new_scorer,
+    new_scorers,
     release_log,
     sample_store,
 )
 from trainer.commands.documents import print_facts, print_json
 from trainer.commands.samples import collected
 from trainer.feature_cache import FeatureCache
+from trainer.frame_sizes import read_frame_sizes
 from trainer.groups import GroupBy
-from trainer.input_size import choose_input_size, parse_input_size
+from trainer.input_size import as_asked, auto_input_size, parse_input_size
 from trainer.progress import stages
-from trainer.retrain import Retrained, Retrainer, RetrainRequest
+from trainer.retrain import Retrained, Retrainer, RetrainRequest, ScorerFor, SizedScorer
 from trainer.split import CalibrateBy
 
 MEBIBYTE = 1 << 20
@@ -54,6 +55,7 @@ class RetrainFlags:
     max_feature_mib: int
     group_by: str
     calibrate_by: str
+    max_cost: float | None = None
 
 
 def retrain(settings: Settings, flags: RetrainFlags, *, as_json: bool) -> None:
@@ -92,8 +94,10 @@ def retrained_document(retrained: Retrained) -> dict[str, object]:
         "announced": retrained.announced,
         "backbone": card.embedding.backbone,
         "input_size": card.embedding.input_size,
+        "input_size_reason": card.input_size_reason,
         "tiles": card.embedding.tiles,
         "cost": round(card.cost, 3),
+        "frames_per_s": round(retrained.frames_per_s, 1),
         "ignored_share": _ignored_share(card),
         "seed": card.seed,
         "training_samples": len(card.samples.training),
@@ -177,15 +181,22 @@ def _check_rates(max_false_reject: float | None, review_rate: float | None) -> N
         raise SettingsError("--review-rate must be above --max-false-reject")
 
 
-def _scorer(settings: Settings, flags: RetrainFlags) -> Scorer:
-    defaults = defaults_for(flags.backbone)
-    return new_scorer(
-        settings,
-        flags.backbone,
-        input_size=choose_input_size(parse_input_size(flags.input_size), defaults=defaults, tiles=flags.tiles),
-        aspect=flags.aspect,
-        tiles=flags.tiles,
-    )
+def _scorer(settings: Settings, flags: RetrainFlags) -> ScorerFor:
+    """Load the backbone now; its input size waits for the line's frames, unless it was given."""
+    asked = parse_input_size(flags.input_size, flags.max_cost)
+    scorers = new_scorers(settings, flags.backbone, aspect=flags.aspect, tiles=flags.tiles)
+    if asked.size is not None:
+        scorer = scorers.at(asked.size)
+        given = SizedScorer(scorer, as_asked(asked, scorer.spec.cost))
+        return lambda _: given
+
+    def for_frames(line: LineName) -> SizedScorer:
+        limits, threads = image_limits(settings), settings.decode_threads
+        frames = read_frame_sizes(sample_store(settings), line, limits=limits, decode_threads=threads)
+        chosen = auto_input_size(frames, scorers.spec, max_cost=asked.max_cost)
+        return SizedScorer(scorers.at(chosen.size), chosen.reason)
+
+    return for_frames
 
 
 def _collect(settings: Settings) -> CollectReport:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
-from qc_worker.simplenet.preprocessing import Picture, content_box, decode_picture
+from qc_worker.simplenet.preprocessing import Picture, content_box, decode_picture, picture_size
 from qc_worker.simplenet.spec import Aspect, InputSize
 from tests.unit.simplenet.factories import LIMITS, a_gradient, encoded
 
@@ -92,8 +92,9 @@ def test_exif_orientation_is_honoured(input_size: InputSize, orientation: int, k
     options = (
         {"quality": 95, "exif": exif} if kind != "TIFF" else {"tiffinfo": {ExifTags.Base.Orientation: orientation}}
     )
-    picture = decode(encoded(source, kind, **options), input_size=input_size)
-    assert picture.image_size == (upright.height, upright.width)
+    content = encoded(source, kind, **options)
+    picture = decode(content, input_size=input_size)
+    assert picture.image_size == (upright.height, upright.width) == picture_size(content, LIMITS)
     assert_similar(picture, reference(upright, input_size), levels=8)
 
 

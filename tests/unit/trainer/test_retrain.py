@@ -29,7 +29,7 @@ from trainer.features import FeatureCounts
 from trainer.groups import GroupBy
 from trainer.progress import stages
 from trainer.releases import Releaser, list_versions, open_model
-from trainer.retrain import Retrained, Retrainer, RetrainRequest
+from trainer.retrain import Retrained, Retrainer, RetrainRequest, SizedScorer
 from trainer.samples import sha256
 
 QUICK = TrainingSettings(steps=60, patches_per_step=256, sigmas=(2.0,), discriminator_lr=5e-3)
@@ -72,7 +72,9 @@ class Workshop:
 
     def retrainer(self, releases: ReleaseLog | None) -> Retrainer:
         return Retrainer(
-            scorer=small_scorer(self.folder, input_size=self.input_size, tiles=self.tiles),
+            scorer=lambda _: SizedScorer(
+                small_scorer(self.folder, input_size=self.input_size, tiles=self.tiles), "as the test asks"
+            ),
             samples=self.samples,
             models=self.models,
             collect=None,
@@ -126,6 +128,7 @@ def test_a_tiled_model_states_its_tiles_and_cost_and_finds_its_defects(tmp_path:
     card = open_model(workshop.models, LINE, retrained.card.version).card
     assert (card.embedding.tiles, card.cells) == (2, (16, 20))
     assert card.cost == card.embedding.cost > 128 * 160 / 256**2
+    assert (card.input_size_reason, retrained.frames_per_s > 0) == ("as the test asks", True)
     assert retrained.trained.defects is not None
     assert retrained.trained.defects.image_auroc > 0.9
 
