@@ -1,10 +1,11 @@
-"""How large the parts of a head are, as its card states: what a file holds is checked against it before it is used."""
+"""How large the parts of a head are: what its card states, so that what a file holds can be checked before it is used."""
 
 from dataclasses import dataclass
 
 MAX_CHANNELS = 16_384
 MAX_HIDDEN = 16_384
 MAX_COMPONENTS = 4_096
+MAX_LEVELS = 16
 MAX_PARTS = 16
 MAX_SIDE = 2_048
 
@@ -40,16 +41,20 @@ class HeadShape:
 def check_shape(shape: HeadShape) -> None:
     """Raise ValueError for a head that cannot be, or that is larger than any of ours."""
     levels = len(shape.level_channels)
-    if not levels == len(shape.adapted) == len(shape.components):
-        raise ValueError("a head states channels, adapted channels and components for each level")
-    pairs = zip(shape.adapted, shape.level_channels, strict=True)
-    if not all(1 <= own <= channels <= MAX_CHANNELS for own, channels in pairs):
+    if not 1 <= levels == len(shape.adapted) == len(shape.components) <= MAX_LEVELS:
+        raise ValueError(f"a head states channels, adapted channels and components of each of 1 to {MAX_LEVELS} levels")
+    sizes = zip(shape.adapted, shape.level_channels, strict=True)
+    if not all(1 <= own <= channels <= MAX_CHANNELS for own, channels in sizes):
         raise ValueError(f"no head has levels of {shape.level_channels} channels, {shape.adapted} of them adapted")
     if not all(0 <= components <= MAX_COMPONENTS for components in shape.components):
         raise ValueError(f"no head has {shape.components} components")
-    if not all(read and set(read) <= set(range(levels)) for read in shape.discriminators):
-        raise ValueError(f"no head of {levels} levels has discriminators of the levels {shape.discriminators}")
     if not (1 <= shape.parts <= MAX_PARTS and 1 <= shape.hidden <= MAX_HIDDEN):
         raise ValueError(f"no head has {shape.parts} parts and {shape.hidden} hidden units")
+    if not all(_are_levels(read, levels) for read in shape.discriminators):
+        raise ValueError(f"each discriminator reads some of a head's {levels} levels, ascending and counted from 0")
     if not all(1 <= side <= MAX_SIDE for side in shape.cells):
         raise ValueError(f"no head has {shape.cells} cells")
+
+
+def _are_levels(read: tuple[int, ...], levels: int) -> bool:
+    return bool(read) and set(read) <= set(range(levels)) and list(read) == sorted(set(read))

@@ -26,13 +26,16 @@ def published_defects(
 ) -> tuple[tuple[Defect, ...], Mask | None]:
     """Find what an inspection says of where the defects are: regions, largest first, and one mask of them all.
 
-    Over the verdict's own threshold, so that a reject always shows at least one defect; nothing for a pass.
+    Over the verdict's own threshold. The smoothed map may nowhere exceed what the score does: then the region around
+    its peak, so that a reject always shows at least one defect. Nothing for a pass.
     Shapes: `anomaly_map` (H, W); `image_size` is height, width.
     """
     if verdict not in SEEN_BY_PEOPLE:
         return (), None
     threshold = calibration.threshold if verdict is Verdict.REJECT else calibration.review_threshold
-    return localise(anomaly_map, threshold, image_size, aspect)
+    picture_map = without_padding(anomaly_map, image_size, aspect)
+    over = _over(picture_map, threshold)
+    return _described(picture_map, over if over.any() else around_peak(picture_map), image_size)
 
 
 def localise(
@@ -44,7 +47,32 @@ def localise(
     the whole image. Shapes: `anomaly_map` (H, W); `image_size` is height, width.
     """
     picture_map = without_padding(anomaly_map, image_size, aspect)
-    over = picture_map > np.float64(threshold)  # a plain float would be rounded to the map's precision first
+    return _described(picture_map, _over(picture_map, threshold), image_size)
+
+
+def around_peak(picture_map: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """The region around the map's peak that is at least half-way between its median and the peak. Shapes: (h, w).
+
+    Empty if nothing of the map is judged.
+    """
+    judged = picture_map[np.isfinite(picture_map)].astype(np.float64)
+    if not judged.size:
+        return np.zeros(picture_map.shape, dtype=np.bool_)
+    peak = np.where(np.isfinite(picture_map), picture_map, -np.inf).argmax()
+    half_way = (np.median(judged) + judged.max()) / 2
+    labels, _ = ndimage.label(picture_map >= half_way, structure=EIGHT_NEIGHBOURS)
+    region: npt.NDArray[np.bool_] = labels == labels.ravel()[peak]
+    return region
+
+
+def _over(picture_map: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.bool_]:
+    over: npt.NDArray[np.bool_] = picture_map > np.float64(threshold)  # a plain float would be rounded to float32 first
+    return over
+
+
+def _described(
+    picture_map: npt.NDArray[np.float32], over: npt.NDArray[np.bool_], image_size: tuple[int, int]
+) -> tuple[tuple[Defect, ...], Mask]:
     labels, count = ndimage.label(over, structure=EIGHT_NEIGHBOURS)
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     peaks = ndimage.maximum(picture_map, labels, np.arange(1, count + 1)) if count else []
