@@ -24,6 +24,7 @@ from qc_worker.simplenet.card import ModelCard, SampleManifest, TrainingSettings
 from qc_worker.simplenet.checkpoint import CARD_FILE, file_sha256, load_model, save_card, save_model
 from qc_worker.simplenet.folded import FoldedHead, fold
 from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.head_shape import HeadShape
 from qc_worker.simplenet.spec import EmbeddingSpec
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -120,18 +121,25 @@ def embedding_spec() -> EmbeddingSpec:
         patch_size=3,
         input_size=(SIDE, SIDE),
         aspect="squash",
+        grid_stride=16,
+    )
+
+
+def head_shape() -> HeadShape:
+    return HeadShape(
+        level_channels=backbone().channels, adapted=(8, 8), components=(2, 0), discriminators=((0, 1),), hidden=16
     )
 
 
 def head(seed: int = 0) -> Head:
     """A head with random weights: its verdicts mean nothing, but it computes like any other."""
-    channels = sum(backbone().channels)  # before seeding: the first time it loads, which draws numbers too
+    shape = head_shape()  # before seeding: the first time it loads, which draws numbers too
     torch.manual_seed(seed)
-    return Head(channels, 16).eval().requires_grad_(False)
+    return Head(shape).eval().requires_grad_(False)
 
 
 def folded_head(seed: int = 0) -> FoldedHead:
-    return fold(head(seed), backbone().channels)
+    return fold(head(seed))
 
 
 def card(
@@ -145,8 +153,7 @@ def card(
         line=line,
         version=version,
         embedding=embedding_spec(),
-        channels=sum(backbone().channels),
-        hidden=16,
+        head=head_shape(),
         calibration=Calibration(scores=scores, max_false_reject=0.25),
         samples=SampleManifest(training=(), calibration=()),
         training=TrainingSettings(),

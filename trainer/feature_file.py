@@ -74,7 +74,7 @@ def _header(path: Path) -> tuple[str, tuple[int, int], str] | None:
         return None
     match header:
         case {"sha256": str(digest), "format": str(kind), "shape": [int(rows), int(channels)]}:
-            if kind in FORMATS and rows > 0 and channels > 0:
+            if kind in FORMATS and rows >= 0 and channels > 0:
                 return kind, (rows, channels), digest
     return None
 

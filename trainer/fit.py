@@ -87,14 +87,12 @@ def _untrained(task: FitTask) -> Head:
 def head_shape(task: FitTask) -> HeadShape:
     """How large the parts of a task's head are: as large as its settings say and its features support."""
     settings, adapted = task.settings, tuple(map(adapted_channels, task.level_channels))
-    components = tuple(
-        component_count(settings.components, features=len(task.features.bank), channels=channels) if weight else 0
-        for channels, weight in zip(adapted, settings.distance_weights, strict=True)
-    )
+    measured = [own for own, weight in zip(adapted, settings.distance_weights, strict=True) if weight]
+    components = component_count(settings.components, features=len(task.features.bank), channels=measured or [1])
     return HeadShape(
         level_channels=task.level_channels,
         adapted=adapted,
-        components=components,
+        components=tuple(components if weight else 0 for weight in settings.distance_weights),
         discriminators=settings.discriminators if settings.learned_weight else (),
         hidden=task.hidden,
         cells=task.rows.size,

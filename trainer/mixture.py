@@ -3,26 +3,32 @@
 A cluster's covariance leans on that of all clusters, as if it had as many more features as there are channels.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from qc_worker.simplenet.local_whitening import LocalWhitening
+from trainer.patch_bank import BYTES_PER_NUMBER
 
 ROUNDS = 8
 MAX_FEATURES = 80_000
 """Features that clusters are made of."""
 MIN_FEATURES_EACH = 64
 MAX_WHITENER_BYTES = 14 << 20
-"""Of one level, in float32: a resident line has 20 MB."""
+"""Of all levels, in float32: a resident line has 20 MB."""
 SHRINKAGE = 1e-3
 """Variance added in every direction, in those of all features: none is blown up more than thirtyfold."""
 MIN_VARIANCE = 1e-4
 ROWS_AT_ONCE = 16_384
 
 
-def component_count(wanted: int, *, features: int, channels: int) -> int:
-    """How many components so many features and the memory of a line support, at least one."""
-    affordable = MAX_WHITENER_BYTES // (4 * channels**2)
+def component_count(wanted: int, *, features: int, channels: Sequence[int]) -> int:
+    """How many components each level may have, at least one: what features and the memory of a line support.
+
+    `channels`: adapted ones of each level that has any.
+    """
+    affordable = MAX_WHITENER_BYTES // (BYTES_PER_NUMBER * sum(own**2 for own in channels))
     return max(1, min(wanted, affordable, min(features, MAX_FEATURES) // MIN_FEATURES_EACH))
 
 

@@ -77,14 +77,6 @@ class PatchFeatures:
         for rows in self.bank.chunks():
             yield rows if self.is_standardised else self.standardiser(rows)
 
-    def of_channels(self, channels: slice) -> "PatchFeatures":
-        """The same rows with some of their channels only; views, no copies."""
-        standardiser = Standardiser(len(self.standardiser.mean[channels]))
-        standardiser.mean.copy_(self.standardiser.mean[channels])
-        standardiser.std.copy_(self.standardiser.std[channels])
-        bank = PatchBank(tuple(block[:, channels] for block in self.bank.blocks))
-        return PatchFeatures(bank, standardiser, self.is_standardised)
-
 
 def standardise(blocks: Sequence[Tensor], *, max_bytes: int) -> PatchFeatures:
     """Take the statistics of all rows and, if they fit into `max_bytes` as float32, bring them into memory.

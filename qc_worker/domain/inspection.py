@@ -111,7 +111,7 @@ class Inspection:
     precision: str | None = None
     """Number format of the model's arithmetic, `float32` or `bfloat16`; null if no model judged."""
     score: float | None = None
-    """Anomaly score of the image: the maximum over its anomaly map, padding and ignored area left out."""
+    """Anomaly score of the image: the mean of its highest patch scores, padding and ignored area left out."""
     p_value: float | None = None
     """Share of held-out good frames at least this unusual, conformal: (1 + count) / (n + 1)."""
     threshold: float | None = None

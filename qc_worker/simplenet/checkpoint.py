@@ -40,6 +40,8 @@ HEAD_FILE = "head.safetensors"
 CARD_FILE = "card.json"
 MAX_HEAD_BYTES = 512 << 20
 MAX_CARD_BYTES = 64 << 20
+MAX_REASON = 200
+"""Characters of what a card says wrongly; it may hold numbers of any length."""
 EARLIER_SCHEMAS = ("1.0",)
 """Of cards that had other fields: their models have to be made again."""
 
@@ -97,7 +99,7 @@ def _read_card(path: Path, card_sha256: str | None) -> ModelCard:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "document"
-        raise ModelError(f"{path} is not a model card: {where}: {first['msg']}") from None
+        raise ModelError(f"{path} is not a model card: {where}: {first['msg'][:MAX_REASON]}") from None
 
 
 def _refuse_earlier(content: bytes) -> None:

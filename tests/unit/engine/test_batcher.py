@@ -9,7 +9,7 @@ from qc_worker.engine.batcher import Batcher, BatchQueue
 from qc_worker.simplenet.spec import BackbonePass
 from tests.factories import ManualClock
 
-SMALL = BackbonePass("b", "0" * 64, (8, 16), 3, (256, 256))
+SMALL = BackbonePass("b", "0" * 64, (8, 16), 3, (256, 256), 8)
 LARGE = replace(SMALL, input_size=(512, 512))
 
 

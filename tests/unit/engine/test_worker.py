@@ -6,6 +6,8 @@ import torch
 from qc_worker.domain.errors import Reason
 from qc_worker.domain.frame import Partition, Record
 from qc_worker.domain.inspection import Verdict
+from qc_worker.simplenet.preprocessing import ImageLimits, content_box, decode_picture
+from qc_worker.simplenet.scorer import Scorer
 from tests import factories
 from tests.unit.engine.conftest import MAX_FRAME_BYTES, PASSES_ALL, REJECTS_ALL, MakePlant, Plant
 
@@ -153,16 +155,25 @@ def test_a_frame_without_a_key_is_published_under_its_line_and_camera(plant: Pla
     assert [record.key for record in plant.records("results")] == [b"A/cam1"]
 
 
-def test_the_score_of_a_padded_picture_is_that_of_its_worst_defect(plant: Plant) -> None:
+def test_the_score_of_a_padded_picture_is_that_of_the_picture_without_its_padding(plant: Plant) -> None:
     plant.train(scores=REJECTS_ALL)
     plant.start()
     resident = plant.residents.current("A")
     assert resident is not None
-    plant.residents.swap(replace(resident, spec=replace(resident.spec, aspect="pad")))
+    padding = replace(resident.spec, aspect="pad")
+    plant.residents.swap(replace(resident, spec=padding))
+    scorer, limits = Scorer(factories.backbone(), padding, torch.device("cpu")), ImageLimits(1 << 20, 1 << 20)
     for offset in range(20):
         plant.send(factories.record(offset))
-    for inspection in plant.wait_for_inspections(20):
-        assert inspection.score == pytest.approx(max(defect.peak_score for defect in inspection.defects))
+    for offset, inspection in enumerate(plant.wait_for_inspections(20)):
+        picture = decode_picture(
+            factories.jpeg(offset), input_size=padding.input_size, aspect="pad", limits=limits
+        )
+        box = content_box(picture.image_size, padding.input_size, "pad")
+        assert (box.width, box.height) == (64, 43)
+        expected = scorer.score(picture.pixels[None], [resident.head], boxes=[box]).scores
+        assert inspection.score == pytest.approx(float(expected), rel=1e-3)
+        assert inspection.defects
 
 
 def test_a_model_that_fails_on_one_frame_does_not_fail_its_batch(plant: Plant) -> None:
@@ -171,7 +182,7 @@ def test_a_model_that_fails_on_one_frame_does_not_fail_its_batch(plant: Plant) -
     plant.start()
     resident = plant.residents.current("B")
     assert resident is not None
-    object.__setattr__(resident.head.units[0], "weights", (torch.zeros(1, 1), torch.zeros(1, 1)))
+    object.__setattr__(resident.head.discriminators[0], "weights", (torch.zeros(1, 1), torch.zeros(1, 1)))
     for offset in range(4):
         plant.send(factories.record(offset, line="B" if offset == 2 else "A"))
     inspections = plant.wait_for_inspections(4)
@@ -185,7 +196,7 @@ def test_a_score_that_is_not_a_number_is_an_error_and_never_a_pass(plant: Plant)
     plant.start()
     resident = plant.residents.current("A")
     assert resident is not None
-    resident.head.units[0].tail.fill_(float("nan"))
+    resident.head.discriminators[0].tail.fill_(float("nan"))
     plant.send(factories.record(0))
     (inspection,) = plant.wait_for_inspections(1)
     assert (inspection.verdict, inspection.reason) == (Verdict.ERROR, Reason.MODEL_FAILED)

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from qc_worker.domain.calibration import Calibration
 from qc_worker.simplenet.card import ModelCard, SampleManifest, TrainingSettings
 from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.head_shape import HeadShape
 from qc_worker.simplenet.preprocessing import ImageLimits
 from qc_worker.simplenet.spec import EmbeddingSpec
 
@@ -27,14 +28,34 @@ def an_embedding_spec(**changes: object) -> EmbeddingSpec:
         "patch_size": 3,
         "input_size": (64, 64),
         "aspect": "squash",
+        "grid_stride": min(changes.get("levels") or (8, 16)),  # type: ignore[call-overload]
     }
     return EmbeddingSpec(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def a_head(channels: int = 6, hidden: int = 5, seed: int = 0, cells: tuple[int, int] = (1, 1)) -> Head:
+def a_shape(level_channels: tuple[int, ...] = (4, 2), hidden: int = 5, **changes: object) -> HeadShape:
+    """A distance at every level, a discriminator of all levels, and one of the first where there are several."""
+    levels = tuple(range(len(level_channels)))
+    fields: dict[str, object] = {
+        "level_channels": level_channels,
+        "adapted": level_channels,
+        "components": (3,) * len(levels),
+        "discriminators": tuple(dict.fromkeys([levels, (0,)])),
+        "hidden": hidden,
+    }
+    return HeadShape(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def a_head(
+    level_channels: tuple[int, ...] = (4, 2), hidden: int = 5, seed: int = 0, cells: tuple[int, int] = (1, 1)
+) -> Head:
+    return head_of(a_shape(level_channels, hidden, cells=cells), seed)
+
+
+def head_of(shape: HeadShape, seed: int = 0) -> Head:
     """A head in eval mode whose every tensor is as if trained: no zeros, no ones."""
     generator = torch.Generator().manual_seed(seed)
-    head = Head(channels, hidden, cells).eval().requires_grad_(False)
+    head = Head(shape).eval().requires_grad_(False)
     for name, tensor in head.state_dict().items():
         if name.endswith(("std", "running_var", "scale")):
             tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
@@ -48,8 +69,7 @@ def a_card(head: Head, **changes: object) -> ModelCard:
         "line": "A",
         "version": "20261123T120000-00000000",
         "embedding": an_embedding_spec(),
-        "channels": head.channels,
-        "hidden": head.hidden,
+        "head": head.shape,
         "calibration": Calibration(scores=(0.1, 0.2, 0.3), max_false_reject=0.25),
         "samples": SampleManifest(training=("a" * 64,), calibration=("b" * 64,)),
         "training": TrainingSettings(),

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from qc_worker.simplenet.checkpoint import (
     save_model,
 )
 from qc_worker.simplenet.localise import encode_mask
-from tests.unit.simplenet.factories import a_card, a_head, an_embedding_spec
+from tests.unit.simplenet.factories import a_card, a_head, a_shape, an_embedding_spec
 
 State = dict[str, Tensor]
 
@@ -81,7 +82,7 @@ def test_a_truncated_or_missing_file_is_refused(folder: Path, name: str) -> None
 
 
 def without_bias(state: State) -> None:
-    del state["adaptor.projection.bias"]
+    del state["adaptors.0.projection.bias"]
 
 
 def with_another_tensor(state: State) -> None:
@@ -97,15 +98,23 @@ def with_another_type(state: State) -> None:
 
 
 def with_infinity(state: State) -> None:
-    state["discriminator.body.weight"][0, 0] = float("inf")
+    state["discriminators.1.body.weight"][0, 0] = float("inf")
 
 
 def with_zero_deviation(state: State) -> None:
     state["standardiser.std"][0] = 0.0
 
 
+def with_zero_scale(state: State) -> None:
+    state["scale"][0] = 0.0
+
+
+def with_a_component_too_few(state: State) -> None:
+    state["whitenings.0.centres"] = state["whitenings.0.centres"][1:].clone()
+
+
 def with_negative_variance(state: State) -> None:
-    state["discriminator.norm.running_var"][0] = -1.0
+    state["discriminators.0.norm.running_var"][0] = -1.0
 
 
 @pytest.mark.parametrize(
@@ -118,6 +127,8 @@ def with_negative_variance(state: State) -> None:
         with_infinity,
         with_zero_deviation,
         with_negative_variance,
+        with_zero_scale,
+        with_a_component_too_few,
     ],
 )
 def test_a_head_that_does_not_fit_is_refused_even_with_a_right_digest(
@@ -136,8 +147,7 @@ def test_a_head_that_does_not_fit_is_refused_even_with_a_right_digest(
     [
         {"schema_version": "9.0"},
         {"line": "../../etc"},
-        {"channels": 0},
-        {"channels": 10**9},
+        {"channels": 6},
         {"unknown": 1},
         {"head_sha256": "short"},
         {"calibration": {"scores": [], "max_false_reject": 0.5}},
@@ -152,7 +162,7 @@ def test_a_card_that_makes_no_sense_is_refused(folder: Path, changes: dict[str, 
 
 
 def test_a_model_made_by_an_earlier_version_says_to_retrain(folder: Path) -> None:
-    reseal(folder, schema_version="1.0", cells=8)
+    reseal(folder, schema_version="1.0", channels=6, hidden=5, cells=8, head=None)
     with pytest.raises(ModelError) as refused:
         load_model(folder)
     assert str(refused.value) == "this model was made by an earlier version: run `qc-trainer retrain --line A`"
@@ -168,10 +178,10 @@ def test_an_earlier_card_with_a_line_that_is_no_name_is_merely_refused(folder: P
 
 
 def test_a_rectangular_model_comes_back_as_it_was_saved(tmp_path: Path) -> None:
-    head = a_head(cells=(3, 5))
-    card = save_model(tmp_path, head, a_card(head, embedding=an_embedding_spec(input_size=(96, 160)), cells=(3, 5)))
+    head = a_head((4, 2, 3), cells=(3, 5))
+    card = save_model(tmp_path, head, a_card(head, embedding=an_embedding_spec(levels=(8, 16, 32), input_size=(96, 160), grid_stride=32)))
     model = load_model(tmp_path)
-    assert (model.card, model.head.cells) == (card, (3, 5))
+    assert (model.card, model.head.shape.cells) == (card, (3, 5))
     assert model.card.embedding.input_size == (96, 160)
 
 
@@ -193,11 +203,51 @@ def test_an_input_too_small_or_too_large_is_refused(input_size: tuple[int, int])
         a_card(a_head(), embedding=an_embedding_spec(input_size=input_size))
 
 
-@pytest.mark.parametrize("changes", [{"channels": 16_000}, {"channels": 7}, {"hidden": 4}])
+HEAD = asdict(a_shape())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"level_channels": [4, 3]}, {"adapted": [4, 1]}, {"components": [3, 4]}, {"components": [3, 0]}, {"components": [4_096, 4_096]},
+        {"discriminators": [[0, 1]]}, {"discriminators": [[0, 1], [1]]}, {"hidden": 4}, {"cells": [8, 8]},
+    ],
+)  # fmt: skip
 def test_a_head_of_another_size_than_its_card_states_is_refused(folder: Path, changes: dict[str, object]) -> None:
-    reseal(folder, **changes)
-    with pytest.raises(ModelError):
+    reseal(folder, head={**HEAD, **changes})
+    with pytest.raises(ModelError, match=HEAD_FILE):
         load_model(folder)
+
+
+def test_a_head_too_large_for_any_of_ours_is_refused_before_memory_is_taken(folder: Path) -> None:
+    reseal(folder, head={**HEAD, "level_channels": [8_000, 8_000], "adapted": [8_000, 8_000]})
+    with pytest.raises(ModelError, match="is too large"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"level_channels": [0, 2]}, {"level_channels": [-4, 2]}, {"level_channels": [10**9, 2]},
+        {"level_channels": [], "adapted": [], "components": []}, {"level_channels": [4], "adapted": [4]},
+        {"level_channels": [4], "adapted": [4], "components": [3], "discriminators": [[0]]},
+        {"level_channels": [1] * 10**5, "adapted": [1] * 10**5, "components": [0] * 10**5},
+        {"adapted": [5, 2]}, {"adapted": [0, 2]}, {"adapted": [-1, 2]},
+        {"components": [-1, 2]}, {"components": [10**9, 2]}, {"components": [0, 0], "discriminators": []},
+        {"discriminators": [[]]}, {"discriminators": [[2]]}, {"discriminators": [[-1]]}, {"discriminators": [[1, 0]]},
+        {"discriminators": [[0] * 10**5]}, {"discriminators": [[0]] * 10**5},
+        {"hidden": 0}, {"hidden": -1}, {"hidden": 10**9}, {"hidden": 10**400},
+        {"cells": [0, 0]}, {"cells": [-8, 8]}, {"cells": [4, 4]}, {"cells": [10**9, 10**9]}, {"cells": [8]},
+        {"unknown": 1}, {"level_channels": "many"}, {"adapted": None},
+    ],
+)  # fmt: skip
+def test_a_head_that_cannot_be_is_refused_in_one_line(folder: Path, changes: dict[str, object]) -> None:
+    reseal(folder, head={**HEAD, **changes})
+    with pytest.raises(ModelError, match=CARD_FILE) as refused:
+        load_model(folder)
+    message = str(refused.value).replace(str(folder), "")
+    assert len(message.splitlines()) == 1
+    assert len(message) < 400
 
 
 @pytest.mark.parametrize("limit", ["MAX_HEAD_BYTES", "MAX_CARD_BYTES"])
@@ -227,10 +277,17 @@ def reseal(folder: Path, **changes: object) -> None:
     (folder / CARD_FILE).write_text(json.dumps({**card, **changes}))
 
 
-@pytest.mark.parametrize("wide_stride", [-8, 16, 32])
-def test_a_wide_map_is_finer_than_the_levels(wide_stride: int) -> None:
-    with pytest.raises(ValidationError, match="not finer"):
-        a_card(a_head(), embedding=an_embedding_spec(levels=(16, 32), wide_stride=wide_stride))
+@pytest.mark.parametrize("grid_stride", [-8, 0, 8, 64])
+def test_cells_have_the_stride_of_a_level(grid_stride: int) -> None:
+    with pytest.raises(ValidationError, match="none of the levels"):
+        a_card(a_head(), embedding=an_embedding_spec(levels=(16, 32), grid_stride=grid_stride))
+
+
+@pytest.mark.parametrize("cells", [(8, 8), (1, 1)])
+def test_parts_are_normalised_at_the_grids_cells_or_at_all_alike(cells: tuple[int, int]) -> None:
+    a_card(a_head(cells=cells))
+    with pytest.raises(ValidationError, match="for a grid of"):
+        a_card(a_head(cells=(8, 4)))
 
 
 def test_the_ignored_area_comes_back_with_the_card(tmp_path: Path) -> None:

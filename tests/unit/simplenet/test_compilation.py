@@ -9,9 +9,8 @@ import torch
 from qc_worker.simplenet.backbone import load_backbone
 from qc_worker.simplenet.compilation import compiled
 from qc_worker.simplenet.patch_features import AggregatedLevels
-from qc_worker.simplenet.spec import InputSize
-from qc_worker.simplenet.tiles import tiling_of
-from tests.unit.simplenet.factories import random_weights
+from qc_worker.simplenet.spec import BackbonePass, InputSize
+from tests.unit.simplenet.factories import an_embedding_spec, random_weights
 
 SIDE = 64
 CPU = torch.device("cpu")
@@ -20,7 +19,12 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def levels(tmp_path_factory: pytest.TempPathFactory) -> AggregatedLevels:
     file = random_weights(tmp_path_factory.mktemp("weights"))
-    return AggregatedLevels(load_backbone("efficientnet_lite0", levels=(4,), weights_dir=Path(), file=file), 3).eval()
+    backbone = load_backbone("efficientnet_lite0", levels=(4,), weights_dir=Path(), file=file)
+    return AggregatedLevels(backbone, a_pass((SIDE, SIDE))).eval()
+
+
+def a_pass(input_size: InputSize, tiles: int = 1) -> BackbonePass:
+    return an_embedding_spec(levels=(4,), input_size=input_size, tiles=tiles).backbone_pass
 
 
 def some_pixels(count: int, input_size: InputSize = (SIDE, SIDE)) -> torch.Tensor:
@@ -31,7 +35,7 @@ def some_pixels(count: int, input_size: InputSize = (SIDE, SIDE)) -> torch.Tenso
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
 def test_tiles_are_compiled_once_for_any_number_of_frames(levels: AggregatedLevels) -> None:
     size = (128, 256)
-    tiled = AggregatedLevels(levels.backbone, 3, tiling=tiling_of(size, 3, 4)).eval()
+    tiled = AggregatedLevels(levels.backbone, a_pass(size, tiles=3)).eval()
     compute = compiled(tiled, input_size=size, max_batch_size=4, device=CPU)
     assert compute is not tiled
     with torch.no_grad(), torch._dynamo.config.patch(error_on_recompile=True):

@@ -1,18 +1,24 @@
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from qc_worker.simplenet.folded import FoldedHead, HiddenUnits, fold, patch_scores
+from qc_worker.simplenet.defaults import defaults_for
+from qc_worker.simplenet.folded import FoldedHead, fold, patch_scores
 from qc_worker.simplenet.head import Head
-from qc_worker.simplenet.patch_features import aggregate, embed
-from tests.unit.simplenet.factories import a_head
+from qc_worker.simplenet.head_shape import HeadShape
+from qc_worker.simplenet.local_whitening import NEAREST
+from qc_worker.simplenet.patch_features import aggregate, coarsened, embed
+from tests.unit.simplenet.factories import a_head, a_shape, head_of
+from trainer.mixture import component_count
+from trainer.whitening import adapted_channels
 
 SEEDS = st.integers(0, 999)
+CPU = torch.device("cpu")
+Size = tuple[int, int]
 
 
-def some_levels(channels: list[int], largest: tuple[int, int], frames: int, seed: int) -> list[Tensor]:
+def some_levels(channels: tuple[int, ...], largest: Size, frames: int, seed: int) -> list[Tensor]:
     """Feature maps of which each has half the rows and columns of the one before, rounded up."""
     generator = torch.Generator().manual_seed(seed)
     return [
@@ -21,84 +27,123 @@ def some_levels(channels: list[int], largest: tuple[int, int], frames: int, seed
     ]
 
 
-def scores_of(levels: list[Tensor], patch_size: int, heads: list[FoldedHead]) -> Tensor:
-    return patch_scores([aggregate(level, patch_size) for level in levels], heads)
+def scores_of(levels: list[Tensor], patch_size: int, heads: list[FoldedHead], grid: Size | None = None) -> Tensor:
+    size = grid or (levels[0].shape[-2], levels[0].shape[-1])
+    return patch_scores([coarsened(aggregate(level, patch_size), size) for level in levels], heads, size)
 
 
-def blind_in_blocks(head: Head, channels: list[int], seed: int) -> None:
-    """Let hidden units read some levels only, as heads that are made level by level do; one may read none."""
-    head.adaptor.projection.weight.copy_(torch.diag(torch.diag(head.adaptor.projection.weight)))
-    reads = torch.randint(0, 2, (head.hidden, len(channels)), generator=torch.Generator().manual_seed(seed))
-    head.discriminator.body.weight.mul_(reads.repeat_interleave(torch.tensor(channels), dim=1))
+def plain_scores(head: Head, levels: list[Tensor], patch_size: int, grid: Size) -> Tensor:
+    """In float64, so that what is left is the folded form's own rounding."""
+    embedding = embed([level.double() for level in levels], patch_size, grid)
+    scores = head.double().patch_scores(embedding).float()
+    head.float()
+    return scores
 
 
-@settings(deadline=None, max_examples=60)
+@st.composite
+def shapes(draw: st.DrawFn, *, max_components: int = NEAREST) -> HeadShape:
+    """Any head of one to three levels that has at least one part."""
+    channels = tuple(draw(st.lists(st.integers(1, 16), min_size=1, max_size=3)))
+    levels = range(len(channels))
+    adapted = tuple(draw(st.integers(1, own)) for own in channels)
+    components = tuple(draw(st.integers(0, max_components)) for _ in levels)
+    some = st.lists(st.sampled_from(levels), min_size=1, unique=True).map(lambda read: tuple(sorted(read)))
+    least = 0 if any(components) else 1
+    discriminators = tuple(draw(st.lists(some, min_size=least, max_size=2)))
+    return HeadShape(channels, adapted, components, discriminators, hidden=draw(st.integers(1, 40)))
+
+
+@settings(deadline=None, max_examples=80)
 @given(
-    channels=st.lists(st.integers(1, 24), min_size=1, max_size=3),
-    hidden=st.integers(1, 40),
+    shape=shapes(),
     largest=st.tuples(st.integers(1, 17), st.integers(1, 17)),
+    coarser=st.sampled_from([1, 2, 4]),
+    by_cell=st.booleans(),
     patch_size=st.sampled_from([1, 3, 5]),
     seed=SEEDS,
 )
 def test_folded_and_plain_agree_to_1e_4(
-    channels: list[int], hidden: int, largest: tuple[int, int], patch_size: int, seed: int
+    shape: HeadShape, largest: Size, coarser: int, by_cell: bool, patch_size: int, seed: int
 ) -> None:
-    frames = 1 + seed % 4
-    head = a_head(sum(channels), hidden, seed, cells=largest)
-    blind_in_blocks(head, channels, seed)
-    levels = some_levels(channels, largest, frames, seed)
-    plain = head.double().patch_scores(embed([level.double() for level in levels], patch_size)).float()
-    folded = scores_of(levels, patch_size, [fold(head.float(), channels)] * frames)
+    frames, grid = 1 + seed % 4, (-(-largest[0] // coarser), -(-largest[1] // coarser))
+    cells = grid if by_cell else (1, 1)
+    head = head_of(
+        HeadShape(
+            shape.level_channels, shape.adapted, shape.components, shape.discriminators, shape.hidden, cells
+        ),
+        seed,
+    )
+    levels = some_levels(shape.level_channels, largest, frames, seed)
+    plain = plain_scores(head, levels, patch_size, grid)
+    folded = scores_of(levels, patch_size, [fold(head)] * frames, grid)
     # Relative to what is summed up: a score near zero is a difference of large terms.
-    torch.testing.assert_close(folded, plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
+    torch.testing.assert_close(folded, plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max().clamp_min(1)))
+
+
+def test_with_more_components_than_are_measured_only_ties_may_differ() -> None:
+    """Which components are nearest is decided in float32: where two are equally far, rounding may choose the other."""
+    head = head_of(a_shape((12, 6), components=(40, 9)))
+    levels = some_levels((12, 6), (16, 24), 4, seed=2)
+    plain = plain_scores(head, levels, 3, (16, 24))
+    folded = scores_of(levels, 3, [fold(head)] * 4)
+    off = (folded - plain).abs() > 1e-4 * float(plain.abs().max())
+    assert float(off.float().mean()) < 2e-3
 
 
 @settings(deadline=None, max_examples=30)
 @given(order=st.lists(st.integers(0, 2), min_size=1, max_size=9), seed=SEEDS)
 def test_each_frame_is_judged_by_its_own_head_in_any_order(order: list[int], seed: int) -> None:
-    heads = [fold(a_head(12, hidden, seed + hidden), [8, 4]) for hidden in (3, 7, 11)]
-    levels = some_levels([8, 4], (6, 6), len(order), seed)
+    heads = [fold(a_head((8, 4), hidden, seed + hidden)) for hidden in (3, 7, 11)]
+    levels = some_levels((8, 4), (6, 6), len(order), seed)
     together = scores_of(levels, 3, [heads[line] for line in order])
     alone = [scores_of([level[i : i + 1] for level in levels], 3, [heads[line]]) for i, line in enumerate(order)]
-    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-3)
 
 
 def test_long_runs_of_one_head_are_scored_like_short_ones() -> None:
-    head = fold(a_head(3, 64), [2, 1])
-    levels = some_levels([2, 1], (160, 160), 2, seed=3)  # two frames of 6.5 MB of hidden activations each
-    together = scores_of(levels, 3, [head, head])
-    alone = [scores_of([level[i : i + 1] for level in levels], 3, [head]) for i in range(2)]
-    torch.testing.assert_close(together, torch.cat(alone))
+    head = fold(a_head((2, 1), 64))
+    levels = some_levels((2, 1), (160, 160), 4, seed=3)  # four frames of 6.5 MB of hidden activations each
+    together = scores_of(levels, 3, [head] * 4)
+    alone = [scores_of([level[i : i + 1] for level in levels], 3, [head]) for i in range(4)]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-3)
 
 
-def test_a_wide_resnet_head_takes_less_than_20_mb() -> None:
-    channels, hidden, cells = [512, 1024], 1024, 32
-    units = HiddenUnits(
-        (0, 1), tuple(torch.empty(c, hidden) for c in channels), torch.empty(hidden), torch.empty(hidden)
-    )
-    folded = FoldedHead((units,), torch.empty(cells, cells), torch.empty(cells, cells))
-    assert folded.bytes < 7 << 20
-    assert folded.to(torch.device("cpu"), torch.bfloat16).bytes < 4 << 20
+def test_maps_that_were_scored_are_as_they_were() -> None:
+    levels = some_levels((4, 2), (6, 6), 2, seed=1)
+    before = [level.clone() for level in levels]
+    patch_scores(levels, [fold(a_head())] * 2, (6, 6))
+    assert all(torch.equal(one, other) for one, other in zip(before, levels, strict=True))
 
 
-def test_units_that_read_one_level_hold_no_weights_for_the_others() -> None:
-    head = a_head(6, 8)
-    blind_in_blocks(head, [4, 2], seed=1)
-    folded = fold(head, [4, 2])
-    assert sum(len(unit.tail) for unit in folded.units) == 8
-    assert all(len(unit.levels) == len(unit.weights) for unit in folded.units)
-    assert len({unit.levels for unit in folded.units}) == len(folded.units) > 1
+CHANNELS = {"efficientnet_lite0": (40, 112, 192), "wide_resnet50_2": (512, 1024)}
+
+
+def test_a_resident_line_takes_less_than_20_mb_on_every_backbone() -> None:
+    for backbone, channels in CHANNELS.items():
+        defaults = defaults_for(backbone)
+        adapted = tuple(map(adapted_channels, channels))
+        measured = [own for own, weight in zip(adapted, defaults.distance_weights, strict=True) if weight]
+        count = component_count(defaults.components, features=10**6, channels=measured)
+        components = tuple(count if weight else 0 for weight in defaults.distance_weights)
+        side = 256 // defaults.grid_stride
+        shape = HeadShape(channels, adapted, components, defaults.discriminators, defaults.hidden, (side, side))
+        folded = fold(Head(shape).eval().requires_grad_(False))
+        assert folded.bytes < 20 << 20, backbone
+        assert folded.to(CPU, torch.bfloat16).bytes < 12 << 20, backbone
+
+
+def test_a_discriminator_holds_no_weights_for_levels_that_it_does_not_read() -> None:
+    folded = fold(head_of(a_shape((4, 2, 3), discriminators=((1,), (0, 2)))))
+    assert [[tuple(weight.shape) for weight in each.weights] for each in folded.discriminators] == [
+        [(2, 5)],
+        [(4, 5), (3, 5)],
+    ]
 
 
 def test_bfloat16_moves_scores_by_a_small_share_of_their_spread() -> None:
-    head = fold(a_head(48, 64, seed=5), [32, 16])
-    levels = some_levels([32, 16], (12, 12), 4, seed=5)
+    head = fold(a_head((32, 16), 64, seed=5))
+    levels = some_levels((32, 16), (12, 12), 4, seed=5)
     exact = scores_of(levels, 3, [head] * 4)
-    rounded = scores_of([level.bfloat16() for level in levels], 3, [head.to(torch.device("cpu"), torch.bfloat16)] * 4)
+    rounded = scores_of([level.bfloat16() for level in levels], 3, [head.to(CPU, torch.bfloat16)] * 4)
     assert rounded.dtype == torch.float32
-    assert float((rounded - exact).std()) < 0.02 * float(exact.std())
-
-
-def test_levels_that_are_not_the_heads_are_refused() -> None:
-    with pytest.raises(ValueError, match="levels of 5 channels, but the head takes 6"):
-        fold(a_head(6), [2, 3])
+    assert float((rounded - exact).std()) < 0.03 * float(exact.std())

@@ -118,6 +118,50 @@ def test_whatever_people_see_shows_a_defect_and_nothing_else_does(size: int, sca
     assert np.array_equal(decode_mask(mask), anomaly_map > np.float64(threshold))
 
 
+@settings(deadline=None)
+@given(size=st.tuples(st.integers(1, 16), st.integers(1, 16)), ignored=st.floats(0, 0.9), seed=st.integers(0, 999))
+def test_a_reject_whose_map_nowhere_exceeds_the_threshold_shows_what_lies_around_its_peak(
+    size: tuple[int, int], ignored: float, seed: int
+) -> None:
+    anomaly_map = a_map(size, seed) * np.float32(0.5)
+    anomaly_map[np.random.default_rng(seed + 1).random(size) < ignored] = -np.inf
+    anomaly_map[0, 0] = 0.25
+    peak = np.unravel_index(anomaly_map.argmax(), size)
+    defects, mask = published_defects(anomaly_map, Verdict.REJECT, CALIBRATION, image_size=size, aspect="squash")
+    assert mask is not None
+    (defect,) = defects  # one, and so connected
+    assert defect.peak_score == anomaly_map.max()
+    assert decode_mask(mask)[peak]
+    judged = anomaly_map[np.isfinite(anomaly_map)].astype(np.float64)
+    assert anomaly_map[decode_mask(mask)].min() >= (np.median(judged) + judged.max()) / 2
+
+
+def test_an_even_map_that_is_rejected_is_one_region() -> None:
+    anomaly_map = np.full((4, 6), 0.5, np.float32)
+    defects, mask = published_defects(anomaly_map, Verdict.REJECT, CALIBRATION, image_size=(4, 6), aspect="squash")
+    assert [(d.width, d.height) for d in defects] == [(6, 4)]
+    assert mask is not None
+    assert decode_mask(mask).all()
+
+
+def test_the_region_around_the_peak_lies_in_the_picture_not_its_padding() -> None:
+    anomaly_map = np.zeros((64, 64), np.float32)
+    anomaly_map[2, 2] = 0.55  # above a picture that is twice as wide as high
+    anomaly_map[30, 30] = 0.5
+    defects, mask = published_defects(anomaly_map, Verdict.REJECT, CALIBRATION, image_size=(32, 64), aspect="pad")
+    assert [(d.x, d.y, d.area_px) for d in defects] == [(30, 14, 1)]
+    assert mask is not None
+    assert mask.size == (32, 64)
+
+
+def test_where_nothing_is_judged_nothing_is_shown() -> None:
+    anomaly_map = np.full((4, 4), -np.inf, np.float32)
+    defects, mask = published_defects(anomaly_map, Verdict.REJECT, CALIBRATION, image_size=(4, 4), aspect="squash")
+    assert defects == ()
+    assert mask is not None
+    assert not decode_mask(mask).any()
+
+
 def test_a_score_that_is_rejected_by_a_rounding_error_shows_its_defect() -> None:
     anomaly_map = np.full((2, 2), 0.6, np.float32)
     calibration = Calibration(scores=(0.1, 0.2, 0.3, 0.6), max_false_reject=0.2)

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from qc_worker.simplenet.anomaly_map import anomaly_maps
+from qc_worker.domain.calibration import Calibration
+from qc_worker.domain.inspection import Verdict
+from qc_worker.simplenet.anomaly_map import anomaly_maps, image_scores
 from qc_worker.simplenet.backbone import load_backbone
-from qc_worker.simplenet.localise import localise
+from qc_worker.simplenet.localise import localise, published_defects
 from qc_worker.simplenet.preprocessing import content_box
 from qc_worker.simplenet.regions import NOT_JUDGED, Ignored, ignored_area, judged_cells, judged_maps
 from qc_worker.simplenet.run_lengths import decode_mask
@@ -53,7 +55,7 @@ def rectangles(draw: st.DrawFn) -> Ignored:
 @settings(deadline=None, max_examples=25)
 @given(ignored=rectangles(), seed=st.integers(0, 999))
 def test_nothing_in_the_ignored_area_changes_score_or_map(scorer: Scorer, ignored: Ignored, seed: int) -> None:
-    head = scorer.take_in(a_head(scorer.channels, 8, cells=(8, 12)), ignored)
+    head = scorer.take_in(a_head(scorer.level_channels, 8, cells=(8, 12)), ignored)
     pixels = some_pixels(1)
     painted = torch.where(torch.from_numpy(ignored), some_pixels(1, seed), pixels)
     before, after = scorer.score(pixels, [head]), scorer.score(painted, [head])
@@ -66,15 +68,22 @@ def test_nothing_in_the_ignored_area_changes_score_or_map(scorer: Scorer, ignore
 def test_neither_score_nor_mask_comes_from_the_ignored_area(
     scorer: Scorer, ignored: Ignored, threshold: float, seed: int
 ) -> None:
-    head = scorer.take_in(a_head(scorer.channels, 8, seed=seed), ignored)
+    head = scorer.take_in(a_head(scorer.level_channels, 8, seed=seed), ignored)
     scored = scorer.score(some_pixels(2, seed), [head] * 2)
     for index, score in enumerate(scored.scores.tolist()):
         anomaly_map = scored.map_of(index)
         assert np.array_equal(anomaly_map == NOT_JUDGED, ignored)
-        assert score == anomaly_map[~ignored].max()
+        assert np.isfinite(score)
         defects, mask = localise(anomaly_map, threshold, (HEIGHT, WIDTH), "squash")
         assert np.array_equal(decode_mask(mask), (anomaly_map > np.float64(threshold)) & ~ignored)
-        assert bool(defects) == (score > threshold)
+        assert bool(defects) == bool(anomaly_map.max() > threshold)
+        calibration = Calibration(scores=(score - 1, score - 0.5), max_false_reject=0.4)
+        shown, peak = published_defects(
+            anomaly_map, Verdict.REJECT, calibration, image_size=(HEIGHT, WIDTH), aspect="squash"
+        )
+        assert shown
+        assert peak is not None
+        assert not (decode_mask(peak) & ignored).any()
 
 
 @settings(deadline=None, max_examples=50)
@@ -97,14 +106,15 @@ def test_a_cell_is_judged_if_any_of_its_pixels_is(ignored: Ignored, height: int,
 
 
 def test_frames_of_lines_with_and_without_an_ignored_area_share_a_batch(scorer: Scorer) -> None:
-    plain = scorer.take_in(a_head(scorer.channels, 8, seed=1))
-    left = scorer.take_in(a_head(scorer.channels, 8, seed=1), a_rectangle(0, 0, HEIGHT, 40))
-    top = scorer.take_in(a_head(scorer.channels, 8, seed=2), a_rectangle(0, 0, 16, WIDTH))
+    plain = scorer.take_in(a_head(scorer.level_channels, 8, seed=1))
+    left = scorer.take_in(a_head(scorer.level_channels, 8, seed=1), a_rectangle(0, 0, HEIGHT, 40))
+    top = scorer.take_in(a_head(scorer.level_channels, 8, seed=2), a_rectangle(0, 0, 16, WIDTH))
     pixels, heads = some_pixels(6), [plain, left, left, plain, top, left]
     kept = pixels.clone()
     together = scorer.score(pixels, heads)
     alone = [scorer.score(pixels[index : index + 1], [head]) for index, head in enumerate(heads)]
     torch.testing.assert_close(together.maps, torch.cat([one.maps for one in alone]), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(together.scores, torch.cat([one.scores for one in alone]), rtol=1e-3, atol=1e-3)
     assert torch.equal(pixels, kept)  # heatmaps show the picture as it came
 
 
@@ -116,15 +126,17 @@ def test_without_an_ignored_area_the_maps_are_what_they_were() -> None:
 def test_padding_and_ignored_area_are_both_left_out_of_the_score(scorer: Scorer) -> None:
     box = content_box((40, 20), (HEIGHT, WIDTH), "pad")
     ignored = a_rectangle(0, 0, HEIGHT // 2, WIDTH)
-    head = scorer.take_in(a_head(scorer.channels, 8), ignored)
-    scored = scorer.score(some_pixels(1), [head], boxes=[box])
-    shown = scored.maps[0, HEIGHT // 2 :, box.left : box.left + box.width]
-    assert float(scored.scores) == float(shown.max())
+    plain = a_head(scorer.level_channels, 8)
+    scored = scorer.score(some_pixels(1), [scorer.take_in(plain, ignored)], boxes=[box])
+    cells = plain.patch_scores(scorer.embed(some_pixels(1), scorer.ignored_area(ignored)))
+    assert (box.left, box.width) == (32, 32)
+    shown = cells[:, HEIGHT // 2 // 8 :, box.left // 8 : (box.left + box.width) // 8]
+    torch.testing.assert_close(scored.scores, image_scores(shown), rtol=1e-3, atol=1e-3)
 
 
 def test_a_picture_that_lies_wholly_in_the_ignored_area_has_no_finite_score(scorer: Scorer) -> None:
     """Padded frames of another shape than the regions were drawn for; the worker makes them errors, never passes."""
-    head = scorer.take_in(a_head(scorer.channels, 8), a_rectangle(16, 0, 48, WIDTH))
+    head = scorer.take_in(a_head(scorer.level_channels, 8), a_rectangle(16, 0, 48, WIDTH))
     box = content_box((10, 60), (HEIGHT, WIDTH), "pad")
     assert scorer.score(some_pixels(1), [head], boxes=[box]).scores.tolist() == [NOT_JUDGED]
 

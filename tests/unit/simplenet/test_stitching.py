@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from qc_worker.simplenet.backbone import Backbone, load_backbone
 from qc_worker.simplenet.patch_features import AggregatedLevels
 from qc_worker.simplenet.scorer import Scorer
+from qc_worker.simplenet.spec import BackbonePass
 from qc_worker.simplenet.stitching import TILES_AT_ONCE, stitched_maps
 from qc_worker.simplenet.tiles import Tiling, tiling_of
 from tests.unit.simplenet.factories import a_head, an_embedding_spec, random_weights
@@ -56,13 +58,15 @@ def some_pixels(count: int, size: tuple[int, int], seed: int = 1) -> Tensor:
 
 
 @pytest.mark.parametrize(("size", "tiles"), SHAPES)
-@pytest.mark.parametrize("is_widened", [False, True])
+@pytest.mark.parametrize("grid_stride", [4, 8])
 def test_stitched_maps_are_those_of_a_whole_pass(
-    size: tuple[int, int], tiles: int, is_widened: bool, short_sighted: Backbone
+    size: tuple[int, int], tiles: int, grid_stride: int, short_sighted: Backbone
 ) -> None:
     pixels = some_pixels(3, size)
-    whole = AggregatedLevels(short_sighted, 3, is_widened=is_widened)
-    tiled = AggregatedLevels(short_sighted, 3, is_widened=is_widened, tiling=tiling_of(size, tiles, 8))
+    backbone_pass = BackbonePass("short sighted", "", (4, 8), 3, size, grid_stride, tiles)
+    whole = AggregatedLevels(short_sighted, replace(backbone_pass, tiles=1))
+    tiled = AggregatedLevels(short_sighted, backbone_pass)
+    assert [found.shape[-2:] for found in tiled(pixels)] == [backbone_pass.grid, (size[0] // 8, size[1] // 8)]
     for expected, found in zip(whole(pixels), tiled(pixels), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
@@ -132,7 +136,7 @@ def a_tiled_scorer(backbone: Backbone) -> Scorer:
 
 def test_a_tiled_frame_has_one_map_and_one_score(lite0: Backbone) -> None:
     scorer = a_tiled_scorer(lite0)
-    head = a_head(scorer.channels, 16, cells=(16, 24))
+    head = a_head(scorer.level_channels, 16, cells=(16, 24))
     scored = scorer.score(some_pixels(3, (128, 192)), [scorer.take_in(head)] * 3)
     assert (scored.maps.shape, scored.scores.shape) == ((3, 128, 192), (3,))
     plain = head.patch_scores(scorer.embed(some_pixels(3, (128, 192))))

@@ -16,7 +16,7 @@ from qc_worker.simplenet.backbone import Backbone, load_backbone
 from qc_worker.simplenet.compilation import compiled
 from qc_worker.simplenet.defaults import defaults_for
 from qc_worker.simplenet.patch_features import AggregatedLevels
-from tests.unit.simplenet.factories import random_weights
+from tests.unit.simplenet.factories import an_embedding_spec, random_weights
 
 TINY = "test_vit2"  # timm's own for tests: 64 channels, 8 blocks, patches of 16, embeddings for 160 px
 PUBLISHED = {
@@ -204,7 +204,8 @@ def test_bfloat16_gives_nearly_the_same_map(name: str, weights_dir: Path) -> Non
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
 @pytest.mark.parametrize("side", [160, 100])
 def test_one_compiled_graph_takes_all_batch_sizes(side: int, weights_dir: Path) -> None:
-    levels = AggregatedLevels(load_backbone(TINY, levels=(16,), weights_dir=weights_dir), 1).eval()
+    backbone_pass = an_embedding_spec(levels=(16,), patch_size=1, input_size=(side, side)).backbone_pass
+    levels = AggregatedLevels(load_backbone(TINY, levels=(16,), weights_dir=weights_dir), backbone_pass).eval()
     compute = compiled(levels, input_size=(side, side), max_batch_size=4, device=torch.device("cpu"))
     assert compute is not levels
     with torch.no_grad(), torch._dynamo.config.patch(error_on_recompile=True):
@@ -247,7 +248,9 @@ def test_a_network_of_one_size_says_so(weights_dir: Path) -> None:
 @pytest.mark.parametrize(("name", "stride"), PUBLISHED.items())
 def test_a_vit_is_used_at_the_stride_of_its_patches(name: str, stride: int) -> None:
     defaults = defaults_for(name)
-    assert (defaults.levels, defaults.wide_stride, defaults.level_weights) == ((stride,), 0, ())
+    assert (defaults.levels, defaults.grid_stride, defaults.distance_weights) == ((stride,), stride, (1.0,))
+    assert defaults.discriminators == ((0,),)
+    assert len(defaults.synthetic_shares) == 1
     assert defaults.input_size % stride == 0
     assert abs(defaults.input_size - 256) <= stride / 2
 

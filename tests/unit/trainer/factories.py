@@ -71,6 +71,7 @@ def small_scorer(
         patch_size=3,
         input_size=input_size,
         aspect="squash",
+        grid_stride=8,
         tiles=tiles,
     )
     return Scorer(backbone, spec, torch.device("cpu"), dtype)

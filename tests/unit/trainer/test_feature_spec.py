@@ -13,7 +13,13 @@ from tests.unit.trainer.factories import small_scorer
 from trainer.feature_spec import PACKAGES, FeatureSpec, feature_spec
 
 EMBEDDING = EmbeddingSpec(
-    backbone="b", weights_sha256="00", levels=(8, 16), patch_size=3, input_size=(256, 256), aspect="squash"
+    backbone="b",
+    weights_sha256="00",
+    levels=(8, 16),
+    patch_size=3,
+    input_size=(256, 256),
+    aspect="squash",
+    grid_stride=8,
 )
 SPEC = FeatureSpec(embedding=EMBEDDING, precision="float32", patches_per_frame=256, device="cpu")
 OTHER: dict[str, Any] = {

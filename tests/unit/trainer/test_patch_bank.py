@@ -42,6 +42,7 @@ def test_in_memory_or_mapped_the_patches_are_the_same_bits() -> None:
     in_memory, mapped = (standardise(blocks(8, 12), max_bytes=max_bytes) for max_bytes in (1 << 20, 1))
     assert (in_memory.is_standardised, mapped.is_standardised) == (True, False)
     assert torch.equal(in_memory.patches(index), mapped.patches(index))
+    assert torch.equal(*(torch.cat(list(one.standardised_chunks())) for one in (in_memory, mapped)))
 
 
 def test_patches_have_mean_zero_and_deviation_one_per_channel() -> None:

@@ -32,7 +32,16 @@ from trainer.releases import Releaser, list_versions, open_model
 from trainer.retrain import Retrained, Retrainer, RetrainRequest, SizedScorer
 from trainer.samples import sha256
 
-QUICK = TrainingSettings(steps=60, patches_per_step=256, sigmas=(2.0,), discriminator_lr=5e-3)
+QUICK = TrainingSettings(
+    steps=60,
+    patches_per_step=256,
+    sigmas=(2.0,),
+    discriminator_lr=5e-3,
+    components=4,
+    distance_weights=(1.0, 1.0),
+    discriminators=((0, 1),),
+    synthetic_frames=24,
+)
 REQUEST = RetrainRequest(LINE, QUICK, hidden=32)
 
 
@@ -108,7 +117,7 @@ def test_the_card_lists_every_sample_and_the_promise(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
     retrained = workshop.retrain(replace(REQUEST, max_false_reject=0.1, review_rate=0.3), offline=True)
     card = retrained.card
-    used = sorted(card.samples.training + card.samples.validation + card.samples.calibration)
+    used = sorted(card.samples.training + card.samples.calibration)
     assert used == workshop.samples.ids(LINE, Judgement.GOOD)
     assert (len(card.samples.calibration), retrained.promise.n) == (9, 9)
     assert (card.calibration.max_false_reject, card.calibration.review_rate) == (0.1, 0.3)
@@ -118,15 +127,15 @@ def test_a_rectangle_is_trained_and_stored_like_a_square(tmp_path: Path) -> None
     workshop = Workshop(tmp_path, defect=3, input_size=(48, 80))
     card = workshop.retrain(offline=True).card
     model = open_model(workshop.models, LINE, card.version)
-    assert (model.card.embedding.input_size, model.card.cells) == ((48, 80), (6, 10))
-    assert model.head.offset.shape == (6, 10)
+    assert (model.card.embedding.input_size, model.card.head.cells) == ((48, 80), (6, 10))
+    assert model.head.offset.shape == (3, 6, 10)
 
 
 def test_a_tiled_model_states_its_tiles_and_cost_and_finds_its_defects(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path, defect=3, input_size=(128, 160), tiles=2)
     retrained = workshop.retrain(offline=True)
     card = open_model(workshop.models, LINE, retrained.card.version).card
-    assert (card.embedding.tiles, card.cells) == (2, (16, 20))
+    assert (card.embedding.tiles, card.head.cells) == (2, (16, 20))
     assert card.cost == card.embedding.cost > 128 * 160 / 256**2
     assert (card.input_size_reason, retrained.frames_per_s > 0) == ("as the test asks", True)
     assert retrained.trained.defects is not None
@@ -143,7 +152,7 @@ def test_whole_sessions_are_held_out_and_the_rate_on_a_new_one_is_stated(tmp_pat
     retrained = workshop.retrain(replace(REQUEST, max_false_reject=0.07), offline=True)
     samples, promise = retrained.card.samples, retrained.promise
     held_out = {sessions[sample] for sample in samples.calibration}
-    assert not held_out & {sessions[sample] for sample in samples.training + samples.validation}
+    assert not held_out & {sessions[sample] for sample in samples.training}
     assert (samples.group_by, sorted(samples.groups.values())) == ("session", [8] * 6)
     assert promise.groups == len(held_out) == 2
     assert promise.group_rate is not None
@@ -218,10 +227,32 @@ def test_the_order_in_which_samples_came_does_not_show_in_the_head(tmp_path: Pat
     assert one.card.head_sha256 == other.card.head_sha256
 
 
-def test_frames_that_say_when_to_stop_take_no_part_in_fit_or_calibration(tmp_path: Path) -> None:
-    samples = Workshop(tmp_path, good=90).retrain(replace(REQUEST, max_false_reject=0.1), offline=True).card.samples
-    assert len(samples.validation) == 7
-    assert not {*samples.validation} & {*samples.training, *samples.calibration}
+def test_synthetic_defects_are_kept_and_not_drawn_again(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    training = QUICK.model_copy(update={"synthetic_frames": 30})
+    dry = replace(REQUEST, training=training, dry_run=True)
+    first = workshop.retrain(dry)
+    files = {path: path.stat().st_ino for path in (tmp_path / "features").glob("*/*.features")}
+    assert sum("-" in path.stem for path in files) == 30
+    again = workshop.retrain(dry)
+    assert files == {path: path.stat().st_ino for path in (tmp_path / "features").glob("*/*.features")}
+    assert again.card.head_sha256 == first.card.head_sha256
+
+
+def test_held_out_frames_have_no_features_and_no_synthetic_defect(tmp_path: Path) -> None:
+    card = Workshop(tmp_path).retrain(replace(REQUEST, dry_run=True)).card
+    kept = {path.stem.split("-")[0] for path in (tmp_path / "features").glob("*/*.features")}
+    assert kept == set(card.samples.training)
+
+
+def test_a_line_that_learns_nothing_needs_no_synthetic_defects(tmp_path: Path) -> None:
+    training = QUICK.model_copy(update={"learned_weight": 0.0})
+    retrained = Workshop(tmp_path, defect=3).retrain(replace(REQUEST, training=training, dry_run=True))
+    assert retrained.card.head.discriminators == ()
+    assert retrained_document(retrained)["closing_loss"] == 0
+    assert retrained.trained.defects is not None
+    assert retrained.trained.defects.image_auroc > 0.9
+    assert not [path for path in (tmp_path / "features").glob("*/*.features") if "-" in path.stem]
 
 
 def test_features_that_do_not_fit_their_limit_are_refused_before_anything_is_computed(tmp_path: Path) -> None:

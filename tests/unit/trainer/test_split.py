@@ -4,16 +4,16 @@ from hypothesis import strategies as st
 
 from qc_worker.domain.calibration import frames_needed, smallest_alpha
 from qc_worker.domain.errors import TrainingError
-from trainer.split import choose_alpha, hold_out_count, split_samples, validation_count
+from trainer.split import choose_alpha, hold_out_count, split_samples
 
 NAMES = st.sets(st.text("0123456789abcdef", min_size=4, max_size=8), min_size=20, max_size=80)
 
 
 @settings(deadline=None)
-@given(names=NAMES, seed=st.integers(0, 100), share=st.floats(0, 0.5))
-def test_every_sample_is_in_exactly_one_part(names: set[str], seed: int, share: float) -> None:
-    split = split_samples(list(names), alpha=0.1, seed=seed, validation_share=share, max_validation=24)
-    assert sorted(split.training + split.validation + split.calibration) == sorted(names)
+@given(names=NAMES, seed=st.integers(0, 100))
+def test_every_sample_is_in_exactly_one_part(names: set[str], seed: int) -> None:
+    split = split_samples(list(names), alpha=0.1, seed=seed)
+    assert sorted(split.training + split.calibration) == sorted(names)
     assert split.training
 
 
@@ -23,16 +23,9 @@ def test_new_samples_ask_for_features_of_no_more_samples_than_there_are_new(
     names: set[str], new: set[str], seed: int, alpha: float
 ) -> None:
     def with_features(samples: set[str]) -> set[str]:
-        split = split_samples(list(samples), alpha=alpha, seed=seed, validation_share=0.1, max_validation=24)
-        return {*split.training, *split.validation}
+        return {*split_samples(list(samples), alpha=alpha, seed=seed).training}
 
     assert len(with_features(names | new) - with_features(names)) <= len(new - names)
-
-
-def test_validation_takes_its_share_up_to_a_limit_and_no_handful() -> None:
-    assert validation_count(100, 0.1, 24) == 10
-    assert validation_count(1_000, 0.1, 24) == 24
-    assert validation_count(39, 0.1, 24) == 0
 
 
 @settings(deadline=None)
@@ -47,8 +40,8 @@ def test_the_split_depends_on_ids_and_seed_alone(names: set[str], seed: int) -> 
 def test_whole_groups_are_held_out_where_they_leave_half_to_train_on(names: set[str], seed: int, n_groups: int) -> None:
     groups = {name: f"g{int(name, 16) % n_groups}" for name in names}
     sizes = [list(groups.values()).count(label) for label in set(groups.values())]
-    split = split_samples(list(names), alpha=0.1, seed=seed, validation_share=0.1, max_validation=24, groups=groups)
-    assert sorted(split.training + split.validation + split.calibration) == sorted(names)
+    split = split_samples(list(names), alpha=0.1, seed=seed, groups=groups)
+    assert sorted(split.training + split.calibration) == sorted(names)
     assert frames_needed(0.1) <= len(split.calibration) <= len(names) // 2
     held_out, fitted = ({groups[name] for name in part} for part in (split.calibration, split.training))
     if max(sizes) >= 9 and min(sizes) <= len(names) // 2 and len(sizes) == 2:
