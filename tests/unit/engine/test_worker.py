@@ -166,9 +166,7 @@ def test_the_score_of_a_padded_picture_is_that_of_the_picture_without_its_paddin
     for offset in range(20):
         plant.send(factories.record(offset))
     for offset, inspection in enumerate(plant.wait_for_inspections(20)):
-        picture = decode_picture(
-            factories.jpeg(offset), input_size=padding.input_size, aspect="pad", limits=limits
-        )
+        picture = decode_picture(factories.jpeg(offset), input_size=padding.input_size, aspect="pad", limits=limits)
         box = content_box(picture.image_size, padding.input_size, "pad")
         assert (box.width, box.height) == (64, 43)
         expected = scorer.score(picture.pixels[None], [resident.head], boxes=[box]).scores

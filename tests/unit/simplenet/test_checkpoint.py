@@ -179,7 +179,11 @@ def test_an_earlier_card_with_a_line_that_is_no_name_is_merely_refused(folder: P
 
 def test_a_rectangular_model_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     head = a_head((4, 2, 3), cells=(3, 5))
-    card = save_model(tmp_path, head, a_card(head, embedding=an_embedding_spec(levels=(8, 16, 32), input_size=(96, 160), grid_stride=32)))
+    card = save_model(
+        tmp_path,
+        head,
+        a_card(head, embedding=an_embedding_spec(levels=(8, 16, 32), input_size=(96, 160), grid_stride=32)),
+    )
     model = load_model(tmp_path)
     assert (model.card, model.head.shape.cells) == (card, (3, 5))
     assert model.card.embedding.input_size == (96, 160)

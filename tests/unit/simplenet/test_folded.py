@@ -68,9 +68,7 @@ def test_folded_and_plain_agree_to_1e_4(
     frames, grid = 1 + seed % 4, (-(-largest[0] // coarser), -(-largest[1] // coarser))
     cells = grid if by_cell else (1, 1)
     head = head_of(
-        HeadShape(
-            shape.level_channels, shape.adapted, shape.components, shape.discriminators, shape.hidden, cells
-        ),
+        HeadShape(shape.level_channels, shape.adapted, shape.components, shape.discriminators, shape.hidden, cells),
         seed,
     )
     levels = some_levels(shape.level_channels, largest, frames, seed)

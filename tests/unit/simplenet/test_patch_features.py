@@ -54,7 +54,9 @@ def test_embedding_concatenates_levels_at_the_grids_size(height: int, width: int
     coarse = torch.randn(2, 3, height, width, generator=generator)
     resized = literal_resize(literal_aggregate(coarse, 3), height * factor, width * factor)
     expected = torch.cat([literal_aggregate(fine, 3), resized], dim=1)
-    torch.testing.assert_close(embed([fine, coarse], 3, (height * factor, width * factor)), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        embed([fine, coarse], 3, (height * factor, width * factor)), expected, rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("patch_size", [1, 3, 5])

@@ -38,9 +38,7 @@ def good_features() -> Tensor:
 
 
 def odd_features(count: int = 100) -> Tensor:
-    return good_features()[:count] + 2 * torch.randn(
-        count, sum(CHANNELS), generator=torch.Generator().manual_seed(1)
-    )
+    return good_features()[:count] + 2 * torch.randn(count, sum(CHANNELS), generator=torch.Generator().manual_seed(1))
 
 
 def rows(max_bytes: int = 1 << 30) -> CellRows:
@@ -145,7 +143,8 @@ def test_every_step_of_each_discriminator_is_told() -> None:
 def test_the_closing_loss_is_that_of_the_discriminator_that_did_worst() -> None:
     worse = with_settings(TASK, discriminators=((0,), (0,)), synthetic_shares=(1.0, 0.0), sigmas=(0.4,))
     alone = [
-        fit(with_settings(worse, discriminators=((0,),), synthetic_shares=(share,))).closing_loss for share in (1.0, 0.0)
+        fit(with_settings(worse, discriminators=((0,),), synthetic_shares=(share,))).closing_loss
+        for share in (1.0, 0.0)
     ]
     assert fit(worse).closing_loss >= max(alone) - 0.1
     assert alone[0] < alone[1]
