@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from benchmarks._race import Model, SideSpec
 from qc_worker.simplenet.backbone import Backbone, load_backbone
 from qc_worker.simplenet.defaults import defaults_for
 from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.head_shape import HeadShape
 from qc_worker.simplenet.spec import EmbeddingSpec
+from trainer.mixture import MAX_FEATURES, component_count
+from trainer.whitening import adapted_channels
 
 INPUT_SIZE = 256
-UNITS_PER_DIRECTION = 2
-"""|x| takes two LeakyReLUs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,36 +23,35 @@ class Shape:
     """What decides how much there is to compute."""
 
     levels: tuple[int, ...]
+    grid_stride: int
     patch_size: int
     hidden: int
-    """Units that learned: of all levels together, or of each that has a discriminator if levels are separate."""
-    separate: bool
-    """Whether each hidden unit reads one level only."""
-    wide_stride: int = 0
-    learned_levels: int = 0
-    directions: int = 0
-    cells: tuple[int, int] = (1, 1)
-    """Rows and columns of the grid at whose cells scores are normalised."""
+    discriminators: tuple[tuple[int, ...], ...]
+    distance_weights: tuple[float, ...] = ()
+    """Levels at which a distance is measured; none: at no level, and nothing is normalised by cell."""
+    components: int = 0
 
     @property
-    def strides(self) -> tuple[int, ...]:
-        return (self.wide_stride, *self.levels) if self.wide_stride else self.levels
+    def grid(self) -> tuple[int, int]:
+        return (-(-INPUT_SIZE // self.grid_stride),) * 2
 
-    def units(self, level_channels: tuple[int, ...]) -> tuple[int, ...]:
-        """Hidden units of each level, the wide map last; of all together where levels are not separate."""
-        if not self.separate:
-            return (self.hidden,)
-        learned = self.learned_levels or len(level_channels)
-        return tuple(
-            (self.hidden if level < learned else 0) + UNITS_PER_DIRECTION * min(self.directions, channels)
-            for level, channels in enumerate(level_channels)
-        )
+    def head(self, level_channels: tuple[int, ...]) -> HeadShape:
+        """A head of this shape; with distances as the trainer makes it, without all channels are adapted."""
+        if not self.distance_weights:
+            nothing = (0,) * len(level_channels)
+            return HeadShape(level_channels, level_channels, nothing, self.discriminators, self.hidden)
+        adapted = tuple(map(adapted_channels, level_channels))
+        measured = [own for own, weight in zip(adapted, self.distance_weights, strict=True) if weight]
+        count = component_count(self.components, features=MAX_FEATURES, channels=measured)
+        components = tuple(count if weight else 0 for weight in self.distance_weights)
+        return HeadShape(level_channels, adapted, components, self.discriminators, self.hidden, self.grid)
 
 
 PAPER: Mapping[str, Shape] = {
-    "efficientnet_lite0": Shape((16, 32), patch_size=3, hidden=1024, separate=False),
-    "wide_resnet50_2": Shape((8, 16), patch_size=3, hidden=1024, separate=False),
+    "efficientnet_lite0": Shape((8, 16), grid_stride=8, patch_size=3, hidden=1024, discriminators=((0, 1),)),
+    "wide_resnet50_2": Shape((8, 16), grid_stride=8, patch_size=3, hidden=1024, discriminators=((0, 1),)),
 }
+"""The paper's strides and head; but each level is adapted by itself, as ours are."""
 
 
 def shape_of(backbone: str, model: Model) -> Shape:
@@ -61,53 +60,38 @@ def shape_of(backbone: str, model: Model) -> Shape:
     defaults = defaults_for(backbone)
     return Shape(
         defaults.levels,
+        defaults.grid_stride,
         defaults.patch_size,
         defaults.hidden,
-        separate=True,
-        wide_stride=defaults.wide_stride,
-        learned_levels=defaults.learned_levels,
-        directions=defaults.directions,
-        cells=(-(-INPUT_SIZE // defaults.levels[0]),) * 2,
+        defaults.discriminators,
+        distance_weights=defaults.distance_weights,
+        components=defaults.components,
     )
 
 
 def backbone_of(spec: SideSpec) -> Backbone:
-    strides = shape_of(spec.backbone, spec.model).strides
-    return load_backbone(spec.backbone, levels=strides, weights_dir=Path(spec.scratch), file=Path(spec.weights))
+    levels = shape_of(spec.backbone, spec.model).levels
+    return load_backbone(spec.backbone, levels=levels, weights_dir=Path(spec.scratch), file=Path(spec.weights))
 
 
 def embedding_of(spec: SideSpec, backbone: Backbone) -> EmbeddingSpec:
     shape, sha256 = shape_of(spec.backbone, spec.model), backbone.weights_sha256
     size = (INPUT_SIZE, INPUT_SIZE)
-    return EmbeddingSpec(spec.backbone, sha256, shape.levels, shape.patch_size, size, "squash", shape.wide_stride)
+    return EmbeddingSpec(spec.backbone, sha256, shape.levels, shape.patch_size, size, "squash", shape.grid_stride)
 
 
 def line_head(spec: SideSpec, level_channels: tuple[int, ...], line: int) -> Head:
     """A line's head with random layers and statistics, the same for every side."""
-    shape, channels = shape_of(spec.backbone, spec.model), sum(level_channels)
     torch.manual_seed(line)
-    units = shape.units(level_channels)
-    head = Head(channels, sum(units), shape.cells).eval().requires_grad_(False)
-    norm = head.discriminator.norm
-    norm.running_mean = torch.randn(head.hidden)
-    norm.running_var = 0.5 + torch.rand(head.hidden)
+    head = Head(shape_of(spec.backbone, spec.model).head(level_channels)).eval().requires_grad_(False)
+    for discriminator in head.discriminators:
+        discriminator.norm.running_mean = torch.randn(head.shape.hidden)
+        discriminator.norm.running_var = 0.5 + torch.rand(head.shape.hidden)
+    for whitening in head.whitenings:
+        whitening.centres.normal_()
+    channels = sum(level_channels)
     head.standardiser.adopt(torch.randn(channels), 0.5 + torch.rand(channels))
-    if shape.cells != (1, 1):
+    if head.shape.cells != (1, 1):
         head.offset.normal_()
         head.scale.uniform_(0.5, 1.5)
-    if shape.separate:
-        _separate(head, level_channels, units)
     return head
-
-
-@torch.no_grad()
-def _separate(head: Head, level_channels: tuple[int, ...], units: tuple[int, ...]) -> None:
-    """Let each level be adapted by itself, and be read by hidden units of its own."""
-    of_channel = _repeated(level_channels)
-    of_unit = _repeated(units)
-    head.adaptor.projection.weight.mul_(of_channel[:, None] == of_channel[None])
-    head.discriminator.body.weight.mul_(of_unit[:, None] == of_channel[None])
-
-
-def _repeated(counts: tuple[int, ...]) -> Tensor:
-    return torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))

@@ -41,6 +41,7 @@ from qc_worker.ports import InspectionSink
 from qc_worker.settings import Settings
 from qc_worker.simplenet.folded import fold
 from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.head_shape import HeadShape
 from qc_worker.simplenet.precision import number_format
 from qc_worker.simplenet.preprocessing import ImageLimits, Picture
 from qc_worker.simplenet.scorer import Scored
@@ -51,7 +52,8 @@ from qc_worker.transport.limits import MAX_RECORD_BYTES
 from qc_worker.transport.redis_cache import NullHeatmapCache
 
 LINES = ("A", "B")
-SPEC = EmbeddingSpec("none", "", levels=(16,), patch_size=1, input_size=(1, 1), aspect="squash")
+SPEC = EmbeddingSpec("none", "", levels=(16,), patch_size=1, input_size=(1, 1), aspect="squash", grid_stride=16)
+HEAD = HeadShape((1,), adapted=(1,), components=(0,), discriminators=((0,),), hidden=1)
 PICTURE = Picture(torch.zeros((3, 1, 1), dtype=torch.uint8), image_size=(1, 1))
 WARM_UP_SHARE = 0.2
 """Of the frames, which are judged before the clock starts: the group is joined, connections stand, code is loaded."""
@@ -242,7 +244,7 @@ def _residents() -> ResidentModels:
     residents = ResidentModels()
     calibration = Calibration(scores=(-1.0, 0.0, 1.0), max_false_reject=0.25)
     for line in LINES:
-        residents.swap(Resident(line, "null", SPEC, fold(Head(1, 1).eval(), [1]), calibration))
+        residents.swap(Resident(line, "null", SPEC, fold(Head(HEAD).eval()), calibration))
     return residents
 
 

@@ -2,8 +2,9 @@
 
 float32, channels first, nothing compiled, nothing folded: neighbourhoods are unfolded, the coarser levels' patches are
 resized element by element, the head sees every patch of the batch at once, and each map is filtered by scipy on the
-CPU. Our own code. Two things follow our model instead of theirs, so that scores can be compared: an edge cell's
-neighbourhood counts only the cells that are there, and the image score is the maximum of the filtered map.
+CPU. Our own code. Three things follow our model instead of theirs, so that scores can be compared: an edge cell's
+neighbourhood counts only the cells that are there, each level has an adaptor of its own, and the image score is the
+mean of the highest cells.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ from torch import Tensor
 from qc_worker.simplenet.head import Head
 
 SIGMA_PX = 4.0
+TOP_SHARE = 0.03
+"""Of a frame's cells."""
 
 Network = Callable[[Tensor], Sequence[Tensor]]
 """Normalised (B, 3, S, S) -> feature maps, finest first."""
@@ -46,10 +49,12 @@ class PlainSimpleNet:
         size = level_maps[0].shape[-2:]
         levels = [_averages(_resize(_patches(one, self._patch_size), one, size)) for one in level_maps]
         embedding = torch.cat(levels, dim=1).reshape(len(pixels), *size, -1).permute(0, 3, 1, 2)
-        resized = F.interpolate(self._head.patch_scores(embedding)[:, None], size=pixels.shape[-2:], mode="bilinear")
+        cells = self._head.patch_scores(embedding)
+        resized = F.interpolate(cells[:, None], size=pixels.shape[-2:], mode="bilinear")
         maps = [gaussian_filter(one, sigma=SIGMA_PX) for one in resized[:, 0].cpu().numpy()]
         filtered = torch.stack([torch.from_numpy(one) for one in maps])
-        return filtered.amax(dim=(1, 2)), filtered
+        highest = torch.topk(cells.flatten(1), max(1, round(TOP_SHARE * cells[0].numel())), dim=1)
+        return highest.values.mean(dim=1).cpu(), filtered
 
 
 def _patches(level_map: Tensor, patch_size: int) -> Tensor:

@@ -63,7 +63,7 @@ class Floor(OneLine):
     def __init__(self, spec: SideSpec) -> None:
         device = torch.device(spec.device)
         backbone = backbone_of(spec).to(device).compute_in(_dtype(spec))
-        levels = BackboneOnly(backbone, patch_size=1)
+        levels = BackboneOnly(backbone, embedding_of(spec, backbone).backbone_pass)
         self._compute: ComputeLevels = levels
         if spec.compiled:
             limit = spec.max_batch_size
@@ -92,7 +92,7 @@ class BackboneOnly(AggregatedLevels):
 
 
 class Ours:
-    """The worker's way: folded heads on one backbone pass, maps and maxima on the device."""
+    """The worker's way: folded heads on one backbone pass, maps and scores on the device."""
 
     def __init__(self, spec: SideSpec) -> None:
         backbone = backbone_of(spec)
@@ -120,15 +120,15 @@ class Unfolded(OneLine):
         device = torch.device(spec.device)
         self._backbone = backbone_of(spec).to(device)
         self._head = line_head(spec, self._backbone.channels, 0).to(device)
-        self._patch_size = shape_of(spec.backbone, spec.model).patch_size
+        self._shape = shape_of(spec.backbone, spec.model)
         self._device = device
 
     @torch.no_grad()
     def score(self, pixels: Tensor, lines: Sequence[int]) -> Tensor:
-        embedding = embed(self._backbone(pixels.to(self._device)), self._patch_size)
-        return image_scores(anomaly_maps(self._head.patch_scores(embedding), (INPUT_SIZE, INPUT_SIZE))).cpu()[
-            : len(lines)
-        ]
+        embedding = embed(self._backbone(pixels.to(self._device)), self._shape.patch_size, self._shape.grid)
+        cells = self._head.patch_scores(embedding)
+        scores, _ = image_scores(cells), anomaly_maps(cells, (INPUT_SIZE, INPUT_SIZE))
+        return scores.cpu()[: len(lines)]
 
 
 class Plain(OneLine):

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from benchmarks._anomalib import TIMM_NAMES, layer_names, local_backbone, patchcore
 from benchmarks._plain import Network
+from qc_worker.simplenet.adaptor import Adaptor
 from qc_worker.simplenet.backbone import Backbone
-from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.discriminator import Discriminator
 from qc_worker.simplenet.metrics import auroc
 from qc_worker.simplenet.patch_features import embed
 from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture
@@ -44,6 +45,14 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class PaperHead:
+    """The published head, in training mode: one adaptor of all levels, one discriminator."""
+
+    adaptor: Adaptor
+    discriminator: Discriminator
+
+
+@dataclass(frozen=True, slots=True)
 class PaperSlice:
     """Some steps of the paper's training, and what they say of all of it."""
 
@@ -64,7 +73,8 @@ def paper_slice(subject: Subject, scratch: Path, *, steps: int) -> PaperSlice:
     float32, channels first, Adam with the paper's rates, every patch of every frame; as published.
     """
     network = _network(subject, scratch)
-    head = Head(sum(subject.backbone.channels), PAPER_HIDDEN).train()
+    channels = sum(subject.backbone.channels)
+    head = PaperHead(Adaptor(channels, channels), Discriminator(channels, PAPER_HIDDEN))
     optimizer = torch.optim.Adam(
         [
             {"params": head.adaptor.parameters(), "lr": 1e-4},
@@ -82,7 +92,7 @@ def paper_slice(subject: Subject, scratch: Path, *, steps: int) -> PaperSlice:
     return PaperSlice(steps, monotonic() - started_s, steps_in_all / steps, PAPER_EPOCHS)
 
 
-def _paper_step(head: Head, patches: Tensor, optimizer: torch.optim.Optimizer) -> None:
+def _paper_step(head: PaperHead, patches: Tensor, optimizer: torch.optim.Optimizer) -> None:
     adapted = head.adaptor(patches)
     noised = adapted + PAPER_SIGMA * torch.randn_like(adapted)
     outputs = head.discriminator(torch.cat([adapted, noised]))
@@ -95,7 +105,8 @@ def _paper_step(head: Head, patches: Tensor, optimizer: torch.optim.Optimizer) -
 def _embedding(subject: Subject, network: Network, paths: Sequence[Path]) -> Tensor:
     """Shapes: (N frames h0 w0, C)."""
     level_maps = network(_normalised(subject, _decoded(subject, paths)))
-    return embed(level_maps, patch_size=3).permute(0, 2, 3, 1).flatten(0, 2)
+    grid = (level_maps[0].shape[-2], level_maps[0].shape[-1])
+    return embed(level_maps, patch_size=3, grid=grid).permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def _network(subject: Subject, scratch: Path) -> Network:

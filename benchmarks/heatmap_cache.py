@@ -43,6 +43,7 @@ from qc_worker.observability.logging import configure_logging
 from qc_worker.ports import HeatmapCache
 from qc_worker.simplenet.folded import fold
 from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.head_shape import HeadShape
 from qc_worker.simplenet.preprocessing import ImageLimits
 from qc_worker.simplenet.scorer import Scored
 from qc_worker.simplenet.spec import EmbeddingSpec
@@ -54,7 +55,10 @@ BATCH_SIZE = 8
 INPUT_SIZE = 256
 LIMIT_MS = 5.0
 TTL_S = 60
-SPEC = EmbeddingSpec("none", "", levels=(16,), patch_size=1, input_size=(INPUT_SIZE, INPUT_SIZE), aspect="squash")
+SPEC = EmbeddingSpec(
+    "none", "", levels=(16,), patch_size=1, input_size=(INPUT_SIZE, INPUT_SIZE), aspect="squash", grid_stride=16
+)
+HEAD = HeadShape((1,), adapted=(1,), components=(0,), discriminators=((0,),), hidden=1)
 
 
 def main() -> None:
@@ -100,7 +104,7 @@ def _batch() -> list[Decoded]:
     """Eight simulated frames, decoded."""
     residents, clock = ResidentModels(), SystemClock()
     calibration = Calibration(scores=(-1.0, 0.0, 1.0), max_false_reject=0.25)
-    residents.swap(Resident("A", "v1", SPEC, fold(Head(1, 1).eval(), [1]), calibration))
+    residents.swap(Resident("A", "v1", SPEC, fold(Head(HEAD).eval()), calibration))
     simulation, limits = Simulation("A", seed=9), ImageLimits(max_bytes=1 << 24, max_pixels=1 << 24)
     frames = []
     for offset in range(BATCH_SIZE):

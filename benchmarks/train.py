@@ -34,6 +34,7 @@ import torch  # noqa: E402  (after the wait policy is set)
 
 from benchmarks._anomalib import has_anomalib  # noqa: E402
 from benchmarks._machine import machine, versions  # noqa: E402
+from benchmarks._models import PAPER  # noqa: E402
 from benchmarks._training_sides import PaperSlice, PatchcoreFit, Subject, fit_patchcore, paper_slice  # noqa: E402
 from qc_worker.embedded.simulation import Simulation  # noqa: E402
 from qc_worker.simplenet.backbone import load_backbone  # noqa: E402
@@ -116,10 +117,10 @@ def _weights(options: argparse.Namespace, folder: Path) -> tuple[Path, bool]:
 def _subject(options: argparse.Namespace, folder: Path, weights: Path) -> Subject:
     dataset: Path = options.dataset or _simulated(folder / "dataset", options.frames + NEW_FRAMES)
     options.dataset = dataset
-    defaults = defaults_for(options.backbone)
+    defaults, levels = defaults_for(options.backbone), PAPER[options.backbone].levels
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     return Subject(
-        backbone=load_backbone(options.backbone, levels=defaults.levels, weights_dir=folder, file=weights),
+        backbone=load_backbone(options.backbone, levels=levels, weights_dir=folder, file=weights),
         weights=weights,
         good=tuple(image_files(dataset / "train" / "good"))[:-NEW_FRAMES],
         test_good=tuple(image_files(dataset / "test" / "good")),
@@ -230,7 +231,7 @@ def _summary(
 
 
 def _brief(ours: Ours) -> dict[str, object]:
-    kept = ("features_computed", "features_cached", "steps", "duration_s", "stages_s")
+    kept = ("features_computed", "features_cached", "duration_s", "stages_s")
     stages = {name: {key: document.get(key) for key in kept} for name, document in ours.documents.items()}
     return {"cold_s": ours.cold_s, "warm_s": ours.warm_s, "incremental_s": ours.incremental_s, "of_which": stages}
 

@@ -1,4 +1,4 @@
-"""How large the parts of a head are: what its card states, so that what a file holds can be checked before it is used."""
+"""How large the parts of a head are, as its card states: what a file holds is checked against it before it is used."""
 
 from dataclasses import dataclass
 

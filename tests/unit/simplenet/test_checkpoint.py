@@ -213,7 +213,8 @@ HEAD = asdict(a_shape())
 @pytest.mark.parametrize(
     "changes",
     [
-        {"level_channels": [4, 3]}, {"adapted": [4, 1]}, {"components": [3, 4]}, {"components": [3, 0]}, {"components": [4_096, 4_096]},
+        {"level_channels": [4, 3]}, {"adapted": [4, 1]},
+        {"components": [3, 4]}, {"components": [3, 0]}, {"components": [4_096, 4_096]},
         {"discriminators": [[0, 1]]}, {"discriminators": [[0, 1], [1]]}, {"hidden": 4}, {"cells": [8, 8]},
     ],
 )  # fmt: skip

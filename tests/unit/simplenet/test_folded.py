@@ -58,15 +58,14 @@ def shapes(draw: st.DrawFn, *, max_components: int = NEAREST) -> HeadShape:
     shape=shapes(),
     largest=st.tuples(st.integers(1, 17), st.integers(1, 17)),
     coarser=st.sampled_from([1, 2, 4]),
-    by_cell=st.booleans(),
     patch_size=st.sampled_from([1, 3, 5]),
     seed=SEEDS,
 )
 def test_folded_and_plain_agree_to_1e_4(
-    shape: HeadShape, largest: Size, coarser: int, by_cell: bool, patch_size: int, seed: int
+    shape: HeadShape, largest: Size, coarser: int, patch_size: int, seed: int
 ) -> None:
     frames, grid = 1 + seed % 4, (-(-largest[0] // coarser), -(-largest[1] // coarser))
-    cells = grid if by_cell else (1, 1)
+    cells = grid if seed % 2 else (1, 1)
     head = head_of(
         HeadShape(shape.level_channels, shape.adapted, shape.components, shape.discriminators, shape.hidden, cells),
         seed,

@@ -21,7 +21,19 @@ SAMPLE = "ab" * 32
 
 
 def found(frames: FrameFeatures, chosen: list[Twin]) -> Tensor:
-    return defective_features(frames, chosen, advance=no_progress)
+    """Rows of all samples that were drawn on, one below the other."""
+    return torch.cat(list(defective_features(frames, chosen, advance=no_progress).values()))
+
+
+def notes_of(frames: FrameFeatures, chosen: list[Twin]) -> list[tuple[int, str]]:
+    """Progress that is told."""
+    notes: list[tuple[int, str]] = []
+
+    def told(steps: int, note: str = "") -> None:
+        notes.append((steps, note))
+
+    defective_features(frames, chosen, advance=told)
+    return notes
 
 
 def files(frames: FrameFeatures) -> dict[str, int]:
@@ -49,19 +61,19 @@ def test_features_are_computed_once_and_are_the_same_bits_from_the_shelf(tmp_pat
     first = found(frames, chosen)
     written = files(frames)
     assert set(written) == {f"{twin.name}.features" for twin in chosen}
-    notes: list[tuple[int, str]] = []
-    again = defective_features(frames, chosen, advance=lambda steps, note="": notes.append((steps, note)))
-    assert torch.equal(first, again)
+    assert notes_of(frames, chosen) == [(5, "cached")]
+    assert torch.equal(first, found(frames, chosen))
     assert files(frames) == written
-    assert notes == [(5, "cached")]
 
 
 def test_a_defect_is_the_same_whatever_others_are_drawn_beside_it(tmp_path: Path) -> None:
     frames, samples = features(tmp_path / "one", good=3)
     other, _ = features(tmp_path / "other", good=3)
-    together = found(frames, twins(samples, 6))
-    alone = torch.cat([found(other, [twin]) for twin in twins(samples, 6)])
-    assert torch.equal(together, alone)
+    together = defective_features(frames, twins(samples, 6), advance=no_progress)
+    assert list(together) == samples
+    for index, sample in enumerate(samples):
+        alone = [found(other, [twins(samples, 6)[index + first]]) for first in (0, 3)]
+        assert torch.equal(together[sample], torch.cat(alone))
 
 
 def test_another_repeat_is_another_defect(tmp_path: Path) -> None:
@@ -72,8 +84,8 @@ def test_another_repeat_is_another_defect(tmp_path: Path) -> None:
 
 def test_none_are_asked_for_none_are_given(tmp_path: Path) -> None:
     frames, _ = features(tmp_path, good=1)
-    assert found(frames, []).shape == (0, frames.scorer.channels)
-    assert not frames.shelf.folder.joinpath("x").exists()
+    assert defective_features(frames, [], advance=no_progress) == {}
+    assert not files(frames)
 
 
 def covers(monkeypatch: pytest.MonkeyPatch, mask: Ignored) -> None:
@@ -108,7 +120,7 @@ def test_cells_count_that_the_defect_covers_by_a_quarter_or_most(
     frames, samples = features(tmp_path, good=1)
     rows = found(frames, twins(samples, 1))
     (pixels,) = frames.reader.pictures(samples)
-    painted, _ = module.synthetic_defect(pixels, np.random.default_rng(0))
+    painted = torch.where(torch.from_numpy(mask), 255, pixels).to(torch.uint8)
     (embedding,) = frames.scorer.embed(painted[None]).flatten(2).transpose(1, 2)
     torch.testing.assert_close(rows.float(), embedding[cells], rtol=1e-2, atol=1e-2)
 
@@ -127,9 +139,7 @@ def test_a_defect_wholly_in_the_ignored_area_gives_no_features_and_is_kept_too(
     frames, samples = features(tmp_path, good=2)
     frames = replace(frames, ignored=a_mask(0, 0, 32, INPUT_SIZE))
     assert found(frames, twins(samples, 2)).shape == (0, frames.scorer.channels)
-    notes: list[tuple[int, str]] = []
-    defective_features(frames, twins(samples, 2), advance=lambda steps, note="": notes.append((steps, note)))
-    assert notes == [(2, "cached")]
+    assert notes_of(frames, twins(samples, 2)) == [(2, "cached")]
 
 
 def test_what_lies_in_the_ignored_area_has_no_influence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

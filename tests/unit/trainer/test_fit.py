@@ -122,20 +122,24 @@ def test_scores_of_good_features_lie_about_zero() -> None:
 
 
 def test_without_weight_nothing_is_learned_and_no_loss_is_stated() -> None:
-    steps = 0
+    taken = 0
 
-    def count(taken: int, note: str = "") -> None:
-        nonlocal steps
-        steps += taken
+    def count(steps: int, note: str = "") -> None:
+        nonlocal taken
+        taken += steps
 
     fitted = fit_head(with_settings(TASK, learned_weight=0.0), advance=count)
     assert (fitted.head.shape.discriminators, len(fitted.head.discriminators)) == ((), 0)
-    assert (fitted.closing_loss, steps) == (0.0, 0)
+    assert (fitted.closing_loss, taken) == (0.0, 0)
 
 
 def test_every_step_of_each_discriminator_is_told() -> None:
     notes: list[str] = []
-    fit_head(TASK, advance=lambda _, note="": notes.append(note))
+
+    def told(steps: int, note: str = "") -> None:
+        notes.extend([note] * steps)
+
+    fit_head(TASK, advance=told)
     assert len(notes) == 2 * QUICK.steps
     assert all(note.startswith("loss ") for note in notes)
 

@@ -59,7 +59,8 @@ def test_a_narrow_cluster_beside_a_wide_one_is_judged_by_its_own_spread() -> Non
     features = torch.cat([narrow, wide])[torch.randperm(4_000, generator=torch.Generator().manual_seed(0))]
     odd = torch.full((1, 4), 1.0)  # twenty deviations off the narrow one, half of one of the wide one's
     locally, globally = (float(fitted(features, count)(odd)) for count in (2, 1))
-    assert locally > 10 > 3 > globally
+    assert globally < 3
+    assert locally > 10
 
 
 def test_the_same_features_give_the_same_bits() -> None:

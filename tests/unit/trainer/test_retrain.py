@@ -31,6 +31,7 @@ from trainer.progress import stages
 from trainer.releases import Releaser, list_versions, open_model
 from trainer.retrain import Retrained, Retrainer, RetrainRequest, SizedScorer
 from trainer.samples import sha256
+from trainer.split import CalibrateBy
 
 QUICK = TrainingSettings(
     steps=60,
@@ -43,6 +44,7 @@ QUICK = TrainingSettings(
     synthetic_frames=24,
 )
 REQUEST = RetrainRequest(LINE, QUICK, hidden=32)
+SPLIT = replace(REQUEST, calibrate_by=CalibrateBy.SPLIT)
 
 
 class LaterClock(ManualClock):
@@ -115,12 +117,22 @@ def test_a_retrain_stores_a_version_and_announces_it_last(tmp_path: Path) -> Non
 
 def test_the_card_lists_every_sample_and_the_promise(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
-    retrained = workshop.retrain(replace(REQUEST, max_false_reject=0.1, review_rate=0.3), offline=True)
+    retrained = workshop.retrain(replace(SPLIT, max_false_reject=0.1, review_rate=0.3), offline=True)
     card = retrained.card
+    assert card.samples.calibrate_by == "split"
     used = sorted(card.samples.training + card.samples.calibration)
     assert used == workshop.samples.ids(LINE, Judgement.GOOD)
     assert (len(card.samples.calibration), retrained.promise.n) == (9, 9)
     assert (card.calibration.max_false_reject, card.calibration.review_rate) == (0.1, 0.3)
+
+
+def test_every_good_sample_fits_the_head_and_calibrates_it_by_one_that_did_not_see_it(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    retrained = workshop.retrain(REQUEST, offline=True)
+    samples, good = retrained.card.samples, workshop.samples.ids(LINE, Judgement.GOOD)
+    assert samples.calibrate_by == "cross"
+    assert list(samples.training) == sorted(samples.calibration) == good
+    assert (retrained.promise.n, retrained.trained.features.computed) == (24, 24)
 
 
 def test_a_rectangle_is_trained_and_stored_like_a_square(tmp_path: Path) -> None:
@@ -149,7 +161,7 @@ def test_whole_sessions_are_held_out_and_the_rate_on_a_new_one_is_stated(tmp_pat
         time = NOON + timedelta(hours=seed % 6 * 5, minutes=seed)
         origin = imported(f"{seed}.png").model_copy(update={"captured_at": time})
         workshop.samples.add(LINE, Judgement.GOOD, png(seed), origin=origin)
-    retrained = workshop.retrain(replace(REQUEST, max_false_reject=0.07), offline=True)
+    retrained = workshop.retrain(replace(SPLIT, max_false_reject=0.07), offline=True)
     samples, promise = retrained.card.samples, retrained.promise
     held_out = {sessions[sample] for sample in samples.calibration}
     assert not held_out & {sessions[sample] for sample in samples.training}
@@ -195,12 +207,15 @@ def test_the_same_samples_and_seed_give_the_same_head_bit_for_bit(tmp_path: Path
 
 def test_new_samples_are_all_that_a_second_retrain_computes_features_of(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path, good=60)
-    first = workshop.retrain(offline=True).trained
+    first = workshop.retrain(SPLIT, offline=True).trained
     assert (first.features.computed, first.features.cached) == (30, 0)
-    assert workshop.retrain(offline=True).trained.features == FeatureCounts(computed=0, cached=30)
+    assert workshop.retrain(SPLIT, offline=True).trained.features == FeatureCounts(computed=0, cached=30)
     filled_store(tmp_path / "samples", good=68)
-    second = workshop.retrain(replace(REQUEST, max_false_reject=0.05), offline=True).trained
+    second = workshop.retrain(replace(SPLIT, max_false_reject=0.05), offline=True).trained
     assert 0 < second.features.computed <= 8 + 11  # 11 fewer are held out for the larger rate
+    assert workshop.retrain(offline=True).trained.features.computed <= 68 - 30 - second.features.computed
+    filled_store(tmp_path / "samples", good=70)
+    assert workshop.retrain(offline=True).trained.features == FeatureCounts(computed=2, cached=68)
 
 
 def test_kept_features_give_the_head_that_computing_them_anew_gives(tmp_path: Path) -> None:
@@ -240,7 +255,7 @@ def test_synthetic_defects_are_kept_and_not_drawn_again(tmp_path: Path) -> None:
 
 
 def test_held_out_frames_have_no_features_and_no_synthetic_defect(tmp_path: Path) -> None:
-    card = Workshop(tmp_path).retrain(replace(REQUEST, dry_run=True)).card
+    card = Workshop(tmp_path).retrain(replace(SPLIT, dry_run=True)).card
     kept = {path.stem.split("-")[0] for path in (tmp_path / "features").glob("*/*.features")}
     assert kept == set(card.samples.training)
 
