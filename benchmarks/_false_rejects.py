@@ -3,8 +3,8 @@
 Split conformal promises at most alpha of new good frames rejected, on average over splits, if calibration and new
 frames are exchangeable. Frames drawn at random from one pool are. Frames of one physical part taken under several
 lights are alike, and a pool mixes them: that keeps the average and widens its spread; a line whose parts come in
-batches with a look of their own is not covered by this experiment. `at_own_threshold` mixes nothing: the frames are
-judged as the model that came out of a retrain would.
+batches with a look of their own is not covered by this experiment: `accuracy.py` says beside it what each model's own
+threshold does to test frames.
 """
 
 import statistics
@@ -38,32 +38,6 @@ class FalseRejects:
     """Defects that are not rejected."""
     escape_rate_with_review: float
     """Defects that are neither rejected nor reviewed."""
-
-
-@dataclass(frozen=True, slots=True)
-class AtOwnThreshold:
-    """What one model's own threshold does to labelled frames."""
-
-    alpha: float
-    calibration_frames: int
-    good_frames: int
-    false_reject_rate: float
-    """Share of the good frames rejected."""
-    defects: int
-    escape_rate: float
-    """Share of the defects not rejected."""
-
-
-def at_own_threshold(calibration: Calibration, good: Sequence[float], defects: Sequence[float]) -> AtOwnThreshold:
-    """Judge scores of labelled frames that neither head nor threshold has seen."""
-    return AtOwnThreshold(
-        alpha=calibration.max_false_reject,
-        calibration_frames=len(calibration.scores),
-        good_frames=len(good),
-        false_reject_rate=round(_shares(calibration, good)[0], 4),
-        defects=len(defects),
-        escape_rate=round(1 - _shares(calibration, defects)[0], 4),
-    )
 
 
 def false_rejects(good: Sequence[float], defects: Sequence[float], *, splits: int, seed: int) -> list[dict[str, float]]:

@@ -1,285 +1,209 @@
-"""Accuracy on labelled images: ours, anomalib's PatchCore and PaDiM, same weights, same pixels, several seeds.
+"""Accuracy on labelled products: ours, anomalib's PatchCore and PaDiM, same weights, same pixels, several seeds.
 
-Sides take turns within each seed. Ours goes the way of `retrain`: it holds good frames out for its threshold and to
-stop early, so it is fitted to fewer than the rivals, which get all. A rival has a row for each choice of levels; its
-best is the one to compare with. Rows "frames of ours" are rivals at our levels (without the wide map), fitted to the
-very frames that ours was: they tell the method from the number of frames. Metrics are computed by the same code for
-all; image score as each defines it.
+Ours goes the way of the product: good frames are imported, `retrain --offline` fits and calibrates, `evaluate` judges
+the test images with the stored version; so it holds good frames out, while the rivals are fitted to all. It picks its
+input size (`--input-size auto`) from the good frames. The rivals see every product twice, at the backbone's own 256 px
+and at the size that ours picked; each has a row for each choice of levels, and the one that is best in the mean over
+products is set against ours. The row "no discriminator" is ours with the distance alone.
 
-Two things are said of false rejects. "false_rejects" splits held-out and test frames of one pool at random, over and
-over: it shows that the threshold keeps its promise where frames are exchangeable, as there they are by construction.
-"own_threshold" is each seed's model at the threshold that `retrain` gave it, on the test set: it shows what becomes of
-the promise on parts that no training or calibration frame is of, where frames need not be exchangeable, and what
-defects escape.
+Image score and map as each method defines them, metrics by the same code for all. Recall at 1 % and 2 % is at
+thresholds set on the good test images themselves, to compare; "own threshold" is what retrain promised.
 
-Differences under 0.03 are noise between seeds and sets of this size. The labelled images tell which of a rival's rows
-is its best, in its favour; they decide nothing about ours: its defaults were chosen by synthetic defects.
+Labels decide nothing about ours. Differences under 0.02 between seeds of one set are noise: look at the mean over
+products, and at the worst.
 
-Prints one JSON object: {"sides": [{"side", "levels", "frames", "image_auroc", "pixel_auroc", "aupro", "spread", ...}],
-"false_rejects": [...], "own_threshold": {"false_reject_rate", "escape_rate", "of_seeds": [...]}, ...}.
+Sides take turns within each seed. With `--cache DIR` each run (product, side, seed) is kept there, and taken from there
+while data, settings and code are the same: after an interruption it goes on where it was, and `--seeds 1` may become
+`--seeds 5`.
+
+Prints one JSON object: {"products": {PRODUCT: {SIDE: {"mean", "worst", "spread", "by_defect", "seeds", ...}}},
+"overall": {SIDE: {"mean", "worst", "worst_product"}}, "contests": {...}, "false_rejects": {PRODUCT: [...]}, ...}.
 """
 
 import argparse
 import json
-import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from qc_worker.process_tuning import tune_process
 
 tune_process()
 
-import numpy as np  # noqa: E402  (after the wait policy is set)
-import numpy.typing as npt  # noqa: E402
-import torch  # noqa: E402
-
-from benchmarks._accuracy_sides import (  # noqa: E402
-    BATCH_SIZE,
-    Fitted,
-    Ours,
-    Side,
-    Subject,
-    picture_of,
-    rivals,
-)
-from benchmarks._anomalib import has_anomalib  # noqa: E402
-from benchmarks._false_rejects import at_own_threshold, false_rejects  # noqa: E402
+from benchmarks._accuracy_bench import SIZE_OF_OURS, Bench, Task, strides_of  # noqa: E402  (after the wait policy is set)
+from benchmarks._accuracy_ours import OURS, can_leave_discriminator_out, our_sides  # noqa: E402
+from benchmarks._accuracy_rivals import BANK_SHARE, MAX_BANK_ROWS, METHODS, Rival  # noqa: E402
+from benchmarks._accuracy_run import Product, Run, RunCache, product_at  # noqa: E402
+from benchmarks._accuracy_summary import Contest, Rows, Summary, best_of, contest, overall_of, row_of  # noqa: E402
+from benchmarks._accuracy_tables import print_tables, tables, write_markdown  # noqa: E402
+from benchmarks._anomalib import LAYERS, has_anomalib  # noqa: E402
+from benchmarks._false_rejects import false_rejects  # noqa: E402
 from benchmarks._machine import machine, versions  # noqa: E402
-from qc_worker.domain.calibration import Calibration  # noqa: E402
-from qc_worker.domain.errors import QcError  # noqa: E402
+from qc_worker.domain.errors import QcError, SettingsError  # noqa: E402
 from qc_worker.observability.logging import configure_logging  # noqa: E402
-from qc_worker.simplenet.defaults import defaults_for  # noqa: E402
-from qc_worker.simplenet.metrics import auroc  # noqa: E402
-from qc_worker.simplenet.precision import compute_dtype  # noqa: E402
 from qc_worker.simplenet.weights import local_file, packaged_efficientnet_lite0  # noqa: E402
-from trainer.dataset import GOOD, LabelledImage, labelled_images  # noqa: E402
-from trainer.localisation import PixelScores, localisation  # noqa: E402
-from trainer.masks import mask_at_input_size  # noqa: E402
+from trainer.dataset import GOOD  # noqa: E402
+from trainer.input_size import parse_input_size  # noqa: E402
 
-DATASET = Path(__file__).parents[2] / "shared" / "data" / "magnetic-tile"
+DATASETS = Path(__file__).parents[2] / "shared" / "data"
 NO_ANOMALIB = "anomalib is not installed: pip install 'qc-worker[bench]'"
-RIVAL_LEVELS = {"efficientnet_lite0": ((16,), (8, 16), (16, 32)), "wide_resnet50_2": ((8, 16),)}
-"""Neither rival is trained: a fit is one pass over the frames, then a bank drawn at random or a Gaussian for each cell,
-6 to 10 s in all. Five seeds of all rows take a quarter of an hour on two free cores, most of it judging; PatchCore at
-strides 8 and 16, with 1024 patches a frame, is a quarter of that. anomalib's own choice for PaDiM on WideResNet-50 has
-stride 4 as well, left out here: 4096 covariances of 550 features are 5 GB, held four times while they are inverted.
-"""
-FRAMES_OF_OURS = "frames of ours"
-METRICS = ("image_auroc", "pixel_auroc", "aupro")
-EXCHANGEABILITY = (
-    "random splits of pooled good frames are exchangeable by construction, so the mean rate must stay at alpha or "
-    "below; frames of one part under several lights are alike, which widens the spread"
-)
-
-
-class TestSet(NamedTuple):
-    """Decoded once for all sides. Shapes: uint8 (N, 3, S, S); bool (S, S) each, None where pixels are not known."""
-
-    kinds: list[str]
-    pixels: torch.Tensor
-    masks: list[npt.NDArray[np.bool_] | None]
+NO_SWITCH = "training settings have no weight of the discriminator, so there is no row without it"
+RIVAL_LEVELS = {"efficientnet_lite0": ("16", "8+16", "16+32"), "wide_resnet50_2": ("8+16",)}
+"""anomalib's own choice for PaDiM on WideResNet-50 has stride 4 as well, left out here: 4096 covariances of 550
+features are 5 GB, held four times while they are inverted."""
 
 
 def main() -> None:
     options = _options()
     configure_logging("warning", "json")  # to stderr: stdout is for the JSON object alone
     try:
-        test = _test_set(labelled_images(options.dataset), defaults_for(options.backbone).input_size)
+        products = _products(options.datasets)
+        with tempfile.TemporaryDirectory(prefix="qc-bench-") as folder:
+            bench = Bench(_task(options), Path(folder), RunCache(options.cache))
+            for product in products:
+                bench.run(product)
     except QcError as error:
-        raise SystemExit(f"accuracy.py: {error}") from None
-    with tempfile.TemporaryDirectory(prefix="qc-bench-") as folder:
-        subject = _subject(options, Path(folder))
-        sides = _sides(subject, options)
-        runs: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
-        promise: list[dict[str, float]] = []
-        for seed in range(options.seeds):
-            for name, side in sides.items():
-                fitted = side.fit(seed)
-                runs[name].append(_measure(fitted, test))
-                _say(f"seed {seed}, {name}: " + " ".join(f"{runs[name][-1][metric]:.3f}" for metric in METRICS))
-                if fitted.calibration and not promise:
-                    promise = _promise(fitted.calibration, runs[name][-1], options)
-        print(json.dumps(_summary(options, subject, test, runs, promise)))
+        print(f"accuracy.py: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    _report(options, bench, products)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", type=Path, default=DATASET, help="laid out as MVTec AD is, with masks")
+    parser.add_argument("--datasets", type=Path, nargs="+", default=_present(), help="folders, laid out as MVTec AD is")
     parser.add_argument("--backbone", choices=sorted(RIVAL_LEVELS), default="efficientnet_lite0")
     parser.add_argument("--weights-dir", type=Path, help="folder with <backbone>.safetensors or .pth")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--splits", type=int, default=200, help="of the false-reject experiment")
+    parser.add_argument("--seeds", type=int, choices=range(1, 101), default=5, metavar="N")
+    parser.add_argument("--input-size", default="auto", help="of ours, as `qc-trainer retrain --input-size` has it")
+    parser.add_argument("--without-rivals", "--ours-only", action="store_true", help="leave PatchCore and PaDiM out")
+    parser.add_argument("--rival-levels", nargs="+", metavar="S+S", help="their strides, a row for each: 16 16+32")
     parser.add_argument("--coreset", action="store_true", help="PatchCore's bank by greedy search: many minutes a fit")
-    parser.add_argument("--only-ours", action="store_true", help="leave the rivals out")
+    parser.add_argument("--splits", type=int, default=200, help="of the false-reject experiment")
+    parser.add_argument("--cache", type=Path, help="folder where runs are kept, to go on after an interruption")
+    parser.add_argument("--table", type=Path, help="write the tables to this Markdown file")
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
     return parser.parse_args()
 
 
-def _subject(options: argparse.Namespace, scratch: Path) -> Subject:
-    weights = local_file(options.backbone, options.weights_dir) if options.weights_dir else None
-    if weights is None and options.backbone == "efficientnet_lite0":
-        weights = packaged_efficientnet_lite0(scratch)
-    if weights is None:
-        raise SystemExit(f"accuracy.py: no weights of {options.backbone}: name their folder with --weights-dir")
-    return Subject(
-        backbone=options.backbone,
-        weights=weights,
-        defaults=defaults_for(options.backbone),
-        dtype=compute_dtype(torch.device("cpu")),
-        good=options.dataset / "train" / "good",
-        scratch=scratch,
-    )
+def _present() -> list[Path]:
+    return sorted(path.parents[1] for path in DATASETS.glob("*/test/good"))
 
 
-def _sides(subject: Subject, options: argparse.Namespace) -> dict[str, Side]:
-    ours = Ours(subject)
-    sides: dict[str, Side] = {"ours": ours}
-    if options.only_ours:
-        return sides
-    if not has_anomalib():
-        _say(NO_ANOMALIB)
-        return sides
-    everything = subject.good_frames()
-    for levels in RIVAL_LEVELS[options.backbone]:
-        sides |= rivals(subject, levels, lambda _: everything, greedy=options.coreset)
-    alike = rivals(subject, subject.defaults.levels, ours.training_frames, greedy=options.coreset)
-    return sides | {f"{name}, {FRAMES_OF_OURS}": side for name, side in alike.items()}
+def _products(folders: Sequence[Path]) -> list[Product]:
+    if not folders:
+        raise SettingsError("no data sets: name folders with --datasets, laid out as MVTec AD is")
+    products = [product_at(folder) for folder in folders]
+    names = [product.name for product in products]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SettingsError(f"two data sets are named {twice[0]}: figures go by folder name, so rename one")
+    return products
 
 
-def _test_set(images: Sequence[LabelledImage], side: int) -> TestSet:
-    return TestSet(
-        kinds=[image.kind for image in images],
-        pixels=torch.stack([picture_of(image.path, side) for image in images]),
-        masks=[_mask(image, side) for image in images],
-    )
+def _task(options: argparse.Namespace) -> Task:
+    parse_input_size(options.input_size)
+    if options.table and not options.table.resolve().parent.is_dir():
+        raise SettingsError(f"--table: there is no folder {options.table.parent}: make it first")
+    return Task(options.backbone, _weights(options), options.seeds, options.input_size, _rivals(options))
 
 
-def _mask(image: LabelledImage, side: int) -> npt.NDArray[np.bool_] | None:
-    if image.kind == GOOD:
-        return np.zeros((side, side), dtype=bool)
-    return mask_at_input_size(image.mask, input_size=(side, side), aspect="squash") if image.mask else None
+def _weights(options: argparse.Namespace) -> Path:
+    found = local_file(options.backbone, options.weights_dir) if options.weights_dir else None
+    if found is None and options.backbone == "efficientnet_lite0":
+        found = packaged_efficientnet_lite0(options.weights_dir or Path("weights"))
+    if found is None:
+        raise SettingsError(f"no weights of {options.backbone}: name their folder with --weights-dir")
+    return found
 
 
-def _measure(fitted: Fitted, test: TestSet) -> dict[str, Any]:
-    scores: dict[str, list[float]] = {kind: [] for kind in test.kinds}
-    pixels = {kind: PixelScores() for kind in test.kinds}
-    for start in range(0, len(test.kinds), BATCH_SIZE):
-        judged = fitted.judge(test.pixels[start : start + BATCH_SIZE])
-        for offset, (score, anomaly_map) in enumerate(zip(judged.scores.tolist(), judged.maps.numpy(), strict=True)):
-            kind, mask = test.kinds[start + offset], test.masks[start + offset]
-            scores[kind].append(score)
-            if mask is not None:
-                pixels[kind].add(anomaly_map, mask)
-    for group in pixels.values():
-        group.finish()
-    defects = [kind for kind in scores if kind != GOOD]
-    everywhere = localisation(list(pixels.values()))
+def _rivals(options: argparse.Namespace) -> tuple[Rival, ...]:
+    if options.without_rivals or not has_anomalib():
+        return ()
+    try:
+        choices = [strides_of(text) for text in options.rival_levels or RIVAL_LEVELS[options.backbone]]
+    except ValueError:
+        raise SettingsError("--rival-levels: give strides such as 16 or 16+32") from None
+    known = LAYERS[options.backbone]
+    if unknown := sorted({stride for levels in choices for stride in levels if stride not in known}):
+        raise SettingsError(f"--rival-levels: {options.backbone} has strides {sorted(known)}, not {unknown[0]}")
+    return tuple(Rival(method, levels, options.coreset) for levels in choices for method in METHODS)
+
+
+def _report(options: argparse.Namespace, bench: Bench, products: Sequence[Product]) -> None:
+    """Tables for people, then the JSON object."""
+    rows = {side: {product: row_of(runs) for product, runs in found.items()} for side, found in bench.runs.items()}
+    summary = Summary(rows, {side: overall_of(of_side) for side, of_side in rows.items()}, _contests(rows, bench.task))
+    shown = tables(summary, ours=[side for side in our_sides() if side in rows])
+    print_tables(shown)
+    if options.table:
+        write_markdown(options.table, shown, notes=_notes(bench.task))
+    print(json.dumps(_document(options, bench, products, summary)))
+
+
+def _contests(rows: Rows, task: Task) -> dict[str, Contest]:
+    """By the size that the rivals saw: each method at its best levels."""
+    if not task.rivals:
+        return {}
     return {
-        "image_auroc": auroc(scores[GOOD], _of_defects(scores)),
-        "pixel_auroc": everywhere.pixel_auroc,
-        "aupro": everywhere.aupro,
-        "fit_s": fitted.fit_s,
-        "levels": fitted.levels,
-        "frames": fitted.frames,
-        "by_defect": {kind: _of_kind(scores, pixels, kind) for kind in defects},
-        "scores": scores,
-        "own_threshold": fitted.calibration and _at_own_threshold(fitted.calibration, scores),
+        where: contest(rows, [best_of(rows, _at(where, method, task)) for method in METHODS])
+        for where in (task.own_size, SIZE_OF_OURS)
     }
 
 
-def _of_kind(scores: dict[str, list[float]], pixels: dict[str, PixelScores], kind: str) -> dict[str, float | None]:
-    """One kind of defect against all good frames."""
-    found = localisation([pixels[GOOD], pixels[kind]])
-    image_auroc = auroc(scores[GOOD], scores[kind])
-    return {"image_auroc": image_auroc, "pixel_auroc": found.pixel_auroc, "aupro": found.aupro}
+def _at(where: str, method: str, task: Task) -> list[str]:
+    return [f"{rival.name}, {where}" for rival in task.rivals if rival.method == method]
 
 
-def _at_own_threshold(calibration: Calibration, scores: dict[str, list[float]]) -> dict[str, float]:
-    return asdict(at_own_threshold(calibration, scores[GOOD], _of_defects(scores)))
+def _notes(task: Task) -> list[str]:
+    means = f"Means over seeds ({task.seeds}); `worst` is the worst product's mean."
+    if not task.rivals:
+        return [means]
+    rivals = (
+        "Rivals are fitted to all good frames, ours to those that it does not hold out; theirs are the levels that are "
+        f"best in the mean over products. PatchCore's bank: {_bank(task)}."
+    )
+    return [f"{means} {rivals}"]
 
 
-def _promise(calibration: Calibration, run: dict[str, Any], options: argparse.Namespace) -> list[dict[str, float]]:
-    """The pool: good test frames and the good frames held out of the fit."""
-    scores: dict[str, list[float]] = run["scores"]
-    pool = [*scores[GOOD], *calibration.scores]
-    return false_rejects(pool, _of_defects(scores), splits=options.splits, seed=0)
+def _bank(task: Task) -> str:
+    way = "greedy coreset" if any(rival.greedy for rival in task.rivals) else "random"
+    return f"{way}, {100 * BANK_SHARE:g} % of all patches, at most {MAX_BANK_ROWS} rows"
 
 
-def _of_defects(scores: dict[str, list[float]]) -> list[float]:
-    return [score for kind, found in scores.items() if kind != GOOD for score in found]
-
-
-def _summary(
-    options: argparse.Namespace,
-    subject: Subject,
-    test: TestSet,
-    runs: dict[str, list[dict[str, Any]]],
-    promise: list[dict[str, float]],
+def _document(
+    options: argparse.Namespace, bench: Bench, products: Sequence[Product], summary: Summary
 ) -> dict[str, object]:
+    missing = [] if options.without_rivals or has_anomalib() else [NO_ANOMALIB]
+    missing += [] if can_leave_discriminator_out() else [NO_SWITCH]
     return {
         "benchmark": "accuracy",
-        "dataset": options.dataset.name,
-        "backbone": options.backbone,
-        "levels": subject.defaults.levels,
-        "input_size": subject.defaults.input_size,
-        "precision": str(subject.dtype).removeprefix("torch."),
-        "seeds": options.seeds,
-        "noise": "differences under 0.03 are noise between seeds and sets of this size",
-        "test_frames": {kind: test.kinds.count(kind) for kind in dict.fromkeys(test.kinds)},
-        "patchcore_bank": "greedy coreset, 10 %" if options.coreset else "random, 10 %",
-        "missing": None if has_anomalib() or options.only_ours else NO_ANOMALIB,
-        "sides": [_row(name, measured) for name, measured in runs.items()],
-        "false_rejects": promise,
+        "backbone": bench.task.backbone,
+        "input_size": bench.task.input_size,
+        "seeds": bench.task.seeds,
+        "test_frames": {product.name: product.counts for product in products},
+        "patchcore_bank": _bank(bench.task) if bench.task.rivals else None,
+        "missing": missing,
+        "products": {
+            product.name: {side: asdict(of_side[product.name]) for side, of_side in summary.rows.items()}
+            for product in products
+        },
+        "overall": {side: asdict(found) for side, found in summary.overall.items()},
+        "contests": {where: asdict(found) for where, found in summary.contests.items()},
+        "false_rejects": {name: _promise(runs[0], options.splits) for name, runs in bench.runs[OURS].items()},
         "false_rejects_splits": options.splits,
-        "exchangeability": EXCHANGEABILITY,
-        "own_threshold": _own_threshold(runs["ours"]),
         "machine": machine(),
         "versions": versions(),
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _own_threshold(runs: Sequence[dict[str, Any]]) -> dict[str, object]:
-    """Means over the seeds, then each seed."""
-    of_seeds = [run["own_threshold"] for run in runs]
-    means = {rate: _mean([one[rate] for one in of_seeds]) for rate in ("false_reject_rate", "escape_rate")}
-    return {**means, "of_seeds": of_seeds}
-
-
-def _row(name: str, runs: Sequence[dict[str, Any]]) -> dict[str, object]:
-    kinds = runs[0]["by_defect"]
-    return {
-        "side": name,
-        "levels": runs[0]["levels"],
-        "frames": runs[0]["frames"],
-        **{metric: _mean([run[metric] for run in runs]) for metric in METRICS},
-        "spread": {metric: _spread([run[metric] for run in runs]) for metric in METRICS},
-        "fit_s": _mean([run["fit_s"] for run in runs]),
-        "by_defect": {
-            kind: {metric: _mean([run["by_defect"][kind][metric] for run in runs]) for metric in METRICS}
-            for kind in kinds
-        },
-    }
-
-
-def _mean(figures: Sequence[float | None]) -> float | None:
-    known = [figure for figure in figures if figure is not None]
-    return round(statistics.mean(known), 4) if known else None
-
-
-def _spread(figures: Sequence[float | None]) -> float | None:
-    """Standard deviation between seeds."""
-    known = [figure for figure in figures if figure is not None]
-    return round(statistics.stdev(known), 4) if len(known) > 1 else None
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _promise(run: Run, splits: int) -> list[dict[str, float]]:
+    """The pool: good test frames and the good frames held out of the fit, which random splits make exchangeable."""
+    held_out = run.own.calibration_scores if run.own else ()
+    defects = [score for kind, scores in run.scores.items() if kind != GOOD for score in scores]
+    return false_rejects([*run.scores[GOOD], *held_out], defects, splits=splits, seed=0)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks._false_rejects import ALPHAS, at_own_threshold, false_rejects
-from qc_worker.domain.calibration import Calibration, smallest_alpha
+from benchmarks._false_rejects import ALPHAS, false_rejects
+from qc_worker.domain.calibration import smallest_alpha
 
 SPLITS = 200
 
@@ -36,10 +36,3 @@ def test_review_leaves_fewer_escapes_than_rejecting_alone() -> None:
     rows = false_rejects(random.normal(0, 1, 200).tolist(), random.normal(1.5, 1, 100).tolist(), splits=20, seed=0)
     assert all(row["escape_rate_with_review"] < row["escape_rate"] for row in rows)
     assert rows[2]["false_review_rate"] == pytest.approx(rows[2]["alpha"], abs=0.03)
-
-
-def test_labelled_frames_are_judged_at_the_models_own_threshold() -> None:
-    calibration = Calibration(tuple(float(score) for score in range(1, 100)), max_false_reject=0.02)
-    found = at_own_threshold(calibration, good=[50.0, 98.0, 98.5, 99.0], defects=[97.0, 200.0])
-    assert (found.alpha, found.calibration_frames) == (0.02, 99)
-    assert (found.false_reject_rate, found.escape_rate) == (0.5, 0.5)

@@ -28,7 +28,7 @@ from trainer.feature_cache import FeatureCache
 from trainer.frame_sizes import read_frame_sizes
 from trainer.groups import GroupBy
 from trainer.input_size import as_asked, auto_input_size, parse_input_size
-from trainer.progress import stages
+from trainer.progress import Stages, stages
 from trainer.retrain import Retrained, Retrainer, RetrainRequest, ScorerFor, SizedScorer
 from trainer.split import CalibrateBy
 
@@ -60,7 +60,19 @@ class RetrainFlags:
 
 def retrain(settings: Settings, flags: RetrainFlags, *, as_json: bool) -> None:
     """Retrain a line and print what came of it. Raises QcError."""
-    request = _request(flags)
+    request = requested(flags)
+    with stages() as shown:
+        retrained = run_retrain(settings, flags, request, shown)
+    document = retrained_document(retrained)
+    document["stages_s"] = {name: round(duration_s, 3) for name, duration_s in shown.durations_s.items()}
+    if as_json:
+        print_json(document)
+    else:
+        print_facts(f"line {request.line}", document)
+
+
+def run_retrain(settings: Settings, flags: RetrainFlags, request: RetrainRequest, shown: Stages) -> Retrained:
+    """Retrain a line with the adapters that settings and flags name. Raises QcError."""
     online = not (flags.offline or flags.dry_run)
     with ExitStack() as stack:
         retrainer = Retrainer(
@@ -74,14 +86,7 @@ def retrain(settings: Settings, flags: RetrainFlags, *, as_json: bool) -> None:
             limits=image_limits(settings),
             decode_threads=settings.decode_threads,
         )
-        shown = stack.enter_context(stages())
-        retrained = retrainer.run(request, shown)
-    document = retrained_document(retrained)
-    document["stages_s"] = {name: round(duration_s, 3) for name, duration_s in shown.durations_s.items()}
-    if as_json:
-        print_json(document)
-    else:
-        print_facts(f"line {request.line}", document)
+        return retrainer.run(request, shown)
 
 
 def retrained_document(retrained: Retrained) -> dict[str, object]:
@@ -142,7 +147,8 @@ def _ignored_share(card: ModelCard) -> float:
     return 0.0 if card.ignored_pixels is None else float(card.ignored_pixels.mean())
 
 
-def _request(flags: RetrainFlags) -> RetrainRequest:
+def requested(flags: RetrainFlags) -> RetrainRequest:
+    """What the flags ask for. Raises SettingsError."""
     _check_rates(flags.max_false_reject, flags.review_rate)
     defaults = defaults_for(flags.backbone)
     return RetrainRequest(
