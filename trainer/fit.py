@@ -1,4 +1,4 @@
-"""Fitting a line's head: adaptors, local whitening, discriminators, then what good frames score in each."""
+"""Fitting a line's head: adaptors, local whitening, discriminators."""
 
 import math
 from collections import deque
@@ -14,7 +14,7 @@ from qc_worker.simplenet.head_shape import HeadShape
 from trainer.generator import AnomalousFeatures
 from trainer.loss import chance_loss, is_learned, truncated_l1
 from trainer.mixture import component_count, fit_mixture
-from trainer.part_scores import CellRows, normalise_parts
+from trainer.part_scores import PartWeights
 from trainer.patch_bank import BYTES_PER_NUMBER, ROWS_AT_ONCE, PatchFeatures
 from trainer.precision import multiplying_in
 from trainer.progress import Advance
@@ -38,8 +38,10 @@ class Fitted:
 class FitTask:
     """Everything that decides the bits of a head, on one machine and with one number of threads."""
 
-    rows: CellRows
-    """Good frames' features."""
+    features: PatchFeatures
+    """Of good frames."""
+    cells: tuple[int, int]
+    """Rows and columns of the grid, (h0, w0)."""
     defective: Tensor
     """Features of cells under synthetic defects, not standardised, (M, C)."""
     level_channels: tuple[int, ...]
@@ -50,13 +52,9 @@ class FitTask:
     dtype: torch.dtype
     """Of matrix products."""
 
-    @property
-    def features(self) -> PatchFeatures:
-        return self.rows.features
-
 
 def fit_head(task: FitTask, *, advance: Advance) -> Fitted:
-    """Fit a new head; `advance` is called after every step of each discriminator.
+    """Fit a new head, its parts' scores not yet normalised; `advance` is called after every step of a discriminator.
 
     Raises TrainingError if a loss stays at chance: such a head would call everything anything.
     """
@@ -69,9 +67,6 @@ def fit_head(task: FitTask, *, advance: Advance) -> Fitted:
     defective = _adapted(head, task.features.standardiser(task.defective.float()))
     learning = _Learning(head, good, defective, task, advance)
     losses = [learning.fit(index) for index in range(len(head.discriminators))]
-    settings = task.settings
-    weights = tuple(settings.distance_weights[level] for level in head.shape.distances)
-    normalise_parts(head, task.rows, distance_weights=weights, learned_weight=settings.learned_weight)
     return Fitted(head, max(losses, default=0.0))
 
 
@@ -82,6 +77,11 @@ def _untrained(task: FitTask) -> Head:
         head = Head(head_shape(task)).eval().requires_grad_(False)
     head.standardiser.load_state_dict(task.features.standardiser.state_dict())
     return head
+
+
+def part_weights(settings: TrainingSettings) -> PartWeights:
+    """What the parts of such a head count."""
+    return PartWeights(tuple(weight for weight in settings.distance_weights if weight), settings.learned_weight)
 
 
 def head_shape(task: FitTask) -> HeadShape:
@@ -95,7 +95,7 @@ def head_shape(task: FitTask) -> HeadShape:
         components=tuple(components if weight else 0 for weight in settings.distance_weights),
         discriminators=settings.discriminators if settings.learned_weight else (),
         hidden=task.hidden,
-        cells=task.rows.size,
+        cells=task.cells,
     )
 
 

@@ -1,18 +1,18 @@
 """What good frames score in each part of a head, so that the parts can be added and every cell has its own measure.
 
 Where a picture ends or a part has an edge, features spread wider and distances are higher on good frames too; a defect
-on a flat place would have to exceed them. A cell's mean and variance come from the training frames, never from the
-held-out ones, and lean on those of all cells where frames are few.
+on a flat place would have to exceed them. A cell's mean and variance lean on those of all cells where frames are few.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from qc_worker.simplenet.head import Head
-from trainer.patch_bank import PatchFeatures
+from trainer.patch_bank import PatchBank
 
 PRIOR_FRAMES = 10
 """A cell's own figures count as much as all cells' together once it was seen in that many frames."""
@@ -21,43 +21,56 @@ SMALLEST = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class CellRows:
-    """Rows of the training frames and the cell of each. Shapes: `cells` int64 (N,), 0 to rows x columns - 1."""
+    """Features of good frames, as they are, and the cell of each.
 
-    features: PatchFeatures
+    Shapes: `cells` int64 (N,), 0 to rows x columns - 1.
+    """
+
+    bank: PatchBank
     cells: Tensor
     size: tuple[int, int]
     """Rows and columns of the grid, (h0, w0)."""
 
 
+@dataclass(frozen=True, slots=True)
+class PartWeights:
+    """What each part counts in the sum, in standard deviations of good patches."""
+
+    distances: tuple[float, ...]
+    """Of the distances among themselves; their sum counts 1."""
+    learned: float
+    """Of each discriminator."""
+
+
 @torch.no_grad()
-def normalise_parts(head: Head, rows: CellRows, *, distance_weights: tuple[float, ...], learned_weight: float) -> None:
-    """Set the head's offset and scale. `head` on the CPU, in eval mode, with its own still 0 and 1.
+def normalise_parts(heads: Sequence[Head], judged: Sequence[tuple[Head, CellRows]], weights: PartWeights) -> None:
+    """Give all heads the same offset and scale, by what good frames score in the heads that judge them.
 
     Distances are normalised cell by cell, and their weighted sum to a standard deviation of 1; discriminators, which
-    tell good from anomalous by themselves, over all cells alike, to one of `learned_weight`.
+    tell good from anomalous by themselves, over all cells alike. Heads are on the CPU, in eval mode, of one shape.
     """
-    scores = _scores(head, rows.features)
-    n_distances = len(head.shape.distances)
-    for part in range(n_distances):
-        head.offset[part], head.scale[part] = _by_cell(scores[part], rows.cells, rows.size)
-    if n_distances:
-        _weigh_distances(head, scores[:n_distances], rows.cells, torch.tensor(distance_weights))
-    for part in range(n_distances, head.shape.parts):
-        head.offset[part] = scores[part].mean()
-        head.scale[part] = scores[part].std().clamp_min(SMALLEST) / learned_weight
+    shape, size = heads[0].shape, judged[0][1].size
+    scores = torch.cat([_scores(head, rows.bank) for head, rows in judged], dim=1)
+    cells = torch.cat([rows.cells for _, rows in judged])
+    offset, scale = (torch.empty(shape.parts, *size, dtype=torch.float64) for _ in range(2))
+    distances = len(shape.distances)
+    for part in range(distances):
+        offset[part], scale[part] = _by_cell(scores[part], cells, size)
+    if distances:
+        own = torch.tensor(weights.distances, dtype=torch.float64)[:, None]
+        normal = (scores[:distances] - offset[:distances].flatten(1)[:, cells]) / scale[:distances].flatten(1)[:, cells]
+        scale[:distances] *= ((own * normal).sum(dim=0).std().clamp_min(SMALLEST) / own)[:, :, None]
+    for part in range(distances, shape.parts):
+        offset[part] = scores[part].mean()
+        scale[part] = scores[part].std().clamp_min(SMALLEST) / weights.learned
+    for head in heads:
+        head.offset.copy_(offset)
+        head.scale.copy_(scale)
 
 
-def _scores(head: Head, features: PatchFeatures) -> Tensor:
+def _scores(head: Head, bank: PatchBank) -> Tensor:
     """Parts' scores of all rows, float64 (parts, N)."""
-    standardiser = head.standardiser
-    chunks = (rows * standardiser.std + standardiser.mean for rows in features.standardised_chunks())
-    return torch.cat([head.part_scores(chunk) for chunk in chunks], dim=1).double()
-
-
-def _weigh_distances(head: Head, scores: Tensor, cells: Tensor, weights: Tensor) -> None:
-    offset, scale = (tensor[: len(scores)].flatten(1)[:, cells] for tensor in (head.offset, head.scale))
-    spread = (weights[:, None] * (scores - offset) / scale).sum(dim=0).std().clamp_min(SMALLEST)
-    head.scale[: len(scores)] *= (spread / weights)[:, None, None]
+    return torch.cat([head.part_scores(chunk) for chunk in bank.chunks()], dim=1).double()
 
 
 def _by_cell(scores: Tensor, cells: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement
 from qc_worker.simplenet.checkpoint import TrainingSettings
+from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.metrics import auroc
 from qc_worker.simplenet.regions import Ignored, judged_cells
 from qc_worker.simplenet.scorer import Scorer
@@ -19,12 +20,12 @@ from trainer.defective_features import Twin, defective_features, twins
 from trainer.feature_cache import FeatureCache
 from trainer.feature_spec import feature_spec
 from trainer.features import FeatureCounts, FrameFeatures, drawn_cells, feature_bytes
-from trainer.fit import FitTask, Fitted, fit_head
+from trainer.fit import FitTask, Fitted, fit_head, part_weights
 from trainer.folds import Fold
 from trainer.group_calibration import GroupCalibration, calibrate_by_groups
 from trainer.groups import UNGROUPED, Grouping
-from trainer.part_scores import CellRows
-from trainer.patch_bank import standardise
+from trainer.part_scores import CellRows, normalise_parts
+from trainer.patch_bank import PatchBank, standardise
 from trainer.pictures import SampleReader
 from trainer.progress import Advance, Stages
 from trainer.samples import SampleStore
@@ -110,6 +111,7 @@ class Trainer:
         fits = [fold.training for fold in plan.folds] + ([plan.training] if len(plan.folds) > 1 else [])
         with stages.stage("fit", plan.fitting.steps * n_discriminators * len(fits)) as advance:
             fitted = [self._fit(plan, features, samples, advance) for samples in fits]
+        self._normalise(plan, features, [one.head for one in fitted])
         del features  # the largest things in memory, and done with
         calibration, by_groups, defects = self._judge(fitted, plan, stages)
         return Trained(fitted[-1], calibration, counts, defects, by_groups)
@@ -129,7 +131,8 @@ class Trainer:
         good = standardise([features.good[sample] for sample in samples], max_bytes=plan.fitting.max_feature_bytes)
         defective = [features.defective[sample] for sample in samples if sample in features.defective]
         task = FitTask(
-            rows=CellRows(good, self._cells(plan, samples), self.scorer.spec.grid),
+            features=good,
+            cells=self.scorer.spec.grid,
             defective=torch.cat(defective) if defective else torch.empty(0, self.scorer.channels),
             level_channels=self.scorer.level_channels,
             settings=plan.fitting,
@@ -139,6 +142,18 @@ class Trainer:
             dtype=self.scorer.dtype,
         )
         return fit_head(task, advance=advance)
+
+    def _normalise(self, plan: Plan, features: _Features, heads: Sequence[Head]) -> None:
+        """Make all heads' scores comparable, by frames that each was not fitted to; with one fold by those it was."""
+        judging = plan.folds if len(plan.folds) > 1 else [Fold(training=(), held_out=plan.training)]
+        judged = [
+            (head, self._cell_rows(plan, features, fold.held_out)) for head, fold in zip(heads, judging, strict=False)
+        ]
+        normalise_parts(heads, judged, part_weights(plan.fitting))
+
+    def _cell_rows(self, plan: Plan, features: _Features, samples: Sequence[str]) -> CellRows:
+        bank = PatchBank(tuple(features.good[sample] for sample in samples))
+        return CellRows(bank, self._cells(plan, samples), self.scorer.spec.grid)
 
     def _cells(self, plan: Plan, samples: Sequence[str]) -> Tensor:
         """Cell of each row of the samples' features."""

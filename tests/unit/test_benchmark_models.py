@@ -12,7 +12,6 @@ from tests.unit.trainer.factories import no_progress
 from trainer.commands.retrain import training_settings
 from trainer.fit import FitTask, fit_head
 from trainer.mixture import MAX_FEATURES, MIN_FEATURES_EACH
-from trainer.part_scores import CellRows
 from trainer.patch_bank import standardise
 
 BACKBONE = "efficientnet_lite0"
@@ -26,11 +25,8 @@ def trained_head() -> Head:
     rows = torch.randn(frames * SIDE**2, sum(LEVEL_CHANNELS), generator=torch.Generator().manual_seed(0))
     defaults = defaults_for(BACKBONE)
     task = FitTask(
-        rows=CellRows(
-            standardise(torch.split(rows, SIDE**2), max_bytes=1 << 30),
-            torch.arange(SIDE**2).repeat(frames),
-            (SIDE, SIDE),
-        ),
+        features=standardise(torch.split(rows, SIDE**2), max_bytes=1 << 30),
+        cells=(SIDE, SIDE),
         defective=rows[:50] + 5,
         level_channels=LEVEL_CHANNELS,
         settings=training_settings(defaults, steps=30).model_copy(update={"components": COMPONENTS}),

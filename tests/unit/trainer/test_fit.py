@@ -11,9 +11,9 @@ from qc_worker.domain.errors import TrainingError
 from qc_worker.simplenet.checkpoint import TrainingSettings, head_sha256
 from qc_worker.simplenet.head_shape import check_shape
 from tests.unit.trainer.factories import no_progress
-from trainer.fit import FitTask, Fitted, fit_head, learning_rate_share
-from trainer.part_scores import CellRows
-from trainer.patch_bank import standardise
+from trainer.fit import FitTask, Fitted, fit_head, learning_rate_share, part_weights
+from trainer.part_scores import CellRows, normalise_parts
+from trainer.patch_bank import PatchBank, PatchFeatures, standardise
 
 CPU = torch.device("cpu")
 CHANNELS = (10, 6)
@@ -41,13 +41,13 @@ def odd_features(count: int = 100) -> Tensor:
     return good_features()[:count] + 2 * torch.randn(count, sum(CHANNELS), generator=torch.Generator().manual_seed(1))
 
 
-def rows(max_bytes: int = 1 << 30) -> CellRows:
-    blocks = torch.split(good_features(), SIDE**2)
-    return CellRows(standardise(blocks, max_bytes=max_bytes), torch.arange(SIDE**2).repeat(FRAMES), (SIDE, SIDE))
+def features(max_bytes: int = 1 << 30) -> PatchFeatures:
+    return standardise(torch.split(good_features(), SIDE**2), max_bytes=max_bytes)
 
 
 TASK = FitTask(
-    rows=rows(),
+    features=features(),
+    cells=(SIDE, SIDE),
     defective=odd_features().half(),
     level_channels=CHANNELS,
     settings=QUICK,
@@ -59,7 +59,12 @@ TASK = FitTask(
 
 
 def fit(task: FitTask = TASK) -> Fitted:
-    return fit_head(task, advance=no_progress)
+    """Fitted and normalised by the frames that it was fitted to."""
+    fitted = fit_head(task, advance=no_progress)
+    cells = torch.arange(SIDE**2).repeat(FRAMES)
+    rows = CellRows(PatchBank((good_features(),)), cells, (SIDE, SIDE))
+    normalise_parts([fitted.head], [(fitted.head, rows)], part_weights(task.settings))
+    return fitted
 
 
 def with_settings(task: FitTask, **changed: object) -> FitTask:
@@ -80,7 +85,7 @@ def test_another_seed_gives_another_head() -> None:
 
 
 def test_features_mapped_from_disk_give_the_same_bits_as_those_in_memory() -> None:
-    assert head_sha256(fit().head) == head_sha256(fit(replace(TASK, rows=rows(max_bytes=1))).head)
+    assert head_sha256(fit().head) == head_sha256(fit(replace(TASK, features=features(max_bytes=1))).head)
 
 
 def test_fitting_leaves_torchs_global_generator_alone() -> None:

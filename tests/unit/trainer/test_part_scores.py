@@ -7,8 +7,8 @@ from torch import Tensor
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import HeadShape
 from tests.unit.simplenet.factories import a_shape, head_of
-from trainer.part_scores import CellRows, normalise_parts
-from trainer.patch_bank import standardise
+from trainer.part_scores import CellRows, PartWeights, normalise_parts
+from trainer.patch_bank import PatchBank, standardise
 
 SIDE = 3
 CELLS = SIDE * SIDE
@@ -31,9 +31,8 @@ def normalised(
     head.scale.fill_(1)
     head.standardiser.load_state_dict(features.standardiser.state_dict())
     before = head.part_scores(rows)
-    normalise_parts(
-        head, CellRows(features, cells, shape.cells), distance_weights=weights, learned_weight=learned_weight
-    )
+    judged = CellRows(PatchBank((rows,)), cells, shape.cells)
+    normalise_parts([head], [(head, judged)], PartWeights(weights, learned_weight))
     return head, before
 
 
@@ -133,3 +132,19 @@ def test_a_head_without_distances_has_its_discriminators_alone() -> None:
     rows, cells = rows_and_cells(20)
     head, _ = normalised(rows, cells, a_shape((2, 2), components=(0, 0), cells=(SIDE, SIDE)), weights=())
     assert normal_scores(head, rows, cells).std(dim=1).tolist() == pytest.approx([0.5, 0.5], rel=1e-3)
+
+
+def test_all_heads_get_the_figures_of_those_that_judge() -> None:
+    rows, cells = rows_and_cells(60)
+    half = len(rows) // 2
+    judging = [head_of(ONE_DISTANCE, seed=seed) for seed in (1, 2)]
+    live = head_of(ONE_DISTANCE, seed=3)
+    judged = [
+        (head, CellRows(PatchBank((rows[part],)), cells[part], ONE_DISTANCE.cells))
+        for head, part in zip(judging, (slice(half), slice(half, None)), strict=True)
+    ]
+    normalise_parts([*judging, live], judged, PartWeights((1.0,), 0.5))
+    assert torch.equal(judging[0].offset, live.offset)
+    assert torch.equal(judging[1].scale, live.scale)
+    scores = [normal_scores(head, of_head.bank.blocks[0], of_head.cells) for head, of_head in judged]
+    assert float(torch.cat(scores, dim=1).std()) == pytest.approx(1, rel=1e-3)
