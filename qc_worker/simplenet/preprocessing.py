@@ -102,7 +102,8 @@ def picture_size(content: bytes, limits: ImageLimits) -> tuple[int, int]:
     Raises InvalidFrame.
     """
     with opened(content, limits) as image:
-        is_upright = image.format == "PNG" and "exif" not in image.info
+        # Of a TIFF Pillow states the upright size from the start.
+        is_upright = image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info)
         return as_stored((image.height, image.width), 1 if is_upright else _orientation(image))
 
 
