@@ -1,11 +1,12 @@
 """A threshold from held-out good frames, and what it promises."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from scipy.special import betaincinv
+from torch import Tensor
 
 from qc_worker.domain.calibration import Calibration, smallest_alpha
 from qc_worker.domain.errors import TrainingError
@@ -16,6 +17,10 @@ from trainer.pictures import PictureBatch
 from trainer.progress import Advance
 
 CONFIDENCE = 0.95
+MASK_SHARE = 0.005
+"""Share of the pixels of good frames that a mask may call defective."""
+SAMPLED_EVERY = 8
+"""Pixels between those that the mask's threshold comes from; maps are smooth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +43,17 @@ class FalseRejectPromise:
     """Where that rate lies with 95 % confidence."""
 
 
-def calibrate(scores: Iterable[float], *, alpha: float, review_rate: float | None) -> Calibration:
-    """Turn scores of held-out good frames into a calibration. Raises TrainingError."""
+def calibrate(
+    scores: Iterable[float], *, alpha: float, review_rate: float | None, pixels: Sequence[Tensor] = ()
+) -> Calibration:
+    """Turn scores of held-out good frames, and pixels of their maps, into a calibration. Raises TrainingError."""
     ascending = tuple(sorted(scores))
     if not all(map(math.isfinite, ascending)):
         raise TrainingError("the head gave scores that are not finite; nothing was released")
     try:
-        return Calibration(ascending, max_false_reject=alpha, review_rate=review_rate)
+        return Calibration(
+            ascending, max_false_reject=alpha, review_rate=review_rate, mask_threshold=mask_threshold(pixels)
+        )
     except ValueError as error:
         raise TrainingError(str(error)) from None
 
@@ -80,14 +89,40 @@ def promise(calibration: Calibration, by_groups: GroupCalibration | None = None)
     return replace(found, groups=by_groups.groups, group_rate=by_groups.rate, group_interval=by_groups.interval)
 
 
+@dataclass(frozen=True, slots=True)
+class JudgedFrames:
+    """Image scores of frames in order, and a sample of their maps' judged pixels, float32 (N,)."""
+
+    scores: list[float]
+    pixels: list[Tensor]
+
+
+def mask_threshold(pixels: Sequence[Tensor]) -> float | None:
+    """The score that MASK_SHARE of the pixels of good frames exceed; None without any."""
+    every = torch.cat(list(pixels)) if pixels else torch.empty(0)
+    if not len(every):
+        return None
+    return float(every.kthvalue(max(1, round((1 - MASK_SHARE) * len(every)))).values)
+
+
 def score_batches(
     scorer: Scorer, head: FoldedHead, batches: Iterable[PictureBatch], *, advance: Advance
 ) -> list[float]:
     """Image scores in order, the way the worker scores."""
-    scores: list[float] = []
+    return judge_batches(scorer, head, batches, advance=advance).scores
+
+
+def judge_batches(
+    scorer: Scorer, head: FoldedHead, batches: Iterable[PictureBatch], *, advance: Advance
+) -> JudgedFrames:
+    """Judge frames the way the worker does."""
+    judged = JudgedFrames([], [])
     with torch.inference_mode():
         for batch in batches:
             heads = [head] * len(batch.pixels)
-            scores += scorer.score(batch.pixels, heads, boxes=batch.boxes).scores.tolist()
+            scored = scorer.score(batch.pixels, heads, boxes=batch.boxes)
+            judged.scores.extend(scored.scores.tolist())
+            pixels = scored.maps[:, ::SAMPLED_EVERY, ::SAMPLED_EVERY].cpu()
+            judged.pixels.append(pixels[torch.isfinite(pixels)])
             advance(len(heads))
-    return scores
+    return judged

@@ -15,7 +15,7 @@ from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.metrics import auroc
 from qc_worker.simplenet.regions import Ignored, judged_cells
 from qc_worker.simplenet.scorer import Scorer
-from trainer.calibrate import CONFIDENCE, calibrate, raised_for_groups, score_batches
+from trainer.calibrate import CONFIDENCE, JudgedFrames, calibrate, judge_batches, raised_for_groups, score_batches
 from trainer.defective_features import Twin, defective_features, twins
 from trainer.feature_cache import FeatureCache
 from trainer.feature_spec import feature_spec
@@ -180,13 +180,17 @@ class Trainer:
         self, fitted: Sequence[Fitted], plan: Plan, stages: Stages
     ) -> tuple[Calibration, GroupCalibration | None, DefectCheck | None]:
         """Each fold's held-out frames by the head that was fitted without them, defects by the one that goes live."""
-        scores: list[float] = []
+        held_out = JudgedFrames([], [])
         with stages.stage("calibrate", len(plan.calibration)) as advance:
             for fold, of_fold in zip(plan.folds, fitted, strict=False):
                 head = self.scorer.take_in(of_fold.head, plan.ignored)
-                scores += score_batches(self.scorer, head, self.reader.batches(fold.held_out), advance=advance)
-        calibration = calibrate(scores, alpha=plan.max_false_reject, review_rate=plan.review_rate)
-        by_groups = _by_groups(scores, plan)
+                judged = judge_batches(self.scorer, head, self.reader.batches(fold.held_out), advance=advance)
+                held_out.scores.extend(judged.scores)
+                held_out.pixels.extend(judged.pixels)
+        calibration = calibrate(
+            held_out.scores, alpha=plan.max_false_reject, review_rate=plan.review_rate, pixels=held_out.pixels
+        )
+        by_groups = _by_groups(held_out.scores, plan)
         calibration = raised_for_groups(calibration, by_groups) if by_groups else calibration
         live = self.scorer.take_in(fitted[-1].head, plan.ignored)
         with stages.stage("defects", len(plan.defects)) as advance:

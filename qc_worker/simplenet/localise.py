@@ -1,5 +1,6 @@
 """Where the defects are: connected regions of the anomaly map over the threshold."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,15 +27,17 @@ def published_defects(
 ) -> tuple[tuple[Defect, ...], Mask | None]:
     """Find what an inspection says of where the defects are: regions, largest first, and one mask of them all.
 
-    Over the verdict's own threshold. The smoothed map may nowhere exceed what the score does: then the region around
-    its peak, so that a reject always shows at least one defect. Nothing for a pass.
+    Over the verdict's own threshold, what few pixels of good frames exceed, and half-way between the map's median and
+    its peak, all three: the surroundings of a strong defect are not defective. Where nothing is, as the smoothed map
+    may lie below the score, the region around its peak, so that a reject always shows at least one. Nothing for a pass.
     Shapes: `anomaly_map` (H, W); `image_size` is height, width.
     """
     if verdict not in SEEN_BY_PEOPLE:
         return (), None
     threshold = calibration.threshold if verdict is Verdict.REJECT else calibration.review_threshold
     picture_map = without_padding(anomaly_map, image_size, aspect)
-    over = _over(picture_map, threshold)
+    outline = max(threshold, calibration.mask_threshold or threshold, half_height(picture_map))
+    over = _over(picture_map, outline)
     return _described(picture_map, over if over.any() else around_peak(picture_map), image_size)
 
 
@@ -55,14 +58,18 @@ def around_peak(picture_map: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
 
     Empty if nothing of the map is judged.
     """
-    judged = picture_map[np.isfinite(picture_map)].astype(np.float64)
-    if not judged.size:
+    if not np.isfinite(picture_map).any():
         return np.zeros(picture_map.shape, dtype=np.bool_)
     peak = np.where(np.isfinite(picture_map), picture_map, -np.inf).argmax()
-    half_way = (np.median(judged) + judged.max()) / 2
-    labels, _ = ndimage.label(picture_map >= half_way, structure=EIGHT_NEIGHBOURS)
+    labels, _ = ndimage.label(picture_map >= half_height(picture_map), structure=EIGHT_NEIGHBOURS)
     region: npt.NDArray[np.bool_] = labels == labels.ravel()[peak]
     return region
+
+
+def half_height(picture_map: npt.NDArray[np.float32]) -> float:
+    """Half-way between the map's median and its peak; minus infinity if nothing of it is judged. Shapes: (h, w)."""
+    judged = picture_map[np.isfinite(picture_map)].astype(np.float64)
+    return float((np.median(judged) + judged.max()) / 2) if judged.size else -math.inf
 
 
 def _over(picture_map: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.bool_]:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -7,7 +9,7 @@ from pycocotools import mask as coco
 
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.inspection import Mask, Verdict
-from qc_worker.simplenet.localise import encode_mask, localise, published_defects
+from qc_worker.simplenet.localise import encode_mask, half_height, localise, published_defects
 from qc_worker.simplenet.preprocessing import content_box
 from qc_worker.simplenet.run_lengths import decode_mask
 from qc_worker.simplenet.spec import Aspect
@@ -115,7 +117,27 @@ def test_whatever_people_see_shows_a_defect_and_nothing_else_does(size: int, sca
     assert defects
     assert mask is not None
     threshold = CALIBRATION.threshold if verdict is Verdict.REJECT else CALIBRATION.review_threshold
-    assert np.array_equal(decode_mask(mask), anomaly_map > np.float64(threshold))
+    shown = decode_mask(mask)
+    assert shown.ravel()[anomaly_map.argmax()]
+    over = anomaly_map > np.float64(max(threshold, half_height(anomaly_map)))
+    assert np.array_equal(shown, over) or not over.any()
+
+
+def test_the_surroundings_of_a_strong_defect_are_not_defective() -> None:
+    anomaly_map = np.zeros((5, 5), np.float32)
+    anomaly_map[1:4, 1:4] = 1.0  # over the threshold, but far below the peak
+    anomaly_map[2, 2] = 4.0
+    _, mask = published_defects(anomaly_map, Verdict.REJECT, CALIBRATION, image_size=(5, 5), aspect="squash")
+    assert mask is not None
+    assert np.argwhere(decode_mask(mask)).tolist() == [[2, 2]]
+
+
+def test_what_pixels_of_good_frames_exceed_is_not_defective() -> None:
+    anomaly_map = np.array([[0.9, 1.4, 1.5, 1.6]], np.float32)
+    calibration = replace(CALIBRATION, mask_threshold=1.45)
+    _, mask = published_defects(anomaly_map, Verdict.REJECT, calibration, image_size=(1, 4), aspect="squash")
+    assert mask is not None
+    assert decode_mask(mask).tolist() == [[False, False, True, True]]
 
 
 @settings(deadline=None)

@@ -21,7 +21,7 @@ from qc_worker.simplenet.scorer import Scorer
 from qc_worker.wire.images import decode_record
 from tests import factories
 from tests.unit.trainer.factories import LIMITS, LINE, imported, no_progress
-from trainer.calibrate import calibrate, promise, raised_for_groups, score_batches
+from trainer.calibrate import calibrate, mask_threshold, promise, raised_for_groups, score_batches
 from trainer.group_calibration import calibrate_by_groups
 from trainer.pictures import SampleReader
 from trainer.samples import SampleStore, sha256
@@ -113,3 +113,11 @@ def runner() -> ModelRunner:
 def decoded(content: bytes, resident: Resident) -> Decoded:
     record = factories.record(content=content)
     return decode(Admitted(Ticket(record, 0.0), decode_record(record), resident), LIMITS, SystemClock())
+
+
+def test_a_mask_calls_one_pixel_of_two_hundred_of_good_frames_defective() -> None:
+    pixels = torch.arange(1_000.0)
+    found = mask_threshold([pixels[:400], pixels[400:]])
+    assert found is not None
+    assert int((pixels > found).sum()) == 5
+    assert mask_threshold([]) is None
