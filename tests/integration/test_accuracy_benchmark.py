@@ -46,7 +46,8 @@ def document(ended: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
 
 
 def test_ours_on_two_products_then_again_from_the_cache(two_products: list[Path], tmp_path: Path) -> None:
-    common = ["--datasets", *two_products, "--splits", "5", "--without-rivals", "--cache", tmp_path / "kept"]
+    small = ["--input-size", "128", "--splits", "5", "--without-rivals"]
+    common = ["--datasets", *two_products, *small, "--cache", tmp_path / "kept"]
     first = document(run(*common, "--seeds", "1", "--table", tmp_path / "table.md"))
     masked, plain = (first["products"][name][OURS] for name in ("masked", "plain"))
     assert masked["mean"]["image_auroc"] > 0.8
@@ -73,7 +74,8 @@ def test_ours_on_two_products_then_again_from_the_cache(two_products: list[Path]
 
 @pytest.mark.skipif(not can_leave_discriminator_out(), reason="training settings have no `learned_weight`")
 def test_ours_has_a_row_without_discriminator(two_products: list[Path]) -> None:
-    found = document(run("--datasets", two_products[1], "--splits", "5", "--without-rivals", "--seeds", "1"))
+    small = ["--input-size", "128", "--splits", "5", "--without-rivals"]
+    found = document(run("--datasets", two_products[1], *small, "--seeds", "1"))
     assert NO_DISCRIMINATOR in found["products"]["plain"]
 
 
