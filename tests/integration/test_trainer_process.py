@@ -152,8 +152,9 @@ def test_each_command_prints_one_json_object(tmp_path: Path) -> None:
         )
     )
     assert imported["good"]["added"] == 24
-    assert (retrained["training_samples"], retrained["calibration_samples"]) == (12, 12)
-    assert retrained["max_false_reject"] == pytest.approx(1 / 13)
+    assert (retrained["training_samples"], retrained["calibration_samples"]) == (24, 24)
+    assert retrained["calibrate_by"] == "cross"
+    assert retrained["max_false_reject"] == pytest.approx(1 / 25)
     assert (evaluated["version"], evaluated["n"]) == (retrained["version"], 6)
     assert set(evaluated["recall_at"]) == {"0.01", "0.02", "0.05"}
     assert (evaluated["masks"]["found"], evaluated["masks"]["missing"], evaluated["mask_overlap"]) == (0, 3, None)
@@ -161,7 +162,7 @@ def test_each_command_prints_one_json_object(tmp_path: Path) -> None:
     assert f"<dd>{retrained['version']}</dd>" in report
     assert "Line A on set" in report
     assert report.count("data:image/jpeg;base64,") == 2 * 6 - 2 * evaluated["verdicts"]["good"].get("pass", 0)
-    assert (retrained["features_computed"], retrained["features_cached"]) == (12, 0)
+    assert (retrained["features_computed"], retrained["features_cached"]) == (24, 0)
     assert [entry["live"] for entry in versions["versions"]] == [False]
     assert lines == {"lines": [{"line": "A", "good": 24, "defect": 0, "versions": 1, "live": None}]}
 
@@ -267,4 +268,4 @@ def test_a_retrain_killed_in_mid_fit_finds_its_features_again(tmp_path: Path) ->
     finish(process)
     code, out, err = finish(start(tmp_path, "retrain", "--line", "A", *QUICK))
     assert code == 0, err
-    assert (json.loads(out)["features_computed"], json.loads(out)["features_cached"]) == (0, 12)
+    assert (json.loads(out)["features_computed"], json.loads(out)["features_cached"]) == (0, 24)

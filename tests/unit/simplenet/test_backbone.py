@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +41,41 @@ def test_levels_are_those_of_timms_own_feature_extractor(weights_dir: Path) -> N
         expected = own((PIXELS.float() / 255 - 0.5) / 0.5)
     for level_map, own_map in zip(backbone(PIXELS), expected, strict=True):
         torch.testing.assert_close(level_map, own_map, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("levels", [(2, 4, 8, 16, 32), (8, 32), (16,), (32,)])
+def test_lite0s_maps_are_those_of_its_own_stages_the_coarsest_before_its_last(
+    levels: tuple[int, ...], weights_dir: Path
+) -> None:
+    """Stride 32 has two stages: taken is the first, of 192 channels, not the last of 320."""
+    file = random_weights(weights_dir)
+    own = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    own.load_state_dict(read_state(file))
+    stages = {2: 0, 4: 1, 8: 2, 16: 4, 32: 5}
+    expected = {}
+    with torch.no_grad():
+        passed = own.bn1(own.conv_stem((PIXELS.float() / 255 - 0.5) / 0.5))
+        for index, stage in enumerate(own.blocks):
+            passed = stage(passed)
+            expected[index] = passed
+    backbone = load_backbone("efficientnet_lite0", levels=levels, weights_dir=weights_dir, file=file)
+    channels = {2: 16, 4: 24, 8: 40, 16: 112, 32: 192}
+    assert backbone.channels == tuple(channels[stride] for stride in levels)
+    for stride, level_map in zip(levels, backbone(PIXELS), strict=True):
+        torch.testing.assert_close(level_map, expected[stages[stride]], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("levels", "kept"), [((8, 16, 32), 6), ((8, 16), 5), ((4,), 2)])
+def test_stages_below_the_deepest_level_are_not_kept(levels: tuple[int, ...], kept: int, weights_dir: Path) -> None:
+    network: Any = load_backbone("efficientnet_lite0", levels=levels, weights_dir=weights_dir).network
+    assert len(network.blocks) == kept
+
+
+@pytest.mark.parametrize("size", [(64, 64), (72, 104), (33, 65)])
+def test_maps_of_any_size_are_rounded_up(size: tuple[int, int], weights_dir: Path) -> None:
+    backbone = load_backbone("efficientnet_lite0", levels=(8, 16, 32), weights_dir=weights_dir)
+    shapes = [tuple(found.shape[-2:]) for found in backbone(torch.zeros(1, 3, *size, dtype=torch.uint8))]
+    assert shapes == [(-(-size[0] // stride), -(-size[1] // stride)) for stride in (8, 16, 32)]
 
 
 @pytest.mark.parametrize(("photograph", "meaning"), [("flower.jpg", DAISY), ("china.jpg", PALACE)])
