@@ -49,7 +49,7 @@ def test_lite0s_maps_are_those_of_its_own_stages_the_coarsest_before_its_last(
 ) -> None:
     """Stride 32 has two stages: taken is the first, of 192 channels, not the last of 320."""
     file = random_weights(weights_dir)
-    own = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    own: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
     own.load_state_dict(read_state(file))
     stages = {2: 0, 4: 1, 8: 2, 16: 4, 32: 5}
     expected = {}
