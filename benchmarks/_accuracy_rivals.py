@@ -162,6 +162,8 @@ def _new_model(rival: Rival, seen: Seen) -> Any:
     else:
         channels = sum(seen.maps[layer].shape[1] for layer in layers)
         model = padim(name, layers, min(PADIM_FEATURES.get(backbone, FEWEST_PADIM_FEATURES), channels))
+        # Drawn from the channels that it will see: at stride 32 ours has fewer than anomalib's extractor.
+        model.idx = torch.randperm(channels)[: model.n_features]
     model.feature_extractor = RememberedMaps(seen.maps, layers)
     model.anomaly_map_generator.blur = SeparableBlur(model.anomaly_map_generator.blur)
     return model

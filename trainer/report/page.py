@@ -72,7 +72,7 @@ def _origin(report: Report) -> str:
         "Backbone": spec.backbone,
         "Input": f"{spec.input_size[1]} × {spec.input_size[0]} px, {spec.aspect}",  # noqa: RUF001 (a times sign)
         "Threshold": f"{card.calibration.threshold:.4g}",
-        "Promise": f"{promise}, from {len(card.calibration.scores)} held-out frames",
+        "Promise": f"{promise}, from {len(card.calibration.scores)} good frames",
     }
     return "".join(f"<div><dt>{text(name)}</dt><dd>{text(fact)}</dd></div>" for name, fact in facts.items())
 

@@ -109,7 +109,7 @@ def test_page_says_what_was_measured() -> None:
         report.card.version,
         "64 × 64 px, squash",  # noqa: RUF001
         "2026-11-28",
-        "at most 20.0 % of good frames rejected, from 4 held-out frames",
+        "at most 20.0 % of good frames rejected, from 4 good frames",
         "66.7 % 2 of 3 images",
         "50.0 % 1 of 2; 20.0 % promised at most",
         "at 1 %: 0 of 2 good",
