@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 NEAREST = 4
 """Components, nearest by their centres, whose distance is measured; the least counts."""
+BLOCKS_MULTIPLE = 64
+"""Batched products have a multiple of so many blocks, the last ones empty."""
 
 
 class LocalWhitening(nn.Module):
@@ -74,4 +76,6 @@ def _slots(owners: Tensor, components: int, length: int) -> tuple[Tensor, Tensor
     first_pair, first_block = counts.cumsum(0) - counts, blocks.cumsum(0) - blocks
     position = torch.arange(len(owners), device=owners.device) - first_pair[owners]
     component_of = torch.arange(components, device=owners.device).repeat_interleave(blocks)
+    # Few different counts: a CPU's kernels are kept for every shape that was ever multiplied.
+    component_of = nn.functional.pad(component_of, (0, -len(component_of) % BLOCKS_MULTIPLE))
     return first_block[owners] * length + position, component_of
