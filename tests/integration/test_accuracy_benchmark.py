@@ -46,7 +46,7 @@ def document(ended: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
 
 
 def test_ours_on_two_products_then_again_from_the_cache(two_products: list[Path], tmp_path: Path) -> None:
-    small = ["--input-size", "128", "--splits", "5", "--without-rivals"]
+    small = ["--input-size", "256", "--splits", "5", "--without-rivals"]
     common = ["--datasets", *two_products, *small, "--cache", tmp_path / "kept"]
     first = document(run(*common, "--seeds", "1", "--table", tmp_path / "table.md"))
     masked, plain = (first["products"][name][OURS] for name in ("masked", "plain"))
