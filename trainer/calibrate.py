@@ -1,26 +1,29 @@
 """A threshold from held-out good frames, and what it promises."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from scipy.special import betaincinv
-from torch import Tensor
 
 from qc_worker.domain.calibration import Calibration, smallest_alpha
 from qc_worker.domain.errors import TrainingError
 from qc_worker.simplenet.folded import FoldedHead
-from qc_worker.simplenet.scorer import Scorer
+from qc_worker.simplenet.scorer import Scored, Scorer
 from trainer.group_calibration import GroupCalibration
 from trainer.pictures import PictureBatch
 from trainer.progress import Advance
 
 CONFIDENCE = 0.95
-MASK_SHARE = 0.005
-"""Share of the pixels of good frames that a mask may call defective."""
-SAMPLED_EVERY = 8
-"""Pixels between those that the mask's threshold comes from; maps are smooth."""
+MASK_SHARE = 0.05
+"""Share of the pixels of good frames over the baseline of masks."""
+MASK_FRAMES = 64
+"""Good frames that the baseline comes from, at the most."""
+SAMPLED_EVERY = 4
+"""Pixels between those that it comes from; maps are smooth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +47,14 @@ class FalseRejectPromise:
 
 
 def calibrate(
-    scores: Iterable[float], *, alpha: float, review_rate: float | None, pixels: Sequence[Tensor] = ()
+    scores: Iterable[float], *, alpha: float, review_rate: float | None, mask_baseline: float | None = None
 ) -> Calibration:
-    """Turn scores of held-out good frames, and pixels of their maps, into a calibration. Raises TrainingError."""
+    """Turn scores of held-out good frames into a calibration. Raises TrainingError."""
     ascending = tuple(sorted(scores))
     if not all(map(math.isfinite, ascending)):
         raise TrainingError("the head gave scores that are not finite; nothing was released")
     try:
-        return Calibration(
-            ascending, max_false_reject=alpha, review_rate=review_rate, mask_threshold=mask_threshold(pixels)
-        )
+        return Calibration(ascending, max_false_reject=alpha, review_rate=review_rate, mask_baseline=mask_baseline)
     except ValueError as error:
         raise TrainingError(str(error)) from None
 
@@ -89,40 +90,35 @@ def promise(calibration: Calibration, by_groups: GroupCalibration | None = None)
     return replace(found, groups=by_groups.groups, group_rate=by_groups.rate, group_interval=by_groups.interval)
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedFrames:
-    """Image scores of frames in order, and a sample of their maps' judged pixels, float32 (N,)."""
-
-    scores: list[float]
-    pixels: list[Tensor]
-
-
-def mask_threshold(pixels: Sequence[Tensor]) -> float | None:
-    """The score that MASK_SHARE of the pixels of good frames exceed; None without any."""
-    every = torch.cat(list(pixels)) if pixels else torch.empty(0)
-    if not len(every):
-        return None
-    return float(every.kthvalue(max(1, round((1 - MASK_SHARE) * len(every)))).values)
-
-
 def score_batches(
     scorer: Scorer, head: FoldedHead, batches: Iterable[PictureBatch], *, advance: Advance
 ) -> list[float]:
     """Image scores in order, the way the worker scores."""
-    return judge_batches(scorer, head, batches, advance=advance).scores
+    scores: list[float] = []
+    for scored in _scored(scorer, head, batches, advance):
+        scores.extend(scored.scores.tolist())
+    return scores
 
 
-def judge_batches(
+def mask_baseline(
     scorer: Scorer, head: FoldedHead, batches: Iterable[PictureBatch], *, advance: Advance
-) -> JudgedFrames:
-    """Judge frames the way the worker does."""
-    judged = JudgedFrames([], [])
+) -> float | None:
+    """The score that MASK_SHARE of good frames' pixels exceed in the maps that masks are made of; None without any.
+
+    Whether the head was fitted to those frames hardly matters: no promise hangs on it.
+    """
+    sampled: list[npt.NDArray[np.float32]] = []
+    for scored in _scored(scorer, head, batches, advance):
+        maps = [scored.mask_map_of(index) for index in range(len(scored.scores))]
+        sampled += [each[::SAMPLED_EVERY, ::SAMPLED_EVERY].ravel() for each in maps]
+    pixels = np.concatenate([np.empty(0, np.float32), *sampled])
+    judged = pixels[np.isfinite(pixels)]
+    return float(np.quantile(judged, 1 - MASK_SHARE)) if judged.size else None
+
+
+def _scored(scorer: Scorer, head: FoldedHead, batches: Iterable[PictureBatch], advance: Advance) -> Iterator[Scored]:
     with torch.inference_mode():
         for batch in batches:
             heads = [head] * len(batch.pixels)
-            scored = scorer.score(batch.pixels, heads, boxes=batch.boxes)
-            judged.scores.extend(scored.scores.tolist())
-            pixels = scored.maps[:, ::SAMPLED_EVERY, ::SAMPLED_EVERY].cpu()
-            judged.pixels.append(pixels[torch.isfinite(pixels)])
+            yield scorer.score(batch.pixels, heads, boxes=batch.boxes)
             advance(len(heads))
-    return judged

@@ -1,10 +1,10 @@
 """Features of good frames with a synthetic defect drawn on them: what discriminators learn to call anomalous.
 
-Each is computed once, like any frame's features. Only cells that a defect covers are kept.
+Each is computed once, like any frame's features. Kept are cells that a defect covers, and fine cells in and around it.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from qc_worker.simplenet.regions import judged_cells
 from trainer.features import FrameFeatures, embed_frames, stored
+from trainer.mask_rows import EACH, drawn_rows
 from trainer.progress import Advance
 from trainer.synthetic import SYNTHETIC_VERSION, synthetic_defect
 from trainer.threads import map_in_order
@@ -32,7 +34,15 @@ class Twin:
     @property
     def name(self) -> str:
         """Under which its features are kept; says how it is drawn, so a new way of drawing is never mistaken."""
-        drawn = hashlib.sha256(f"{SYNTHETIC_VERSION} {self.repeat}".encode()).hexdigest()
+        return self._name("")
+
+    @property
+    def mask_name(self) -> str:
+        """Under which its fine cells are kept."""
+        return self._name(f"mask {EACH} ")
+
+    def _name(self, what: str) -> str:
+        drawn = hashlib.sha256(f"{what}{SYNTHETIC_VERSION} {self.repeat}".encode()).hexdigest()
         return f"{self.sample}-{drawn[:NAME_DIGITS]}"
 
     def random(self) -> np.random.Generator:
@@ -44,29 +54,49 @@ def twins(samples: Sequence[str], count: int) -> list[Twin]:
     return [Twin(samples[index % len(samples)], index // len(samples)) for index in range(count)]
 
 
-def defective_features(features: FrameFeatures, chosen: Sequence[Twin], *, advance: Advance) -> dict[str, Tensor]:
-    """Features of the cells under each sample's defects, from the shelf or computed. Shapes: (M, C).
+@dataclass(frozen=True, slots=True)
+class DefectiveFeatures:
+    """Features of frames with synthetic defects."""
 
-    Raises TrainingError, OSError.
-    """
-    found = {twin.name: features.shelf.get(twin.name) for twin in chosen}
-    missing = [twin for twin in chosen if found[twin.name] is None]
+    covered: Mapping[str, Tensor]
+    """Of the cells under each sample's defects, (M, C)."""
+    mask_rows: list[Tensor]
+    """Of each frame's fine cells, as `drawn_rows` gives them; empty without mask levels."""
+
+
+def defective_features(features: FrameFeatures, chosen: Sequence[Twin], *, advance: Advance) -> DefectiveFeatures:
+    """Features of frames with synthetic defects, from the shelf or computed. Raises TrainingError, OSError."""
+    found = {twin: _kept(features, twin) for twin in chosen}
+    missing = [twin for twin in chosen if found[twin] is None]
     advance(len(chosen) - len(missing), "cached")
     drawn = map_in_order(
         lambda pair: _drawn(*pair),
         zip(missing, features.reader.pictures([twin.sample for twin in missing]), strict=True),
         threads=features.reader.decode_threads,
     )
-    for twin, rows in zip(missing, _embedded(features, drawn), strict=True):
-        features.shelf.put(twin.name, rows)
-        found[twin.name] = rows
+    for twin, rows in zip(missing, _embedded(features, missing, drawn), strict=True):
+        for name, kept in zip(_names(features, twin), rows, strict=True):
+            features.shelf.put(name, kept)
+        found[twin] = rows
         advance(1)
+    every = {twin: rows for twin, rows in found.items() if rows is not None}
     of_samples: dict[str, list[Tensor]] = {}
-    for twin in chosen:
-        kept = found[twin.name]
-        if kept is not None:
-            of_samples.setdefault(twin.sample, []).append(kept)
-    return {sample: torch.cat(parts) for sample, parts in of_samples.items()}
+    for twin, rows in every.items():
+        of_samples.setdefault(twin.sample, []).append(rows[0])
+    return DefectiveFeatures(
+        covered={sample: torch.cat(parts) for sample, parts in of_samples.items()},
+        mask_rows=[mask_rows for _, *fine in every.values() for mask_rows in fine],
+    )
+
+
+def _names(features: FrameFeatures, twin: Twin) -> list[str]:
+    return [twin.name, twin.mask_name] if features.scorer.mask_channels else [twin.name]
+
+
+def _kept(features: FrameFeatures, twin: Twin) -> list[Tensor] | None:
+    """Rows under a twin's names; None if any are absent."""
+    rows = [features.shelf.get(name) for name in _names(features, twin)]
+    return None if any(kept is None for kept in rows) else [kept for kept in rows if kept is not None]
 
 
 def _drawn(twin: Twin, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,8 +105,12 @@ def _drawn(twin: Twin, pixels: Tensor) -> tuple[Tensor, Tensor]:
     return altered, torch.from_numpy(mask)
 
 
-def _embedded(features: FrameFeatures, drawn: Iterator[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
-    area = features.scorer.ignored_area(features.ignored)
+def _embedded(
+    features: FrameFeatures, missing: Sequence[Twin], drawn: Iterator[tuple[Tensor, Tensor]]
+) -> Iterator[list[Tensor]]:
+    """What is kept of each twin, in order."""
+    area, spec = features.scorer.ignored_area(features.ignored), features.scorer.spec
+    fine_judged = None if features.ignored is None else judged_cells(features.ignored, spec.mask_grid)
     masks: list[Tensor] = []
 
     def pixels() -> Iterator[Tensor]:
@@ -84,10 +118,13 @@ def _embedded(features: FrameFeatures, drawn: Iterator[tuple[Tensor, Tensor]]) -
             masks.append(mask)
             yield altered
 
-    for index, embedding in enumerate(embed_frames(features.scorer, pixels(), area)):
-        covered = _covered(masks[index], features)
+    for index, (embedding, fine) in enumerate(embed_frames(features.scorer, pixels(), area)):
+        kept = [stored(embedding[_covered(masks[index], features)])]
+        if fine is not None:
+            seed = int(missing[index].mask_name.rpartition("-")[2], 16) >> 1  # torch's seeds have 63 bits
+            kept.append(stored(drawn_rows(fine, masks[index], spec.mask_grid, fine_judged, seed)))
         masks[index] = torch.empty(0)
-        yield stored(embedding[covered])
+        yield kept
 
 
 def _covered(mask: Tensor, features: FrameFeatures) -> Tensor:

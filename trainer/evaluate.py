@@ -11,11 +11,11 @@ import structlog
 from qc_worker.domain.errors import InvalidFrame
 from qc_worker.domain.inspection import Verdict
 from qc_worker.simplenet.checkpoint import Model
-from qc_worker.simplenet.localise import published_defects
+from qc_worker.simplenet.localise import SEEN_BY_PEOPLE, published_defects
 from qc_worker.simplenet.preprocessing import ImageLimits, Picture, decode_picture
 from qc_worker.simplenet.regions import NOT_JUDGED
 from qc_worker.simplenet.run_lengths import decode_mask
-from qc_worker.simplenet.scorer import Scorer
+from qc_worker.simplenet.scorer import Scored, Scorer
 from trainer.dataset import GOOD, LabelledImage
 from trainer.evaluation import Evaluation, Tally, evaluation_of
 from trainer.mask_overlap import overlap
@@ -114,7 +114,8 @@ class Evaluator:
         pictures = stacked([example.picture for example in batch], self._card.embedding)
         scored = self._scorer.score(pictures.pixels, [self._head] * len(batch), boxes=pictures.boxes)
         maps = scored.maps.cpu().numpy()
-        for example, box, score, anomaly_map in zip(batch, pictures.boxes, scored.scores.tolist(), maps, strict=True):
+        for index, (example, box, score) in enumerate(zip(batch, pictures.boxes, scored.scores.tolist(), strict=True)):
+            anomaly_map = maps[index]
             verdict = self._card.calibration.verdict(score)
             inside = np.s_[box.top : box.top + box.height, box.left : box.left + box.width]
             yield JudgedImage(
@@ -124,13 +125,16 @@ class Evaluator:
                 verdict=verdict,
                 anomaly_map=anomaly_map,
                 picture_map=anomaly_map[inside],
-                mask=self._mask(example.picture, anomaly_map, verdict),
+                mask=self._mask(example.picture, scored, index, verdict),
                 truth=None if example.truth is None else example.truth[inside],
             )
 
-    def _mask(self, picture: Picture, anomaly_map: npt.NDArray[np.float32], verdict: Verdict) -> Pixels | None:
+    def _mask(self, picture: Picture, scored: Scored, index: int, verdict: Verdict) -> Pixels | None:
+        if verdict not in SEEN_BY_PEOPLE:
+            return None
         _, mask = published_defects(
-            anomaly_map,
+            scored.map_of(index),
+            scored.mask_map_of(index),
             verdict,
             self._card.calibration,
             image_size=picture.image_size,

@@ -74,7 +74,7 @@ class FrameFeatures:
     def _computed(self, samples: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
         judged = self.judged
         embedded = embed_frames(self.scorer, self.reader.pictures(samples), self.scorer.ignored_area(self.ignored))
-        for sample, embedding in zip(samples, embedded, strict=True):
+        for sample, (embedding, _) in zip(samples, embedded, strict=True):
             cells = drawn_cells(sample, len(embedding), self.patches_per_frame, judged=judged)
             yield sample, stored(embedding[cells])
 
@@ -83,34 +83,34 @@ def _without_rows(found: Mapping[str, Tensor | None]) -> list[str]:
     return [sample for sample, rows in found.items() if rows is None]
 
 
-def embed_frames(scorer: Scorer, pictures: Iterable[Tensor], area: IgnoredArea | None = None) -> Iterator[Tensor]:
+def embed_frames(
+    scorer: Scorer, pictures: Iterable[Tensor], area: IgnoredArea | None = None
+) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Embed frames, uint8 (3, H, W) each; gives (h0 w0, C) for each, on the CPU, in the number format of `scorer`.
 
-    What lies in the ignored `area` has no influence on them.
+    With it comes that of mask levels, (h_m w_m, C_m), None if the scorer has none. What lies in the ignored `area` has
+    no influence on them.
 
     Every pass has BATCH_SIZE frames, the last one filled up: kernels choose how to sum by the size of the batch, so
     only then does a frame have the same bits whatever else is in its batch.
     """
     for pixels in in_batches(pictures, BATCH_SIZE):
         full = stack_pixels([pixels[index % len(pixels)] for index in range(BATCH_SIZE)])
-        embedding = scorer.embed(full, area)[: len(pixels)].cpu()
-        yield from embedding.flatten(2).transpose(1, 2)
+        embedding, fine = scorer.embed_twice(full, area)
+        rows = embedding[: len(pixels)].cpu().flatten(2).transpose(1, 2)
+        fine_rows = [None] * len(rows) if fine is None else fine[: len(pixels)].cpu().flatten(2).transpose(1, 2)
+        yield from zip(rows, fine_rows, strict=True)
 
 
-def drawn_cells(
-    sample: str, n_cells: int, n_kept: int, first: Tensor | None = None, judged: Tensor | None = None
-) -> Tensor:
-    """Which cells of a frame are kept, ascending: drawn by its SHA-256 alone, those of `first` before all others.
+def drawn_cells(sample: str, n_cells: int, n_kept: int, judged: Tensor | None = None) -> Tensor:
+    """Which cells of a frame are kept, ascending: drawn by its SHA-256 alone; none but those of `judged`.
 
-    None but those of `judged`, if it is given.
-    Shapes: `first` and `judged` bool (n_cells,) -> int64 (min(cells to draw from, n_kept),).
+    Shapes: `judged` bool (n_cells,), None: all -> int64 (min(cells to draw from, n_kept),).
     """
     random = torch.Generator().manual_seed(int(sample[:SEED_DIGITS], 16))
     order = torch.randperm(n_cells, generator=random)
     if judged is not None:
         order = order[judged[order]]
-    if first is not None:
-        order = torch.cat([order[first[order]], order[~first[order]]])
     return order[:n_kept].sort().values
 
 

@@ -13,7 +13,7 @@ from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import HeadShape
 from trainer.generator import AnomalousFeatures
 from trainer.loss import chance_loss, is_learned, truncated_l1
-from trainer.mixture import component_count, fit_mixture
+from trainer.mixture import MAX_WHITENER_BYTES, component_count, fit_mixture
 from trainer.part_scores import PartWeights
 from trainer.patch_bank import BYTES_PER_NUMBER, ROWS_AT_ONCE, PatchFeatures
 from trainer.precision import multiplying_in
@@ -51,6 +51,8 @@ class FitTask:
     device: torch.device
     dtype: torch.dtype
     """Of matrix products."""
+    max_whitener_bytes: int = MAX_WHITENER_BYTES
+    """Of the local whitening of all levels, in float32."""
 
 
 def fit_head(task: FitTask, *, advance: Advance) -> Fitted:
@@ -88,7 +90,12 @@ def head_shape(task: FitTask) -> HeadShape:
     """How large the parts of a task's head are: as large as its settings say and its features support."""
     settings, adapted = task.settings, tuple(map(adapted_channels, task.level_channels))
     measured = [own for own, weight in zip(adapted, settings.distance_weights, strict=True) if weight]
-    components = component_count(settings.components, features=len(task.features.bank), channels=measured or [1])
+    components = component_count(
+        settings.components,
+        features=len(task.features.bank),
+        channels=measured or [1],
+        max_bytes=task.max_whitener_bytes,
+    )
     return HeadShape(
         level_channels=task.level_channels,
         adapted=adapted,

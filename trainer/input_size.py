@@ -74,7 +74,7 @@ def auto_input_size(frames: FrameSizes, spec: EmbeddingSpec, *, max_cost: float 
 
     Without tiles the bound is DEFAULT_MAX_COST unless one is given. `spec`: strides and tiles. Raises SettingsError.
     """
-    coarsest = math.lcm(*spec.levels)
+    coarsest = math.lcm(*spec.backbone_levels)
     unit = coarsest if MULTIPLE % coarsest else MULTIPLE
     if spec.tiles > 1:
         return _tiled(frames, spec, unit, math.inf if max_cost is None else max_cost)
@@ -162,7 +162,7 @@ def fit_to_tiles(spec: EmbeddingSpec) -> EmbeddingSpec:
     """The spec with sides rounded down to what its tiles need, if it has tiles. Raises SettingsError."""
     if spec.tiles == 1:
         return spec
-    stride = math.lcm(*spec.levels)
+    stride = math.lcm(*spec.backbone_levels)
     height, width = (side // stride * stride for side in spec.input_size)
     fitting = replace(spec, input_size=(height, width))
     try:

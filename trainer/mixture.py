@@ -23,12 +23,12 @@ MIN_VARIANCE = 1e-4
 ROWS_AT_ONCE = 16_384
 
 
-def component_count(wanted: int, *, features: int, channels: Sequence[int]) -> int:
+def component_count(wanted: int, *, features: int, channels: Sequence[int], max_bytes: int = MAX_WHITENER_BYTES) -> int:
     """How many components each level may have, at least one: what features and the memory of a line support.
 
     `channels`: adapted ones of each level that has any.
     """
-    affordable = MAX_WHITENER_BYTES // (BYTES_PER_NUMBER * sum(own**2 for own in channels))
+    affordable = max_bytes // (BYTES_PER_NUMBER * sum(own**2 for own in channels))
     return max(1, min(wanted, affordable, min(features, MAX_FEATURES) // MIN_FEATURES_EACH))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from qc_worker.simplenet.head import Head
@@ -43,11 +44,18 @@ class PartWeights:
 
 
 @torch.no_grad()
-def normalise_parts(heads: Sequence[Head], judged: Sequence[tuple[Head, CellRows]], weights: PartWeights) -> None:
+def normalise_parts(
+    heads: Sequence[Head],
+    judged: Sequence[tuple[Head, CellRows]],
+    weights: PartWeights,
+    *,
+    spread_cells: float = 0.0,
+) -> None:
     """Give all heads the same offset and scale, by what good frames score in the heads that judge them.
 
-    Distances are normalised cell by cell, and their weighted sum to a standard deviation of 1; discriminators, which
-    tell good from anomalous by themselves, over all cells alike. Heads are on the CPU, in eval mode, of one shape.
+    A cell's measure takes in its neighbours as a Gaussian of `spread_cells` weighs them; 0: no others. Distances are
+    normalised cell by cell, and their weighted sum to a standard deviation of 1; discriminators, which tell good from
+    anomalous by themselves, over all cells alike. Heads are on the CPU, in eval mode, of one shape.
     """
     shape, size = heads[0].shape, judged[0][1].size
     scores = torch.cat([_scores(head, rows.bank) for head, rows in judged], dim=1)
@@ -55,7 +63,7 @@ def normalise_parts(heads: Sequence[Head], judged: Sequence[tuple[Head, CellRows
     offset, scale = (torch.empty(shape.parts, *size, dtype=torch.float64) for _ in range(2))
     distances = len(shape.distances)
     for part in range(distances):
-        offset[part], scale[part] = _by_cell(scores[part], cells, size)
+        offset[part], scale[part] = _by_cell(scores[part], cells, size, spread_cells)
     if distances:
         own = torch.tensor(weights.distances, dtype=torch.float64)[:, None]
         normal = (scores[:distances] - offset[:distances].flatten(1)[:, cells]) / scale[:distances].flatten(1)[:, cells]
@@ -73,11 +81,11 @@ def _scores(head: Head, bank: PatchBank) -> Tensor:
     return torch.cat([head.part_scores(chunk) for chunk in bank.chunks()], dim=1).double()
 
 
-def _by_cell(scores: Tensor, cells: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _by_cell(scores: Tensor, cells: Tensor, size: tuple[int, int], spread_cells: float) -> tuple[Tensor, Tensor]:
     """Offset and scale at each cell. Shapes: (N,), (N,) -> (h0, w0) each."""
-    seen = torch.zeros(math.prod(size), dtype=torch.float64).index_add_(0, cells, torch.ones_like(scores))
-    mean = _mean_by_cell(scores, cells, seen)
-    variance = _mean_by_cell((scores - mean[cells]).square(), cells, seen)
+    seen = _sums_by_cell(torch.ones_like(scores), cells, size, spread_cells)
+    mean = _mean_by_cell(scores, cells, seen, size, spread_cells)
+    variance = _mean_by_cell((scores - mean[cells]).square(), cells, seen, size, spread_cells)
     own_share = seen / (seen + PRIOR_FRAMES)
     overall = variance.mean()
     leaning = own_share * variance + (1 - own_share) * overall
@@ -86,7 +94,17 @@ def _by_cell(scores: Tensor, cells: Tensor, size: tuple[int, int]) -> tuple[Tens
     return offset.view(size), ((leaning + overall) / 2).sqrt().clamp_min(SMALLEST).view(size)
 
 
-def _mean_by_cell(values: Tensor, cells: Tensor, seen: Tensor) -> Tensor:
+def _mean_by_cell(values: Tensor, cells: Tensor, seen: Tensor, size: tuple[int, int], spread_cells: float) -> Tensor:
     """Mean of the values at each cell, that of all where a cell was never seen."""
-    sums = torch.zeros(len(seen), dtype=torch.float64).index_add_(0, cells, values)
-    return torch.where(seen > 0, sums / seen.clamp_min(1), values.mean())
+    sums = _sums_by_cell(values, cells, size, spread_cells)
+    return torch.where(seen > 0, sums / seen.clamp_min(SMALLEST), values.mean())
+
+
+def _sums_by_cell(values: Tensor, cells: Tensor, size: tuple[int, int], spread_cells: float) -> Tensor:
+    """Shapes: (N,), (N,) -> (h0 w0,)."""
+    sums = torch.zeros(math.prod(size), dtype=torch.float64).index_add_(0, cells, values)
+    if not spread_cells:
+        return sums
+    spread = gaussian_filter(sums.view(size).numpy(), spread_cells, mode="reflect")
+    # As many as so smooth an average is worth: its variance is that of 4 pi sigma^2 cells.
+    return torch.from_numpy(4 * math.pi * spread_cells**2 * spread).flatten()

@@ -15,7 +15,14 @@ from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.metrics import auroc
 from qc_worker.simplenet.regions import Ignored, judged_cells
 from qc_worker.simplenet.scorer import Scorer
-from trainer.calibrate import CONFIDENCE, JudgedFrames, calibrate, judge_batches, raised_for_groups, score_batches
+from trainer.calibrate import (
+    CONFIDENCE,
+    MASK_FRAMES,
+    calibrate,
+    mask_baseline,
+    raised_for_groups,
+    score_batches,
+)
 from trainer.defective_features import Twin, defective_features, twins
 from trainer.feature_cache import FeatureCache
 from trainer.feature_spec import feature_spec
@@ -24,6 +31,8 @@ from trainer.fit import FitTask, Fitted, fit_head, part_weights
 from trainer.folds import Fold
 from trainer.group_calibration import GroupCalibration, calibrate_by_groups
 from trainer.groups import UNGROUPED, Grouping
+from trainer.mask_head import MaskTask, discriminator_count, fit_mask_head
+from trainer.mask_rows import mask_rows_bytes
 from trainer.part_scores import CellRows, normalise_parts
 from trainer.patch_bank import PatchBank, standardise
 from trainer.pictures import SampleReader
@@ -67,6 +76,8 @@ class _Features:
 
     good: Mapping[str, Tensor]
     defective: Mapping[str, Tensor]
+    mask_rows: Sequence[Tensor]
+    """Of fine cells in and around synthetic defects, as `drawn_rows` gives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +120,13 @@ class Trainer:
         features = self._features(plan, counts, stages)
         n_discriminators = len(plan.fitting.discriminators) if plan.fitting.learned_weight else 0
         fits = [fold.training for fold in plan.folds] + ([plan.training] if len(plan.folds) > 1 else [])
-        with stages.stage("fit", plan.fitting.steps * n_discriminators * len(fits)) as advance:
+        of_masks = discriminator_count(len(self.scorer.mask_channels)) if features.mask_rows else 0
+        with stages.stage("fit", plan.fitting.steps * (n_discriminators * len(fits) + of_masks)) as advance:
             fitted = [self._fit(plan, features, samples, advance) for samples in fits]
+            mask_head = self._fit_mask_head(plan, features, advance) if features.mask_rows else None
         self._normalise(plan, features, [one.head for one in fitted])
+        if mask_head is not None:
+            fitted[-1].head.adopt(mask_head)
         del features  # the largest things in memory, and done with
         calibration, by_groups, defects = self._judge(fitted, plan, stages)
         return Trained(fitted[-1], calibration, counts, defects, by_groups)
@@ -124,7 +139,7 @@ class Trainer:
             good = dict(zip(samples, frames.of_samples(samples, counts, advance=advance), strict=True))
         with stages.stage("synthetic", len(chosen)) as advance:
             defective = defective_features(frames, chosen, advance=advance)
-        return _Features(good, defective)
+        return _Features(good, defective.covered, defective.mask_rows)
 
     def _fit(self, plan: Plan, features: _Features, samples: Sequence[str], advance: Advance) -> Fitted:
         """Fit a head to some of the samples, and to nothing that comes of others."""
@@ -142,6 +157,18 @@ class Trainer:
             dtype=self.scorer.dtype,
         )
         return fit_head(task, advance=advance)
+
+    def _fit_mask_head(self, plan: Plan, features: _Features, advance: Advance) -> Head:
+        task = MaskTask(
+            rows=features.mask_rows,
+            grid=self.scorer.spec.mask_grid,
+            level_channels=self.scorer.mask_channels,
+            settings=plan.fitting,
+            seed=plan.seed,
+            device=self.scorer.device,
+            dtype=self.scorer.dtype,
+        )
+        return fit_mask_head(task, advance=advance)
 
     def _normalise(self, plan: Plan, features: _Features, heads: Sequence[Head]) -> None:
         """Make all heads' scores comparable, by frames that each was not fitted to; with one fold by those it was."""
@@ -166,11 +193,12 @@ class Trainer:
         per_frame = plan.fitting.patches_per_frame
         spec = feature_spec(self.scorer, patches_per_frame=per_frame, ignored=plan.ignored)
         shelf = self.cache.shelf(spec)
-        needed = [*plan.training, *(twin.name for twin in chosen)]
+        needed = [*plan.training, *(name for twin in chosen for name in (twin.name, twin.mask_name))]
         self.cache.make_room(
             shelf,
             # A synthetic defect seldom covers more than a quarter of a frame's cells.
-            n_bytes=(len(plan.training) + len(chosen) // 4) * feature_bytes(spec, self.scorer.channels),
+            n_bytes=(len(plan.training) + len(chosen) // 4) * feature_bytes(spec, self.scorer.channels)
+            + len(chosen) * mask_rows_bytes(self.scorer.mask_channels),
             samples=all_good_samples(self.reader.store),
             needed=needed,
         )
@@ -180,19 +208,19 @@ class Trainer:
         self, fitted: Sequence[Fitted], plan: Plan, stages: Stages
     ) -> tuple[Calibration, GroupCalibration | None, DefectCheck | None]:
         """Each fold's held-out frames by the head that was fitted without them, defects by the one that goes live."""
-        held_out = JudgedFrames([], [])
-        with stages.stage("calibrate", len(plan.calibration)) as advance:
+        held_out: list[float] = []
+        live = self.scorer.take_in(fitted[-1].head, plan.ignored)
+        of_masks = plan.calibration[:MASK_FRAMES]
+        with stages.stage("calibrate", len(plan.calibration) + len(of_masks)) as advance:
             for fold, of_fold in zip(plan.folds, fitted, strict=False):
                 head = self.scorer.take_in(of_fold.head, plan.ignored)
-                judged = judge_batches(self.scorer, head, self.reader.batches(fold.held_out), advance=advance)
-                held_out.scores.extend(judged.scores)
-                held_out.pixels.extend(judged.pixels)
+                held_out += score_batches(self.scorer, head, self.reader.batches(fold.held_out), advance=advance)
+            baseline = mask_baseline(self.scorer, live, self.reader.batches(of_masks), advance=advance)
         calibration = calibrate(
-            held_out.scores, alpha=plan.max_false_reject, review_rate=plan.review_rate, pixels=held_out.pixels
+            held_out, alpha=plan.max_false_reject, review_rate=plan.review_rate, mask_baseline=baseline
         )
-        by_groups = _by_groups(held_out.scores, plan)
+        by_groups = _by_groups(held_out, plan)
         calibration = raised_for_groups(calibration, by_groups) if by_groups else calibration
-        live = self.scorer.take_in(fitted[-1].head, plan.ignored)
         with stages.stage("defects", len(plan.defects)) as advance:
             pictures = self.reader.batches(plan.defects, Judgement.DEFECT)
             defects = score_batches(self.scorer, live, pictures, advance=advance)

@@ -60,6 +60,6 @@ def _decoding(settings: Settings, clock: Clock) -> Decoding:
 
 def _load_from(weights_dir: Path) -> LoadBackbone:
     def load(spec: EmbeddingSpec) -> Backbone:
-        return load_backbone(spec.backbone, levels=spec.levels, weights_dir=weights_dir)
+        return load_backbone(spec.backbone, levels=spec.backbone_levels, weights_dir=weights_dir)
 
     return load

@@ -17,15 +17,15 @@ class Calibration:
     `max_false_reject` (alpha) bounds the share of good frames rejected; frames with a p-value up to
     `review_rate` (None: no grey zone) go to review instead of passing. With a `score_threshold` that score is the
     threshold, and `max_false_reject` is the rate that it promises (see `moved_to_score`). Where a defect is and whether
-    there is one are two questions: pixels of a reject are shown as defective over `mask_threshold`, which few pixels
-    of good frames exceed; None: over the threshold.
+    there is one are two questions: few pixels of good frames exceed `mask_baseline` in the maps that masks are made
+    of; None: it is not known.
     """
 
     scores: tuple[float, ...]
     max_false_reject: float
     review_rate: float | None = None
     score_threshold: float | None = None
-    mask_threshold: float | None = None
+    mask_baseline: float | None = None
 
     def __post_init__(self) -> None:
         if not self.scores or not all(map(math.isfinite, self.scores)):
@@ -41,8 +41,8 @@ class Calibration:
             raise ValueError("review_rate must lie between max_false_reject and 1")
         if self.score_threshold is not None:
             self._check_promise(self.score_threshold)
-        if self.mask_threshold is not None and not math.isfinite(self.mask_threshold):
-            raise ValueError("mask_threshold must be a finite number")
+        if self.mask_baseline is not None and not math.isfinite(self.mask_baseline):
+            raise ValueError("mask_baseline must be a finite number")
 
     def p_value(self, score: float) -> float:
         """Share of held-out frames at least as unusual, counting this one: (1 + k) / (n + 1)."""

@@ -110,6 +110,7 @@ class Judge:
         anomaly_map = inferred.scored.map_of(index)
         defects, mask = published_defects(
             anomaly_map,
+            inferred.scored.mask_map_of(index) if verdict in SEEN_BY_PEOPLE else anomaly_map,
             verdict,
             decoded.resident.calibration,
             image_size=decoded.picture.image_size,

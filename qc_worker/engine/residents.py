@@ -105,7 +105,7 @@ class BackbonePool:
 
     def _backbone(self, spec: EmbeddingSpec) -> Backbone:
         """Input sizes may differ and still share the weights."""
-        weights = (spec.backbone, spec.weights_sha256, spec.levels)
+        weights = (spec.backbone, spec.weights_sha256, spec.backbone_levels)
         if weights not in self._backbones:
             self._backbones[weights] = self._load(spec)
         return self._backbones[weights]

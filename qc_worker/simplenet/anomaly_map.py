@@ -15,18 +15,20 @@ from torch import Tensor
 from qc_worker.simplenet.spec import InputSize
 
 SMOOTHING_SIGMA_PX = 4.0
+MASK_SIGMA_PX = 1.0
+"""Cells that say where a defect is are fine, and so is what they show."""
 TOP_SHARE = 0.03
 """Share of a frame's cells that make its score."""
 
 
-def anomaly_maps(patch_scores: Tensor, input_size: InputSize) -> Tensor:
-    """Bring patch scores to the input size (bilinear, align_corners=False) and smooth them (Gaussian, sigma = 4).
+def anomaly_maps(patch_scores: Tensor, input_size: InputSize, sigma_px: float = SMOOTHING_SIGMA_PX) -> Tensor:
+    """Bring patch scores to the input size (bilinear, align_corners=False) and smooth them (Gaussian filter).
 
     At the borders the filter sees the map mirrored (scipy's `reflect`). Shapes: (B, h, w) -> (B, H, W).
     """
     _, height, width = patch_scores.shape
-    rows = _resize_and_smooth(height, input_size[0], patch_scores.device)
-    columns = _resize_and_smooth(width, input_size[1], patch_scores.device)
+    rows = _resize_and_smooth(height, input_size[0], sigma_px, patch_scores.device)
+    columns = _resize_and_smooth(width, input_size[1], sigma_px, patch_scores.device)
     return rows @ patch_scores @ columns.T
 
 
@@ -55,9 +57,9 @@ def _top_count(cells: int) -> int:
 
 
 @lru_cache(maxsize=32)
-def _resize_and_smooth(cells: int, length: int, device: torch.device) -> Tensor:
+def _resize_and_smooth(cells: int, length: int, sigma_px: float, device: torch.device) -> Tensor:
     """M = G U, (length, cells): its columns are what each cell alone would give."""
     units = torch.eye(cells, dtype=torch.float64)[None]
     resized = F.interpolate(units, size=length, mode="linear", align_corners=False)[0].T
-    smoothed = gaussian_filter1d(resized.numpy(), SMOOTHING_SIGMA_PX, axis=0, mode="reflect", truncate=4.0)
+    smoothed = gaussian_filter1d(resized.numpy(), sigma_px, axis=0, mode="reflect", truncate=4.0)
     return torch.from_numpy(smoothed).to(device, torch.float32)

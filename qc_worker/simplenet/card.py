@@ -137,8 +137,9 @@ class ModelCard(_Part):
         within = all(MIN_INPUT_SIZE <= side <= MAX_INPUT_SIZE for side in spec.input_size)
         if not (within and 1 <= spec.patch_size <= MAX_PATCH_SIZE):
             raise ValueError(f"no embedding has input_size {spec.input_size} and patch_size {spec.patch_size}")
-        if not all(stride >= 1 for stride in spec.levels):
-            raise ValueError(f"no embedding has levels {spec.levels}")
+        for levels in (spec.levels, spec.mask_levels):
+            if not all(stride >= 1 for stride in levels):
+                raise ValueError(f"no embedding has levels {levels}")
         if spec.grid_stride not in spec.levels:
             raise ValueError(f"grid_stride {spec.grid_stride} is none of the levels {spec.levels}")
         if not 1 <= spec.tiles <= MAX_TILES:
@@ -153,6 +154,11 @@ class ModelCard(_Part):
             raise ValueError(f"a head of {len(self.head.level_channels)} levels for {len(self.embedding.levels)}")
         if self.head.cells not in ((1, 1), self.embedding.grid):
             raise ValueError(f"a head of {self.head.cells} cells for a grid of {self.embedding.grid}")
+        finer, strides = self.head.mask_head, self.embedding.mask_levels
+        if finer is not None and len(finer.level_channels) != len(strides):
+            raise ValueError(f"a mask head of {len(finer.level_channels)} levels for {len(strides)}")
+        if finer is not None and finer.cells not in ((1, 1), self.embedding.mask_grid):
+            raise ValueError(f"a mask head of {finer.cells} cells for a grid of {self.embedding.mask_grid}")
         return self
 
     @model_validator(mode="after")

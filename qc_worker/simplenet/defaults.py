@@ -20,6 +20,8 @@ class BackboneDefaults:
     """Strides of the feature maps."""
     grid_stride: int = 16
     """Stride of the cells that are judged."""
+    mask_levels: tuple[int, ...] = (4, 8, 16)
+    """Strides of the feature maps that say where a defect is."""
     patch_size: int = 3
     """Side of the averaged neighbourhood, cells."""
     input_size: int = 256
@@ -52,6 +54,7 @@ BACKBONE_DEFAULTS: Mapping[str, BackboneDefaults] = MappingProxyType(
         "wide_resnet50_2": BackboneDefaults(
             levels=(8, 16),
             grid_stride=8,
+            mask_levels=(),
             distance_weights=(1.0, 1.0),
             discriminators=((0, 1),),
             synthetic_shares=(0.5,),
@@ -81,6 +84,7 @@ def with_strides(common: BackboneDefaults, strides: tuple[int, ...]) -> Backbone
         common,
         levels=strides,
         grid_stride=patch,
+        mask_levels=(),
         distance_weights=(1.0,),
         discriminators=((0,),),
         synthetic_shares=(0.5,),

@@ -71,6 +71,8 @@ class FoldedHead:
     """sum_p offset_p / scale_p."""
     ignored: IgnoredArea | None = None
     """What of its line's pictures is not judged."""
+    mask_head: "FoldedHead | None" = None
+    """Says where a defect is; None: the same head says both."""
 
     @property
     def bytes(self) -> int:
@@ -79,7 +81,8 @@ class FoldedHead:
             tensor for each in self.distances for tensor in (each.weight, each.bias, each.centres, each.whiteners)
         ]
         learned = [tensor for each in self.discriminators for tensor in (*each.weights, each.bias, each.tail)]
-        return sum(tensor.nbytes for tensor in (*distances, *learned, self.gain, self.offset))
+        own = sum(tensor.nbytes for tensor in (*distances, *learned, self.gain, self.offset))
+        return own + (self.mask_head.bytes if self.mask_head else 0)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "FoldedHead":
         return replace(
@@ -88,6 +91,7 @@ class FoldedHead:
             discriminators=tuple(each.to(device, dtype) for each in self.discriminators),
             gain=self.gain.to(device),
             offset=self.offset.to(device),
+            mask_head=self.mask_head and self.mask_head.to(device, dtype),
         )
 
 
@@ -100,6 +104,7 @@ def fold(head: Head) -> FoldedHead:
         tuple(_discriminator(exact, index) for index in range(len(exact.shape.discriminators))),
         gain=(1 / exact.scale).float(),
         offset=(exact.offset / exact.scale).sum(dim=0).float(),
+        mask_head=None if head.mask_head is None else fold(head.mask_head),
     )
 
 

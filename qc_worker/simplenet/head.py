@@ -1,6 +1,7 @@
 """What differs between production lines: standardiser, adaptors, local whitening, discriminators."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -26,6 +27,8 @@ class Head(nn.Module):
     discriminators: Sequence[Discriminator]
     offset: Tensor
     scale: Tensor
+    mask_head: "Head | None"
+    """Judges finer cells, from finer levels: where a defect is, not whether there is one."""
 
     def __init__(self, shape: HeadShape) -> None:
         super().__init__()
@@ -45,6 +48,12 @@ class Head(nn.Module):
         self.discriminators = cast(Sequence[Discriminator], discriminators)
         self.register_buffer("offset", torch.zeros(shape.parts, *shape.cells))
         self.register_buffer("scale", torch.ones(shape.parts, *shape.cells))
+        self.mask_head = None if shape.mask_head is None else Head(shape.mask_head)
+
+    def adopt(self, mask_head: "Head") -> None:
+        """Take in a fitted mask head."""
+        self.shape = replace(self.shape, mask_head=mask_head.shape)
+        self.mask_head = mask_head
 
     def adapt(self, standardised: Tensor) -> list[Tensor]:
         """Adapted features of each level. Shapes: (N, sum C_l) -> (N, d_l) each."""

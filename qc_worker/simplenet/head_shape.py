@@ -26,6 +26,8 @@ class HeadShape:
     """Hidden units of each discriminator."""
     cells: tuple[int, int] = (1, 1)
     """Rows and columns of the grid at whose cells the parts' scores are normalised; (1, 1): all cells alike."""
+    mask_head: "HeadShape | None" = None
+    """Of the head that says where a defect is; null: the same head says both."""
 
     @property
     def distances(self) -> tuple[int, ...]:
@@ -54,6 +56,10 @@ def check_shape(shape: HeadShape) -> None:
         raise ValueError(f"each discriminator reads some of a head's {levels} levels, ascending and counted from 0")
     if not all(1 <= side <= MAX_SIDE for side in shape.cells):
         raise ValueError(f"no head has {shape.cells} cells")
+    if shape.mask_head is not None:
+        if shape.mask_head.mask_head is not None:
+            raise ValueError("a mask head has no mask head of its own")
+        check_shape(shape.mask_head)
 
 
 def _are_levels(read: tuple[int, ...], levels: int) -> bool:

@@ -1,6 +1,5 @@
-"""Where the defects are: connected regions of the anomaly map over the threshold."""
+"""Where the defects are: connected regions of a map."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ SEEN_BY_PEOPLE = (Verdict.REJECT, Verdict.REVIEW)
 
 def published_defects(
     anomaly_map: npt.NDArray[np.float32],
+    mask_map: npt.NDArray[np.float32],
     verdict: Verdict,
     calibration: Calibration,
     *,
@@ -27,59 +27,43 @@ def published_defects(
 ) -> tuple[tuple[Defect, ...], Mask | None]:
     """Find what an inspection says of where the defects are: regions, largest first, and one mask of them all.
 
-    Over the verdict's own threshold, what few pixels of good frames exceed, and half-way between the map's median and
-    its peak, all three: the surroundings of a strong defect are not defective. Where nothing is, as the smoothed map
-    may lie below the score, the region around its peak, so that a reject always shows at least one. Nothing for a pass.
-    Shapes: `anomaly_map` (H, W); `image_size` is height, width.
+    Where they are is read from `mask_map`, how strong they are from `anomaly_map`. A verdict that people look at shows
+    one defect at least; a pass shows none. Shapes: both maps (H, W); `image_size` is height, width.
     """
     if verdict not in SEEN_BY_PEOPLE:
         return (), None
-    threshold = calibration.threshold if verdict is Verdict.REJECT else calibration.review_threshold
-    picture_map = without_padding(anomaly_map, image_size, aspect)
-    outline = max(threshold, calibration.mask_threshold or threshold, half_height(picture_map))
-    over = _over(picture_map, outline)
-    return _described(picture_map, over if over.any() else around_peak(picture_map), image_size)
+    over = defective_pixels(without_padding(mask_map, image_size, aspect), calibration.mask_baseline)
+    return described(without_padding(anomaly_map, image_size, aspect), over, image_size)
 
 
-def localise(
-    anomaly_map: npt.NDArray[np.float32], threshold: float, image_size: tuple[int, int], aspect: Aspect
-) -> tuple[tuple[Defect, ...], Mask]:
-    """Regions over `threshold`, largest first, in pixels of the original; and one mask of them all.
+def defective_pixels(picture_map: npt.NDArray[np.float32], usual: float | None) -> npt.NDArray[np.bool_]:
+    """Mark what belongs to the strongest defect, and to others that are nearly as strong. Shapes: (h, w).
 
-    Cells that touch at a corner belong together. The mask has the map's resolution, without padding, and covers
-    the whole image. Shapes: `anomaly_map` (H, W); `image_size` is height, width.
+    A region is what lies over half the height of the map's peak, measured from what few pixels of good frames exceed,
+    `usual`, or from the map's median where the peak is not over that; it counts if its own peak is over three quarters
+    of that height. Empty if nothing of the map is judged.
     """
-    picture_map = without_padding(anomaly_map, image_size, aspect)
-    return _described(picture_map, _over(picture_map, threshold), image_size)
-
-
-def around_peak(picture_map: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """The region around the map's peak that is at least half-way between its median and the peak. Shapes: (h, w).
-
-    Empty if nothing of the map is judged.
-    """
-    if not np.isfinite(picture_map).any():
-        return np.zeros(picture_map.shape, dtype=np.bool_)
-    peak = np.where(np.isfinite(picture_map), picture_map, -np.inf).argmax()
-    labels, _ = ndimage.label(picture_map >= half_height(picture_map), structure=EIGHT_NEIGHBOURS)
-    region: npt.NDArray[np.bool_] = labels == labels.ravel()[peak]
-    return region
-
-
-def half_height(picture_map: npt.NDArray[np.float32]) -> float:
-    """Half-way between the map's median and its peak; minus infinity if nothing of it is judged. Shapes: (h, w)."""
     judged = picture_map[np.isfinite(picture_map)].astype(np.float64)
-    return float((np.median(judged) + judged.max()) / 2) if judged.size else -math.inf
-
-
-def _over(picture_map: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.bool_]:
-    over: npt.NDArray[np.bool_] = picture_map > np.float64(threshold)  # a plain float would be rounded to float32 first
+    if not judged.size:
+        return np.zeros(picture_map.shape, dtype=np.bool_)
+    peak = judged.max()
+    foot = usual if usual is not None and usual < peak else float(np.median(judged))
+    labels, count = ndimage.label(picture_map >= (foot + peak) / 2, structure=EIGHT_NEIGHBOURS)
+    peaks = ndimage.maximum(picture_map, labels, np.arange(count + 1))
+    counts = np.asarray(peaks) >= (foot + 3 * peak) / 4
+    counts[0] = False  # what belongs to no region
+    over: npt.NDArray[np.bool_] = counts[labels]
     return over
 
 
-def _described(
+def described(
     picture_map: npt.NDArray[np.float32], over: npt.NDArray[np.bool_], image_size: tuple[int, int]
 ) -> tuple[tuple[Defect, ...], Mask]:
+    """Regions, largest first, in pixels of the original; and one mask of them all.
+
+    Cells that touch at a corner belong together. The mask has the map's resolution and covers the whole image. Shapes:
+    (h, w) of the map without padding; `image_size` is height, width.
+    """
     labels, count = ndimage.label(over, structure=EIGHT_NEIGHBOURS)
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     peaks = ndimage.maximum(picture_map, labels, np.arange(1, count + 1)) if count else []

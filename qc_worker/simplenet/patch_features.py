@@ -15,7 +15,8 @@ class AggregatedLevels(nn.Module):
     """Backbone and neighbourhood aggregation: everything that lines share.
 
     Levels finer than the grid are averaged to its cells; coarser ones stay as they are, for that costs less.
-    With a tiling the backbone sees tiles; maps are averaged once they are stitched.
+    Maps of mask levels follow as they are. With a tiling the backbone sees tiles; maps are averaged once they are
+    stitched.
     Shapes: uint8 (B, 3, H, W) -> for each level z_l (B, C_l, h_l, w_l), in the backbone's number format.
     """
 
@@ -25,11 +26,19 @@ class AggregatedLevels(nn.Module):
         self.patch_size = backbone_pass.patch_size
         self.grid = backbone_pass.grid
         self.tiling = backbone_pass.tiling
+        strides = backbone_pass.backbone_levels
+        self._levels = [strides.index(stride) for stride in backbone_pass.levels]
+        self._mask_levels = [strides.index(stride) for stride in backbone_pass.mask_levels]
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Of each map."""
-        return self.backbone.channels
+        """Of each aggregated level."""
+        return tuple(self.backbone.channels[index] for index in self._levels)
+
+    @property
+    def mask_channels(self) -> tuple[int, ...]:
+        """Of each mask level."""
+        return tuple(self.backbone.channels[index] for index in self._mask_levels)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         if self.tiling is not None:
@@ -38,7 +47,8 @@ class AggregatedLevels(nn.Module):
 
     def aggregated(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """What follows the backbone. Shapes: its maps of the whole input -> those of `forward`."""
-        return [coarsened(aggregate(level_map, self.patch_size), self.grid) for level_map in maps]
+        levels = [coarsened(aggregate(maps[index], self.patch_size), self.grid) for index in self._levels]
+        return levels + [maps[index] for index in self._mask_levels]
 
 
 def embed(level_maps: Sequence[Tensor], patch_size: int, grid: tuple[int, int]) -> Tensor:

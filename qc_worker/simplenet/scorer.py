@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from qc_worker.domain.errors import ModelError
-from qc_worker.simplenet.anomaly_map import image_scores
+from qc_worker.simplenet.anomaly_map import MASK_SIGMA_PX, anomaly_maps, image_scores
 from qc_worker.simplenet.backbone import Backbone
 from qc_worker.simplenet.compilation import ComputeLevels, compiled
 from qc_worker.simplenet.folded import FoldedHead, fold, patch_scores
@@ -19,7 +19,15 @@ from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.patch_features import AggregatedLevels, concatenate
 from qc_worker.simplenet.precision import NumberFormat, keep_float32, number_format
 from qc_worker.simplenet.preprocessing import Box
-from qc_worker.simplenet.regions import Ignored, IgnoredArea, greyed, ignored_area, judged_maps, judged_parts
+from qc_worker.simplenet.regions import (
+    NOT_JUDGED,
+    Ignored,
+    IgnoredArea,
+    greyed,
+    ignored_area,
+    judged_maps,
+    judged_parts,
+)
 from qc_worker.simplenet.spec import EmbeddingSpec
 
 T = TypeVar("T")
@@ -38,6 +46,8 @@ class Scored:
     """In which backbone and heads were computed."""
     behind: torch.cuda.Stream | None = None
     """On CUDA: a queue behind this batch and no other."""
+    mask_levels: "MaskLevels | None" = None
+    """What masks are made of, where lines have mask heads."""
 
     def reading(self) -> AbstractContextManager[object]:
         """Within it this thread waits for this batch alone; else also for those that were queued after it."""
@@ -47,6 +57,34 @@ class Scored:
         """One frame's anomaly map, (H, W), brought to the CPU."""
         anomaly_map: npt.NDArray[np.float32] = self.maps[index].cpu().numpy()
         return anomaly_map
+
+    def mask_map_of(self, index: int) -> npt.NDArray[np.float32]:
+        """The map that one frame's mask is made of, (H, W), brought to the CPU; its anomaly map without a mask head."""
+        mask_map = None if self.mask_levels is None else self.mask_levels.map_of(index)
+        return self.map_of(index) if mask_map is None else mask_map.cpu().numpy()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskLevels:
+    """A batch's finer maps. Few frames are rejected, and only these have a mask: it is computed once it is asked for.
+
+    Shapes: `levels` (B, C_l, h_l, w_l) each.
+    """
+
+    levels: tuple[Tensor, ...]
+    heads: tuple[FoldedHead, ...]
+    spec: EmbeddingSpec
+
+    @torch.no_grad()
+    def map_of(self, index: int) -> Tensor | None:
+        """One frame's map, minus infinity where nothing is judged; None without a mask head. Shape: (H, W)."""
+        head = self.heads[index]
+        if head.mask_head is None:
+            return None
+        own = [level[index : index + 1] for level in self.levels]
+        cells = patch_scores(own, [head.mask_head], self.spec.mask_grid)
+        mask_map = anomaly_maps(cells, self.spec.input_size, MASK_SIGMA_PX)[0]
+        return mask_map if head.ignored is None else mask_map.masked_fill_(head.ignored.pixels, NOT_JUDGED)
 
 
 class Scorer:
@@ -64,6 +102,7 @@ class Scorer:
         self._levels = AggregatedLevels(backbone.to(device).compute_in(dtype), spec.backbone_pass)
         self.level_channels = self._levels.channels
         self.channels = sum(self.level_channels)
+        self.mask_channels = self._levels.mask_channels
         self._compute_levels: ComputeLevels = self._levels
         self._max_batch_size: int | None = None
         self._copies = _queue(device) if device.type == "cuda" else None
@@ -94,14 +133,12 @@ class Scorer:
 
         Frames that it judges are judged outside of `ignored` only; None: all of them.
         """
-        if head.shape.level_channels != self.level_channels:
-            raise ModelError(
-                f"the head takes levels of {head.shape.level_channels} channels, {self.spec.backbone} gives "
-                f"{self.level_channels}"
-            )
+        _check_takes(head, self.level_channels, self.spec)
+        if head.mask_head is not None:
+            _check_takes(head.mask_head, self.mask_channels, self.spec)
         folded = fold(head).to(self.device, self.dtype)
         trial = self.score(torch.full((1, 3, *self.spec.input_size), 128, dtype=torch.uint8), [folded])
-        if not bool(torch.isfinite(trial.maps).all()):
+        if not (bool(torch.isfinite(trial.maps).all()) and np.isfinite(trial.mask_map_of(0)).all()):
             raise ModelError("the head gives scores that are not numbers")
         return replace(folded, ignored=self.ignored_area(ignored))
 
@@ -126,9 +163,7 @@ class Scorer:
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
             raise
-        if len(parts) == 1:
-            return parts[0]
-        return self._scored(torch.cat([part.scores for part in parts]), torch.cat([part.maps for part in parts]))
+        return parts[0] if len(parts) == 1 else self._joined(parts)
 
     @torch.no_grad()
     def embed(self, pixels: Tensor, area: IgnoredArea | None = None) -> Tensor:
@@ -136,7 +171,16 @@ class Scorer:
 
         Shapes: uint8 (B, 3, H, W) -> (B, C, h0, w0).
         """
-        return concatenate(self._levels(greyed(self._to_device(pixels), [area] * len(pixels))), self.spec.grid)
+        return self.embed_twice(pixels, area)[0]
+
+    @torch.no_grad()
+    def embed_twice(self, pixels: Tensor, area: IgnoredArea | None = None) -> tuple[Tensor, Tensor | None]:
+        """The embedding, and that of the mask levels in the cells of masks; None without mask levels.
+
+        Shapes: uint8 (B, 3, H, W) -> (B, C, h0, w0), (B, C_m, h_m, w_m).
+        """
+        levels, fine = self._split(self._levels(greyed(self._to_device(pixels), [area] * len(pixels))))
+        return concatenate(levels, self.spec.grid), concatenate(fine, self.spec.mask_grid) if fine else None
 
     def _as_memory_allows(self, run: Callable[[int], T], size: int) -> T:
         """Run for batches of `size`, halved until the device's memory does; later ones are as small from the start."""
@@ -159,17 +203,33 @@ class Scorer:
 
     def _score(self, pixels: Tensor, heads: Sequence[FoldedHead], boxes: Sequence[Box] | None) -> Scored:
         areas = [head.ignored for head in heads]
-        cells = patch_scores(self._compute_levels(greyed(self._to_device(pixels), areas)), heads, self.spec.grid)
+        levels, fine = self._split(self._compute_levels(greyed(self._to_device(pixels), areas)))
+        cells = patch_scores(levels, heads, self.spec.grid)
         scores = image_scores(cells, judged_parts(self.spec, areas, boxes))
-        return self._scored(scores, judged_maps(cells, self.spec.input_size, areas))
+        masks = MaskLevels(fine, tuple(heads), self.spec) if fine else None
+        return self._scored(scores, judged_maps(cells, self.spec.input_size, areas), masks)
 
-    def _scored(self, scores: Tensor, maps: Tensor) -> Scored:
+    def _split(self, levels: Sequence[Tensor]) -> tuple[Sequence[Tensor], tuple[Tensor, ...]]:
+        """The aggregated levels, and the mask levels."""
+        count = len(self.spec.levels)
+        return levels[:count], tuple(levels[count:])
+
+    def _joined(self, parts: Sequence[Scored]) -> Scored:
+        scores, maps = torch.cat([part.scores for part in parts]), torch.cat([part.maps for part in parts])
+        masks = [part.mask_levels for part in parts if part.mask_levels is not None]
+        if not masks:
+            return self._scored(scores, maps)
+        fine = tuple(torch.cat(level) for level in zip(*(each.levels for each in masks), strict=True))
+        heads = tuple(head for each in masks for head in each.heads)
+        return self._scored(scores, maps, MaskLevels(fine, heads, self.spec))
+
+    def _scored(self, scores: Tensor, maps: Tensor, masks: MaskLevels | None = None) -> Scored:
         behind = None
         if self.device.type == "cuda":
             # Of high priority, so that it is never one of the queues that copy to the device.
             behind = _queue(self.device, priority=-1)
             behind.wait_stream(torch.cuda.current_stream(self.device))
-        return Scored(scores, maps, number_format(self.dtype), behind)
+        return Scored(scores, maps, number_format(self.dtype), behind, masks)
 
     def _to_device(self, pixels: Tensor) -> Tensor:
         # One layout always: compiled code is bound to it. As a rule pictures come in it, and nothing is copied.
@@ -189,9 +249,16 @@ def _queue(device: torch.device, priority: int = 0) -> torch.cuda.Stream:
     return torch.cuda.Stream(device, priority)  # type: ignore[no-untyped-call]  # torch leaves it out
 
 
+def _check_takes(head: Head, channels: tuple[int, ...], spec: EmbeddingSpec) -> None:
+    if head.shape.level_channels != channels:
+        raise ModelError(
+            f"the head takes levels of {head.shape.level_channels} channels, {spec.backbone} gives {channels}"
+        )
+
+
 def _check_fits(backbone: Backbone, spec: EmbeddingSpec) -> None:
-    if (backbone.name, backbone.levels) != (spec.backbone, spec.levels):
-        raise ModelError(f"expected {spec.backbone} {spec.levels}, got {backbone.name} {backbone.levels}")
+    if (backbone.name, backbone.levels) != (spec.backbone, spec.backbone_levels):
+        raise ModelError(f"expected {spec.backbone} {spec.backbone_levels}, got {backbone.name} {backbone.levels}")
     if backbone.weights_sha256 != spec.weights_sha256:
         raise ModelError(
             f"the model was trained with other weights of {spec.backbone}: sha256 {spec.weights_sha256[:12]}..., "

@@ -29,17 +29,22 @@ class BackbonePass:
     input_size: InputSize
     grid_stride: int
     tiles: int = 1
+    mask_levels: tuple[int, ...] = ()
+
+    @property
+    def backbone_levels(self) -> tuple[int, ...]:
+        """Strides of all maps that the backbone gives, ascending."""
+        return tuple(sorted({*self.levels, *self.mask_levels}))
 
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of the embedding, (h0, w0), rounded up."""
-        height, width = self.input_size
-        return -(-height // self.grid_stride), -(-width // self.grid_stride)
+        return cells_of(self.input_size, self.grid_stride)
 
     @property
     def tiling(self) -> Tiling | None:
         """How the input is cut; None: it is not. Raises ValueError if it cannot be cut into so many tiles."""
-        return None if self.tiles == 1 else tiling_of(self.input_size, self.tiles, math.lcm(*self.levels))
+        return None if self.tiles == 1 else tiling_of(self.input_size, self.tiles, math.lcm(*self.backbone_levels))
 
     @property
     def tiles_per_frame(self) -> int:
@@ -72,6 +77,18 @@ class EmbeddingSpec:
     """Stride of the cells that are judged, one of `levels`: finer maps are averaged, coarser ones resized to them."""
     tiles: int = 1
     """Into how many overlapping tiles the long side is cut for the backbone; 1: it sees the input whole."""
+    mask_levels: tuple[int, ...] = ()
+    """Strides of the maps that say where a defect is, ascending, at cells of the first; none: its score's cells do."""
+
+    @property
+    def backbone_levels(self) -> tuple[int, ...]:
+        """Strides of all maps that the backbone gives, ascending."""
+        return self.backbone_pass.backbone_levels
+
+    @property
+    def mask_grid(self) -> tuple[int, int]:
+        """Rows and columns of the cells that masks are made of, rounded up; those of `grid` without mask levels."""
+        return cells_of(self.input_size, min(self.mask_levels, default=self.grid_stride))
 
     @property
     def cost(self) -> float:
@@ -96,4 +113,11 @@ class EmbeddingSpec:
             input_size=self.input_size,
             grid_stride=self.grid_stride,
             tiles=self.tiles,
+            mask_levels=self.mask_levels,
         )
+
+
+def cells_of(input_size: InputSize, stride: int) -> tuple[int, int]:
+    """Rows and columns of a map of that stride, rounded up."""
+    height, width = input_size
+    return -(-height // stride), -(-width // stride)

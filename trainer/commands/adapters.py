@@ -77,14 +77,15 @@ def new_scorers(settings: Settings, name: str, *, aspect: Aspect, tiles: int = 1
         aspect=aspect,
         grid_stride=defaults.grid_stride,
         tiles=tiles,
+        mask_levels=defaults.mask_levels,
     )
-    backbone = open_backbone(settings, name, spec.levels)
+    backbone = open_backbone(settings, name, spec.backbone_levels)
     return NewScorers(settings, backbone, replace(spec, weights_sha256=backbone.weights_sha256))
 
 
 def scorer_for(settings: Settings, spec: EmbeddingSpec) -> Scorer:
     """The scorer that a stored model was made with. Raises ModelError or SettingsError."""
-    return _scorer(settings, open_backbone(settings, spec.backbone, spec.levels), spec)
+    return _scorer(settings, open_backbone(settings, spec.backbone, spec.backbone_levels), spec)
 
 
 def _scorer(settings: Settings, backbone: Backbone, spec: EmbeddingSpec) -> Scorer:

@@ -47,6 +47,18 @@ def test_a_model_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert torch.equal(model.head.patch_scores(embedding), head.patch_scores(embedding))
 
 
+def test_a_mask_head_comes_back_too(tmp_path: Path) -> None:
+    head = a_head()
+    head.adopt(a_head((3, 2), seed=1, cells=(16, 16)))
+    save_model(tmp_path, head, a_card(head, embedding=an_embedding_spec(mask_levels=(4, 8))))
+    found = load_model(tmp_path).head
+    assert found.shape == head.shape
+    assert found.mask_head is not None
+    assert head.mask_head is not None
+    embedding = torch.randn(1, 5, 16, 16)
+    assert torch.equal(found.mask_head.patch_scores(embedding), head.mask_head.patch_scores(embedding))
+
+
 def test_nothing_but_the_two_files_is_left(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [CARD_FILE, HEAD_FILE]
 
@@ -208,6 +220,7 @@ def test_an_input_too_small_or_too_large_is_refused(input_size: tuple[int, int])
 
 
 HEAD = asdict(a_shape())
+MASK_HEAD = asdict(a_shape((3, 2)))
 
 
 @pytest.mark.parametrize(
@@ -244,6 +257,8 @@ def test_a_head_too_large_for_any_of_ours_is_refused_before_memory_is_taken(fold
         {"hidden": 0}, {"hidden": -1}, {"hidden": 10**9}, {"hidden": 10**400},
         {"cells": [0, 0]}, {"cells": [-8, 8]}, {"cells": [4, 4]}, {"cells": [10**9, 10**9]}, {"cells": [8]},
         {"unknown": 1}, {"level_channels": "many"}, {"adapted": None},
+        {"mask_head": {**MASK_HEAD, "hidden": 0}}, {"mask_head": {**MASK_HEAD, "mask_head": MASK_HEAD}},
+        {"mask_head": {**MASK_HEAD, "cells": [3, 3]}}, {"mask_head": "yes"}, {"mask_head": MASK_HEAD},
     ],
 )  # fmt: skip
 def test_a_head_that_cannot_be_is_refused_in_one_line(folder: Path, changes: dict[str, object]) -> None:

@@ -105,6 +105,17 @@ def test_long_runs_of_one_head_are_scored_like_short_ones() -> None:
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-3)
 
 
+def test_a_mask_head_is_folded_with_its_head() -> None:
+    finer = head_of(a_shape((3, 2)), seed=1)
+    head = a_head((4, 2))
+    head.adopt(finer)
+    folded, alone = fold(head), fold(finer)
+    assert folded.mask_head is not None
+    assert folded.bytes == fold(a_head((4, 2))).bytes + alone.bytes
+    levels = some_levels((3, 2), (6, 6), 2, seed=4)
+    assert torch.equal(patch_scores(levels, [folded.mask_head] * 2, (6, 6)), patch_scores(levels, [alone] * 2, (6, 6)))
+
+
 def test_maps_that_were_scored_are_as_they_were() -> None:
     levels = some_levels((4, 2), (6, 6), 2, seed=1)
     before = [level.clone() for level in levels]

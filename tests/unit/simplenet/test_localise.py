@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -8,8 +6,8 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco
 
 from qc_worker.domain.calibration import Calibration
-from qc_worker.domain.inspection import Mask, Verdict
-from qc_worker.simplenet.localise import encode_mask, half_height, localise, published_defects
+from qc_worker.domain.inspection import Defect, Mask, Verdict
+from qc_worker.simplenet.localise import defective_pixels, described, encode_mask, published_defects, without_padding
 from qc_worker.simplenet.preprocessing import content_box
 from qc_worker.simplenet.run_lengths import decode_mask
 from qc_worker.simplenet.spec import Aspect
@@ -25,6 +23,13 @@ def a_map(size: tuple[int, int], seed: int) -> Map:
 def decoded(mask: Mask) -> npt.NDArray[np.bool_]:
     pixels: npt.NDArray[np.bool_] = coco.decode({"size": list(mask.size), "counts": mask.counts.encode()}).astype(bool)
     return pixels
+
+
+def regions_over(
+    anomaly_map: Map, threshold: float, image_size: tuple[int, int], aspect: Aspect
+) -> tuple[tuple[Defect, ...], Mask]:
+    picture_map = without_padding(anomaly_map, image_size, aspect)
+    return described(picture_map, picture_map > np.float64(threshold), image_size)
 
 
 def literal_regions(anomaly_map: Map, threshold: float) -> list[Region]:
@@ -51,7 +56,7 @@ def literal_regions(anomaly_map: Map, threshold: float) -> list[Region]:
 @given(size=st.tuples(st.integers(1, 16), st.integers(1, 16)), threshold=st.floats(0, 1), seed=st.integers(0, 999))
 def test_regions_are_those_of_a_flood_fill(size: tuple[int, int], threshold: float, seed: int) -> None:
     anomaly_map = a_map(size, seed)
-    defects, mask = localise(anomaly_map, threshold, size, "squash")
+    defects, mask = regions_over(anomaly_map, threshold, size, "squash")
     found = [(d.x, d.y, d.width, d.height, d.area_px, d.peak_score) for d in defects]
     assert sorted(found) == sorted(literal_regions(anomaly_map, threshold))
     assert [d.area_px for d in defects] == sorted((d.area_px for d in defects), reverse=True)
@@ -69,7 +74,7 @@ def test_regions_are_those_of_a_flood_fill(size: tuple[int, int], threshold: flo
 def test_boxes_lie_inside_the_original_and_cover_the_mask(
     height: int, width: int, map_size: tuple[int, int], aspect: Aspect, seed: int
 ) -> None:
-    defects, mask = localise(a_map(map_size, seed), 0.8, (height, width), aspect)
+    defects, mask = regions_over(a_map(map_size, seed), 0.8, (height, width), aspect)
     for defect in defects:
         assert 0 <= defect.x < defect.x + defect.width <= width
         assert 0 <= defect.y < defect.y + defect.height <= height
@@ -90,7 +95,7 @@ def test_padding_is_neither_in_boxes_nor_in_the_mask() -> None:
     anomaly_map = np.zeros((64, 64), np.float32)
     anomaly_map[:16] = 1.0  # above a picture that is twice as wide as high
     anomaly_map[16:20, 0:8] = 1.0
-    defects, mask = localise(anomaly_map, 0.5, (100, 200), "pad")
+    defects, mask = regions_over(anomaly_map, 0.5, (100, 200), "pad")
     assert content_box((100, 200), (64, 64), "pad") == (0, 16, 64, 32)
     assert mask.size == (32, 64)
     assert [(d.x, d.y, d.width, d.height) for d in defects] == [(0, 0, 25, 13)]
@@ -98,7 +103,7 @@ def test_padding_is_neither_in_boxes_nor_in_the_mask() -> None:
 
 
 def test_nothing_over_the_threshold_is_no_defect() -> None:
-    defects, mask = localise(np.zeros((8, 8), np.float32), 0.0, (80, 80), "squash")
+    defects, mask = regions_over(np.zeros((8, 8), np.float32), 0.0, (80, 80), "squash")
     assert defects == ()
     assert not decoded(mask).any()
 
@@ -106,87 +111,91 @@ def test_nothing_over_the_threshold_is_no_defect() -> None:
 CALIBRATION = Calibration(scores=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6), max_false_reject=0.2, review_rate=0.6)
 
 
+def published(
+    anomaly_map: Map, mask_map: Map, size: tuple[int, int], aspect: Aspect = "squash"
+) -> tuple[tuple[Defect, ...], npt.NDArray[np.bool_]]:
+    defects, mask = published_defects(
+        anomaly_map, mask_map, Verdict.REJECT, CALIBRATION, image_size=size, aspect=aspect
+    )
+    assert mask is not None
+    return defects, decode_mask(mask)
+
+
 @given(size=st.integers(1, 16), scale=st.floats(0, 2), seed=st.integers(0, 999))
 def test_whatever_people_see_shows_a_defect_and_nothing_else_does(size: int, scale: float, seed: int) -> None:
-    anomaly_map = a_map((size, size), seed) * np.float32(scale)
+    anomaly_map, mask_map = a_map((size, size), seed) * np.float32(scale), a_map((size, size), seed + 1)
     verdict = CALIBRATION.verdict(float(anomaly_map.max()))
-    defects, mask = published_defects(anomaly_map, verdict, CALIBRATION, image_size=(size, size), aspect="squash")
+    defects, mask = published_defects(
+        anomaly_map, mask_map, verdict, CALIBRATION, image_size=(size, size), aspect="squash"
+    )
     if verdict is Verdict.PASS:
         assert (defects, mask) == ((), None)
         return
     assert defects
     assert mask is not None
-    threshold = CALIBRATION.threshold if verdict is Verdict.REJECT else CALIBRATION.review_threshold
-    shown = decode_mask(mask)
-    assert shown.ravel()[anomaly_map.argmax()]
-    over = anomaly_map > np.float64(max(threshold, half_height(anomaly_map)))
-    assert np.array_equal(shown, over) or not over.any()
+    assert decode_mask(mask).ravel()[mask_map.argmax()]
 
 
-def test_the_surroundings_of_a_strong_defect_are_not_defective() -> None:
-    anomaly_map = np.zeros((5, 5), np.float32)
-    anomaly_map[1:4, 1:4] = 1.0  # over the threshold, but far below the peak
-    anomaly_map[2, 2] = 4.0
-    _, mask = published_defects(anomaly_map, Verdict.REJECT, CALIBRATION, image_size=(5, 5), aspect="squash")
-    assert mask is not None
-    assert np.argwhere(decode_mask(mask)).tolist() == [[2, 2]]
+def test_where_is_read_from_one_map_how_strong_from_the_other() -> None:
+    anomaly_map, mask_map = np.full((4, 4), 0.5, np.float32), np.zeros((4, 4), np.float32)
+    anomaly_map[1, 1], mask_map[1:3, 1] = 0.9, 7.0
+    defects, mask = published(anomaly_map, mask_map, (4, 4))
+    assert [(d.x, d.y, d.width, d.height, d.peak_score) for d in defects] == [(1, 1, 1, 2, float(np.float32(0.9)))]
+    assert np.argwhere(mask).tolist() == [[1, 1], [2, 1]]
 
 
-def test_what_pixels_of_good_frames_exceed_is_not_defective() -> None:
-    anomaly_map = np.array([[0.1, 0.2, 1.4, 1.6]], np.float32)
-    calibration = replace(CALIBRATION, mask_threshold=1.45)
-    _, mask = published_defects(anomaly_map, Verdict.REJECT, calibration, image_size=(1, 4), aspect="squash")
-    assert mask is not None
-    assert decode_mask(mask).tolist() == [[False, False, False, True]]
+@pytest.mark.parametrize(
+    ("scores", "usual", "shown"),
+    [
+        ([0, 4, 8, 6, 0, 3, 0], 0.0, [1, 2, 3]),  # half the height; a region that is half as high does not count
+        ([0, 4, 8, 6, 0, 6, 0], 0.0, [1, 2, 3, 5]),  # three quarters do
+        ([0, 4, 8, 6, 0, 6, 0], 4.0, [2, 3]),  # measured from what good frames have; then the other is half as high
+        ([0, 4, 8, 6, 0, 6, 0], 8.0, [2, 3]),  # not over it: from the median, 4
+        ([0, 4, 8, 6, 0, 6, 0], None, [2, 3]),
+        ([5, 5, 5], 1.0, [0, 1, 2]),
+        ([5, 5, 5], None, [0, 1, 2]),
+        ([-np.inf, 2, -np.inf], None, [1]),
+        ([-np.inf, -np.inf], 0.0, []),
+    ],
+)
+def test_the_strongest_defect_and_what_is_nearly_as_strong(
+    scores: list[float], usual: float | None, shown: list[int]
+) -> None:
+    over = defective_pixels(np.array([scores], np.float32), usual)
+    assert np.flatnonzero(over).tolist() == shown
 
 
 @settings(deadline=None)
-@given(size=st.tuples(st.integers(1, 16), st.integers(1, 16)), ignored=st.floats(0, 0.9), seed=st.integers(0, 999))
-def test_a_reject_whose_map_nowhere_exceeds_the_threshold_shows_what_lies_around_its_peak(
-    size: tuple[int, int], ignored: float, seed: int
+@given(
+    size=st.tuples(st.integers(1, 16), st.integers(1, 16)),
+    ignored=st.floats(0, 0.9),
+    usual=st.none() | st.floats(-1, 2),
+    seed=st.integers(0, 999),
+)
+def test_a_mask_has_the_peak_and_nothing_that_is_not_judged(
+    size: tuple[int, int], ignored: float, usual: float | None, seed: int
 ) -> None:
-    anomaly_map = a_map(size, seed) * np.float32(0.5)
-    anomaly_map[np.random.default_rng(seed + 1).random(size) < ignored] = -np.inf
-    anomaly_map[0, 0] = 0.25
-    peak = np.unravel_index(anomaly_map.argmax(), size)
-    defects, mask = published_defects(anomaly_map, Verdict.REJECT, CALIBRATION, image_size=size, aspect="squash")
-    assert mask is not None
-    (defect,) = defects  # one, and so connected
-    assert defect.peak_score == anomaly_map.max()
-    assert decode_mask(mask)[peak]
-    judged = anomaly_map[np.isfinite(anomaly_map)].astype(np.float64)
-    assert anomaly_map[decode_mask(mask)].min() >= (np.median(judged) + judged.max()) / 2
+    mask_map = a_map(size, seed)
+    mask_map[np.random.default_rng(seed + 1).random(size) < ignored] = -np.inf
+    mask_map[0, 0] = 0.25
+    over = defective_pixels(mask_map, usual)
+    assert over.ravel()[mask_map.argmax()]
+    assert np.isfinite(mask_map[over]).all()
+    if usual is not None and usual < mask_map.max():
+        assert mask_map[over].min() > usual
 
 
-def test_an_even_map_that_is_rejected_is_one_region() -> None:
-    anomaly_map = np.full((4, 6), 0.5, np.float32)
-    defects, mask = published_defects(anomaly_map, Verdict.REJECT, CALIBRATION, image_size=(4, 6), aspect="squash")
-    assert [(d.width, d.height) for d in defects] == [(6, 4)]
-    assert mask is not None
-    assert decode_mask(mask).all()
-
-
-def test_the_region_around_the_peak_lies_in_the_picture_not_its_padding() -> None:
-    anomaly_map = np.zeros((64, 64), np.float32)
-    anomaly_map[2, 2] = 0.55  # above a picture that is twice as wide as high
-    anomaly_map[30, 30] = 0.5
-    defects, mask = published_defects(anomaly_map, Verdict.REJECT, CALIBRATION, image_size=(32, 64), aspect="pad")
+def test_padding_shows_no_defect() -> None:
+    mask_map = np.zeros((64, 64), np.float32)
+    mask_map[2, 2] = 9.0  # above a picture that is twice as wide as high
+    mask_map[30, 30] = 1.0
+    defects, mask = published(np.ones((64, 64), np.float32), mask_map, (32, 64), "pad")
     assert [(d.x, d.y, d.area_px) for d in defects] == [(30, 14, 1)]
-    assert mask is not None
-    assert mask.size == (32, 64)
+    assert mask.shape == (32, 64)
 
 
 def test_where_nothing_is_judged_nothing_is_shown() -> None:
-    anomaly_map = np.full((4, 4), -np.inf, np.float32)
-    defects, mask = published_defects(anomaly_map, Verdict.REJECT, CALIBRATION, image_size=(4, 4), aspect="squash")
+    nothing = np.full((4, 4), -np.inf, np.float32)
+    defects, mask = published(nothing, nothing, (4, 4))
     assert defects == ()
-    assert mask is not None
-    assert not decode_mask(mask).any()
-
-
-def test_a_score_that_is_rejected_by_a_rounding_error_shows_its_defect() -> None:
-    anomaly_map = np.full((2, 2), 0.6, np.float32)
-    calibration = Calibration(scores=(0.1, 0.2, 0.3, 0.6), max_false_reject=0.2)
-    verdict = calibration.verdict(float(anomaly_map.max()))
-    assert verdict is Verdict.REJECT
-    assert published_defects(anomaly_map, verdict, calibration, image_size=(2, 2), aspect="squash")[0]
+    assert not mask.any()

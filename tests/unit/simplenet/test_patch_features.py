@@ -105,3 +105,22 @@ def test_levels_finer_than_the_grid_come_at_its_size_coarser_ones_at_their_own(s
     shapes = [tuple(found.shape[-2:]) for found in levels(torch.zeros(2, 3, *size, dtype=torch.uint8))]
     coarse = (-(-size[0] // 32), -(-size[1] // 32))
     assert shapes == [backbone_pass.grid, backbone_pass.grid, coarse]
+
+
+def test_mask_levels_follow_as_they_are() -> None:
+    class Maps:
+        """Stands for a backbone with maps of strides 4, 8 and 16."""
+
+        channels = (2, 3, 4)
+        maps = tuple(torch.randn(1, count, side, side) for count, side in zip(channels, (16, 8, 4), strict=True))
+
+        def __call__(self, _: Tensor) -> list[Tensor]:
+            return list(self.maps)
+
+    spec = an_embedding_spec(levels=(8, 16), grid_stride=16, mask_levels=(4, 8), input_size=(64, 64))
+    levels = AggregatedLevels(Maps(), spec.backbone_pass)  # type: ignore[arg-type]
+    assert (levels.channels, levels.mask_channels, spec.mask_grid) == ((3, 4), (2, 3), (16, 16))
+    first, second, *finer = levels(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
+    assert torch.equal(first, coarsened(aggregate(Maps.maps[1], 3), (4, 4)))
+    assert torch.equal(second, aggregate(Maps.maps[2], 3))
+    assert [torch.equal(*pair) for pair in zip(finer, Maps.maps[:2], strict=True)] == [True, True]

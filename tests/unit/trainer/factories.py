@@ -60,10 +60,12 @@ def small_scorer(
     *,
     input_size: InputSize = (INPUT_SIZE, INPUT_SIZE),
     tiles: int = 1,
+    mask_levels: tuple[int, ...] = (4, 8),
 ) -> Scorer:
     """The real backbone, on small pictures."""
     levels = (8, 16)
-    backbone = load_backbone("efficientnet_lite0", levels=levels, weights_dir=weights_dir)
+    every = tuple(sorted({*levels, *mask_levels}))
+    backbone = load_backbone("efficientnet_lite0", levels=every, weights_dir=weights_dir)
     spec = EmbeddingSpec(
         backbone="efficientnet_lite0",
         weights_sha256=backbone.weights_sha256,
@@ -73,6 +75,7 @@ def small_scorer(
         aspect="squash",
         grid_stride=8,
         tiles=tiles,
+        mask_levels=mask_levels,
     )
     return Scorer(backbone, spec, torch.device("cpu"), dtype)
 

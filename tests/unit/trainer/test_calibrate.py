@@ -20,8 +20,9 @@ from qc_worker.engine.residents import BackbonePool, Computing, Resident
 from qc_worker.simplenet.scorer import Scorer
 from qc_worker.wire.images import decode_record
 from tests import factories
-from tests.unit.trainer.factories import LIMITS, LINE, imported, no_progress
-from trainer.calibrate import calibrate, mask_threshold, promise, raised_for_groups, score_batches
+from tests.unit.simplenet.factories import a_shape, head_of
+from tests.unit.trainer.factories import LIMITS, LINE, filled_store, imported, no_progress, small_scorer
+from trainer.calibrate import calibrate, mask_baseline, promise, raised_for_groups, score_batches
 from trainer.group_calibration import calibrate_by_groups
 from trainer.pictures import SampleReader
 from trainer.samples import SampleStore, sha256
@@ -115,9 +116,19 @@ def decoded(content: bytes, resident: Resident) -> Decoded:
     return decode(Admitted(Ticket(record, 0.0), decode_record(record), resident), LIMITS, SystemClock())
 
 
-def test_a_mask_calls_one_pixel_of_two_hundred_of_good_frames_defective() -> None:
-    pixels = torch.arange(1_000.0)
-    found = mask_threshold([pixels[:400], pixels[400:]])
+def test_the_baseline_of_masks_is_what_one_pixel_of_twenty_exceeds(tmp_path: Path) -> None:
+    scorer = small_scorer(tmp_path, mask_levels=(4, 8))
+    store = filled_store(tmp_path / "samples", good=5)
+    samples = store.ids(LINE, Judgement.GOOD)
+    reader = SampleReader(store, LINE, scorer.spec, LIMITS, decode_threads=2)
+    finer = head_of(a_shape(scorer.mask_channels, 8), seed=1)
+    head = head_of(a_shape(scorer.level_channels, 8, mask_head=finer.shape))
+    head.adopt(finer)
+    folded = scorer.take_in(head)
+    found = mask_baseline(scorer, folded, reader.batches(samples), advance=no_progress)
     assert found is not None
-    assert int((pixels > found).sum()) == 5
-    assert mask_threshold([]) is None
+    (batch,) = reader.batches(samples)
+    scored = scorer.score(batch.pixels, [folded] * 5)
+    every = np.concatenate([scored.mask_map_of(index).ravel() for index in range(5)])
+    assert float((every > found).mean()) == pytest.approx(0.05, abs=0.01)
+    assert mask_baseline(scorer, folded, iter([]), advance=no_progress) is None

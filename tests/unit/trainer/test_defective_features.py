@@ -12,7 +12,7 @@ from qc_worker.simplenet.regions import Ignored
 from tests.unit.trainer.factories import INPUT_SIZE, no_progress
 from tests.unit.trainer.test_features import features
 from trainer import defective_features as module
-from trainer.defective_features import COVERED_SHARE, Twin, defective_features, twins
+from trainer.defective_features import COVERED_SHARE, DefectiveFeatures, Twin, defective_features, twins
 from trainer.feature_cache import NAME
 from trainer.features import FrameFeatures
 
@@ -22,7 +22,7 @@ SAMPLE = "ab" * 32
 
 def found(frames: FrameFeatures, chosen: list[Twin]) -> Tensor:
     """Rows of all samples that were drawn on, one below the other."""
-    return torch.cat(list(defective_features(frames, chosen, advance=no_progress).values()))
+    return torch.cat(list(defective_features(frames, chosen, advance=no_progress).covered.values()))
 
 
 def notes_of(frames: FrameFeatures, chosen: list[Twin]) -> list[tuple[int, str]]:
@@ -60,7 +60,7 @@ def test_features_are_computed_once_and_are_the_same_bits_from_the_shelf(tmp_pat
     chosen = twins(samples, 5)
     first = found(frames, chosen)
     written = files(frames)
-    assert set(written) == {f"{twin.name}.features" for twin in chosen}
+    assert set(written) == {f"{name}.features" for twin in chosen for name in (twin.name, twin.mask_name)}
     assert notes_of(frames, chosen) == [(5, "cached")]
     assert torch.equal(first, found(frames, chosen))
     assert files(frames) == written
@@ -69,7 +69,7 @@ def test_features_are_computed_once_and_are_the_same_bits_from_the_shelf(tmp_pat
 def test_a_defect_is_the_same_whatever_others_are_drawn_beside_it(tmp_path: Path) -> None:
     frames, samples = features(tmp_path / "one", good=3)
     other, _ = features(tmp_path / "other", good=3)
-    together = defective_features(frames, twins(samples, 6), advance=no_progress)
+    together = defective_features(frames, twins(samples, 6), advance=no_progress).covered
     assert list(together) == samples
     for index, sample in enumerate(samples):
         alone = [found(other, [twins(samples, 6)[index + first]]) for first in (0, 3)]
@@ -84,7 +84,7 @@ def test_another_repeat_is_another_defect(tmp_path: Path) -> None:
 
 def test_none_are_asked_for_none_are_given(tmp_path: Path) -> None:
     frames, _ = features(tmp_path, good=1)
-    assert defective_features(frames, [], advance=no_progress) == {}
+    assert defective_features(frames, [], advance=no_progress) == DefectiveFeatures({}, [])
     assert not files(frames)
 
 

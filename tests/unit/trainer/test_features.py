@@ -46,9 +46,9 @@ def collect(frames: FrameFeatures, samples: Sequence[str]) -> tuple[list[Tensor]
 def test_a_frames_features_are_the_same_bits_whatever_shares_its_batch(tmp_path: Path, dtype: torch.dtype) -> None:
     scorer = small_scorer(tmp_path, dtype)
     frames = pictures(BATCH_SIZE + 3)
-    expected = list(embed_frames(scorer, frames))
+    expected = [rows for rows, _ in embed_frames(scorer, frames)]
     for order in ([10, 3, 0, 7], [5], list(reversed(range(11)))):
-        found = embed_frames(scorer, [frames[index] for index in order])
+        found = [rows for rows, _ in embed_frames(scorer, [frames[index] for index in order])]
         assert all(torch.equal(rows, expected[index]) for rows, index in zip(found, order, strict=True))
 
 
@@ -132,15 +132,15 @@ SAMPLES = st.text("0123456789abcdef", min_size=64, max_size=64)
 
 @settings(deadline=None)
 @given(sample=SAMPLES, n_cells=st.integers(1, 100), n_kept=st.integers(1, 100), data=st.data())
-def test_cells_are_drawn_by_the_frame_alone_the_wanted_ones_first(
+def test_cells_are_drawn_by_the_frame_alone_and_only_judged_ones(
     sample: str, n_cells: int, n_kept: int, data: st.DataObject
 ) -> None:
-    first = torch.tensor(data.draw(st.lists(st.booleans(), min_size=n_cells, max_size=n_cells)))
-    cells = drawn_cells(sample, n_cells, n_kept, first=first)
+    judged = torch.tensor(data.draw(st.lists(st.booleans(), min_size=n_cells, max_size=n_cells)))
+    cells = drawn_cells(sample, n_cells, n_kept, judged=judged)
     assert cells.tolist() == sorted(set(cells.tolist()))
-    assert len(cells) == min(n_cells, n_kept)
-    assert int(first[cells].sum()) == min(n_kept, int(first.sum()))
-    assert torch.equal(cells, drawn_cells(sample, n_cells, n_kept, first=first))
+    assert len(cells) == min(int(judged.sum()), n_kept)
+    assert bool(judged[cells].all())
+    assert torch.equal(cells, drawn_cells(sample, n_cells, n_kept, judged=judged))
 
 
 def test_other_frames_keep_other_cells() -> None:
