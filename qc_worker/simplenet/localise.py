@@ -27,16 +27,24 @@ def published_defects(
 ) -> tuple[tuple[Defect, ...], Mask | None]:
     """Find what an inspection says of where the defects are: regions, largest first, and one mask of them all.
 
-    Where they are is read from `mask_map`, how strong they are from `anomaly_map`. A verdict that people look at shows
-    one defect at least; a pass shows none. Shapes: both maps (H, W); `image_size` is height, width.
+    How strong they are, and roughly where, is read from `anomaly_map`, which the verdict comes from: over half of its
+    height. There `mask_map` says where exactly. A verdict that people look at shows one defect at least; a pass shows
+    none. Shapes: both maps (H, W); `image_size` is height, width.
     """
     if verdict not in SEEN_BY_PEOPLE:
         return (), None
-    over = defective_pixels(without_padding(mask_map, image_size, aspect), calibration.mask_baseline)
-    return described(without_padding(anomaly_map, image_size, aspect), over, image_size)
+    picture_map, fine = (without_padding(each, image_size, aspect) for each in (anomaly_map, mask_map))
+    within = np.where(picture_map >= half_height(picture_map), fine, -np.inf)
+    return described(picture_map, defective_pixels(within, calibration.mask_baseline), image_size)
 
 
-def defective_pixels(picture_map: npt.NDArray[np.float32], usual: float | None) -> npt.NDArray[np.bool_]:
+def half_height(picture_map: npt.NDArray[np.float32]) -> float:
+    """Half-way between the map's median and its peak; infinity if nothing of it is judged. Shapes: (h, w)."""
+    judged = picture_map[np.isfinite(picture_map)].astype(np.float64)
+    return float((np.median(judged) + judged.max()) / 2) if judged.size else np.inf
+
+
+def defective_pixels(picture_map: npt.NDArray[np.floating], usual: float | None) -> npt.NDArray[np.bool_]:
     """Mark what belongs to the strongest defect, and to others that are nearly as strong. Shapes: (h, w).
 
     A region is what lies over half the height of the map's peak, measured from what few pixels of good frames exceed,

@@ -7,7 +7,14 @@ from pycocotools import mask as coco
 
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.inspection import Defect, Mask, Verdict
-from qc_worker.simplenet.localise import defective_pixels, described, encode_mask, published_defects, without_padding
+from qc_worker.simplenet.localise import (
+    defective_pixels,
+    described,
+    encode_mask,
+    half_height,
+    published_defects,
+    without_padding,
+)
 from qc_worker.simplenet.preprocessing import content_box
 from qc_worker.simplenet.run_lengths import decode_mask
 from qc_worker.simplenet.spec import Aspect
@@ -133,12 +140,15 @@ def test_whatever_people_see_shows_a_defect_and_nothing_else_does(size: int, sca
         return
     assert defects
     assert mask is not None
-    assert decode_mask(mask).ravel()[mask_map.argmax()]
+    within = np.where(anomaly_map >= half_height(anomaly_map), mask_map, -np.inf)
+    assert decode_mask(mask).ravel()[within.argmax()]
+    assert not (decode_mask(mask) & np.isneginf(within)).any()
 
 
 def test_where_is_read_from_one_map_how_strong_from_the_other() -> None:
     anomaly_map, mask_map = np.full((4, 4), 0.5, np.float32), np.zeros((4, 4), np.float32)
-    anomaly_map[1, 1], mask_map[1:3, 1] = 0.9, 7.0
+    anomaly_map[1:3, 1:3], mask_map[1:3, 1] = 0.9, 7.0
+    mask_map[3, 3] = 9.0  # where nothing made the verdict
     defects, mask = published(anomaly_map, mask_map, (4, 4))
     assert [(d.x, d.y, d.width, d.height, d.peak_score) for d in defects] == [(1, 1, 1, 2, float(np.float32(0.9)))]
     assert np.argwhere(mask).tolist() == [[1, 1], [2, 1]]
