@@ -3,7 +3,6 @@
 Commands import what they need when they run: torch alone takes seconds, and `--help` should not.
 """
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,44 +12,30 @@ from qc_worker.observability.exits import exit_codes
 from qc_worker.observability.logging import configure_logging
 from qc_worker.process_tuning import tune_process
 from qc_worker.settings import Settings, load_settings
+from trainer.flags import (
+    AspectFlag,
+    CalibrateBy,
+    CalibrateByFlag,
+    Device,
+    GroupBy,
+    GroupByFlag,
+    InputSize,
+    Json,
+    Kafka,
+    Line,
+    MaxCost,
+    MaxFeatureMib,
+    ModelStoreUrl,
+    SampleDir,
+    StateDir,
+    Tiles,
+    WeightsDir,
+)
 from trainer.interrupts import raise_on_terminate
 
 app = typer.Typer(
     help="Teach production lines what good parts look like.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-
-
-class AspectFlag(StrEnum):
-    """How a picture is brought to the size that the backbone sees."""
-
-    SQUASH = "squash"
-    PAD = "pad"
-
-
-class CalibrateByFlag(StrEnum):
-    """Where the scores come from that a threshold is calibrated on."""
-
-    CROSS = "cross"
-    SPLIT = "split"
-
-
-class GroupByFlag(StrEnum):
-    """What makes good samples belong together."""
-
-    AUTO = "auto"
-    SESSION = "session"
-    FOLDER = "folder"
-    NONE = "none"
-
-
-Line = Annotated[str, typer.Option("--line", help="Production line.")]
-Kafka = Annotated[str | None, typer.Option("--kafka", help="Brokers, host:port, comma-separated.")]
-ModelStoreUrl = Annotated[str | None, typer.Option("--model-store", help="Folder or fsspec URL of the model store.")]
-SampleDir = Annotated[Path | None, typer.Option("--sample-store", help="Folder of the samples.")]
-StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Where models, samples and weights live.")]
-WeightsDir = Annotated[Path | None, typer.Option("--weights-dir", help="Folder with backbone weights files.")]
-Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
 
 
 @app.command("import")
@@ -113,38 +98,13 @@ def retrain(
     offline: Annotated[bool, typer.Option("--offline", help="Ask no broker; the version stays unannounced.")] = False,
     backbone: Annotated[str, typer.Option(help="Whose features are compared.")] = "efficientnet_lite0",
     aspect: Annotated[AspectFlag, typer.Option(help="How a picture is brought to the input size.")] = AspectFlag.SQUASH,
-    input_size: Annotated[
-        str, typer.Option(help="What the backbone sees, pixels: 256, HEIGHTxWIDTH such as 256x384, or auto.")
-    ] = "auto",
-    max_cost: Annotated[
-        float | None,
-        typer.Option(
-            help="Pixels of a frame that --input-size auto may spend, in those of 256 x 256: 0.1 to 64; 2.5 if not "
-            "given, with --tiles as many as the frames have.",
-            show_default=False,
-        ),
-    ] = None,
-    tiles: Annotated[
-        int, typer.Option(help="Into how many overlapping tiles the long side is cut for the backbone.", min=1, max=8)
-    ] = 1,
+    input_size: InputSize = "auto",
+    max_cost: MaxCost = None,
+    tiles: Tiles = 1,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.", min=1)] = None,
-    group_by: Annotated[
-        GroupByFlag,
-        typer.Option(
-            help="Held out together: frames of a session by their times, or of a folder; auto: what there is."
-        ),
-    ] = GroupByFlag.AUTO,
-    calibrate_by: Annotated[
-        CalibrateByFlag,
-        typer.Option(
-            help="cross: the threshold comes from all good frames, each judged by a head without it; "
-            "split: from frames that are held out, which bounds the false-reject rate strictly but costs accuracy."
-        ),
-    ] = CalibrateByFlag.CROSS,
-    max_feature_mib: Annotated[
-        int,
-        typer.Option(help="Disk for kept features of all lines; those unused for longest make room.", min=1),
-    ] = 8192,
+    group_by: GroupBy = GroupByFlag.AUTO,
+    calibrate_by: CalibrateBy = CalibrateByFlag.CROSS,
+    max_feature_mib: MaxFeatureMib = 8192,
     kafka: Kafka = None,
     model_store: ModelStoreUrl = None,
     sample_store: SampleDir = None,

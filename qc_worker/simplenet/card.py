@@ -67,6 +67,14 @@ class TrainingSettings(_Part):
     max_feature_bytes: int = Field(default=1 << 30, ge=1)
     """Memory for features; beyond it they are read from the disk as they are drawn."""
 
+    @model_validator(mode="after")
+    def _has_a_share_each(self) -> Self:
+        if len(self.synthetic_shares) != len(self.discriminators):
+            raise ValueError(
+                f"{len(self.synthetic_shares)} synthetic_shares for {len(self.discriminators)} discriminators"
+            )
+        return self
+
 
 class SampleManifest(_Part):
     """SHA-256 of every frame that the model was made from."""
