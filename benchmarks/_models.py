@@ -11,7 +11,8 @@ from qc_worker.simplenet.backbone import Backbone, load_backbone
 from qc_worker.simplenet.defaults import defaults_for
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import HeadShape
-from qc_worker.simplenet.spec import EmbeddingSpec
+from qc_worker.simplenet.spec import EmbeddingSpec, cells_of
+from trainer.mask_head import mask_head_shape
 from trainer.mixture import MAX_FEATURES, component_count
 from trainer.whitening import adapted_channels
 
@@ -30,6 +31,8 @@ class Shape:
     distance_weights: tuple[float, ...] = ()
     """Levels at which a distance is measured; none: at no level, and nothing is normalised by cell."""
     components: int = 0
+    mask_levels: tuple[int, ...] = ()
+    """Strides of the maps that masks are made of; none: lines have no mask head."""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -66,30 +69,54 @@ def shape_of(backbone: str, model: Model) -> Shape:
         defaults.discriminators,
         distance_weights=defaults.distance_weights,
         components=defaults.components,
+        mask_levels=defaults.mask_levels,
     )
 
 
 def backbone_of(spec: SideSpec) -> Backbone:
-    levels = shape_of(spec.backbone, spec.model).levels
+    shape = shape_of(spec.backbone, spec.model)
+    levels = tuple(sorted({*shape.levels, *shape.mask_levels}))
     return load_backbone(spec.backbone, levels=levels, weights_dir=Path(spec.scratch), file=Path(spec.weights))
 
 
 def embedding_of(spec: SideSpec, backbone: Backbone) -> EmbeddingSpec:
     shape, sha256 = shape_of(spec.backbone, spec.model), backbone.weights_sha256
-    size = (INPUT_SIZE, INPUT_SIZE)
-    return EmbeddingSpec(spec.backbone, sha256, shape.levels, shape.patch_size, size, "squash", shape.grid_stride)
+    return EmbeddingSpec(
+        backbone=spec.backbone,
+        weights_sha256=sha256,
+        levels=shape.levels,
+        patch_size=shape.patch_size,
+        input_size=(INPUT_SIZE, INPUT_SIZE),
+        aspect="squash",
+        grid_stride=shape.grid_stride,
+        mask_levels=shape.mask_levels,
+    )
 
 
-def line_head(spec: SideSpec, level_channels: tuple[int, ...], line: int) -> Head:
-    """A line's head with random layers and statistics, the same for every side."""
+def line_head(
+    spec: SideSpec, level_channels: tuple[int, ...], line: int, *, mask_channels: tuple[int, ...] = ()
+) -> Head:
+    """A line's head with random layers and statistics, the same for every side; with a mask head, if it has channels.
+
+    Nothing but memory depends on that: no frame of a race is rejected.
+    """
     torch.manual_seed(line)
-    head = Head(shape_of(spec.backbone, spec.model).head(level_channels)).eval().requires_grad_(False)
+    shape = shape_of(spec.backbone, spec.model)
+    head = _random_head(shape.head(level_channels))
+    if mask_channels:
+        cells = cells_of((INPUT_SIZE, INPUT_SIZE), min(shape.mask_levels))
+        head.adopt(_random_head(mask_head_shape(mask_channels, cells, components=shape.components)))
+    return head
+
+
+def _random_head(shape: HeadShape) -> Head:
+    head = Head(shape).eval().requires_grad_(False)
     for discriminator in head.discriminators:
         discriminator.norm.running_mean = torch.randn(head.shape.hidden)
         discriminator.norm.running_var = 0.5 + torch.rand(head.shape.hidden)
     for whitening in head.whitenings:
         whitening.centres.normal_()
-    channels = sum(level_channels)
+    channels = sum(shape.level_channels)
     head.standardiser.adopt(torch.randn(channels), 0.5 + torch.rand(channels))
     if head.shape.cells != (1, 1):
         head.offset.normal_()

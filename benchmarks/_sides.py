@@ -16,7 +16,7 @@ from benchmarks._race import SideSpec
 from qc_worker.simplenet.anomaly_map import anomaly_maps, image_scores
 from qc_worker.simplenet.compilation import ComputeLevels, compiled
 from qc_worker.simplenet.folded import FoldedHead
-from qc_worker.simplenet.patch_features import AggregatedLevels, embed
+from qc_worker.simplenet.patch_features import AggregatedLevels, concatenate
 from qc_worker.simplenet.scorer import Scorer
 
 MAX_LINES = 32
@@ -105,7 +105,8 @@ class Ours:
 
     def take_in_lines(self, count: int) -> int:
         for line in range(len(self._heads), count):
-            head = line_head(self._spec, self._scorer.level_channels, line)
+            channels, finer = self._scorer.level_channels, self._scorer.mask_channels
+            head = line_head(self._spec, channels, line, mask_channels=finer)
             self._heads.append(self._scorer.take_in(head))
         return self._heads[-1].bytes
 
@@ -118,15 +119,16 @@ class Unfolded(OneLine):
 
     def __init__(self, spec: SideSpec) -> None:
         device = torch.device(spec.device)
-        self._backbone = backbone_of(spec).to(device)
-        self._head = line_head(spec, self._backbone.channels, 0).to(device)
-        self._shape = shape_of(spec.backbone, spec.model)
+        backbone = backbone_of(spec)
+        self._levels = AggregatedLevels(backbone, embedding_of(spec, backbone).backbone_pass).to(device)
+        self._head = line_head(spec, self._levels.channels, 0).to(device)
+        self._grid = shape_of(spec.backbone, spec.model).grid
         self._device = device
 
     @torch.no_grad()
     def score(self, pixels: Tensor, lines: Sequence[int]) -> Tensor:
-        embedding = embed(self._backbone(pixels.to(self._device)), self._shape.patch_size, self._shape.grid)
-        cells = self._head.patch_scores(embedding)
+        levels = self._levels(pixels.to(self._device))[: len(self._levels.channels)]
+        cells = self._head.patch_scores(concatenate(levels, self._grid))
         scores, _ = image_scores(cells), anomaly_maps(cells, (INPUT_SIZE, INPUT_SIZE))
         return scores.cpu()[: len(lines)]
 

@@ -47,7 +47,7 @@ def announce_models(plant: Plant, folder: Path, *, backbone: str, weights: Path)
     scorer = Scorer(network, embedding_of(side, network), device, dtype)
     releases = KafkaReleaseLog(plant.access, topic=plant.topic("models"))
     for number, line in enumerate(LINES):
-        head = line_head(side, scorer.level_channels, number)
+        head = line_head(side, scorer.level_channels, number, mask_channels=scorer.mask_channels)
         calibration = Calibration(_scores(line, head, scorer), max_false_reject=REJECTED_SHARE)
         releases.announce(_store(plant, folder / f"model-{line}", head, _card(line, head, scorer.spec, calibration)))
     releases.close()

@@ -12,11 +12,14 @@ from torch import Tensor
 
 from qc_worker.simplenet.card import TrainingSettings
 from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.head_shape import HeadShape
 from trainer.fit import FitTask, fit_head, part_weights
 from trainer.mask_rows import DEFECTIVE, FAR, joined_rows
+from trainer.mixture import MAX_FEATURES, component_count
 from trainer.part_scores import CellRows, normalise_parts
 from trainer.patch_bank import PatchBank, standardise
 from trainer.progress import Advance
+from trainer.whitening import adapted_channels
 
 HIDDEN = 64
 MAX_WHITENER_BYTES = 4 << 20
@@ -42,6 +45,15 @@ class MaskTask:
 def discriminator_count(levels: int) -> int:
     """How many discriminators a mask head of so many levels has."""
     return len(_discriminators(levels))
+
+
+def mask_head_shape(level_channels: tuple[int, ...], cells: tuple[int, int], *, components: int) -> HeadShape:
+    """The largest that a mask head of those levels can be."""
+    adapted = tuple(map(adapted_channels, level_channels))
+    finer = max(1, len(adapted) - 1)
+    count = component_count(components, features=MAX_FEATURES, channels=adapted[:finer], max_bytes=MAX_WHITENER_BYTES)
+    of_levels = (count,) * finer + (0,) * (len(adapted) - finer)
+    return HeadShape(level_channels, adapted, of_levels, _discriminators(len(adapted)), HIDDEN, cells)
 
 
 def fit_mask_head(task: MaskTask, *, advance: Advance) -> Head:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
@@ -26,7 +27,7 @@ Canvas = NDArray[np.float32]
 
 VISIBLE_GREY_LEVELS = 4.0
 """A pixel belongs to the mask if a colour of it changed by at least this."""
-SYNTHETIC_VERSION = 1
+SYNTHETIC_VERSION = 2
 """Raised whenever defects are drawn in another way: kept features are of the old ones."""
 MIN_DEFECT_PIXELS = 12
 MAX_TRIES = 20
@@ -120,9 +121,12 @@ def _scratch(picture: Canvas, random: Generator) -> Alteration:
 
 def _foreign_texture(picture: Canvas, random: Generator) -> Alteration:
     """The surface itself at another scale and turned, where noise is high."""
-    zoomed = ndimage.zoom(picture, (random.uniform(1.5, 3),) * 2 + (1,), order=1)
-    row, column = random.integers(0, len(zoomed) - len(picture) + 1, 2)
-    other = np.rot90(zoomed[row : row + len(picture), column : column + len(picture)], int(random.integers(1, 4)))
+    size, zoom = len(picture), random.uniform(1.5, 3)
+    top, left = random.uniform(0, size - size / zoom, 2)
+    piece = (left, top, left + size / zoom, top + size / zoom)
+    whole = Image.fromarray(picture.astype(np.uint8))
+    zoomed = whole.resize((size, size), Image.Resampling.BILINEAR, box=piece)
+    other = np.rot90(np.asarray(zoomed, dtype=np.float32), int(random.integers(1, 4)))
     strength = np.float32(random.uniform(0.35, 1.0))
     return Alteration(other + _shift(random, 0, 30), strength * _islands(len(picture), random))
 
@@ -209,10 +213,9 @@ def _islands(size: int, random: Generator) -> Plane:
 
 def _smooth_noise(size: int, random: Generator, *, cells: int) -> Plane:
     """Smoothly interpolated random values, `cells` to a side; mean 0, about -1..1."""
-    grid = random.uniform(-1, 1, (cells + 3, cells + 3)).astype(np.float32)
-    at = np.linspace(1, cells + 1, size, dtype=np.float32)
-    smooth: Plane = ndimage.map_coordinates(grid, np.meshgrid(at, at, indexing="ij"), order=3, mode="nearest")
-    return smooth
+    grid = Image.fromarray(random.uniform(-1, 1, (cells + 3, cells + 3)).astype(np.float32))
+    within = (1.5, 1.5, cells + 1.5, cells + 1.5)  # from the middle of one value to that of another
+    return np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC, box=within))
 
 
 def _walk(size: int, random: Generator, *, turn: float, length: float) -> NDArray[np.float64]:
