@@ -76,8 +76,8 @@ def fit_mask_head(task: MaskTask, *, advance: Advance) -> Head:
         ),
         advance=advance,
     )
-    far = rows.kinds == FAR
-    judged = CellRows(PatchBank((rows.features[far],)), rows.cells[far], task.grid)
+    usual = rows.kinds == FAR if bool((rows.kinds == FAR).any()) else good  # on the smallest grids nothing is far
+    judged = CellRows(PatchBank((rows.features[usual],)), rows.cells[usual], task.grid)
     normalise_parts([fitted.head], [(fitted.head, judged)], part_weights(settings), spread_cells=SPREAD_CELLS)
     return fitted.head
 

@@ -4,10 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import structlog
 import torch
 from torch import Tensor
 
 from qc_worker.domain.calibration import Calibration
+from qc_worker.domain.errors import TrainingError
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement
 from qc_worker.simplenet.checkpoint import TrainingSettings
@@ -38,6 +40,8 @@ from trainer.patch_bank import PatchBank, standardise
 from trainer.pictures import SampleReader
 from trainer.progress import Advance, Stages
 from trainer.samples import SampleStore
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,8 @@ class Trainer:
         )
         return fit_head(task, advance=advance)
 
-    def _fit_mask_head(self, plan: Plan, features: _Features, advance: Advance) -> Head:
+    def _fit_mask_head(self, plan: Plan, features: _Features, advance: Advance) -> Head | None:
+        """None if it does not learn: verdicts do without it, and masks come from coarser cells."""
         task = MaskTask(
             rows=features.mask_rows,
             grid=self.scorer.spec.mask_grid,
@@ -168,7 +173,11 @@ class Trainer:
             device=self.scorer.device,
             dtype=self.scorer.dtype,
         )
-        return fit_mask_head(task, advance=advance)
+        try:
+            return fit_mask_head(task, advance=advance)
+        except TrainingError as error:
+            log.warning("no mask head: masks will be coarse", reason=str(error))
+            return None
 
     def _normalise(self, plan: Plan, features: _Features, heads: Sequence[Head]) -> None:
         """Make all heads' scores comparable, by frames that each was not fitted to; with one fold by those it was."""

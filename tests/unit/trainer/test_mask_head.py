@@ -137,6 +137,20 @@ def test_the_coarsest_of_several_levels_is_read_by_one_discriminator_alone(head:
     assert head.shape.cells == (SIDE, SIDE)
 
 
+def test_on_a_grid_where_nothing_is_far_from_a_defect_its_surroundings_are_usual() -> None:
+    side = NEAR_CELLS + 1
+    blocks = []
+    for seed in range(60):
+        mask = torch.zeros(side, side, dtype=torch.bool)
+        mask[seed % side, seed // side % side] = True
+        mask[side // 2, side // 2] = True
+        embedding = torch.randn(side * side, sum(CHANNELS), generator=torch.Generator().manual_seed(seed))
+        embedding[mask.flatten()] += 3
+        blocks.append(drawn_rows(embedding, mask, (side, side), None, seed))
+    head = fit_mask_head(a_task(rows=blocks, grid=(side, side)), advance=no_progress)
+    assert bool(torch.isfinite(head.offset).all())
+
+
 def test_one_level_does_everything() -> None:
     head = fit_mask_head(a_task(level_channels=(sum(CHANNELS),)), advance=no_progress)
     assert (head.shape.distances, head.shape.discriminators) == ((0,), ((0,),))

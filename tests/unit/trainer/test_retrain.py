@@ -22,6 +22,7 @@ from qc_worker.transport.memory import MemoryReleaseLog
 from qc_worker.transport.memory_broker import MemoryBroker
 from tests.factories import NOON, ManualClock
 from tests.unit.trainer.factories import INPUT_SIZE, LIMITS, LINE, filled_store, imported, png, small_scorer
+from trainer import train
 from trainer.atomic import disk_errors
 from trainer.commands.retrain import retrained_document
 from trainer.feature_cache import FeatureCache
@@ -230,6 +231,25 @@ def test_kept_features_give_the_head_that_computing_them_anew_gives(tmp_path: Pa
     cold = workshop.retrain(replace(REQUEST, dry_run=True))
     assert cold.trained.features.cached == 0
     assert cold.card.head_sha256 == warm.card.head_sha256
+
+
+def test_without_a_mask_head_that_learned_the_model_goes_live_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise TrainingError("the head did not learn")
+
+    monkeypatch.setattr(train, "fit_mask_head", fails)
+    card = Workshop(tmp_path).retrain().card
+    assert card.head.mask_head is None
+    assert card.calibration.mask_baseline is not None
+
+
+def test_a_retrained_line_has_a_mask_head_on_finer_cells(tmp_path: Path) -> None:
+    card = Workshop(tmp_path).retrain().card
+    assert card.head.mask_head is not None
+    assert card.head.mask_head.cells == card.embedding.mask_grid == (INPUT_SIZE // 4, INPUT_SIZE // 4)
+    assert len(card.head.mask_head.level_channels) == len(card.embedding.mask_levels)
 
 
 def test_the_order_in_which_samples_came_does_not_show_in_the_head(tmp_path: Path) -> None:
