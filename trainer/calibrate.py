@@ -1,26 +1,28 @@
 """A threshold from held-out good frames, and what it promises."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.special import betaincinv
+from torch import Tensor
 
 from qc_worker.domain.calibration import Calibration, smallest_alpha
 from qc_worker.domain.errors import TrainingError
-from qc_worker.simplenet.folded import FoldedHead
+from qc_worker.simplenet.anomaly_map import image_scores
+from qc_worker.simplenet.folded import FoldedHead, patch_scores
 from qc_worker.simplenet.scorer import Scored, Scorer
 from trainer.group_calibration import GroupCalibration
-from trainer.pictures import PictureBatch
+from trainer.pictures import BATCH_SIZE, PictureBatch
 from trainer.progress import Advance
 
 CONFIDENCE = 0.95
 MASK_SHARE = 0.05
 """Share of the pixels of good frames over the baseline of masks."""
-MASK_FRAMES = 64
+MASK_FRAMES = 32
 """Good frames that the baseline comes from, at the most."""
 SAMPLED_EVERY = 4
 """Pixels between those that it comes from; maps are smooth."""
@@ -97,6 +99,21 @@ def score_batches(
     scores: list[float] = []
     for scored in _scored(scorer, head, batches, advance):
         scores.extend(scored.scores.tolist())
+    return scores
+
+
+def score_embeddings(scorer: Scorer, head: FoldedHead, rows: Sequence[Tensor], *, advance: Advance) -> list[float]:
+    """Image scores of frames whose embeddings are kept whole: the worker's but for rounding, without the backbone.
+
+    Shapes: (h0 w0, C) each.
+    """
+    scores: list[float] = []
+    for start in range(0, len(rows), BATCH_SIZE):
+        batch = torch.stack([each.to(scorer.dtype) for each in rows[start : start + BATCH_SIZE]]).to(scorer.device)
+        embedding = batch.view(len(batch), *scorer.spec.grid, -1).permute(0, 3, 1, 2)
+        levels = torch.split(embedding, list(scorer.level_channels), dim=1)
+        scores += image_scores(patch_scores(levels, [head] * len(batch), scorer.spec.grid)).tolist()
+        advance(len(batch))
     return scores
 
 

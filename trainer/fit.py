@@ -1,6 +1,7 @@
 """Fitting a line's head: adaptors, local whitening, discriminators."""
 
 import math
+import threading
 from collections import deque
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from trainer.whitening import adapted_channels, whitening
 CLOSING_SHARE = 0.1
 MAX_DRAWN_BYTES = 256 << 20
 """Memory for the features that a head is fitted to, as float32; adapted ones take as much again."""
+_GLOBAL_RANDOM = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def fit_head(task: FitTask, *, advance: Advance) -> Fitted:
 
 def _untrained(task: FitTask) -> Head:
     # Layers draw their first weights from torch's global generator; the fork leaves that as it was for others.
-    with torch.random.fork_rng(devices=[]):
+    with _GLOBAL_RANDOM, torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed)
         head = Head(head_shape(task)).eval().requires_grad_(False)
     head.standardiser.load_state_dict(task.features.standardiser.state_dict())

@@ -12,6 +12,8 @@ from qc_worker.simplenet.local_whitening import LocalWhitening
 from trainer.patch_bank import BYTES_PER_NUMBER
 
 ROUNDS = 8
+SEARCHED = 40_000
+"""Features that centres are searched with."""
 MAX_FEATURES = 80_000
 """Features that clusters are made of."""
 MIN_FEATURES_EACH = 64
@@ -19,7 +21,6 @@ MAX_WHITENER_BYTES = 14 << 20
 """Of all levels, in float32: a resident line has 20 MB."""
 SHRINKAGE = 1e-3
 """Variance added in every direction, in those of all features: none is blown up more than thirtyfold."""
-MIN_VARIANCE = 1e-4
 ROWS_AT_ONCE = 16_384
 
 
@@ -36,20 +37,20 @@ def component_count(wanted: int, *, features: int, channels: Sequence[int], max_
 def fit_mixture(whitening: LocalWhitening, features: Tensor) -> None:
     """Set centres and whiteners from adapted features of good frames, in an order that was drawn. Shape: (N, d)."""
     drawn = features[:MAX_FEATURES]
-    centres, owners = _clusters(drawn, len(whitening.centres))
+    centres = drawn[: len(whitening.centres)]
+    for _ in range(ROUNDS - 1):
+        centres, _ = _moved(centres, drawn[:SEARCHED])
+    centres, owners = _moved(centres, drawn)
     whitening.centres.copy_(centres)
     whitening.whiteners.copy_(_whiteners(_covariances(drawn, centres, owners)))
 
 
-def _clusters(features: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Lloyd's algorithm from the first features, which were drawn. Shapes: (N, d) -> (K, d), int64 (N,)."""
-    centres = features[:count].clone()
-    for _ in range(ROUNDS):
-        owners = torch.cat([_nearest(chunk, centres) for chunk in torch.split(features, ROWS_AT_ONCE)])
-        counts = torch.bincount(owners, minlength=count)[:, None]
-        sums = torch.zeros_like(centres).index_add_(0, owners, features)
-        centres = torch.where(counts > 0, sums / counts.clamp_min(1), centres)
-    return centres, owners
+def _moved(centres: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    """A round of Lloyd's algorithm. Shapes: (K, d), (N, d) -> (K, d), whose each feature was, int64 (N,)."""
+    owners = torch.cat([_nearest(chunk, centres) for chunk in torch.split(features, ROWS_AT_ONCE)])
+    counts = torch.bincount(owners, minlength=len(centres))[:, None]
+    sums = torch.zeros_like(centres).index_add_(0, owners, features)
+    return torch.where(counts > 0, sums / counts.clamp_min(1), centres), owners
 
 
 def _nearest(features: Tensor, centres: Tensor) -> Tensor:
@@ -73,7 +74,7 @@ def _covariances(features: Tensor, centres: Tensor, owners: Tensor) -> Tensor:
 
 
 def _whiteners(covariances: Tensor) -> Tensor:
-    """Symmetric inverse roots. Shapes: (K, d, d) -> (K, d, d)."""
-    variances, directions = torch.linalg.eigh(covariances)
-    roots: Tensor = (directions * variances.clamp_min(MIN_VARIANCE).rsqrt()[:, None]) @ directions.mT
-    return roots
+    """Inverse roots W with W W^T = C^(-1), from Cholesky factors. Shapes: (K, d, d) -> (K, d, d)."""
+    unit = torch.eye(covariances.shape[1]).expand_as(covariances)
+    inverse: Tensor = torch.linalg.solve_triangular(torch.linalg.cholesky(covariances), unit, upper=False)
+    return inverse.mT

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 import torch
@@ -13,6 +14,7 @@ from qc_worker.domain.errors import TrainingError
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement
 from qc_worker.simplenet.checkpoint import TrainingSettings
+from qc_worker.simplenet.folded import FoldedHead
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.metrics import auroc
 from qc_worker.simplenet.regions import Ignored, judged_cells
@@ -24,6 +26,7 @@ from trainer.calibrate import (
     mask_baseline,
     raised_for_groups,
     score_batches,
+    score_embeddings,
 )
 from trainer.defective_features import Twin, defective_features, twins
 from trainer.feature_cache import FeatureCache
@@ -40,6 +43,7 @@ from trainer.patch_bank import PatchBank, standardise
 from trainer.pictures import SampleReader
 from trainer.progress import Advance, Stages
 from trainer.samples import SampleStore
+from trainer.side_by_side import Job, side_by_side
 
 log = structlog.get_logger()
 
@@ -126,13 +130,11 @@ class Trainer:
         fits = [fold.training for fold in plan.folds] + ([plan.training] if len(plan.folds) > 1 else [])
         of_masks = discriminator_count(len(self.scorer.mask_channels)) if features.mask_rows else 0
         with stages.stage("fit", plan.fitting.steps * (n_discriminators * len(fits) + of_masks)) as advance:
-            fitted = [self._fit(plan, features, samples, advance) for samples in fits]
-            mask_head = self._fit_mask_head(plan, features, advance) if features.mask_rows else None
+            fitted, mask_head = self._fit_all(plan, features, fits, advance)
         self._normalise(plan, features, [one.head for one in fitted])
         if mask_head is not None:
             fitted[-1].head.adopt(mask_head)
-        del features  # the largest things in memory, and done with
-        calibration, by_groups, defects = self._judge(fitted, plan, stages)
+        calibration, by_groups, defects = self._judge(fitted, plan, features, stages)
         return Trained(fitted[-1], calibration, counts, defects, by_groups)
 
     def _features(self, plan: Plan, counts: FeatureCounts, stages: Stages) -> _Features:
@@ -145,9 +147,22 @@ class Trainer:
             defective = defective_features(frames, chosen, advance=advance)
         return _Features(good, defective.covered, defective.mask_rows)
 
-    def _fit(self, plan: Plan, features: _Features, samples: Sequence[str], advance: Advance) -> Fitted:
+    def _fit_all(
+        self, plan: Plan, features: _Features, fits: Sequence[Sequence[str]], advance: Advance
+    ) -> tuple[list[Fitted], Head | None]:
+        """Fit a head to each of the choices of samples, and the mask head beside them."""
+        heads: list[Job[Fitted | Head | None]] = [partial(self._fit, plan, features, samples) for samples in fits]
+        of_masks: list[Job[Fitted | Head | None]] = [partial(self._fit_mask_head, plan, features)]
+        found = side_by_side(heads + of_masks, advance=advance, device=self.scorer.device)
+        mask_head = found.pop()
+        return [one for one in found if isinstance(one, Fitted)], mask_head if isinstance(mask_head, Head) else None
+
+    def _fit(
+        self, plan: Plan, features: _Features, samples: Sequence[str], advance: Advance, memory_share: float
+    ) -> Fitted:
         """Fit a head to some of the samples, and to nothing that comes of others."""
-        good = standardise([features.good[sample] for sample in samples], max_bytes=plan.fitting.max_feature_bytes)
+        max_bytes = int(memory_share * plan.fitting.max_feature_bytes)
+        good = standardise([features.good[sample] for sample in samples], max_bytes=max_bytes)
         defective = [features.defective[sample] for sample in samples if sample in features.defective]
         task = FitTask(
             features=good,
@@ -162,8 +177,10 @@ class Trainer:
         )
         return fit_head(task, advance=advance)
 
-    def _fit_mask_head(self, plan: Plan, features: _Features, advance: Advance) -> Head | None:
+    def _fit_mask_head(self, plan: Plan, features: _Features, advance: Advance, _: float) -> Head | None:
         """None if it does not learn: verdicts do without it, and masks come from coarser cells."""
+        if not features.mask_rows:
+            return None
         task = MaskTask(
             rows=features.mask_rows,
             grid=self.scorer.spec.mask_grid,
@@ -214,7 +231,7 @@ class Trainer:
         return FrameFeatures(self.scorer, self.reader, shelf, per_frame, plan.ignored)
 
     def _judge(
-        self, fitted: Sequence[Fitted], plan: Plan, stages: Stages
+        self, fitted: Sequence[Fitted], plan: Plan, features: _Features, stages: Stages
     ) -> tuple[Calibration, GroupCalibration | None, DefectCheck | None]:
         """Each fold's held-out frames by the head that was fitted without them, defects by the one that goes live."""
         held_out: list[float] = []
@@ -223,7 +240,7 @@ class Trainer:
         with stages.stage("calibrate", len(plan.calibration) + len(of_masks)) as advance:
             for fold, of_fold in zip(plan.folds, fitted, strict=False):
                 head = self.scorer.take_in(of_fold.head, plan.ignored)
-                held_out += score_batches(self.scorer, head, self.reader.batches(fold.held_out), advance=advance)
+                held_out += self._held_out_scores(plan, features, fold, head, advance)
             baseline = mask_baseline(self.scorer, live, self.reader.batches(of_masks), advance=advance)
         calibration = calibrate(
             held_out, alpha=plan.max_false_reject, review_rate=plan.review_rate, mask_baseline=baseline
@@ -234,6 +251,15 @@ class Trainer:
             pictures = self.reader.batches(plan.defects, Judgement.DEFECT)
             defects = score_batches(self.scorer, live, pictures, advance=advance)
         return calibration, by_groups, _check_defects(defects, calibration)
+
+    def _held_out_scores(
+        self, plan: Plan, features: _Features, fold: Fold, head: FoldedHead, advance: Advance
+    ) -> list[float]:
+        """From features that are there already, if they are those of whole frames; else frames are passed again."""
+        whole = math.prod(self.scorer.spec.grid) <= plan.fitting.patches_per_frame and plan.ignored is None
+        if len(plan.folds) == 1 or not whole or self.scorer.spec.aspect == "pad":
+            return score_batches(self.scorer, head, self.reader.batches(fold.held_out), advance=advance)
+        return score_embeddings(self.scorer, head, [features.good[each] for each in fold.held_out], advance=advance)
 
 
 def all_good_samples(store: SampleStore) -> set[str]:

@@ -22,7 +22,8 @@ from qc_worker.wire.images import decode_record
 from tests import factories
 from tests.unit.simplenet.factories import a_shape, head_of
 from tests.unit.trainer.factories import LIMITS, LINE, filled_store, imported, no_progress, small_scorer
-from trainer.calibrate import calibrate, mask_baseline, promise, raised_for_groups, score_batches
+from trainer.calibrate import calibrate, mask_baseline, promise, raised_for_groups, score_batches, score_embeddings
+from trainer.features import embed_frames, stored
 from trainer.group_calibration import calibrate_by_groups
 from trainer.pictures import SampleReader
 from trainer.samples import SampleStore, sha256
@@ -105,6 +106,18 @@ def test_held_out_pictures_are_scored_as_the_worker_scores_them_without_their_pa
     held_out = score_batches(scorer, resident.head, reader.batches(samples), advance=no_progress)
     judged = runner().infer([decoded(content, resident) for content in contents]).scored.scores
     assert held_out == pytest.approx(judged.tolist(), rel=1e-5)
+
+
+def test_kept_features_score_as_their_frames_do(tmp_path: Path) -> None:
+    scorer = small_scorer(tmp_path)
+    store = filled_store(tmp_path / "samples", good=11)
+    samples = store.ids(LINE, Judgement.GOOD)
+    reader = SampleReader(store, LINE, scorer.spec, LIMITS, decode_threads=2)
+    head = scorer.take_in(head_of(a_shape(scorer.level_channels, 8), seed=1))
+    frames = embed_frames(scorer, reader.pictures(samples))
+    kept = score_embeddings(scorer, head, [stored(rows) for rows, _ in frames], advance=no_progress)
+    again = score_batches(scorer, head, reader.batches(samples), advance=no_progress)
+    assert kept == pytest.approx(again, rel=1e-3)
 
 
 def runner() -> ModelRunner:
