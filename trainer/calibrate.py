@@ -126,8 +126,8 @@ def mask_baseline(
     """
     sampled: list[npt.NDArray[np.float32]] = []
     for scored in _scored(scorer, head, batches, advance):
-        maps = [scored.mask_map_of(index) for index in range(len(scored.scores))]
-        sampled += [each[::SAMPLED_EVERY, ::SAMPLED_EVERY].ravel() for each in maps]
+        maps = scored.mask_maps_of(range(len(scored.scores)))
+        sampled += [each[::SAMPLED_EVERY, ::SAMPLED_EVERY].ravel() for each in maps.values()]
     pixels = np.concatenate([np.empty(0, np.float32), *sampled])
     judged = pixels[np.isfinite(pixels)]
     return float(np.quantile(judged, 1 - MASK_SHARE)) if judged.size else None

@@ -15,7 +15,7 @@ from qc_worker.simplenet.localise import SEEN_BY_PEOPLE, published_defects
 from qc_worker.simplenet.preprocessing import ImageLimits, Picture, decode_picture
 from qc_worker.simplenet.regions import NOT_JUDGED
 from qc_worker.simplenet.run_lengths import decode_mask
-from qc_worker.simplenet.scorer import Scored, Scorer
+from qc_worker.simplenet.scorer import Scorer
 from trainer.dataset import GOOD, LabelledImage
 from trainer.evaluation import Evaluation, Tally, evaluation_of
 from trainer.mask_overlap import overlap
@@ -27,6 +27,7 @@ from trainer.threads import map_in_order
 log = structlog.get_logger()
 
 Pixels = npt.NDArray[np.bool_]
+Map = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,10 @@ class Evaluator:
         pictures = stacked([example.picture for example in batch], self._card.embedding)
         scored = self._scorer.score(pictures.pixels, [self._head] * len(batch), boxes=pictures.boxes)
         maps = scored.maps.cpu().numpy()
+        verdicts = [self._card.calibration.verdict(score) for score in scored.scores.tolist()]
+        mask_maps = scored.mask_maps_of([index for index, each in enumerate(verdicts) if each in SEEN_BY_PEOPLE])
         for index, (example, box, score) in enumerate(zip(batch, pictures.boxes, scored.scores.tolist(), strict=True)):
-            anomaly_map = maps[index]
-            verdict = self._card.calibration.verdict(score)
+            anomaly_map, verdict = maps[index], verdicts[index]
             inside = np.s_[box.top : box.top + box.height, box.left : box.left + box.width]
             yield JudgedImage(
                 image=example.image,
@@ -125,16 +127,14 @@ class Evaluator:
                 verdict=verdict,
                 anomaly_map=anomaly_map,
                 picture_map=anomaly_map[inside],
-                mask=self._mask(example.picture, scored, index, verdict),
+                mask=self._mask(example.picture, anomaly_map, mask_maps.get(index, anomaly_map), verdict),
                 truth=None if example.truth is None else example.truth[inside],
             )
 
-    def _mask(self, picture: Picture, scored: Scored, index: int, verdict: Verdict) -> Pixels | None:
-        if verdict not in SEEN_BY_PEOPLE:
-            return None
+    def _mask(self, picture: Picture, anomaly_map: Map, mask_map: Map, verdict: Verdict) -> Pixels | None:
         _, mask = published_defects(
-            scored.map_of(index),
-            scored.mask_map_of(index),
+            anomaly_map,
+            mask_map,
             verdict,
             self._card.calibration,
             image_size=picture.image_size,

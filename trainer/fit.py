@@ -53,6 +53,8 @@ class FitTask:
     device: torch.device
     dtype: torch.dtype
     """Of matrix products."""
+    nearest: int = 4
+    """Gaussians whose distance is measured."""
     max_whitener_bytes: int = MAX_WHITENER_BYTES
     """Of the local whitening of all levels, in float32."""
 
@@ -105,6 +107,7 @@ def head_shape(task: FitTask) -> HeadShape:
         discriminators=settings.discriminators if settings.learned_weight else (),
         hidden=task.hidden,
         cells=task.cells,
+        nearest=task.nearest,
     )
 
 

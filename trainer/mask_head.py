@@ -22,6 +22,8 @@ from trainer.progress import Advance
 from trainer.whitening import adapted_channels
 
 HIDDEN = 64
+NEAREST = 2
+"""Gaussians whose distance is measured: half the cost of four."""
 MAX_WHITENER_BYTES = 4 << 20
 SPREAD_CELLS = 1.0
 """Standard deviation of the neighbourhood that a fine cell shares its good frames' scores with: few were seen in it."""
@@ -53,7 +55,7 @@ def mask_head_shape(level_channels: tuple[int, ...], cells: tuple[int, int], *, 
     finer = max(1, len(adapted) - 1)
     count = component_count(components, features=MAX_FEATURES, channels=adapted[:finer], max_bytes=MAX_WHITENER_BYTES)
     of_levels = (count,) * finer + (0,) * (len(adapted) - finer)
-    return HeadShape(level_channels, adapted, of_levels, _discriminators(len(adapted)), HIDDEN, cells)
+    return HeadShape(level_channels, adapted, of_levels, _discriminators(len(adapted)), HIDDEN, cells, NEAREST)
 
 
 def fit_mask_head(task: MaskTask, *, advance: Advance) -> Head:
@@ -72,6 +74,7 @@ def fit_mask_head(task: MaskTask, *, advance: Advance) -> Head:
             seed=task.seed,
             device=task.device,
             dtype=task.dtype,
+            nearest=NEAREST,
             max_whitener_bytes=MAX_WHITENER_BYTES,
         ),
         advance=advance,

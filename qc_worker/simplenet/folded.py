@@ -36,10 +36,12 @@ class FoldedDistance:
     centres: Tensor
     whiteners: Tensor
     """(K, d, d)."""
+    nearest: int
+    """Of so many components the distance is measured."""
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "FoldedDistance":
         weight, bias, centres = (tensor.to(device) for tensor in (self.weight, self.bias, self.centres))
-        return FoldedDistance(self.level, weight, bias, centres, self.whiteners.to(device, dtype))
+        return FoldedDistance(self.level, weight, bias, centres, self.whiteners.to(device, dtype), self.nearest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def _distance(head: Head, index: int) -> FoldedDistance:
     level, whitening = head.shape.distances[index], head.whitenings[index]
     weight, bias = _adapting(head, level)
     centres, whiteners = whitening.centres, whitening.whiteners
-    return FoldedDistance(level, weight.float(), bias.float(), centres.float(), whiteners.float())
+    return FoldedDistance(level, weight.float(), bias.float(), centres.float(), whiteners.float(), head.shape.nearest)
 
 
 def _discriminator(head: Head, index: int) -> FoldedDiscriminator:
@@ -165,7 +167,8 @@ def _scores_of_one_head(levels: Sequence[Tensor], head: FoldedHead, grid: tuple[
 def _distances(level: Tensor, distance: FoldedDistance, grid: tuple[int, int]) -> Tensor:
     """Shapes: (B, h_l, w_l, C_l) -> (B, h0, w0)."""
     adapted = _resized(_mapped(level.float(), distance.weight, distance.bias), grid)
-    return local_distances(adapted.flatten(0, 2), distance.centres, distance.whiteners).view(adapted.shape[:3])
+    found = local_distances(adapted.flatten(0, 2), distance.centres, distance.whiteners, distance.nearest)
+    return found.view(adapted.shape[:3])
 
 
 def _normality(levels: Sequence[Tensor], discriminator: FoldedDiscriminator, grid: tuple[int, int]) -> Tensor:

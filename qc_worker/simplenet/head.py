@@ -38,7 +38,7 @@ class Head(nn.Module):
         # A ModuleList is a sequence of what it holds, but has no type for it.
         self.adaptors = cast(Sequence[Adaptor], adaptors)
         whitenings = nn.ModuleList(
-            LocalWhitening(shape.adapted[level], shape.components[level]) for level in shape.distances
+            LocalWhitening(shape.adapted[level], shape.components[level], shape.nearest) for level in shape.distances
         )
         self.whitenings = cast(Sequence[LocalWhitening], whitenings)
         discriminators = nn.ModuleList(
@@ -69,7 +69,7 @@ class Head(nn.Module):
         """Score of every part, as it is; needs eval mode. Shapes: (N, sum C_l) -> (parts, N)."""
         adapted = self.adapt(self.standardiser(patches))
         distances = [
-            local_distances(adapted[level], whitening.centres, whitening.whiteners)
+            local_distances(adapted[level], whitening.centres, whitening.whiteners, self.shape.nearest)
             for level, whitening in zip(self.shape.distances, self.whitenings, strict=True)
         ]
         learned = [

@@ -26,6 +26,8 @@ class HeadShape:
     """Hidden units of each discriminator."""
     cells: tuple[int, int] = (1, 1)
     """Rows and columns of the grid at whose cells the parts' scores are normalised; (1, 1): all cells alike."""
+    nearest: int = 4
+    """Gaussians, nearest by their centres, whose distance is measured; the least counts."""
     mask_head: "HeadShape | None" = None
     """Of the head that says where a defect is; null: the same head says both."""
 
@@ -54,6 +56,8 @@ def check_shape(shape: HeadShape) -> None:
         raise ValueError(f"no head has {shape.parts} parts and {shape.hidden} hidden units")
     if not all(_are_levels(read, levels) for read in shape.discriminators):
         raise ValueError(f"each discriminator reads some of a head's {levels} levels, ascending and counted from 0")
+    if not 1 <= shape.nearest <= MAX_COMPONENTS:
+        raise ValueError(f"no head measures the distance of the {shape.nearest} nearest components")
     if not all(1 <= side <= MAX_SIDE for side in shape.cells):
         raise ValueError(f"no head has {shape.cells} cells")
     if shape.mask_head is not None:

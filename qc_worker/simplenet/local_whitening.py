@@ -8,8 +8,6 @@ components (as PaDiM's, arXiv:2011.08785, which has one Gaussian for each cell a
 import torch
 from torch import Tensor, nn
 
-NEAREST = 4
-"""Components, nearest by their centres, whose distance is measured; the least counts."""
 BLOCKS_MULTIPLE = 64
 """Batched products have a multiple of so many blocks, the last ones empty."""
 
@@ -20,34 +18,36 @@ class LocalWhitening(nn.Module):
     centres: Tensor
     whiteners: Tensor
 
-    def __init__(self, channels: int, components: int) -> None:
+    def __init__(self, channels: int, components: int, nearest: int) -> None:
+        """`nearest`: of how many components, nearest by their centres, the distance is measured; the least counts."""
         super().__init__()
+        self.nearest = nearest
         self.register_buffer("centres", torch.zeros(components, channels))
         self.register_buffer("whiteners", torch.eye(channels).repeat(components, 1, 1))
 
     def forward(self, features: Tensor) -> Tensor:
         """Give the distance of each feature; what tests hold `local_distances` against. Shapes: (N, d) -> (N,)."""
-        nearest = nearest_components(features, self.centres)
+        nearest = nearest_components(features, self.centres, self.nearest)
         offsets = features[:, None] - self.centres[nearest]
         whitened = torch.einsum("nmd,nmde->nme", offsets, self.whiteners[nearest])
         return whitened.square().sum(dim=-1).amin(dim=1).sqrt()
 
 
-def nearest_components(features: Tensor, centres: Tensor) -> Tensor:
-    """Find the components whose centres are nearest. Shapes: (N, d), (K, d) -> int64 (N, min(NEAREST, K))."""
+def nearest_components(features: Tensor, centres: Tensor, count: int) -> Tensor:
+    """Find the components whose centres are nearest. Shapes: (N, d), (K, d) -> int64 (N, min(count, K))."""
     # |q - c|^2 without |q|^2, which is the same for all.
     closeness = torch.addmm(-centres.square().sum(dim=1) / 2, features, centres.T)
-    return closeness.topk(min(NEAREST, len(centres)), dim=1).indices
+    return closeness.topk(min(count, len(centres)), dim=1).indices
 
 
-def local_distances(features: Tensor, centres: Tensor, whiteners: Tensor) -> Tensor:
+def local_distances(features: Tensor, centres: Tensor, whiteners: Tensor, count: int) -> Tensor:
     """Give the distance of each feature, as `LocalWhitening` does, without a copy of a whitener for each of them.
 
     Features of one component are put into blocks of equal length, so that one batched product does for all.
     `whiteners` may have a shorter number format; everything else is float32.
     Shapes: (N, d), (K, d), (K, d, d) -> float32 (N,).
     """
-    nearest = nearest_components(features, centres)
+    nearest = nearest_components(features, centres, count)
     owners, order = nearest.flatten().sort(stable=True)
     rows = order // nearest.shape[1]
     length = _block_length(len(owners), len(centres))

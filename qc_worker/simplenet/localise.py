@@ -1,5 +1,6 @@
 """Where the defects are: connected regions of a map."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,8 @@ def described(
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     peaks = ndimage.maximum(picture_map, labels, np.arange(1, count + 1)) if count else []
     regions = zip(ndimage.find_objects(labels), areas, peaks, strict=True)
-    scale = (image_size[0] / over.shape[0], image_size[1] / over.shape[1])
-    defects = [_defect(where, int(area), float(peak), scale) for where, area, peak in regions]
+    size = (over.shape[0], over.shape[1])
+    defects = [_defect(where, int(area), float(peak), size, image_size) for where, area, peak in regions]
     return tuple(sorted(defects, key=lambda defect: -defect.area_px)), encode_mask(over)
 
 
@@ -95,10 +96,16 @@ def encode_mask(mask: npt.NDArray[np.bool_]) -> Mask:
     return Mask(size=(mask.shape[0], mask.shape[1]), counts=encoded["counts"].decode("ascii"))
 
 
-def _defect(where: tuple[slice, slice], area_cells: int, peak: float, scale: tuple[float, float]) -> Defect:
-    """Boxes grow to whole pixels, so that they never cut into their region."""
-    rows, columns = where
-    top, bottom = int(rows.start * scale[0]), int(np.ceil(rows.stop * scale[0]))
-    left, right = int(columns.start * scale[1]), int(np.ceil(columns.stop * scale[1]))
-    area_px = max(1, round(area_cells * scale[0] * scale[1]))
+def _defect(
+    where: tuple[slice, slice], area_cells: int, peak: float, map_size: tuple[int, int], image_size: tuple[int, int]
+) -> Defect:
+    """Boxes grow to whole pixels, so that they never cut into their region.
+
+    Reckoned in whole numbers, so that rounding never puts one outside of the picture.
+    """
+    (top, bottom), (left, right) = (
+        (span.start * pixels // cells, -(-span.stop * pixels // cells))
+        for span, pixels, cells in zip(where, image_size, map_size, strict=True)
+    )
+    area_px = max(1, round(area_cells * math.prod(image_size) / math.prod(map_size)))
     return Defect(x=left, y=top, width=right - left, height=bottom - top, area_px=area_px, peak_score=peak)

@@ -58,33 +58,37 @@ class Scored:
         anomaly_map: npt.NDArray[np.float32] = self.maps[index].cpu().numpy()
         return anomaly_map
 
-    def mask_map_of(self, index: int) -> npt.NDArray[np.float32]:
-        """The map that one frame's mask is made of, (H, W), brought to the CPU; its anomaly map without a mask head."""
-        mask_map = None if self.mask_levels is None else self.mask_levels.map_of(index)
-        return self.map_of(index) if mask_map is None else mask_map.cpu().numpy()
+    def mask_maps_of(self, frames: Sequence[int]) -> dict[int, npt.NDArray[np.float32]]:
+        """The maps that masks of some frames are made of, (H, W) each, brought to the CPU.
+
+        Those of frames without a mask head are their anomaly maps. Few frames are rejected: what is not asked for is
+        not computed.
+        """
+        finer = {} if self.mask_levels is None else self.mask_levels.maps_of(frames)
+        return {frame: finer[frame].cpu().numpy() if frame in finer else self.map_of(frame) for frame in frames}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskLevels:
-    """A batch's finer maps. Few frames are rejected, and only these have a mask: it is computed once it is asked for.
-
-    Shapes: `levels` (B, C_l, h_l, w_l) each.
-    """
+    """A batch's feature maps of the mask levels. Shapes: `levels` (B, C_l, h_l, w_l) each."""
 
     levels: tuple[Tensor, ...]
     heads: tuple[FoldedHead, ...]
     spec: EmbeddingSpec
 
     @torch.no_grad()
-    def map_of(self, index: int) -> Tensor | None:
-        """One frame's map, minus infinity where nothing is judged; None without a mask head. Shape: (H, W)."""
-        head = self.heads[index]
-        if head.mask_head is None:
-            return None
-        own = [level[index : index + 1] for level in self.levels]
-        cells = patch_scores(own, [head.mask_head], self.spec.mask_grid)
-        mask_map = anomaly_maps(cells, self.spec.input_size, MASK_SIGMA_PX)[0]
-        return mask_map if head.ignored is None else mask_map.masked_fill_(head.ignored.pixels, NOT_JUDGED)
+    def maps_of(self, frames: Sequence[int]) -> dict[int, Tensor]:
+        """Maps of those of the frames that have a mask head, minus infinity where nothing is judged. Shape: (H, W)."""
+        heads = {frame: head for frame in frames if (head := self.heads[frame].mask_head) is not None}
+        if not heads:
+            return {}
+        chosen = list(heads)
+        cells = patch_scores([level[chosen] for level in self.levels], list(heads.values()), self.spec.mask_grid)
+        maps = dict(zip(chosen, anomaly_maps(cells, self.spec.input_size, MASK_SIGMA_PX), strict=True))
+        for frame, mask_map in maps.items():
+            if (ignored := self.heads[frame].ignored) is not None:
+                mask_map.masked_fill_(ignored.pixels, NOT_JUDGED)
+        return maps
 
 
 class Scorer:
@@ -138,7 +142,7 @@ class Scorer:
             _check_takes(head.mask_head, self.mask_channels, self.spec)
         folded = fold(head).to(self.device, self.dtype)
         trial = self.score(torch.full((1, 3, *self.spec.input_size), 128, dtype=torch.uint8), [folded])
-        if not (bool(torch.isfinite(trial.maps).all()) and np.isfinite(trial.mask_map_of(0)).all()):
+        if not (bool(torch.isfinite(trial.maps).all()) and np.isfinite(trial.mask_maps_of([0])[0]).all()):
             raise ModelError("the head gives scores that are not numbers")
         return replace(folded, ignored=self.ignored_area(ignored))
 

@@ -254,6 +254,7 @@ def test_a_head_too_large_for_any_of_ours_is_refused_before_memory_is_taken(fold
         {"components": [-1, 2]}, {"components": [10**9, 2]}, {"components": [0, 0], "discriminators": []},
         {"discriminators": [[]]}, {"discriminators": [[2]]}, {"discriminators": [[-1]]}, {"discriminators": [[1, 0]]},
         {"discriminators": [[0] * 10**5]}, {"discriminators": [[0]] * 10**5},
+        {"nearest": 0}, {"nearest": -1}, {"nearest": 10**9},
         {"hidden": 0}, {"hidden": -1}, {"hidden": 10**9}, {"hidden": 10**400},
         {"cells": [0, 0]}, {"cells": [-8, 8]}, {"cells": [4, 4]}, {"cells": [10**9, 10**9]}, {"cells": [8]},
         {"unknown": 1}, {"level_channels": "many"}, {"adapted": None},

@@ -142,6 +142,6 @@ def test_the_baseline_of_masks_is_what_one_pixel_of_twenty_exceeds(tmp_path: Pat
     assert found is not None
     (batch,) = reader.batches(samples)
     scored = scorer.score(batch.pixels, [folded] * 5)
-    every = np.concatenate([scored.mask_map_of(index).ravel() for index in range(5)])
+    every = np.concatenate([each.ravel() for each in scored.mask_maps_of(range(5)).values()])
     assert float((every > found).mean()) == pytest.approx(0.05, abs=0.01)
     assert mask_baseline(scorer, folded, iter([]), advance=no_progress) is None

@@ -9,7 +9,7 @@ from trainer.mixture import MAX_FEATURES, MAX_WHITENER_BYTES, MIN_FEATURES_EACH,
 
 
 def fitted(features: Tensor, components: int) -> LocalWhitening:
-    whitening = LocalWhitening(features.shape[1], components)
+    whitening = LocalWhitening(features.shape[1], components, nearest=4)
     fit_mixture(whitening, features)
     return whitening
 
