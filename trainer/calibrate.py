@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.special import betaincinv
 from torch import Tensor
@@ -24,6 +23,8 @@ MASK_SHARE = 0.05
 """Share of the pixels of good frames over the baseline of masks."""
 MASK_FRAMES = 32
 """Good frames that the baseline comes from, at the most."""
+WEAK_PEAKS = 0.25
+"""Share of good frames whose peak is so low that it says nothing on a reject either."""
 SAMPLED_EVERY = 4
 """Pixels between those that it comes from; maps are smooth."""
 
@@ -48,15 +49,31 @@ class FalseRejectPromise:
     """Where that rate lies with 95 % confidence."""
 
 
+@dataclass(frozen=True, slots=True)
+class MaskMeasure:
+    """What good frames show in the maps that masks are made of."""
+
+    baseline: float
+    """What MASK_SHARE of their pixels exceed."""
+    peak: float
+    """Below it lie the peaks of WEAK_PEAKS of them."""
+
+
 def calibrate(
-    scores: Iterable[float], *, alpha: float, review_rate: float | None, mask_baseline: float | None = None
+    scores: Iterable[float], *, alpha: float, review_rate: float | None, masks: MaskMeasure | None = None
 ) -> Calibration:
     """Turn scores of held-out good frames into a calibration. Raises TrainingError."""
     ascending = tuple(sorted(scores))
     if not all(map(math.isfinite, ascending)):
         raise TrainingError("the head gave scores that are not finite; nothing was released")
     try:
-        return Calibration(ascending, max_false_reject=alpha, review_rate=review_rate, mask_baseline=mask_baseline)
+        return Calibration(
+            ascending,
+            max_false_reject=alpha,
+            review_rate=review_rate,
+            mask_baseline=masks.baseline if masks else None,
+            mask_peak=masks.peak if masks else None,
+        )
     except ValueError as error:
         raise TrainingError(str(error)) from None
 
@@ -117,20 +134,23 @@ def score_embeddings(scorer: Scorer, head: FoldedHead, rows: Sequence[Tensor], *
     return scores
 
 
-def mask_baseline(
+def measure_masks(
     scorer: Scorer, head: FoldedHead, batches: Iterable[PictureBatch], *, advance: Advance
-) -> float | None:
-    """The score that MASK_SHARE of good frames' pixels exceed in the maps that masks are made of; None without any.
+) -> MaskMeasure | None:
+    """Measure good frames in the maps that masks are made of; None if nothing of them is judged.
 
     Whether the head was fitted to those frames hardly matters: no promise hangs on it.
     """
-    sampled: list[npt.NDArray[np.float32]] = []
+    sampled, peaks = [np.empty(0, np.float32)], list[float]()
     for scored in _scored(scorer, head, batches, advance):
-        maps = scored.mask_maps_of(range(len(scored.scores)))
-        sampled += [each[::SAMPLED_EVERY, ::SAMPLED_EVERY].ravel() for each in maps.values()]
-    pixels = np.concatenate([np.empty(0, np.float32), *sampled])
+        for mask_map in scored.mask_maps_of(range(len(scored.scores))).values():
+            sampled.append(mask_map[::SAMPLED_EVERY, ::SAMPLED_EVERY].ravel())
+            peaks.append(float(mask_map.max()))
+    pixels = np.concatenate(sampled)
     judged = pixels[np.isfinite(pixels)]
-    return float(np.quantile(judged, 1 - MASK_SHARE)) if judged.size else None
+    if not judged.size:
+        return None
+    return MaskMeasure(baseline=float(np.quantile(judged, 1 - MASK_SHARE)), peak=float(np.quantile(peaks, WEAK_PEAKS)))
 
 
 def _scored(scorer: Scorer, head: FoldedHead, batches: Iterable[PictureBatch], advance: Advance) -> Iterator[Scored]:

@@ -23,7 +23,7 @@ from trainer.calibrate import (
     CONFIDENCE,
     MASK_FRAMES,
     calibrate,
-    mask_baseline,
+    measure_masks,
     raised_for_groups,
     score_batches,
     score_embeddings,
@@ -241,10 +241,8 @@ class Trainer:
             for fold, of_fold in zip(plan.folds, fitted, strict=False):
                 head = self.scorer.take_in(of_fold.head, plan.ignored)
                 held_out += self._held_out_scores(plan, features, fold, head, advance)
-            baseline = mask_baseline(self.scorer, live, self.reader.batches(of_masks), advance=advance)
-        calibration = calibrate(
-            held_out, alpha=plan.max_false_reject, review_rate=plan.review_rate, mask_baseline=baseline
-        )
+            masks = measure_masks(self.scorer, live, self.reader.batches(of_masks), advance=advance)
+        calibration = calibrate(held_out, alpha=plan.max_false_reject, review_rate=plan.review_rate, masks=masks)
         by_groups = _by_groups(held_out, plan)
         calibration = raised_for_groups(calibration, by_groups) if by_groups else calibration
         with stages.stage("defects", len(plan.defects)) as advance:

@@ -17,8 +17,8 @@ class Calibration:
     `max_false_reject` (alpha) bounds the share of good frames rejected; frames with a p-value up to
     `review_rate` (None: no grey zone) go to review instead of passing. With a `score_threshold` that score is the
     threshold, and `max_false_reject` is the rate that it promises (see `moved_to_score`). Where a defect is and whether
-    there is one are two questions: few pixels of good frames exceed `mask_baseline` in the maps that masks are made
-    of; None: it is not known.
+    there is one are two questions: in the maps that masks are made of few pixels of good frames exceed
+    `mask_baseline`, and the peaks of most good frames `mask_peak`; None: it is not known.
     """
 
     scores: tuple[float, ...]
@@ -26,6 +26,7 @@ class Calibration:
     review_rate: float | None = None
     score_threshold: float | None = None
     mask_baseline: float | None = None
+    mask_peak: float | None = None
 
     def __post_init__(self) -> None:
         if not self.scores or not all(map(math.isfinite, self.scores)):
@@ -41,8 +42,8 @@ class Calibration:
             raise ValueError("review_rate must lie between max_false_reject and 1")
         if self.score_threshold is not None:
             self._check_promise(self.score_threshold)
-        if self.mask_baseline is not None and not math.isfinite(self.mask_baseline):
-            raise ValueError("mask_baseline must be a finite number")
+        if not all(math.isfinite(each) for each in (self.mask_baseline, self.mask_peak) if each is not None):
+            raise ValueError("mask_baseline and mask_peak must be finite numbers")
 
     def p_value(self, score: float) -> float:
         """Share of held-out frames at least as unusual, counting this one: (1 + k) / (n + 1)."""

@@ -14,6 +14,8 @@ from qc_worker.simplenet.preprocessing import content_box
 from qc_worker.simplenet.spec import Aspect
 
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=np.uint8)
+REGION_HEIGHT = 0.35
+"""Between less, which blurs small defects, and more, of which only the core of large ones is left."""
 SEEN_BY_PEOPLE = (Verdict.REJECT, Verdict.REVIEW)
 
 
@@ -29,13 +31,17 @@ def published_defects(
     """Find what an inspection says of where the defects are: regions, largest first, and one mask of them all.
 
     How strong they are, and roughly where, is read from `anomaly_map`, which the verdict comes from: over half of its
-    height. There `mask_map` says where exactly. A verdict that people look at shows one defect at least; a pass shows
-    none. Shapes: both maps (H, W); `image_size` is height, width.
+    height. There `mask_map` says where exactly, unless it shows less than it does on most good frames: what is missing,
+    or faint and wide, has no fine traces. A verdict that people look at shows one defect at least; a pass shows none.
+    Shapes: both maps (H, W); `image_size` is height, width.
     """
     if verdict not in SEEN_BY_PEOPLE:
         return (), None
     picture_map, fine = (without_padding(each, image_size, aspect) for each in (anomaly_map, mask_map))
-    within = np.where(picture_map >= half_height(picture_map), fine, -np.inf)
+    rough = picture_map >= half_height(picture_map)
+    within = np.where(rough, fine, -np.inf)
+    if calibration.mask_peak is not None and within.max(initial=-np.inf) < calibration.mask_peak:
+        return described(picture_map, rough, image_size)
     return described(picture_map, defective_pixels(within, calibration.mask_baseline), image_size)
 
 
@@ -48,18 +54,19 @@ def half_height(picture_map: npt.NDArray[np.float32]) -> float:
 def defective_pixels(picture_map: npt.NDArray[np.floating], usual: float | None) -> npt.NDArray[np.bool_]:
     """Mark what belongs to the strongest defect, and to others that are nearly as strong. Shapes: (h, w).
 
-    A region is what lies over half the height of the map's peak, measured from what few pixels of good frames exceed,
-    `usual`, or from the map's median where the peak is not over that; it counts if its own peak is over three quarters
-    of that height. Empty if nothing of the map is judged.
+    A region is what lies over REGION_HEIGHT of the map's peak, measured from what few pixels of good frames exceed,
+    `usual`, or from the map's median where the peak is not over that; it counts if its own peak is at least half-way
+    from there to the highest. Empty if nothing of the map is judged.
     """
     judged = picture_map[np.isfinite(picture_map)].astype(np.float64)
     if not judged.size:
         return np.zeros(picture_map.shape, dtype=np.bool_)
     peak = judged.max()
     foot = usual if usual is not None and usual < peak else float(np.median(judged))
-    labels, count = ndimage.label(picture_map >= (foot + peak) / 2, structure=EIGHT_NEIGHBOURS)
+    outline = foot + REGION_HEIGHT * (peak - foot)
+    labels, count = ndimage.label(picture_map >= outline, structure=EIGHT_NEIGHBOURS)
     peaks = ndimage.maximum(picture_map, labels, np.arange(count + 1))
-    counts = np.asarray(peaks) >= (foot + 3 * peak) / 4
+    counts = np.asarray(peaks) >= (outline + peak) / 2
     counts[0] = False  # what belongs to no region
     over: npt.NDArray[np.bool_] = counts[labels]
     return over

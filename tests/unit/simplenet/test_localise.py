@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -157,11 +159,11 @@ def test_where_is_read_from_one_map_how_strong_from_the_other() -> None:
 @pytest.mark.parametrize(
     ("scores", "usual", "shown"),
     [
-        ([0, 4, 8, 6, 0, 3, 0], 0.0, [1, 2, 3]),  # half the height; a region that is half as high does not count
-        ([0, 4, 8, 6, 0, 6, 0], 0.0, [1, 2, 3, 5]),  # three quarters do
-        ([0, 4, 8, 6, 0, 6, 0], 4.0, [2, 3]),  # measured from what good frames have; then the other is half as high
-        ([0, 4, 8, 6, 0, 6, 0], 8.0, [2, 3]),  # not over it: from the median, 4
-        ([0, 4, 8, 6, 0, 6, 0], None, [2, 3]),
+        ([0, 3, 8, 6, 0, 3, 0], 0.0, [1, 2, 3]),  # over 2.8; a region whose peak is below 5.4 does not count
+        ([0, 3, 8, 6, 0, 6, 0], 0.0, [1, 2, 3, 5]),
+        ([0, 3, 8, 6, 0, 5, 0], 3.0, [2, 3]),  # measured from what good frames have: over 4.75, peaks over 6.4
+        ([0, 3, 8, 6, 0, 6, 0], 8.0, [2, 3]),  # not over it: from the median, 3
+        ([0, 3, 8, 6, 0, 6, 0], None, [2, 3]),
         ([5, 5, 5], 1.0, [0, 1, 2]),
         ([5, 5, 5], None, [0, 1, 2]),
         ([-np.inf, 2, -np.inf], None, [1]),
@@ -193,6 +195,18 @@ def test_a_mask_has_the_peak_and_nothing_that_is_not_judged(
     assert np.isfinite(mask_map[over]).all()
     if usual is not None and usual < mask_map.max():
         assert mask_map[over].min() > usual
+
+
+def test_what_has_no_fine_traces_is_shown_as_roughly_as_it_is_known() -> None:
+    anomaly_map, mask_map = np.zeros((4, 4), np.float32), np.zeros((4, 4), np.float32)
+    anomaly_map[1:3, 1:4], mask_map[1, 1] = 0.9, 2.0
+    for peak, shown in ((1.9, 1), (2.1, 6), (None, 1)):
+        calibration = replace(CALIBRATION, mask_peak=peak)
+        _, mask = published_defects(
+            anomaly_map, mask_map, Verdict.REJECT, calibration, image_size=(4, 4), aspect="squash"
+        )
+        assert mask is not None
+        assert decode_mask(mask).sum() == shown
 
 
 def test_padding_shows_no_defect() -> None:

@@ -22,7 +22,7 @@ from qc_worker.wire.images import decode_record
 from tests import factories
 from tests.unit.simplenet.factories import a_shape, head_of
 from tests.unit.trainer.factories import LIMITS, LINE, filled_store, imported, no_progress, small_scorer
-from trainer.calibrate import calibrate, mask_baseline, promise, raised_for_groups, score_batches, score_embeddings
+from trainer.calibrate import calibrate, measure_masks, promise, raised_for_groups, score_batches, score_embeddings
 from trainer.features import embed_frames, stored
 from trainer.group_calibration import calibrate_by_groups
 from trainer.pictures import SampleReader
@@ -129,7 +129,7 @@ def decoded(content: bytes, resident: Resident) -> Decoded:
     return decode(Admitted(Ticket(record, 0.0), decode_record(record), resident), LIMITS, SystemClock())
 
 
-def test_the_baseline_of_masks_is_what_one_pixel_of_twenty_exceeds(tmp_path: Path) -> None:
+def test_masks_are_measured_by_one_pixel_of_twenty_and_one_peak_of_four(tmp_path: Path) -> None:
     scorer = small_scorer(tmp_path, mask_levels=(4, 8))
     store = filled_store(tmp_path / "samples", good=5)
     samples = store.ids(LINE, Judgement.GOOD)
@@ -138,10 +138,12 @@ def test_the_baseline_of_masks_is_what_one_pixel_of_twenty_exceeds(tmp_path: Pat
     head = head_of(a_shape(scorer.level_channels, 8, mask_head=finer.shape))
     head.adopt(finer)
     folded = scorer.take_in(head)
-    found = mask_baseline(scorer, folded, reader.batches(samples), advance=no_progress)
+    found = measure_masks(scorer, folded, reader.batches(samples), advance=no_progress)
     assert found is not None
     (batch,) = reader.batches(samples)
     scored = scorer.score(batch.pixels, [folded] * 5)
-    every = np.concatenate([each.ravel() for each in scored.mask_maps_of(range(5)).values()])
-    assert float((every > found).mean()) == pytest.approx(0.05, abs=0.01)
-    assert mask_baseline(scorer, folded, iter([]), advance=no_progress) is None
+    maps = scored.mask_maps_of(range(5)).values()
+    every = np.concatenate([each.ravel() for each in maps])
+    assert float((every > found.baseline).mean()) == pytest.approx(0.05, abs=0.01)
+    assert found.peak == pytest.approx(sorted(float(each.max()) for each in maps)[1], rel=1e-4)
+    assert measure_masks(scorer, folded, iter([]), advance=no_progress) is None
