@@ -79,16 +79,14 @@ class MaskLevels:
     @torch.no_grad()
     def maps_of(self, frames: Sequence[int]) -> dict[int, Tensor]:
         """Maps of those of the frames that have a mask head, minus infinity where nothing is judged. Shape: (H, W)."""
-        heads = {frame: head for frame in frames if (head := self.heads[frame].mask_head) is not None}
-        if not heads:
-            return {}
-        chosen = list(heads)
-        cells = patch_scores([level[chosen] for level in self.levels], list(heads.values()), self.spec.mask_grid)
-        maps = dict(zip(chosen, anomaly_maps(cells, self.spec.input_size, MASK_SIGMA_PX), strict=True))
-        for frame, mask_map in maps.items():
-            if (ignored := self.heads[frame].ignored) is not None:
-                mask_map.masked_fill_(ignored.pixels, NOT_JUDGED)
-        return maps
+        # One by one: a CPU keeps kernels for every shape, and several frames at once take as long.
+        return {frame: self._map_of(frame, head) for frame in frames if (head := self.heads[frame].mask_head)}
+
+    def _map_of(self, frame: int, mask_head: FoldedHead) -> Tensor:
+        cells = patch_scores([level[frame : frame + 1] for level in self.levels], [mask_head], self.spec.mask_grid)
+        mask_map = anomaly_maps(cells, self.spec.input_size, MASK_SIGMA_PX)[0]
+        ignored = self.heads[frame].ignored
+        return mask_map if ignored is None else mask_map.masked_fill_(ignored.pixels, NOT_JUDGED)
 
 
 class Scorer:
