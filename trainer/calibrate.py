@@ -146,11 +146,11 @@ def measure_masks(
         for mask_map in scored.mask_maps_of(range(len(scored.scores))).values():
             sampled.append(mask_map[::SAMPLED_EVERY, ::SAMPLED_EVERY].ravel())
             peaks.append(float(mask_map.max()))
-    pixels = np.concatenate(sampled)
+    pixels, shown = np.concatenate(sampled), [peak for peak in peaks if math.isfinite(peak)]
     judged = pixels[np.isfinite(pixels)]
-    if not judged.size:
+    if not (judged.size and shown):
         return None
-    return MaskMeasure(baseline=float(np.quantile(judged, 1 - MASK_SHARE)), peak=float(np.quantile(peaks, WEAK_PEAKS)))
+    return MaskMeasure(baseline=float(np.quantile(judged, 1 - MASK_SHARE)), peak=float(np.quantile(shown, WEAK_PEAKS)))
 
 
 def _scored(scorer: Scorer, head: FoldedHead, batches: Iterable[PictureBatch], advance: Advance) -> Iterator[Scored]:
