@@ -143,7 +143,7 @@ def measure_masks(
     """
     sampled, peaks = [np.empty(0, np.float32)], list[float]()
     for scored in _scored(scorer, head, batches, advance):
-        for mask_map in scored.mask_maps_of(range(len(scored.scores))).values():
+        for mask_map in map(scored.mask_map_of, range(len(scored.scores))):
             sampled.append(mask_map[::SAMPLED_EVERY, ::SAMPLED_EVERY].ravel())
             peaks.append(float(mask_map.max()))
     pixels, shown = np.concatenate(sampled), [peak for peak in peaks if math.isfinite(peak)]

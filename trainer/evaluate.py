@@ -115,10 +115,9 @@ class Evaluator:
         pictures = stacked([example.picture for example in batch], self._card.embedding)
         scored = self._scorer.score(pictures.pixels, [self._head] * len(batch), boxes=pictures.boxes)
         maps = scored.maps.cpu().numpy()
-        verdicts = [self._card.calibration.verdict(score) for score in scored.scores.tolist()]
-        mask_maps = scored.mask_maps_of([index for index, each in enumerate(verdicts) if each in SEEN_BY_PEOPLE])
         for index, (example, box, score) in enumerate(zip(batch, pictures.boxes, scored.scores.tolist(), strict=True)):
-            anomaly_map, verdict = maps[index], verdicts[index]
+            anomaly_map, verdict = maps[index], self._card.calibration.verdict(score)
+            mask_map = scored.mask_map_of(index) if verdict in SEEN_BY_PEOPLE else anomaly_map
             inside = np.s_[box.top : box.top + box.height, box.left : box.left + box.width]
             yield JudgedImage(
                 image=example.image,
@@ -127,7 +126,7 @@ class Evaluator:
                 verdict=verdict,
                 anomaly_map=anomaly_map,
                 picture_map=anomaly_map[inside],
-                mask=self._mask(example.picture, anomaly_map, mask_maps.get(index, anomaly_map), verdict),
+                mask=self._mask(example.picture, anomaly_map, mask_map, verdict),
                 truth=None if example.truth is None else example.truth[inside],
             )
 

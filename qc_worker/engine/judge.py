@@ -1,12 +1,11 @@
 """From a batch of decoded frames to outcomes: one backbone pass, each line's head, calibration, defects, heatmap."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.domain.inspection import Defect, Inspection, Mask, Outcome, StageTimings, Verdict
@@ -67,17 +66,6 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judging:
-    """A batch on its way to inspections."""
-
-    inferred: Inferred
-    scores: Sequence[float]
-    verdicts: Sequence[Verdict]
-    mask_maps: Mapping[int, npt.NDArray[np.float32]]
-    """Of the frames that people will look at."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Findings:
     """What a frame is judged to be, and what people are shown of it."""
 
@@ -100,35 +88,29 @@ class Judge:
         scores = inferred.scored.scores.tolist()
         seconds = self._clock.monotonic() - inferred.started_at
         metrics.INFERENCE_SECONDS.observe(seconds)
-        verdicts = [
-            decoded.resident.calibration.verdict(score) for decoded, score in zip(inferred.batch, scores, strict=True)
-        ]
-        seen = [index for index, verdict in enumerate(verdicts) if verdict in SEEN_BY_PEOPLE]
-        judging = _Judging(inferred, scores, verdicts, inferred.scored.mask_maps_of(seen))
-        outcomes = [self._outcome(judging, index, 1000 * seconds) for index in range(len(scores))]
+        outcomes = [self._outcome(inferred, index, score, 1000 * seconds) for index, score in enumerate(scores)]
         return Judged(outcomes, 1000 * seconds)
 
-    def _outcome(self, judging: _Judging, index: int, inference_ms: float) -> Outcome:
-        inferred, score, verdict = judging.inferred, judging.scores[index], judging.verdicts[index]
+    def _outcome(self, inferred: Inferred, index: int, score: float, inference_ms: float) -> Outcome:
         decoded = inferred.batch[index]
+        verdict = decoded.resident.calibration.verdict(score)
         if verdict is Verdict.ERROR:
             broken = InvalidFrame(Reason.MODEL_FAILED, f"the model's score is {score}")
             return failure(decoded.ticket, broken, self._clock)
         started = self._clock.monotonic()
-        found = self._findings(judging, index)
+        found = self._findings(inferred, index, verdict)
         timings = self._stage_ms(decoded, inferred.started_at, inference_ms, started)
         return Outcome(self._inspection(inferred, index, score, found, timings), _key(decoded))
 
-    def _findings(self, judging: _Judging, index: int) -> _Findings:
+    def _findings(self, inferred: Inferred, index: int, verdict: Verdict) -> _Findings:
         """Defects, mask and heatmap of the frames that people will look at; other maps never leave the device."""
-        inferred, verdict = judging.inferred, judging.verdicts[index]
         decoded = inferred.batch[index]
         if verdict not in SEEN_BY_PEOPLE and not _sampled(decoded, self._heatmap_pass_share):
             return _Findings(verdict)
         anomaly_map = inferred.scored.map_of(index)
         defects, mask = published_defects(
             anomaly_map,
-            judging.mask_maps.get(index, anomaly_map),
+            inferred.scored.mask_map_of(index) if verdict in SEEN_BY_PEOPLE else anomaly_map,
             verdict,
             decoded.resident.calibration,
             image_size=decoded.picture.image_size,

@@ -75,9 +75,12 @@ def defaults_for(backbone: str) -> BackboneDefaults:
 
 
 def with_strides(common: BackboneDefaults, strides: tuple[int, ...]) -> BackboneDefaults:
-    """Fit settings to a backbone whose maps all have one stride: its patches; the side a multiple of them."""
+    """Fit settings to a backbone: masks from strides that it has; where all maps have one stride, that of its patches.
+
+    Then the input's side is a multiple of them.
+    """
     if len(strides) > 1:
-        return common
+        return replace(common, mask_levels=tuple(stride for stride in common.mask_levels if stride in strides))
     (patch,) = strides
     side = round(common.input_size / patch) * patch
     return replace(

@@ -114,7 +114,7 @@ def _distance(head: Head, index: int) -> FoldedDistance:
     level, whitening = head.shape.distances[index], head.whitenings[index]
     weight, bias = _adapting(head, level)
     centres, whiteners = whitening.centres, whitening.whiteners
-    return FoldedDistance(level, weight.float(), bias.float(), centres.float(), whiteners.float(), head.shape.nearest)
+    return FoldedDistance(level, weight.float(), bias.float(), centres.float(), whiteners.float(), whitening.nearest)
 
 
 def _discriminator(head: Head, index: int) -> FoldedDiscriminator:

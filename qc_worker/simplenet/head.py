@@ -69,7 +69,7 @@ class Head(nn.Module):
         """Score of every part, as it is; needs eval mode. Shapes: (N, sum C_l) -> (parts, N)."""
         adapted = self.adapt(self.standardiser(patches))
         distances = [
-            local_distances(adapted[level], whitening.centres, whitening.whiteners, self.shape.nearest)
+            local_distances(adapted[level], whitening.centres, whitening.whiteners, whitening.nearest)
             for level, whitening in zip(self.shape.distances, self.whitenings, strict=True)
         ]
         learned = [

@@ -58,14 +58,14 @@ class Scored:
         anomaly_map: npt.NDArray[np.float32] = self.maps[index].cpu().numpy()
         return anomaly_map
 
-    def mask_maps_of(self, frames: Sequence[int]) -> dict[int, npt.NDArray[np.float32]]:
-        """The maps that masks of some frames are made of, (H, W) each, brought to the CPU.
+    def mask_map_of(self, index: int) -> npt.NDArray[np.float32]:
+        """The map that one frame's mask is made of, (H, W), brought to the CPU; its anomaly map without a mask head.
 
-        Those of frames without a mask head are their anomaly maps. Few frames are rejected: what is not asked for is
-        not computed.
+        Few frames are rejected: it is computed when it is asked for, and alone, for a CPU keeps kernels for every
+        shape, and several frames at once take as long.
         """
-        finer = {} if self.mask_levels is None else self.mask_levels.maps_of(frames)
-        return {frame: finer[frame].cpu().numpy() if frame in finer else self.map_of(frame) for frame in frames}
+        mask_map = None if self.mask_levels is None else self.mask_levels.map_of(index)
+        return self.map_of(index) if mask_map is None else mask_map.cpu().numpy()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,16 +77,15 @@ class MaskLevels:
     spec: EmbeddingSpec
 
     @torch.no_grad()
-    def maps_of(self, frames: Sequence[int]) -> dict[int, Tensor]:
-        """Maps of those of the frames that have a mask head, minus infinity where nothing is judged. Shape: (H, W)."""
-        # One by one: a CPU keeps kernels for every shape, and several frames at once take as long.
-        return {frame: self._map_of(frame, head) for frame in frames if (head := self.heads[frame].mask_head)}
-
-    def _map_of(self, frame: int, mask_head: FoldedHead) -> Tensor:
-        cells = patch_scores([level[frame : frame + 1] for level in self.levels], [mask_head], self.spec.mask_grid)
+    def map_of(self, index: int) -> Tensor | None:
+        """One frame's map, minus infinity where nothing is judged; None without a mask head. Shape: (H, W)."""
+        head = self.heads[index]
+        if head.mask_head is None:
+            return None
+        own = [level[index : index + 1] for level in self.levels]
+        cells = patch_scores(own, [head.mask_head], self.spec.mask_grid)
         mask_map = anomaly_maps(cells, self.spec.input_size, MASK_SIGMA_PX)[0]
-        ignored = self.heads[frame].ignored
-        return mask_map if ignored is None else mask_map.masked_fill_(ignored.pixels, NOT_JUDGED)
+        return mask_map if head.ignored is None else mask_map.masked_fill_(head.ignored.pixels, NOT_JUDGED)
 
 
 class Scorer:
@@ -140,7 +139,7 @@ class Scorer:
             _check_takes(head.mask_head, self.mask_channels, self.spec)
         folded = fold(head).to(self.device, self.dtype)
         trial = self.score(torch.full((1, 3, *self.spec.input_size), 128, dtype=torch.uint8), [folded])
-        if not (bool(torch.isfinite(trial.maps).all()) and np.isfinite(trial.mask_maps_of([0])[0]).all()):
+        if not (bool(torch.isfinite(trial.maps).all()) and np.isfinite(trial.mask_map_of(0)).all()):
             raise ModelError("the head gives scores that are not numbers")
         return replace(folded, ignored=self.ignored_area(ignored))
 

@@ -188,7 +188,7 @@ def test_the_map_of_masks_is_that_of_the_plain_mask_head(finer: Scorer) -> None:
     assert embedding is not None
     plain = anomaly_maps(head.mask_head.patch_scores(embedding), (64, 64), MASK_SIGMA_PX)
     for index in range(3):
-        found = torch.from_numpy(scored.mask_maps_of([index])[index])
+        found = torch.from_numpy(scored.mask_map_of(index))
         torch.testing.assert_close(found, plain[index], rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
 
 
@@ -204,10 +204,8 @@ def test_a_mask_head_changes_neither_scores_nor_maps(scorer: Scorer, finer: Scor
 def test_frames_without_a_mask_head_have_their_anomaly_map_for_it(finer: Scorer) -> None:
     heads = [finer.take_in(head_with_mask_head(finer)), finer.take_in(a_head(finer.level_channels, 8))]
     scored = finer.score(some_pixels(2), heads)
-    maps = scored.mask_maps_of([0, 1])
-    assert np.array_equal(maps[1], scored.map_of(1))
-    assert not np.array_equal(maps[0], scored.map_of(0))
-    assert scored.mask_maps_of([]) == {}
+    assert np.array_equal(scored.mask_map_of(1), scored.map_of(1))
+    assert not np.array_equal(scored.mask_map_of(0), scored.map_of(0))
 
 
 def test_masks_of_a_batch_in_halves_are_those_of_the_whole(weights: Path, finer: Scorer) -> None:
@@ -216,7 +214,7 @@ def test_masks_of_a_batch_in_halves_are_those_of_the_whole(weights: Path, finer:
     heads = [finer.take_in(head_with_mask_head(finer, seed)) for seed in range(5)]
     expected, found = finer.score(some_pixels(5), heads), small.score(some_pixels(5), heads)
     for index in range(5):
-        one, other = found.mask_maps_of([index])[index], expected.mask_maps_of([index, 0])[index]
+        one, other = found.mask_map_of(index), expected.mask_map_of(index)
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
 
 
@@ -224,7 +222,7 @@ def test_what_is_not_judged_is_in_no_mask(finer: Scorer) -> None:
     ignored = np.zeros((64, 64), dtype=np.bool_)
     ignored[:, :20] = True
     head = finer.take_in(head_with_mask_head(finer), ignored)
-    assert np.array_equal(np.isneginf(finer.score(some_pixels(1), [head]).mask_maps_of([0])[0]), ignored)
+    assert np.array_equal(np.isneginf(finer.score(some_pixels(1), [head]).mask_map_of(0)), ignored)
 
 
 def test_a_mask_head_that_does_not_fit_is_refused(scorer: Scorer, finer: Scorer) -> None:

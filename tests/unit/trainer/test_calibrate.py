@@ -142,7 +142,7 @@ def test_masks_are_measured_by_one_pixel_of_twenty_and_one_peak_of_four(tmp_path
     assert found is not None
     (batch,) = reader.batches(samples)
     scored = scorer.score(batch.pixels, [folded] * 5)
-    maps = scored.mask_maps_of(range(5)).values()
+    maps = [scored.mask_map_of(index) for index in range(5)]
     every = np.concatenate([each.ravel() for each in maps])
     assert float((every > found.baseline).mean()) == pytest.approx(0.05, abs=0.01)
     assert found.peak == pytest.approx(sorted(float(each.max()) for each in maps)[1], rel=1e-4)
