@@ -1,18 +1,19 @@
 """The models that race: shapes of heads, with random layers, for speed does not depend on what they learned."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from benchmarks._race import Model, SideSpec
 from qc_worker.simplenet.backbone import Backbone, load_backbone
-from qc_worker.simplenet.defaults import defaults_for
+from qc_worker.simplenet.defaults import BackboneDefaults, defaults_for
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import HeadShape
-from qc_worker.simplenet.spec import EmbeddingSpec, cells_of
-from trainer.mask_head import mask_head_shape
+from qc_worker.simplenet.spec import EmbeddingSpec
+from trainer.commands.retrain import training_settings
+from trainer.mask_head import HIDDEN, NEAREST, mask_settings
 from trainer.mixture import MAX_FEATURES, component_count
 from trainer.whitening import adapted_channels
 
@@ -104,9 +105,22 @@ def line_head(
     shape = shape_of(spec.backbone, spec.model)
     head = _random_head(shape.head(level_channels))
     if mask_channels:
-        cells = cells_of((INPUT_SIZE, INPUT_SIZE), min(shape.mask_levels))
-        head.adopt(_random_head(mask_head_shape(mask_channels, cells, components=shape.components)))
+        head.adopt(_random_head(_mask_shape(shape, defaults_for(spec.backbone), mask_channels)))
     return head
+
+
+def _mask_shape(line: Shape, defaults: BackboneDefaults, mask_channels: tuple[int, ...]) -> HeadShape:
+    settings = mask_settings(training_settings(defaults), len(mask_channels))
+    shape = Shape(
+        line.mask_levels,
+        grid_stride=min(line.mask_levels),
+        patch_size=1,
+        hidden=HIDDEN,
+        discriminators=settings.discriminators,
+        distance_weights=settings.distance_weights,
+        components=settings.components,
+    )
+    return replace(shape.head(mask_channels), nearest=NEAREST)
 
 
 def _random_head(shape: HeadShape) -> Head:

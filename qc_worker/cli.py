@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qc_worker.flags import Device, Json, Kafka, ModelStoreUrl, StateDir, WeightsDir
 from qc_worker.observability.exits import exit_codes
 from qc_worker.observability.logging import configure_logging
 from qc_worker.process_tuning import tune_process
@@ -19,14 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Kafka = Annotated[str | None, typer.Option("--kafka", help="Brokers, host:port, comma-separated.")]
 Redis = Annotated[str | None, typer.Option("--redis", help="Heatmap cache, redis://host:port/db; '' for none.")]
-ModelStoreUrl = Annotated[str | None, typer.Option("--model-store", help="Folder or fsspec URL of the model store.")]
-StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Where models, samples and caches live.")]
-WeightsDir = Annotated[Path | None, typer.Option("--weights-dir", help="Folder with backbone weights files.")]
-Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Group = Annotated[str | None, typer.Option("--group", help="Consumer group of the workers.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
 
 
 @app.command()

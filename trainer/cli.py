@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qc_worker.flags import Device, Json, Kafka, ModelStoreUrl, StateDir, WeightsDir
 from qc_worker.observability.exits import exit_codes
 from qc_worker.observability.logging import configure_logging
 from qc_worker.process_tuning import tune_process
@@ -16,20 +17,14 @@ from trainer.flags import (
     AspectFlag,
     CalibrateBy,
     CalibrateByFlag,
-    Device,
     GroupBy,
     GroupByFlag,
     InputSize,
-    Json,
-    Kafka,
     Line,
     MaxCost,
     MaxFeatureMib,
-    ModelStoreUrl,
     SampleDir,
-    StateDir,
     Tiles,
-    WeightsDir,
 )
 from trainer.interrupts import raise_on_terminate
 

@@ -31,13 +31,7 @@ class GroupByFlag(StrEnum):
 
 
 Line = Annotated[str, typer.Option("--line", help="Production line.")]
-Kafka = Annotated[str | None, typer.Option("--kafka", help="Brokers, host:port, comma-separated.")]
-ModelStoreUrl = Annotated[str | None, typer.Option("--model-store", help="Folder or fsspec URL of the model store.")]
 SampleDir = Annotated[Path | None, typer.Option("--sample-store", help="Folder of the samples.")]
-StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Where models, samples and weights live.")]
-WeightsDir = Annotated[Path | None, typer.Option("--weights-dir", help="Folder with backbone weights files.")]
-Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
 
 # Of `retrain`.
 InputSize = Annotated[

@@ -12,14 +12,11 @@ from torch import Tensor
 
 from qc_worker.simplenet.card import TrainingSettings
 from qc_worker.simplenet.head import Head
-from qc_worker.simplenet.head_shape import HeadShape
 from trainer.fit import FitTask, fit_head, part_weights
 from trainer.mask_rows import DEFECTIVE, FAR, joined_rows
-from trainer.mixture import MAX_FEATURES, component_count
 from trainer.part_scores import CellRows, normalise_parts
 from trainer.patch_bank import PatchBank, standardise
 from trainer.progress import Advance
-from trainer.whitening import adapted_channels
 
 HIDDEN = 64
 NEAREST = 2
@@ -49,20 +46,11 @@ def discriminator_count(levels: int) -> int:
     return len(_discriminators(levels))
 
 
-def mask_head_shape(level_channels: tuple[int, ...], cells: tuple[int, int], *, components: int) -> HeadShape:
-    """The largest that a mask head of those levels can be."""
-    adapted = tuple(map(adapted_channels, level_channels))
-    finer = max(1, len(adapted) - 1)
-    count = component_count(components, features=MAX_FEATURES, channels=adapted[:finer], max_bytes=MAX_WHITENER_BYTES)
-    of_levels = (count,) * finer + (0,) * (len(adapted) - finer)
-    return HeadShape(level_channels, adapted, of_levels, _discriminators(len(adapted)), HIDDEN, cells, NEAREST)
-
-
 def fit_mask_head(task: MaskTask, *, advance: Advance) -> Head:
     """Fit a mask head, its scores normalised. Raises TrainingError if it does not learn."""
     rows = joined_rows(task.rows, task.grid)
     good = rows.kinds != DEFECTIVE
-    settings = _settings(task.settings, len(task.level_channels))
+    settings = mask_settings(task.settings, len(task.level_channels))
     fitted = fit_head(
         FitTask(
             features=standardise([rows.features[good]], max_bytes=settings.max_feature_bytes),
@@ -85,7 +73,7 @@ def fit_mask_head(task: MaskTask, *, advance: Advance) -> Head:
     return fitted.head
 
 
-def _settings(settings: TrainingSettings, levels: int) -> TrainingSettings:
+def mask_settings(settings: TrainingSettings, levels: int) -> TrainingSettings:
     """Distances at all levels but the coarsest, which only a discriminator reads, where there are several."""
     finer, discriminators = max(1, levels - 1), _discriminators(levels)
     return settings.model_copy(

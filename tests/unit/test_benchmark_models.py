@@ -11,6 +11,8 @@ from qc_worker.simplenet.head_shape import check_shape
 from tests.unit.trainer.factories import no_progress
 from trainer.commands.retrain import training_settings
 from trainer.fit import FitTask, fit_head
+from trainer.mask_head import MaskTask, fit_mask_head
+from trainer.mask_rows import drawn_rows
 from trainer.mixture import MAX_FEATURES, MIN_FEATURES_EACH
 from trainer.patch_bank import standardise
 
@@ -44,6 +46,25 @@ def test_default_heads_that_race_have_the_shape_of_trained_ones(monkeypatch: pyt
     raced = line_head(SideSpec("ours", BACKBONE, "", "", model="default"), LEVEL_CHANNELS, 0).shape
     assert raced == trained_head().shape
     assert MAX_FEATURES // MIN_FEATURES_EACH > defaults_for(BACKBONE).components == max(full.components)
+
+
+def test_mask_heads_that_race_have_the_shape_of_trained_ones() -> None:
+    channels, side = (24, 40, 112), 64
+    raced = line_head(SideSpec("ours", BACKBONE, "", "", model="default"), LEVEL_CHANNELS, 0, mask_channels=channels)
+    mask = torch.zeros(4 * side, 4 * side, dtype=torch.bool)
+    mask[20:60, 30:70] = True
+    generator = torch.Generator().manual_seed(0)
+    embedding = torch.randn(side * side, sum(channels), generator=generator)
+    task = MaskTask(
+        rows=[drawn_rows(embedding, mask, (side, side), None, seed) for seed in range(150)],
+        grid=(side, side),
+        level_channels=channels,
+        settings=training_settings(defaults_for(BACKBONE), steps=30),
+        seed=0,
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+    )
+    assert raced.shape.mask_head == fit_mask_head(task, advance=no_progress).shape
 
 
 @pytest.mark.parametrize(("backbone", "channels"), [(BACKBONE, (40, 112)), ("wide_resnet50_2", (512, 1024))])

@@ -9,12 +9,14 @@ import timm
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from torch import Tensor
 
 from qc_worker.domain.calibration import Calibration
 from qc_worker.simplenet.card import ModelCard, SampleManifest, TrainingSettings
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import HeadShape
 from qc_worker.simplenet.preprocessing import ImageLimits
+from qc_worker.simplenet.scorer import Scorer
 from qc_worker.simplenet.spec import EmbeddingSpec
 
 LIMITS = ImageLimits(max_bytes=16 << 20, max_pixels=64_000_000)
@@ -99,3 +101,19 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def some_pixels(count: int) -> Tensor:
+    return torch.randint(0, 256, (count, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+class SmallMemory(Scorer):
+    """A device on which three frames fit, not four."""
+
+    largest_tried: int = 0
+
+    def _to_device(self, pixels: Tensor) -> Tensor:
+        self.largest_tried = max(self.largest_tried, len(pixels))
+        if len(pixels) > 3:
+            raise torch.OutOfMemoryError("no room")
+        return super()._to_device(pixels)
