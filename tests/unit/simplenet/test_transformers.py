@@ -14,7 +14,7 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from qc_worker.domain.errors import ModelError
 from qc_worker.simplenet.backbone import Backbone, load_backbone
 from qc_worker.simplenet.compilation import compiled
-from qc_worker.simplenet.defaults import defaults_for
+from qc_worker.simplenet.defaults import BackboneDefaults, defaults_for, with_strides
 from qc_worker.simplenet.patch_features import AggregatedLevels
 from tests.unit.simplenet.factories import an_embedding_spec, random_weights
 
@@ -263,3 +263,9 @@ def test_other_networks_of_timm_keep_the_common_settings() -> None:
 def test_a_tag_that_timm_lacks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no backbone named"):
         defaults_for(f"{TINY}.no_such_tag")
+
+
+def test_masks_come_from_strides_that_a_backbone_has() -> None:
+    assert with_strides(BackboneDefaults(), (8, 16, 32)).mask_levels == (8, 16)
+    assert with_strides(BackboneDefaults(), (2, 4, 8, 16, 32)).mask_levels == (4, 8, 16)
+    assert with_strides(BackboneDefaults(), (14,)).mask_levels == ()
