@@ -51,11 +51,12 @@ def local_distances(features: Tensor, centres: Tensor, whiteners: Tensor, count:
     owners, order = nearest.flatten().sort(stable=True)
     rows = order // nearest.shape[1]
     length = _block_length(len(owners), len(centres))
-    slots, component_of = _slots(owners, len(centres), length)
-    blocks = features.new_zeros(len(component_of) * length, features.shape[1])
-    blocks[slots] = features[rows] - centres[owners]
-    blocks = blocks.to(whiteners.dtype).view(len(component_of), length, -1)
-    squares = torch.bmm(blocks, whiteners[component_of]).float().square().sum(dim=-1).flatten()[slots]
+    slots, more = _slots(owners, len(centres), length)
+    blocks = features.new_zeros((len(centres) + len(more)) * length, features.shape[1], dtype=whiteners.dtype)
+    blocks[slots] = (features[rows] - centres[owners]).to(whiteners.dtype)
+    first, others = blocks.view(-1, length, features.shape[1]).split([len(centres), len(more)])
+    whitened = [torch.bmm(first, whiteners), torch.bmm(others, whiteners.index_select(0, more))]
+    squares = torch.cat([part.float().square_().sum(dim=-1).flatten() for part in whitened])[slots]
     found = torch.empty_like(squares)
     found[order] = squares
     return found.view(nearest.shape).amin(dim=1).sqrt()
@@ -67,15 +68,15 @@ def _block_length(pairs: int, components: int) -> int:
 
 
 def _slots(owners: Tensor, components: int, length: int) -> tuple[Tensor, Tensor]:
-    """Place sorted pairs into blocks that have one owner each.
+    """Place sorted pairs into blocks that have one owner each: the first of each component, in order, then further ones.
 
-    Shapes: int64 (P,) -> where each pair lies, (P,), and the component of each block, (blocks,).
+    Shapes: int64 (P,) -> where each pair lies, (P,), and the component of each further block.
     """
     counts = torch.bincount(owners, minlength=components)
-    blocks = (counts + length - 1) // length
-    first_pair, first_block = counts.cumsum(0) - counts, blocks.cumsum(0) - blocks
+    further = (counts - 1).clamp_(min=0) // length
+    first_pair, first_further = counts.cumsum(0) - counts, components + further.cumsum(0) - further
     position = torch.arange(len(owners), device=owners.device) - first_pair[owners]
-    component_of = torch.arange(components, device=owners.device).repeat_interleave(blocks)
+    block = torch.where(position < length, owners, first_further[owners] + position // length - 1)
+    more = torch.arange(components, device=owners.device).repeat_interleave(further)
     # Few different counts: a CPU's kernels are kept for every shape that was ever multiplied.
-    component_of = nn.functional.pad(component_of, (0, -len(component_of) % BLOCKS_MULTIPLE))
-    return first_block[owners] * length + position, component_of
+    return block * length + position % length, nn.functional.pad(more, (0, -len(more) % BLOCKS_MULTIPLE))
