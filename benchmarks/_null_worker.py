@@ -101,7 +101,7 @@ class Meter:
 
     def count(self, outcomes: Sequence[Outcome], publish_s: float) -> None:
         now = datetime.now(UTC)
-        self._taken_ms += [1000 * (now - one.inspection.captured_at).total_seconds() for one in outcomes]
+        self._taken_ms += [1000 * (now - at).total_seconds() for one in outcomes if (at := one.inspection.captured_at)]
         self.published += len(outcomes)
         self.publishes += 1
         self.publish_s += publish_s

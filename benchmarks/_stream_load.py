@@ -93,7 +93,11 @@ def _judged(published: Sequence[PublishedInspection]) -> Judged:
     stages = [inspection.stage_ms for inspection in inspections]
     times = sorted(inspection.scored_at.timestamp() for inspection in inspections)
     first = int(RUN_UP_SHARE * len(times))
-    taken = [1000 * (one.appended_at - one.inspection.captured_at).total_seconds() for one in published]
+    taken = [
+        1000 * (one.appended_at - captured_at).total_seconds()
+        for one in published
+        if (captured_at := one.inspection.captured_at)
+    ]
     return Judged(
         fps=(len(times) - 1 - first) / (times[-1] - times[first]),
         inference_ms=statistics.mean(stage.inference for stage in stages),

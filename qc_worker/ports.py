@@ -129,6 +129,9 @@ class HeatmapCache(Protocol):
 class ReleaseLog(Protocol):
     """The compacted topic `models`: the newest release of every line."""
 
+    refused: int
+    """Records left out so far because they could not be read."""
+
     def announce(self, release: Release) -> None:
         """Append and wait for the acknowledgement. Raises TransportError."""
         ...

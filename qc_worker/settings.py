@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     """How long a silent worker keeps its partitions."""
     max_poll_interval_ms: int = Field(default=300_000, ge=1_000)
     """How long a worker that answers the broker but takes no frames keeps its partitions."""
+    metadata_max_age_ms: int = Field(default=30_000, ge=1_000)
+    """Within this, partitions that are added to `images` are noticed and shared out."""
     broker_patience_s: float = Field(default=120, gt=0)
     """How long a worker waits for brokers that do not answer before it ends with exit code 75, and at its start for a
     model store that has none of the announced models."""

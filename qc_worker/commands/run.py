@@ -28,6 +28,7 @@ from qc_worker.observability.health import HealthServer
 from qc_worker.ports import FrameSource
 from qc_worker.process_tuning import freeze_long_lived, give_back_freed_memory, heap_in_use_bytes
 from qc_worker.settings import Settings
+from qc_worker.transport.codecs import missing_codecs
 from qc_worker.transport.kafka_releases import KafkaReleaseLog
 from qc_worker.transport.kafka_source import KafkaFrameSource
 from qc_worker.transport.limits import MAX_RECORD_BYTES
@@ -140,6 +141,8 @@ def _check_topics(settings: Settings) -> None:
     """Raises SettingsError if a topic is missing: a consumer of nothing would wait for ever in silence."""
     access = replace(kafka_access(settings), connect_timeout_ms=FIRST_CONTACT_MS)
     reports = check_topics(access, topic_plans(settings))
+    if codecs := missing_codecs():
+        log.warning("frames in these codecs cannot be read: their packages are not installed", codecs=codecs)
     if missing := [report.name for report in reports if report.state is TopicState.MISSING]:
         raise SettingsError(f"no topic {', '.join(missing)}: create it with qc-worker topics")
     own = (settings.results_topic, settings.dead_letter_topic)
@@ -158,6 +161,7 @@ def _source(settings: Settings) -> KafkaFrameSource:
         max_frame_bytes=settings.max_frame_bytes,
         session_timeout_ms=settings.session_timeout_ms,
         max_poll_interval_ms=settings.max_poll_interval_ms,
+        metadata_max_age_ms=settings.metadata_max_age_ms,
         max_in_flight_frames=settings.max_in_flight_frames,
     )
 

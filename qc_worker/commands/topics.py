@@ -7,6 +7,7 @@ from rich.table import Table
 
 from qc_worker.commands.reports import print_json
 from qc_worker.settings import Settings
+from qc_worker.transport.codecs import missing_codecs
 from qc_worker.transport.topics import TopicPlan, TopicReport, TopicState, check_topics, ensure_topics, plan_topics
 from qc_worker.wiring import kafka_access
 
@@ -34,6 +35,8 @@ def prepare_topics(settings: Settings, *, check_only: bool, as_json: bool) -> in
         print_json({"topics": [asdict(report) for report in reports]})
     else:
         _print(reports)
+        if codecs := missing_codecs():
+            Console(stderr=True).print(f"not installed: {', '.join(codecs)}: frames in these codecs cannot be read")
     return int(any(report.state in WRONG for report in reports))
 
 

@@ -17,6 +17,7 @@ class Reason(StrEnum):
     """Why a frame could not be judged; a metric label, so the set is closed."""
 
     BAD_HEADERS = "bad_headers"
+    UNREADABLE = "unreadable"
     EMPTY = "empty"
     TOO_LARGE = "too_large"
     TOO_MANY_PIXELS = "too_many_pixels"

@@ -54,6 +54,18 @@ class Record:
     appended_at: datetime
     crashes: int = 0
     """How many processes have died with it in flight, as far as is known."""
+    unreadable: str | None = None
+    """Why it could not be read off the topic; `content` is then what could be kept of it."""
+
+
+class IgnoredHeader(NamedTuple):
+    """An optional header that could not be used, by name, and why."""
+
+    name: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"header {self.name} ignored: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +76,10 @@ class Frame:
     line: LineName
     camera: CameraName
     frame_id: FrameId
-    captured_at: datetime
+    captured_at: datetime | None
+    """Its header, else its record's time; None: a header that says no time for certain."""
     content: bytes
     traceparent: str | None = None
     deadline_ms: int | None = None
     """How long after its capture the verdict is wanted, milliseconds; None: no matter."""
+    ignored: tuple["IgnoredHeader", ...] = ()

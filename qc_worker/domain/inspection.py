@@ -12,7 +12,7 @@ from typing import ClassVar
 from qc_worker.domain.errors import Reason
 from qc_worker.domain.frame import Position
 
-SCHEMA_VERSION = "1.3"
+SCHEMA_VERSION = "1.4"
 
 _DOCUMENTED: dict[str, bool] = {"use_attribute_docstrings": True}
 
@@ -89,13 +89,14 @@ class Inspection:
     __pydantic_config__: ClassVar = _DOCUMENTED
 
     frame_id: str | None
-    """The camera's id of the frame; null if its headers could not be read."""
+    """The camera's id of the frame, else its position; null if its record could not be read."""
     line: str | None
-    """Production line; null if its headers could not be read."""
+    """Production line; null if neither header nor key names one."""
     camera: str | None
-    """Camera; null if its headers could not be read."""
-    captured_at: datetime
-    """When the camera took the frame (its header; else the record's timestamp), UTC."""
+    """Camera; null if neither header nor key names one."""
+    captured_at: datetime | None
+    """When the camera took the frame (its header; else the record's timestamp), UTC; null for a header that could be
+    several times or none, see `notes`."""
     scored_at: datetime
     """When the verdict was made, UTC."""
     source: Position
@@ -126,6 +127,8 @@ class Inspection:
     """Redis key of heatmap and thumbnail; null if none was cached."""
     late: bool = False
     """Whether the verdict was made after the frame's deadline."""
+    notes: tuple[str, ...] = ()
+    """What of the frame's headers was ignored, and why, a sentence each; never a reason not to judge it."""
     stage_ms: StageTimings = field(default_factory=StageTimings)
     """Milliseconds spent in each stage."""
     schema_version: str = SCHEMA_VERSION

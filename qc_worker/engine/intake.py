@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from qc_worker.domain.errors import InvalidFrame, Reason
-from qc_worker.domain.frame import Frame, Record
+from qc_worker.domain.frame import Frame
 from qc_worker.domain.inspection import DeadLetter, Inspection, Outcome, StageTimings, Verdict
 from qc_worker.engine.in_flight import Ticket
 from qc_worker.engine.residents import Resident, ResidentModels
 from qc_worker.failpoints import failpoint
+from qc_worker.observability import metrics
 from qc_worker.ports import Clock
 from qc_worker.simplenet.preprocessing import Box, ImageLimits, Picture, content_box, decode_picture
 from qc_worker.simplenet.spec import Aspect, BackbonePass, EmbeddingSpec, InputSize
-from qc_worker.wire.images import decode_record
+from qc_worker.wire.images import decode_record, read_claims
 
 DETAIL_LENGTH = 300
 MAX_CRASHES = 3
@@ -74,7 +76,9 @@ def admit(ticket: Ticket, residents: ResidentModels, deadlines: "Deadlines | Non
     An old frame is admitted like any other: late verdicts are flagged, never left out.
     """
     frame = decode_record(ticket.record)
-    ticket.due_at = deadlines.due_at(frame) if deadlines else None
+    for header in frame.ignored:
+        metrics.IGNORED_HEADERS.labels(header=header.name).inc()
+    ticket.due_at = deadlines.due_at(frame, ticket.record.appended_at) if deadlines else None
     if ticket.record.crashes >= MAX_CRASHES:
         raise InvalidFrame(Reason.CRASHED_WORKERS, f"{ticket.record.crashes} worker processes died over it")
     resident = residents.current(frame.line)
@@ -90,12 +94,15 @@ class Deadlines:
     by_line_ms: Mapping[str, int]
     clock: Clock
 
-    def due_at(self, frame: Frame) -> float | None:
-        """By the monotonic clock, but counted from the capture: cameras' clocks must agree with this machine's."""
+    def due_at(self, frame: Frame, appended_at: datetime) -> float | None:
+        """By the monotonic clock, but counted from the capture: cameras' clocks must agree with this machine's.
+
+        Where the capture's time cannot be told, it counts from when the record was appended.
+        """
         deadline_ms = frame.deadline_ms or self.by_line_ms.get(frame.line)
         if deadline_ms is None:
             return None
-        age_s = (self.clock.now() - frame.captured_at).total_seconds()
+        age_s = (self.clock.now() - (frame.captured_at or appended_at)).total_seconds()
         return self.clock.monotonic() + deadline_ms / 1000 - age_s
 
 
@@ -114,27 +121,21 @@ def decode(
 def failure(ticket: Ticket, error: InvalidFrame, clock: Clock) -> Outcome:
     """Make the inspection and the dead letter of a frame that cannot be judged."""
     record, now = ticket.record, clock.monotonic()
-    frame = _readable(record)
+    claims = read_claims(record)
     detail = error.detail[:DETAIL_LENGTH]
     inspection = Inspection(
-        frame_id=frame.frame_id if frame else None,
-        line=frame.line if frame else None,
-        camera=frame.camera if frame else None,
-        captured_at=frame.captured_at if frame else record.appended_at,
+        frame_id=claims.frame_id,
+        line=claims.line,
+        camera=claims.camera,
+        captured_at=claims.captured_at,
         scored_at=clock.now(),
         source=record.position,
         verdict=Verdict.NO_MODEL if error.reason is Reason.UNKNOWN_LINE else Verdict.ERROR,
         reason=error.reason,
         detail=detail,
         late=ticket.is_late(now),
+        notes=tuple(map(str, claims.ignored)),
         stage_ms=StageTimings(total=round(1000 * (now - ticket.polled_at), 3)),
     )
     letter = DeadLetter(record.position, record.key, record.content, record.headers, error.reason, detail)
     return Outcome(inspection, record.key, letter)
-
-
-def _readable(record: Record) -> Frame | None:
-    try:
-        return decode_record(record)
-    except InvalidFrame:
-        return None

@@ -141,6 +141,7 @@ class Judge:
             mask=found.mask,
             heatmap_key=found.heatmap_key,
             late=decoded.ticket.is_late(self._clock.monotonic()),
+            notes=tuple(map(str, frame.ignored)),
             stage_ms=timings,
         )
 

@@ -32,6 +32,7 @@ class ModelRefresher:
         self._stop = stop
         self._retry_at: dict[str, tuple[float, Release]] = {}
         self._lines_announced = 0
+        self._unreadable = 0
         self._thread = threading.Thread(target=self.run, name="model-refresher", daemon=True)
 
     def catch_up(self) -> None:
@@ -41,6 +42,7 @@ class ModelRefresher:
         while those of all others are judged.
         """
         newest = self._releases.read_all()
+        self._count_unreadable()
         self._lines_announced = len(newest)
         for line, release in newest.items():
             if not self._stop.is_set() and not self._take_up_or_fall_back(release):
@@ -65,6 +67,7 @@ class ModelRefresher:
             try:
                 for release in self._releases.poll(timeout_s=POLL_S):
                     self.take_up(release)
+                self._count_unreadable()
             except Exception as error:  # noqa: BLE001  (outermost loop of this thread: later releases must still come)
                 log.warning("release log unreachable", error=_told(error))
                 self._stop.wait(1.0)
@@ -104,6 +107,11 @@ class ModelRefresher:
             load_s=load_s,
         )
         return True
+
+    def _count_unreadable(self) -> None:
+        """Records of the log that are no release count as refused ones."""
+        metrics.RELEASES.labels(outcome="refused").inc(self._releases.refused - self._unreadable)
+        self._unreadable = self._releases.refused
 
     def _refuse(self, release: Release, error: Exception) -> None:
         stays = self._residents.versions().get(release.line)

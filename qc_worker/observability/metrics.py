@@ -9,6 +9,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 INSPECTIONS = Counter("qc_inspections_total", "Inspections published.", ["line", "verdict"])
 DEAD_LETTERS = Counter("qc_dead_letters_total", "Frames that could not be judged.", ["reason"])
+IGNORED_HEADERS = Counter("qc_ignored_headers_total", "Optional headers that could not be used.", ["header"])
 LATE_VERDICTS = Counter("qc_late_verdicts_total", "Verdicts made after the frame's deadline.")
 DROPPED_FRAMES = Counter("qc_dropped_frames_total", "Frames in flight left to the new owner of their partition.")
 EXPIRED_FRAMES = Counter("qc_expired_frames_total", "Frames that retention removed before they were judged.")

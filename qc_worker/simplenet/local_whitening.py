@@ -54,7 +54,7 @@ def local_distances(features: Tensor, centres: Tensor, whiteners: Tensor, count:
     slots, more = _slots(owners, len(centres), length)
     blocks = features.new_zeros((len(centres) + len(more)) * length, features.shape[1], dtype=whiteners.dtype)
     blocks[slots] = (features[rows] - centres[owners]).to(whiteners.dtype)
-    first, others = blocks.view(-1, length, features.shape[1]).split([len(centres), len(more)])
+    first, others = torch.split(blocks.view(-1, length, features.shape[1]), [len(centres), len(more)])
     whitened = [torch.bmm(first, whiteners), torch.bmm(others, whiteners.index_select(0, more))]
     squares = torch.cat([part.float().square_().sum(dim=-1).flatten() for part in whitened])[slots]
     found = torch.empty_like(squares)
@@ -68,7 +68,7 @@ def _block_length(pairs: int, components: int) -> int:
 
 
 def _slots(owners: Tensor, components: int, length: int) -> tuple[Tensor, Tensor]:
-    """Place sorted pairs into blocks that have one owner each: the first of each component, in order, then further ones.
+    """Place sorted pairs into blocks that have one owner each: the first of each component, in order, then others.
 
     Shapes: int64 (P,) -> where each pair lies, (P,), and the component of each further block.
     """

@@ -111,7 +111,9 @@ def forget_asked_offsets(consumer: KafkaConsumer) -> None:
     consumer._coordinator._offset_fetch_futures.clear()
 
 
-def member_config(group: str, max_frame_bytes: int, session_timeout_ms: int) -> dict[str, Any]:
+def member_config(
+    group: str, max_frame_bytes: int, session_timeout_ms: int, metadata_max_age_ms: int
+) -> dict[str, Any]:
     """kafka-python's configuration of a member that commits by hand and holds little in memory."""
     fetch_bytes = max_frame_bytes + RECORD_HEADROOM_BYTES
     return {
@@ -125,6 +127,7 @@ def member_config(group: str, max_frame_bytes: int, session_timeout_ms: int) -> 
         "max_partition_fetch_bytes": fetch_bytes,
         # Bounds what waits in the client: a whole fetch may lie there undelivered while we are paused.
         "fetch_max_bytes": 2 * fetch_bytes,
+        "metadata_max_age_ms": metadata_max_age_ms,  # partitions that are added are noticed within it
         "session_timeout_ms": session_timeout_ms,
         "heartbeat_interval_ms": min(3_000, session_timeout_ms // 4),
     }

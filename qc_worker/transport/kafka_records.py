@@ -8,18 +8,21 @@ from typing import Any
 from kafka import OffsetAndMetadata, TopicPartition
 
 from qc_worker.domain.frame import Offsets, Partition, Position, Record
+from qc_worker.transport.tolerant_records import why_unreadable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_record(polled: Any) -> Record:
     """Translate a ConsumerRecord; a tombstone's missing value becomes empty content."""
+    unreadable = why_unreadable(polled.headers)
     return Record(
         position=Position(polled.topic, polled.partition, polled.offset),
         key=polled.key,
         content=polled.value or b"",
-        headers=tuple((name, raw or b"") for name, raw in polled.headers or ()),
+        headers=() if unreadable else tuple((name, raw or b"") for name, raw in polled.headers or ()),
         appended_at=appended_at(polled.timestamp),
+        unreadable=unreadable,
     )
 
 

@@ -16,6 +16,7 @@ from qc_worker.transport.kafka_producer import (
 )
 from qc_worker.transport.kafka_reader import open_reader, partitions_of, read_to_end
 from qc_worker.transport.outgoing import OutgoingRecord
+from qc_worker.transport.tolerant_records import why_unreadable
 from qc_worker.wire.json_types import decode_release, encode_release
 
 log = structlog.get_logger()
@@ -48,7 +49,7 @@ class KafkaReleaseLog:
                 release = self._decoded(polled)
                 if release is not None:
                     newest[release.line] = release
-                elif polled.key is not None and not polled.value:
+                elif polled.key is not None and not polled.value and not why_unreadable(polled.headers):
                     newest.pop(polled.key.decode(errors="replace"), None)
         return newest
 
@@ -79,11 +80,14 @@ class KafkaReleaseLog:
         return consumer
 
     def _decoded(self, polled: Any) -> Release | None:
-        if not polled.value:
+        unreadable = why_unreadable(polled.headers)
+        if not polled.value and not unreadable:
             return None  # a tombstone: the line was retired
         try:
-            return decode_release(polled.value)
+            if not unreadable:
+                return decode_release(polled.value)
         except ValueError as error:
-            self.refused += 1
-            log.warning("release refused", reason=str(error), partition=polled.partition, offset=polled.offset)
-            return None
+            unreadable = str(error)
+        self.refused += 1
+        log.warning("release refused", reason=unreadable, partition=polled.partition, offset=polled.offset)
+        return None

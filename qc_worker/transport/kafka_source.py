@@ -44,6 +44,7 @@ class KafkaFrameSource:
         max_frame_bytes: int,
         session_timeout_ms: int = 45_000,
         max_poll_interval_ms: int = 300_000,
+        metadata_max_age_ms: int = 30_000,
         max_in_flight_frames: int = 128,
     ) -> None:
         self._access = access
@@ -51,7 +52,7 @@ class KafkaFrameSource:
         self._trials = Trials(f"qc-worker-{uuid4()}")
         self._notes = GroupNotes(access, self._trials, group=group, reach=max_in_flight_frames)
         self._config = {
-            **member_config(group, max_frame_bytes, session_timeout_ms),
+            **member_config(group, max_frame_bytes, session_timeout_ms, metadata_max_age_ms),
             "client_id": self._trials.worker,
             "max_poll_interval_ms": max_poll_interval_ms,
         }

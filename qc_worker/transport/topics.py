@@ -10,6 +10,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from qc_worker.domain.errors import TransportError
+from qc_worker.transport.codecs import PACKAGES, missing_codecs
 from qc_worker.transport.kafka_config import Connections, KafkaAccess, open_client, transport_errors
 from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES
 
@@ -123,6 +124,11 @@ def _report(plan: TopicPlan, partitions: int | None, settings: Mapping[str, str]
             remedies.append(
                 f"kafka-configs.sh --alter --entity-type topics --entity-name {plan.name} --add-config {name}={wanted}"
             )
+    if (codec := (settings or {}).get("compression.type")) in missing_codecs():
+        differences.append(
+            f"compression.type is {codec}, whose package is not installed here: nothing of it can be read"
+        )
+        remedies.append(f"pip install {PACKAGES[codec].partition('.')[0]}")
     if differences:
         too_small = any(difference.startswith("max.message.bytes") for difference in differences)
         return TopicReport(plan.name, TopicState.DIFFERS, tuple(differences), tuple(remedies), too_small)

@@ -1,9 +1,8 @@
-"""Kafka headers: reading them once, strictly."""
+"""Kafka headers: only those that are used are read, and none costs the others."""
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
-
-from qc_worker.domain.errors import InvalidFrame, Reason
+import re
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime, timedelta
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -14,15 +13,29 @@ CONTENT_BYTES_HEADER = "qc-content-bytes"
 HEADER_BYTES_HEADER = "qc-header-bytes"
 """On a dead letter whose own headers were left out: how many bytes they had."""
 
-MAX_HEADERS = 64
 MAX_HEADER_BYTES = 8192
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBER = re.compile(r"[0-9]{1,24}(\.[0-9]{1,12})?([eE]\+?[0-9]{1,2})?\Z", re.ASCII)
+_SECONDS_OF_2000, _SECONDS_OF_2100 = 946_684_800, 4_102_444_800
+_UNITS_IN_A_SECOND = (1, 1_000, 1_000_000, 1_000_000_000)
+"""Seconds, milliseconds, microseconds, nanoseconds: the years 2000 to 2100 look different in each."""
 
-def read_headers(headers: Headers) -> dict[str, str]:
-    """Headers by lower-case name; the last of a name counts. Raises InvalidFrame."""
-    if len(headers) > MAX_HEADERS:
-        raise InvalidFrame(Reason.BAD_HEADERS, f"{len(headers)} headers, at most {MAX_HEADERS} are read")
-    return {name.lower(): _text(name, raw) for name, raw in headers}
+
+def read_headers(headers: Headers, wanted: Collection[str]) -> dict[str, bytes]:
+    """The wanted headers that are not empty, by lower-case name; the last of a name counts."""
+    found = {name.lower(): raw for name, raw in headers if name.lower() in wanted}
+    return {name: raw for name, raw in found.items() if raw}
+
+
+def text_of(raw: bytes) -> str:
+    """A header's text. Raises ValueError: too long, or not UTF-8."""
+    if len(raw) > MAX_HEADER_BYTES:
+        raise ValueError(f"longer than {MAX_HEADER_BYTES} bytes")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
 
 
 def write_headers(pairs: Iterable[tuple[str, str | None]]) -> list[tuple[str, bytes]]:
@@ -31,17 +44,28 @@ def write_headers(pairs: Iterable[tuple[str, str | None]]) -> list[tuple[str, by
 
 
 def parse_time(text: str) -> datetime:
-    """ISO 8601 with an offset, or milliseconds since 1970. Raises ValueError."""
-    stamp = datetime.fromtimestamp(int(text) / 1000, UTC) if text.isdigit() else datetime.fromisoformat(text)
-    if stamp.tzinfo is None:
-        raise ValueError(f"{text!r} has no time zone")
-    return stamp.astimezone(UTC)
-
-
-def _text(name: str, raw: bytes) -> str:
-    if len(raw or b"") > MAX_HEADER_BYTES:
-        raise InvalidFrame(Reason.BAD_HEADERS, f"header {name[:64]!r} is longer than {MAX_HEADER_BYTES} bytes")
+    """ISO 8601 with an offset, or a number since 1970 whose size tells its unit, as UTC. Raises ValueError."""
+    text = text.strip()
+    if _NUMBER.match(text):
+        return _since_1970(text)
     try:
-        return (raw or b"").decode()
-    except UnicodeDecodeError:
-        raise InvalidFrame(Reason.BAD_HEADERS, f"header {name[:64]!r} is not UTF-8") from None
+        stamp = datetime.fromisoformat(text)
+        if stamp.tzinfo is not None:
+            return stamp.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text[:40]!r} is no time: use ISO 8601 with an offset, or milliseconds since 1970") from None
+    raise ValueError(f"{text[:40]!r} has no time zone: add an offset, such as Z or +02:00")
+
+
+def _since_1970(text: str) -> datetime:
+    """By magnitude: seconds, milli-, micro- or nanoseconds of the years 2000 to 2100."""
+    for units in _UNITS_IN_A_SECOND:
+        seconds = float(text) / units
+        if _SECONDS_OF_2000 <= seconds < _SECONDS_OF_2100:
+            # Whole numbers are divided as such: a double holds nanoseconds since 1970 to about 200 of them only.
+            return _EPOCH + (_exact(int(text), units) if text.isdecimal() else timedelta(seconds=seconds))
+    raise ValueError(f"{text[:40]!r} is no time from 2000 to 2100 in seconds, milli-, micro- or nanoseconds since 1970")
+
+
+def _exact(number: int, units: int) -> timedelta:
+    return timedelta(microseconds=number * 1_000_000 // units)

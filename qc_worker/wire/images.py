@@ -2,24 +2,46 @@
 
 `line` and `camera` come from headers of that name, else from the key `line/camera`. The frame id is `frame-id` or
 `ce_id`, the capture time `captured-at` or `ce_time`; a frame without them is named by its position and dated by its
-record.
+record. Headers of other names are none of our business. Optional ones that cannot be used are ignored and noted:
+a frame that arrives whole is judged.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 from uuid import uuid4
 
 from qc_worker.domain import names
 from qc_worker.domain.errors import InvalidFrame, Reason
-from qc_worker.domain.frame import Frame, Record
-from qc_worker.wire.headers import parse_time, read_headers, write_headers
+from qc_worker.domain.frame import Frame, IgnoredHeader, Record
+from qc_worker.domain.names import CameraName, FrameId, LineName
+from qc_worker.wire.headers import parse_time, read_headers, text_of, write_headers
 
 EVENT_TYPE = "io.qc-worker.frame.v1"
+FRAME_IDS = ("frame-id", "ce_id")
+CAPTURE_TIMES = ("captured-at", "ce_time")
+"""Of these the first that can be used counts."""
+USED_HEADERS = frozenset({"line", "camera", *FRAME_IDS, *CAPTURE_TIMES, "traceparent", "deadline-ms"})
 
+T = TypeVar("T")
 
 LONGEST_DEADLINE_MS = 86_400_000
 """A day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a record says of its frame, as far as it can be read; `problem`: why that is not enough to judge it."""
+
+    line: LineName | None
+    camera: CameraName | None
+    frame_id: FrameId | None
+    captured_at: datetime | None
+    traceparent: str | None = None
+    deadline_ms: int | None = None
+    ignored: tuple[IgnoredHeader, ...] = ()
+    problem: InvalidFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +74,73 @@ def encode_frame(
 
 def decode_record(record: Record) -> Frame:
     """Check headers and names; the image stays encoded. Raises InvalidFrame."""
-    headers = read_headers(record.headers)
+    claims = read_claims(record)
+    if claims.problem is not None or claims.line is None or claims.camera is None or claims.frame_id is None:
+        raise claims.problem or InvalidFrame(Reason.BAD_HEADERS, "no line and camera")
+    return Frame(
+        position=record.position,
+        line=claims.line,
+        camera=claims.camera,
+        frame_id=claims.frame_id,
+        captured_at=claims.captured_at,
+        content=record.content,
+        traceparent=claims.traceparent,
+        deadline_ms=claims.deadline_ms,
+        ignored=claims.ignored,
+    )
+
+
+def read_claims(record: Record) -> Claims:
+    """Read what there is; each header for itself, so that a bad one costs no other."""
+    if record.unreadable is not None:
+        return Claims(None, None, None, record.appended_at, problem=InvalidFrame(Reason.UNREADABLE, record.unreadable))
+    headers = _Headers(read_headers(record.headers, USED_HEADERS))
     key_line, key_camera = _names_in_key(record.key)
-    try:
-        return Frame(
-            position=record.position,
-            line=names.line_name(headers.get("line", key_line)),
-            camera=names.camera_name(headers.get("camera", key_camera)),
-            frame_id=names.frame_id(_frame_id(record, headers)),
-            captured_at=_captured_at(record, headers),
-            content=record.content,
-            traceparent=headers.get("traceparent"),
-            deadline_ms=_deadline_ms(headers),
-        )
-    except (ValueError, OverflowError, OSError) as error:
-        raise InvalidFrame(Reason.BAD_HEADERS, str(error)) from None
+    line = headers.name("line", key_line, names.line_name)
+    camera = headers.name("camera", key_camera, names.camera_name)
+    return Claims(
+        line=line,
+        camera=camera,
+        frame_id=headers.first(FRAME_IDS, names.frame_id) or _position_as_id(record),
+        captured_at=headers.first(CAPTURE_TIMES, parse_time) or _appended_at(record, headers),
+        traceparent=headers.first(["traceparent"], _graphic),
+        deadline_ms=headers.first(["deadline-ms"], _deadline_ms),
+        ignored=tuple(headers.ignored),
+        problem=InvalidFrame(Reason.BAD_HEADERS, headers.problem) if headers.problem else None,
+    )
 
 
 def claimed_line(record: Record) -> str:
     """The line that the record claims, checked or not; that of a frame if `decode_record` takes it."""
-    for name, raw in reversed(record.headers):
-        if name.lower() == "line":
-            return raw.decode(errors="replace")
-    return _names_in_key(record.key)[0]
+    raw = read_headers(record.headers, ["line"]).get("line")
+    return raw.decode(errors="replace") if raw else _names_in_key(record.key)[0]
+
+
+@dataclass(slots=True)
+class _Headers:
+    """Headers that are used, and what was wrong with them: optional ones are ignored, a bad name is a problem."""
+
+    found: Mapping[str, bytes]
+    ignored: list[IgnoredHeader] = field(default_factory=list)
+    problem: str | None = None
+
+    def name(self, header: str, in_key: str, check: Callable[[str], T]) -> T | None:
+        """The header's name, else the key's; None: neither is one, and the first such is the problem."""
+        try:
+            return check(text_of(self.found[header]) if header in self.found else in_key)
+        except ValueError as error:
+            self.problem = self.problem or f"{header}: {error}"
+            return None
+
+    def first(self, wanted: Iterable[str], read: Callable[[str], T]) -> T | None:
+        """What the first of these that can be read says; those before it are ignored."""
+        for header in wanted:
+            try:
+                if header in self.found:
+                    return read(text_of(self.found[header]))
+            except ValueError as error:
+                self.ignored.append(IgnoredHeader(header, str(error)))
+        return None
 
 
 def _names_in_key(key: bytes | None) -> tuple[str, str]:
@@ -82,19 +148,25 @@ def _names_in_key(key: bytes | None) -> tuple[str, str]:
     return line, camera
 
 
-def _frame_id(record: Record, headers: Mapping[str, str]) -> str:
-    return headers.get("frame-id") or headers.get("ce_id") or str(record.position)
+def _position_as_id(record: Record) -> FrameId:
+    try:
+        return names.frame_id(str(record.position))
+    except ValueError:  # Kafka takes longer topic names than ids are, and such as begin with a dot
+        return names.frame_id(f"{record.position.partition}:{record.position.offset}")
 
 
-def _deadline_ms(headers: Mapping[str, str]) -> int | None:
-    text = headers.get("deadline-ms")
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text[:9]) <= LONGEST_DEADLINE_MS:
-        raise ValueError(f"deadline-ms {text[:20]!r}: use whole milliseconds from 1 to {LONGEST_DEADLINE_MS}")
+def _appended_at(record: Record, headers: _Headers) -> datetime | None:
+    """The record's time, unless the camera gave a time of its own that cannot be told."""
+    return None if any(header in headers.found for header in CAPTURE_TIMES) else record.appended_at
+
+
+def _graphic(text: str) -> str:
+    if not text.isascii() or not text.isprintable():
+        raise ValueError(f"{text[:40]!r} has characters that no trace context has")
+    return text
+
+
+def _deadline_ms(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 9 and 0 < int(text) <= LONGEST_DEADLINE_MS):
+        raise ValueError(f"{text[:20]!r}: use whole milliseconds from 1 to {LONGEST_DEADLINE_MS}")
     return int(text)
-
-
-def _captured_at(record: Record, headers: Mapping[str, str]) -> datetime:
-    text = headers.get("captured-at") or headers.get("ce_time")
-    return parse_time(text) if text else record.appended_at

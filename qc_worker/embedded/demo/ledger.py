@@ -110,7 +110,8 @@ def reject_quality(frames: Iterable[JudgedFrame]) -> RejectQuality:
 
 def latency(frames: Sequence[JudgedFrame]) -> LatencyMs:
     """From taking the frame to its verdict."""
-    spent_s = [(f.inspection.scored_at - f.inspection.captured_at).total_seconds() for f in frames]
+    told = [frame.inspection for frame in frames]
+    spent_s = [(one.scored_at - one.captured_at).total_seconds() for one in told if one.captured_at]
     if not spent_s:
         return LatencyMs(math.nan, math.nan, math.nan)
     return LatencyMs(*(float(ms) for ms in np.percentile(spent_s, (50, 95, 99)) * 1000))

@@ -287,6 +287,8 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
 class InterruptingLog:
     """The operator presses Ctrl-C in the very moment of the announcement."""
 
+    refused = 0
+
     def __init__(self, log: MemoryReleaseLog) -> None:
         self._log = log
 
