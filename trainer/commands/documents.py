@@ -3,11 +3,14 @@
 import json
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+NAMES_SHOWN = 5
 
 
 def print_json(document: Any) -> None:
@@ -48,6 +51,12 @@ def shown(fact: object) -> str:
         case dict():
             return ", ".join(f"{name} {shown(value)}" for name, value in fact.items()) or "-"
     return str(fact)
+
+
+def some_of(names: Sequence[str]) -> str:
+    """How many names there are, and the first of them."""
+    first = ", ".join(names[:NAMES_SHOWN])
+    return f"{len(names)}: {first}{', ...' if len(names) > NAMES_SHOWN else ''}" if names else "0"
 
 
 def _plain(document: Any) -> Any:
