@@ -8,7 +8,7 @@ from trainer.labelled import GOOD, DataSet, Labelled, merged
 from trainer.layouts.names import TEST, TRAINING, VALIDATION, below, is_good, is_masks, letters, subfolders
 from trainer.mask_files import NO_MASKS, Files, masks_beside, match_masks
 
-LAYOUT = "MVTec AD"
+LAYOUT = "train and test folders, as in MVTec AD and BTAD"
 
 
 def is_mvtec(folder: Path) -> bool:
