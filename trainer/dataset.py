@@ -6,7 +6,7 @@ Masks may have other usual names than theirs: `MASK_PATTERNS`.
 from pathlib import Path
 
 from qc_worker.domain.errors import SettingsError
-from qc_worker.simplenet.image_files import readable
+from qc_worker.simplenet.image_files import quoted, readable
 from trainer.labelled import DataSet, LabelledImage
 from trainer.layouts.mvtec import is_mvtec, open_mvtec
 from trainer.layouts.names import subfolders
@@ -32,7 +32,7 @@ def open_dataset(folder: Path) -> DataSet:
         more = f" and {len(found) - NAMES_SHOWN} more" if len(found) > NAMES_SHOWN else ""
         raise SettingsError(
             f"{readable(folder)} holds {len(found)} data sets ({names}{more}), and a line is one product: "
-            f"name one of them: --dataset {readable(found[0])}"
+            f"name one of them: --dataset {quoted(found[0])}"
         )
     if not found:
         raise SettingsError(f"{readable(folder)} is no data set: there is no folder test/good; known are {LAYOUTS}")

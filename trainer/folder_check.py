@@ -1,6 +1,5 @@
 """Folders that hold other than the flag says: a data set's defects and masks among good parts, or the other way."""
 
-import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement
-from qc_worker.simplenet.image_files import readable
+from qc_worker.simplenet.image_files import quoted, readable
 from trainer.dataset import is_dataset, open_dataset, products
 from trainer.layouts.names import is_bad, is_good, is_ground_truth, is_masks
 from trainer.mask_files import Files
@@ -26,7 +25,7 @@ def check_judgement(folder: Path, files: Files, *, line: LineName, judgement: Ju
             raise SettingsError(
                 f"{readable(folder)} holds {_inside(folder, others)} of the labelled data set {readable(dataset)} that "
                 f"{_are_no(judgement)}; to import each as what it is: "
-                f"qc-trainer import --line {line} --dataset {shlex.quote(readable(dataset))}"
+                f"qc-trainer import --line {line} --dataset {quoted(dataset)}"
             )
     wrong = _wrong_folder(folder, files, judgement)
     if wrong is not None:
@@ -112,4 +111,4 @@ def _advice(wrong: Path, judgement: Judgement) -> str:
         return "name the folders of images one by one, and give that one with --masks beside --defect"
     if judgement is Judgement.DEFECT:
         return "name the folders of defects one by one"
-    return f"name the folders of good parts one by one, and give that one with --defect {shlex.quote(readable(wrong))}"
+    return f"name the folders of good parts one by one, and give that one with --defect {quoted(wrong)}"

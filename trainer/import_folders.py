@@ -41,6 +41,8 @@ class ImportTask:
     has_masks: bool = False
     """Whether a picture without a mask is worth telling."""
     unused_masks: Files = ()
+    layout: str | None = None
+    """Of a data set, and how it was split; None for a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ def _dataset_task(
         left_out=merged(dataset.left_out, {KEPT_FOR_EVALUATE: kept} if kept else {}) if is_good else {},
         has_masks=not is_good and any(each.masks for each in kinds),
         unused_masks=() if is_good else dataset.unused_masks,
+        layout=dataset.layout,
     )
 
 

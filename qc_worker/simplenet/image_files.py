@@ -1,6 +1,7 @@
 """Finding image files in folders that people made."""
 
 import os
+import shlex
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -42,10 +43,10 @@ class FoundImages:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Files in `folder` and below with an image's suffix, by path. What is left out is counted in the log."""
+    """Files in `folder` and below with an image's suffix, by path. What else there is is counted in the log."""
     found = find_images(folder)
     counts = {reason: len(paths) for reason, paths in found.left_out.items()}
-    if counts.keys() - {HIDDEN}:
+    if found.files and counts.keys() - {HIDDEN}:
         log.warning("not taken as images", folder=readable(folder), found=counts)
     return list(found.files)
 
@@ -61,6 +62,15 @@ def find_images(folder: Path) -> FoundImages:
 def readable(name: str | Path) -> str:
     """A file's name as text that can be printed and stored; bytes that are no UTF-8 become escapes."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def quoted(name: str | Path) -> str:
+    """A file's name as a shell takes it; bytes that are no UTF-8 as bash, zsh and ksh write them."""
+    text = readable(name)
+    if text == str(name):
+        return shlex.quote(text)
+    escaped = os.fsencode(name).replace(b"\\", b"\\\\").replace(b"'", b"\\'")
+    return f"$'{escaped.decode('utf-8', 'backslashreplace')}'"
 
 
 @dataclass(slots=True)

@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from qc_worker.simplenet.image_files import readable
+
 NAMES_SHOWN = 5
 
 
@@ -50,7 +52,7 @@ def shown(fact: object) -> str:
             return " to ".join(map(shown, fact))
         case dict():
             return ", ".join(f"{name} {shown(value)}" for name, value in fact.items()) or "-"
-    return str(fact)
+    return readable(str(fact))
 
 
 def some_of(names: Sequence[str]) -> str:
@@ -68,4 +70,4 @@ def _plain(document: Any) -> Any:
         return [_plain(value) for value in document]
     if isinstance(document, float) and not math.isfinite(document):
         return None
-    return document
+    return readable(document) if isinstance(document, str) else document

@@ -39,7 +39,7 @@ def import_folders(settings: Settings, flags: ImportFlags, *, as_json: bool) -> 
         # All of them are chosen before anything is stored: a folder that is refused then leaves nothing behind.
         tasks = _tasks(name, flags, image_limits(settings))
         reports = {task.judgement.value: _import(settings, task) for task in tasks}
-    _print_imported(settings, name, reports, as_json=as_json)
+    _print_imported(settings, name, reports, layout=tasks[0].layout, as_json=as_json)
 
 
 def _tasks(line: LineName, flags: ImportFlags, limits: ImageLimits) -> list[ImportTask]:
@@ -112,11 +112,16 @@ def _import(settings: Settings, task: ImportTask) -> ImportReport:
         return importer.run(task, advance=advance)
 
 
-def _print_imported(settings: Settings, line: LineName, reports: dict[str, ImportReport], *, as_json: bool) -> None:
+def _print_imported(
+    settings: Settings, line: LineName, reports: dict[str, ImportReport], *, layout: str | None, as_json: bool
+) -> None:
     total = sample_counts(sample_store(settings), line)
     if as_json:
-        print_json({"line": line, **{kind: asdict(report) for kind, report in reports.items()}, "samples": total})
+        by_kind = {kind: asdict(report) for kind, report in reports.items()}
+        print_json({"line": line, "layout": layout, **by_kind, "samples": total})
         return
+    if layout:
+        print_facts(f"line {line}", {"layout": layout})
     for kind, report in reports.items():
         facts = asdict(report)
         facts |= {name: some_of(value) for name, value in facts.items() if isinstance(value, list)}

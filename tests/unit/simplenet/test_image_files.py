@@ -1,10 +1,14 @@
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from qc_worker.simplenet.image_files import IMAGE_SUFFIXES, UNOPENED, find_images, image_files, readable
+from qc_worker.simplenet.image_files import IMAGE_SUFFIXES, UNOPENED, find_images, image_files, quoted, readable
 from qc_worker.simplenet.preprocessing import FORMATS
 from tests.folders import locked, open_folder
 
@@ -81,3 +85,10 @@ def test_folders_without_permission_are_told_and_the_rest_is_found() -> None:
 def test_names_that_are_no_utf8_can_be_printed() -> None:
     assert readable(Path(os.fsdecode(b"caf\xe9.png"))) == "caf\\xe9.png"
     assert readable("café.png") == "café.png"
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="asks bash")
+@given(st.binary(min_size=1, max_size=20).filter(lambda name: not set(name) & set(b"\0\n")))
+def test_a_quoted_name_is_the_name_to_a_shell(name: bytes) -> None:
+    echoed = subprocess.run(["bash", "-c", f"printf %s {quoted(os.fsdecode(name))}"], capture_output=True, check=True)
+    assert echoed.stdout == name
