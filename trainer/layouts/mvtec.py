@@ -1,4 +1,7 @@
-"""`train/good`, `test/good`, `test/DEFECT`, `ground_truth/DEFECT`: MVTec AD, AD 2 and LOCO, BTAD, VisA's 1cls."""
+"""`train/good`, `test/good`, `test/DEFECT`, `ground_truth/DEFECT`: MVTec AD, AD 2 and LOCO, BTAD, VisA's 1cls.
+
+Masks may also lie beside their images, or as in MVTec 3D-AD in `test/DEFECT/gt` beside `test/DEFECT/rgb`.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -8,6 +11,10 @@ from trainer.labelled import GOOD, DataSet, Labelled, merged
 from trainer.layouts.names import TEST, TRAINING, VALIDATION, below, is_good, is_masks, letters, subfolders
 from trainer.mask_files import NO_MASKS, Files, masks_beside, match_masks
 
+PICTURES = ("rgb",)
+"""Folders of a kind's pictures beside other measurements of the same parts."""
+BESIDE_PICTURES = "folder beside rgb"
+OF_NO_KIND = "in no folder of a kind"
 LAYOUT = "train and test folders, as in MVTec AD and BTAD"
 
 
@@ -29,7 +36,7 @@ def open_mvtec(folder: Path) -> DataSet:
     masks = next(filter(None, (below(each, is_masks) for each in (folder, *tests))), None)
     training, test_kinds = _Kinds(masks), _Kinds(masks)
     for part in trains:
-        training.add_part(part)
+        training.add_part(part, loose=GOOD)
     for part in tests:
         test_kinds.add_part(part)
     unused = set(training.unused) & set(test_kinds.unused) if training.has_defects else set(test_kinds.unused)
@@ -56,26 +63,36 @@ class _Kinds:
     def has_defects(self) -> bool:
         return not all(kind.is_good for kind in self.kinds)
 
-    def add_part(self, part: Path) -> None:
+    def add_part(self, part: Path, *, loose: str | None = None) -> None:
+        """Add the folders of a part by kind. `loose`: kind of its images where it has no folders at all."""
         folders = [path for path in subfolders(part) if not is_masks(path.name)]
         folders.sort(key=lambda path: not is_good(path.name))
-        if not folders:
-            self._add(part, part, GOOD)
+        if loose and not folders:
+            self._add(part, part, loose)
+        elif of_no_kind := _images_right_in(part):
+            self.left_out = merged(self.left_out, {OF_NO_KIND: of_no_kind})
         for folder in folders:
             self._add(part, folder, GOOD if is_good(folder.name) else readable(folder.name))
 
     def _add(self, part: Path, folder: Path, kind: str) -> None:
-        found = find_images(folder)
+        pictures, own_masks = below(folder, _one_of(PICTURES)) or folder, below(folder, is_masks)
+        found = find_images(pictures)
         beside = masks_beside(found.files)
-        named_masks = {path for files in (*beside.masks.values(), beside.unused) for path in files}
-        files = tuple(path for path in found.files if path not in named_masks)
+        masks = _paths([*beside.masks.values(), beside.unused])
+        files = tuple(path for path in found.files if path not in masks and own_masks not in path.parents)
         matched = match_masks(files, part, self._masks) if self._masks and kind != GOOD else NO_MASKS
-        masks = {**beside.masks, **matched.masks} if kind != GOOD else {}
-        self.kinds.append(Labelled(folder, kind, files, masks))
+        own = match_masks(files, pictures, own_masks) if own_masks else NO_MASKS
+        of_files = {**beside.masks, **own.masks, **matched.masks} if kind != GOOD else {}
+        self.kinds.append(Labelled(folder, kind, files, of_files))
         self.kinds.sort(key=lambda each: not each.is_good)
-        self.left_out = merged(self.left_out, found.left_out)
+        other = tuple(each for each in subfolders(folder) if pictures != folder and each not in (pictures, own_masks))
+        self.left_out = merged(self.left_out, found.left_out, {BESIDE_PICTURES: other} if other else {})
         used = _paths(matched.masks.values())
         self.unused = tuple(path for path in self.unused if path not in used)
+
+
+def _images_right_in(folder: Path) -> Files:
+    return tuple(path for path in find_images(folder).files if path.parent == folder)
 
 
 def _test_folder(folder: Path) -> Path | None:

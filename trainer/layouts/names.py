@@ -8,7 +8,7 @@ TRAINING = frozenset({"train", "training"})
 VALIDATION = frozenset({"validation", "val", "valid"})
 TEST = ("test", "testing", "testpublic")
 
-_GOOD = frozenset({"good", "ok", "okay", "normal", "nominal", "io", "passed"})
+_GOOD = frozenset({"good", "ok", "okay", "normal", "nominal", "passed"})
 _BAD = frozenset(
     {
         *("anomalies", "anomalous", "anomaly", "abnormal", "bad", "broken", "damaged", "def", "defect", "defective"),

@@ -76,6 +76,28 @@ def test_mvtec_ad_2(tmp_path: Path) -> None:
     }
 
 
+def test_mvtec_3d(tmp_path: Path) -> None:
+    names = ("train/good", "validation/good", "test/good", "test/bent")
+    folder = touch(tmp_path, *(f"{name}/{part}" for name in names for part in ("rgb/0.png", "xyz/0.tiff", "gt/0.png")))
+    dataset = open_dataset(folder)
+    assert training(dataset) == ["train/good/rgb/0.png", "validation/good/rgb/0.png"]
+    assert masks_by_name(dataset) == {"good/0.png": [], "bent/0.png": ["test/bent/gt/0.png"]}
+    assert len(dataset.left_out["folder beside rgb"]) == 4
+
+
+def test_masks_in_a_folder_among_a_kinds_images_are_no_images(tmp_path: Path) -> None:
+    folder = touch(tmp_path, "train/good/0.png", "test/good/1.png", "test/bent/2.png", "test/bent/masks/2.png")
+    assert masks_by_name(open_dataset(folder))["bent/2.png"] == ["test/bent/masks/2.png"]
+    assert len(masks_by_name(open_dataset(folder))) == 2
+
+
+def test_images_in_no_folder_of_a_kind_are_taken_for_good_in_a_training_folder_alone(tmp_path: Path) -> None:
+    folder = touch(tmp_path, "train/0.png", "test/1.png", "test/good/2.png", "test/bent/3.png")
+    dataset = open_dataset(folder)
+    assert (training(dataset), list(masks_by_name(dataset))) == (["train/0.png"], ["good/2.png", "bent/3.png"])
+    assert dataset.left_out["in no folder of a kind"] == (folder / "test/1.png",)
+
+
 def test_btad(tmp_path: Path) -> None:
     dataset = open_dataset(touch(tmp_path, "train/ok/0.bmp", "test/ok/1.bmp", "test/ko/2.bmp", "ground_truth/ko/2.png"))
     assert training(dataset) == ["train/ok/0.bmp"]
@@ -173,7 +195,7 @@ def test_a_test_lists_good_images_first_and_needs_both(tmp_path: Path) -> None:
         labelled_images(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["good", "OK", "Normal", "ok_front", "good_parts", "defect-free", "no_defect", "io"])
+@pytest.mark.parametrize("name", ["good", "OK", "Normal", "ok_front", "good_parts", "defect-free", "no_defect"])
 def test_names_of_good_parts(name: str) -> None:
     assert (is_good(name), is_bad(name)) == (True, False)
 
