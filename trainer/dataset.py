@@ -15,8 +15,8 @@ from trainer.mask_files import MASK_NAMES
 
 MASK_PATTERNS = tuple(f"ground_truth/<kind>/{name}" for name in MASK_NAMES)
 LAYOUTS = (
-    "train/good, test/good, test/DEFECT and ground_truth/DEFECT as in MVTec AD, with ok and ko for good and DEFECT as "
-    "in BTAD, or Data/Images/Normal, Data/Images/Anomaly and Data/Masks/Anomaly as in VisA"
+    "known are train/good, test/good, test/DEFECT and ground_truth/DEFECT as in MVTec AD, with ok and ko for good and "
+    "DEFECT as in BTAD, or Data/Images/Normal, Data/Images/Anomaly and Data/Masks/Anomaly as in VisA"
 )
 DEEPEST_PRODUCT = 2
 NAMES_SHOWN = 4
@@ -35,7 +35,9 @@ def open_dataset(folder: Path) -> DataSet:
             f"name one of them: --dataset {quoted(found[0])}"
         )
     if not found:
-        raise SettingsError(f"{readable(folder)} is no data set: there is no folder test/good; known are {LAYOUTS}")
+        raise SettingsError(
+            f"{readable(folder)} is not laid out as MVTec AD, BTAD or VisA is: there is no folder test/good; {LAYOUTS}"
+        )
     return open_visa(found[0]) if is_visa(found[0]) else open_mvtec(found[0])
 
 
