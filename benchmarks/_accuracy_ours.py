@@ -14,10 +14,11 @@ from qc_worker.simplenet.checkpoint import Model, TrainingSettings
 from qc_worker.wiring import image_limits
 from trainer.commands.adapters import model_store, sample_store, scorer_for
 from trainer.commands.retrain import RetrainFlags, requested, run_retrain
-from trainer.dataset import LabelledImage
 from trainer.evaluate import Evaluator, JudgedImage
 from trainer.evaluation import DefectReport, Evaluation
-from trainer.import_samples import Importer, ImportFolder
+from trainer.import_folders import ImportFolder
+from trainer.import_samples import Importer
+from trainer.labelled import LabelledImage
 from trainer.mask_overlap import MaskOverlap
 from trainer.progress import stages
 from trainer.releases import open_model
@@ -96,7 +97,8 @@ class Ours:
             return
         threads = self.settings.decode_threads
         importer = Importer(sample_store(self.settings), image_limits(self.settings), SystemClock().now, threads)
-        importer.run(ImportFolder(LINE, Judgement.GOOD, self.product.good), advance=lambda *_: None)
+        task = ImportFolder(LINE, Judgement.GOOD, self.product.good).task(importer.limits)
+        importer.run(task, advance=lambda *_: None)
         self._imported = True
 
     def _flags(self, seed: int) -> RetrainFlags:
@@ -149,7 +151,7 @@ class Ours:
 
     def _masked(self) -> list[LabelledImage]:
         """Defects with a mask, and one good image, for an evaluation needs one."""
-        return [self.product.images[0], *(image for image in self.product.images if image.mask)]
+        return [self.product.images[0], *(image for image in self.product.images if image.masks)]
 
 
 def moved(calibration: Calibration, rate: float) -> Calibration:

@@ -24,7 +24,7 @@ from qc_worker.simplenet.backbone import Backbone
 from qc_worker.simplenet.image_files import image_files
 from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture
 from qc_worker.simplenet.spec import InputSize
-from trainer.dataset import GOOD, LabelledImage
+from trainer.labelled import GOOD, LabelledImage
 from trainer.localisation import PixelScores
 from trainer.masks import mask_at_input_size
 from trainer.pictures import in_batches
@@ -209,8 +209,8 @@ def _judge(model: Any, seen: Seen) -> tuple[dict[str, list[float]], dict[str, Pi
 def _count_pixels(group: PixelScores, anomaly_map: Map, image: LabelledImage, input_size: InputSize) -> None:
     if image.kind == GOOD:
         group.add(anomaly_map, np.zeros(input_size, dtype=bool))
-    elif image.mask:
-        group.add(anomaly_map, mask_at_input_size(image.mask, input_size=input_size, aspect=ASPECT))
+    elif image.masks:
+        group.add(anomaly_map, mask_at_input_size(image.masks, input_size=input_size, aspect=ASPECT, limits=LIMITS))
 
 
 def _numbered(numbers: Sequence[int], input_size: InputSize) -> Tensor:

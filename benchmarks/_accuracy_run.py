@@ -13,7 +13,8 @@ from qc_worker.simplenet.files import write_atomically
 from qc_worker.simplenet.image_files import image_files
 from qc_worker.simplenet.metrics import auroc
 from qc_worker.simplenet.spec import Aspect, InputSize
-from trainer.dataset import GOOD, LabelledImage, labelled_images
+from trainer.dataset import labelled_images
+from trainer.labelled import GOOD, LabelledImage
 from trainer.localisation import PixelScores, localisation
 from trainer.mask_overlap import MaskOverlap
 from trainer.recall import FALSE_REJECT_RATES, recall_at

@@ -45,8 +45,8 @@ from benchmarks._machine import machine, versions  # noqa: E402
 from qc_worker.domain.errors import QcError, SettingsError  # noqa: E402
 from qc_worker.observability.logging import configure_logging  # noqa: E402
 from qc_worker.simplenet.weights import local_file, packaged_efficientnet_lite0  # noqa: E402
-from trainer.dataset import GOOD  # noqa: E402
 from trainer.input_size import parse_input_size  # noqa: E402
+from trainer.labelled import GOOD  # noqa: E402
 
 DATASETS = Path(__file__).parents[2] / "shared" / "data"
 NO_ANOMALIB = "anomalib is not installed: pip install 'qc-worker[bench]'"

@@ -150,7 +150,7 @@ def demo(
     kafka: Kafka = None,
     redis: Redis = None,
     state_dir: StateDir = None,
-    seed: Annotated[int, typer.Option(help="Seed of the simulated parts.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated parts.", min=0)] = 0,
 ) -> None:
     """Show it all: cameras, workers, heatmaps, a line retrained and taken up while frames flow."""
     with exit_codes():

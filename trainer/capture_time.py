@@ -34,5 +34,5 @@ def file_time(path: Path) -> datetime | None:
     """When the file was last changed, UTC; None if the file system states a time that no calendar has."""
     try:
         return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    except (ValueError, OverflowError):
+    except (OSError, ValueError, OverflowError):
         return None

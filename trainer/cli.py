@@ -36,10 +36,14 @@ app = typer.Typer(
 @app.command("import")
 def import_(
     line: Line,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(help="Labelled data set of one product, as MVTec AD, BTAD or VisA has it; all but its good test."),
+    ] = None,
     good: Annotated[Path | None, typer.Option(help="Folder of images of good parts, searched to the bottom.")] = None,
     defect: Annotated[Path | None, typer.Option(help="Folder of images of defects; only ever tested on.")] = None,
     masks: Annotated[
-        Path | None, typer.Option(help="Folder of the defects' masks: NAME_mask.png, NAME.png or the like.")
+        Path | None, typer.Option(help="Folder of the defects' masks: NAME_mask.png, NAME.png, NAME/000.png or so.")
     ] = None,
     sample_store: SampleDir = None,
     model_store: ModelStoreUrl = None,
@@ -47,14 +51,15 @@ def import_(
     kafka: Kafka = None,
     as_json: Json = False,
 ) -> None:
-    """Store images as samples of a line, each once. Files that do not decode are listed and left out."""
+    """Store images as samples of a line, each once. What is not taken is counted by reason, and files are named."""
     with exit_codes():
         settings = _settings(
             sample_store=sample_store, model_store=model_store, state_dir=state_dir, kafka_bootstrap_servers=kafka
         )
-        from trainer.commands.samples import import_folders
+        from trainer.commands.samples import ImportFlags, import_folders
 
-        import_folders(settings, line=line, good=good, defect=defect, masks=masks, as_json=as_json)
+        flags = ImportFlags(line=line, good=good, defect=defect, masks=masks, dataset=dataset)
+        import_folders(settings, flags, as_json=as_json)
 
 
 @app.command()
@@ -145,7 +150,8 @@ def retrain(
 def evaluate(
     line: Line,
     dataset: Annotated[
-        Path, typer.Option(help="Folder laid out as MVTec AD is: test/good, test/DEFECT, ground_truth.")
+        Path,
+        typer.Option(help="Labelled data set as MVTec AD, BTAD or VisA has it: test/good, test/DEFECT, ground_truth."),
     ],
     version: Annotated[str | None, typer.Option(help="The live version if not given, else the newest.")] = None,
     report: Annotated[

@@ -1,52 +1,75 @@
-"""A labelled folder as MVTec AD lays it out: `test/good`, `test/<defect>`, `ground_truth/<defect>/<stem>_mask.png`.
+"""Labelled data sets as people lay them out: MVTec AD, AD 2 and LOCO, BTAD, VisA.
 
-Masks may have other usual names too: `MASK_PATTERNS`.
+Masks may have other usual names than theirs: `MASK_PATTERNS`.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from qc_worker.domain.errors import SettingsError
-from qc_worker.simplenet.image_files import image_files
-from trainer.masks import MASK_NAMES, find_mask
+from qc_worker.simplenet.image_files import quoted, readable
+from trainer.labelled import DataSet, LabelledImage
+from trainer.layouts.mvtec import is_mvtec, open_mvtec
+from trainer.layouts.names import subfolders
+from trainer.layouts.visa import is_visa, open_visa
+from trainer.mask_files import MASK_NAMES
 
-GOOD = "good"
 MASK_PATTERNS = tuple(f"ground_truth/<kind>/{name}" for name in MASK_NAMES)
+LAYOUTS = (
+    "known are train/good, test/good, test/DEFECT and ground_truth/DEFECT as in MVTec AD, with ok and ko for good and "
+    "DEFECT as in BTAD, or Data/Images/Normal, Data/Images/Anomaly and Data/Masks/Anomaly as in VisA"
+)
+DEEPEST_PRODUCT = 2
+NAMES_SHOWN = 4
 
 
-@dataclass(frozen=True, slots=True)
-class LabelledImage:
-    """An image file, its kind (`good` or a defect's name), and its mask where there is one."""
+def open_dataset(folder: Path) -> DataSet:
+    """List what there is of one product: its folder, or one with no other product in it. Raises SettingsError."""
+    if not folder.is_dir():
+        raise SettingsError(f"{readable(folder)} is not a folder")
+    found = products(folder)
+    if len(found) > 1:
+        names = ", ".join(readable(path.relative_to(folder)) for path in found[:NAMES_SHOWN])
+        more = f" and {len(found) - NAMES_SHOWN} more" if len(found) > NAMES_SHOWN else ""
+        raise SettingsError(
+            f"{readable(folder)} holds {len(found)} data sets ({names}{more}), and a line is one product: "
+            f"name one of them: --dataset {quoted(found[0])}"
+        )
+    if not found:
+        raise SettingsError(
+            f"{readable(folder)} is not laid out as MVTec AD, BTAD or VisA is: there is no folder test/good; {LAYOUTS}"
+        )
+    return open_visa(found[0]) if is_visa(found[0]) else open_mvtec(found[0])
 
-    path: Path
-    kind: str
-    mask: Path | None
 
-    @property
-    def name(self) -> str:
-        """As people find it below `test`."""
-        return f"{self.kind}/{self.path.name}"
+def products(folder: Path) -> list[Path]:
+    """Data sets: the folder itself if it is one, else those right below it or one deeper."""
+    level = [folder]
+    for _ in range(DEEPEST_PRODUCT + 1):
+        found = [path for path in level if is_dataset(path)]
+        if found:
+            return found
+        level = [path for parent in level for path in subfolders(parent)]
+    return []
+
+
+def is_dataset(folder: Path) -> bool:
+    """Whether a folder is laid out as one product of a data set."""
+    return is_visa(folder) or is_mvtec(folder)
 
 
 def labelled_images(folder: Path) -> list[LabelledImage]:
-    """All images below `<folder>/test`, good ones first, then by defect. Raises SettingsError."""
-    test = folder / "test"
-    if not (test / GOOD).is_dir():
-        raise SettingsError(f"{folder} is not laid out as MVTec AD is: there is no folder test/good")
-    kinds = sorted(path.name for path in test.iterdir() if path.is_dir() and not path.name.startswith("."))
-    kinds.sort(key=lambda kind: kind != GOOD)
-    images = [image for kind in kinds for image in _of_kind(folder, kind)]
-    if not images or images[0].kind != GOOD:
-        raise SettingsError(f"{test / GOOD} holds no image files")
-    if images[-1].kind == GOOD:
-        raise SettingsError(f"{test} holds no images of defects, so there is nothing to tell good frames from")
+    """All test images of a data set, good ones first, then by defect. Raises SettingsError."""
+    return tested_images(open_dataset(folder))
+
+
+def tested_images(dataset: DataSet) -> list[LabelledImage]:
+    """All test images, good ones first, then by defect. Raises SettingsError if there are none of either."""
+    images = [image for kind in dataset.test for image in kind.images()]
+    if not any(kind.files for kind in dataset.test if kind.is_good):
+        raise SettingsError(f"{readable(dataset.folder)} is of no use for a test: test/good holds no image files")
+    if not any(kind.files for kind in dataset.test if not kind.is_good):
+        raise SettingsError(
+            f"{readable(dataset.folder)} holds no images of defects in its test, so there is nothing to tell good "
+            "frames from"
+        )
     return images
-
-
-def _of_kind(folder: Path, kind: str) -> list[LabelledImage]:
-    root = folder / "test" / kind
-    masks = folder / "ground_truth" / kind
-    return [
-        LabelledImage(path, kind, None if kind == GOOD else find_mask(masks, path.relative_to(root)))
-        for path in image_files(root)
-    ]

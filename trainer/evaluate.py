@@ -8,16 +8,17 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from qc_worker.domain.errors import InvalidFrame
+from qc_worker.domain.errors import InvalidFrame, TrainingError
 from qc_worker.domain.inspection import Verdict
 from qc_worker.simplenet.checkpoint import Model
+from qc_worker.simplenet.image_files import readable
 from qc_worker.simplenet.localise import SEEN_BY_PEOPLE, published_defects
 from qc_worker.simplenet.preprocessing import ImageLimits, Picture, decode_picture
 from qc_worker.simplenet.regions import NOT_JUDGED
 from qc_worker.simplenet.run_lengths import decode_mask
 from qc_worker.simplenet.scorer import Scorer
-from trainer.dataset import GOOD, LabelledImage
-from trainer.evaluation import Evaluation, Tally, evaluation_of
+from trainer.evaluation import Evaluation, MaskNames, Tally, evaluation_of
+from trainer.labelled import GOOD, LabelledImage
 from trainer.mask_overlap import overlap
 from trainer.masks import mask_at_input_size
 from trainer.pictures import BATCH_SIZE, in_batches, stacked
@@ -78,12 +79,14 @@ class Evaluator:
         """Judge every image and show each to `watch`. Raises TrainingError if no good one or no defect can be read."""
         tallies = {kind: Tally() for kind in sorted({image.kind for image in images})}
         unreadable: list[str] = []
+        masks = MaskNames()
         for batch in in_batches(self._examples(images, unreadable), BATCH_SIZE):
             for judged in self._judged(batch):
                 _count(judged, tallies[judged.image.kind])
+                _note_mask(judged, masks)
                 watch(judged)
             advance(len(batch))
-        return evaluation_of(tallies, self._card, unreadable)
+        return evaluation_of(tallies, self._card, unreadable, masks)
 
     def _examples(self, images: Sequence[LabelledImage], unreadable: list[str]) -> Iterator[_Example]:
         decoded = map_in_order(self._decode, images, threads=self._decode_threads)
@@ -98,8 +101,9 @@ class Evaluator:
         decode = partial(decode_picture, input_size=spec.input_size, aspect=spec.aspect, limits=self._limits)
         try:
             picture = decode(image.path.read_bytes())
-        except InvalidFrame as error:
-            log.warning("unreadable image left out", file=str(image.path), reason=error.detail)
+        except (InvalidFrame, OSError) as error:
+            reason = error.detail if isinstance(error, InvalidFrame) else error.strerror
+            log.warning("unreadable image left out", file=readable(image.path), reason=reason)
             return None
         return _Example(image, picture, self._truth(image))
 
@@ -107,9 +111,13 @@ class Evaluator:
         spec = self._card.embedding
         if image.kind == GOOD:
             return np.zeros(spec.input_size, dtype=bool)
-        if image.mask is None:
+        if not image.masks:
             return None
-        return mask_at_input_size(image.mask, input_size=spec.input_size, aspect=spec.aspect)
+        try:
+            return mask_at_input_size(image.masks, input_size=spec.input_size, aspect=spec.aspect, limits=self._limits)
+        except TrainingError as error:
+            log.warning("unreadable mask left out", file=readable(image.path), reason=str(error))
+            return None
 
     def _judged(self, batch: Sequence[_Example]) -> Iterator[JudgedImage]:
         pictures = stacked([example.picture for example in batch], self._card.embedding)
@@ -140,6 +148,16 @@ class Evaluator:
             aspect=self._card.embedding.aspect,
         )
         return None if mask is None else decode_mask(mask)
+
+
+def _note_mask(judged: JudgedImage, masks: MaskNames) -> None:
+    if judged.image.kind == GOOD:
+        return
+    if judged.truth is None:
+        names = masks.unreadable if judged.image.masks else masks.without
+        names.append(judged.image.name)
+    elif not judged.truth.any():
+        masks.empty.append(judged.image.name)
 
 
 def _count(judged: JudgedImage, tally: Tally) -> None:

@@ -8,10 +8,11 @@ from qc_worker.domain.errors import TrainingError
 from qc_worker.domain.inspection import Verdict
 from qc_worker.simplenet.card import ModelCard
 from qc_worker.simplenet.metrics import auroc
-from trainer.dataset import GOOD, MASK_PATTERNS
+from trainer.dataset import MASK_PATTERNS
+from trainer.labelled import GOOD
 from trainer.localisation import PixelScores, localisation
+from trainer.mask_files import MASK_EXTENSIONS
 from trainer.mask_overlap import MaskOverlap, Overlap, median_overlap
-from trainer.masks import MASK_EXTENSIONS
 from trainer.recall import FALSE_REJECT_RATES, recall_at
 
 
@@ -42,6 +43,21 @@ class Masks:
     looked_for: tuple[str, ...] = MASK_PATTERNS
     """EXT is one of `extensions`."""
     extensions: tuple[str, ...] = MASK_EXTENSIONS
+    without: tuple[str, ...] = ()
+    """Images of defects for which no mask was found."""
+    unreadable: tuple[str, ...] = ()
+    """Images whose mask was found and cannot be read; with those above they are `missing`."""
+    empty: tuple[str, ...] = ()
+    """Images whose mask marks nothing, at the model's input resolution."""
+
+
+@dataclass(slots=True)
+class MaskNames:
+    """Images of defects whose true pixels are not known, or none."""
+
+    without: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +104,9 @@ class Tally:
     overlaps: list[Overlap] = field(default_factory=list)
 
 
-def evaluation_of(tallies: Mapping[str, Tally], card: ModelCard, unreadable: Sequence[str]) -> Evaluation:
+def evaluation_of(
+    tallies: Mapping[str, Tally], card: ModelCard, unreadable: Sequence[str], masks: MaskNames
+) -> Evaluation:
     """Draw up the figures. Raises TrainingError if no good image or no defect was counted."""
     counted = {kind: tally for kind, tally in tallies.items() if tally.scores}
     defects = {kind: tally for kind, tally in counted.items() if kind != GOOD}
@@ -111,7 +129,13 @@ def evaluation_of(tallies: Mapping[str, Tally], card: ModelCard, unreadable: Seq
         recall_at=overall.recall_at,
         mask_overlap=overall.mask_overlap,
         ignored_defects=sum(tally.ignored for tally in defects.values()),
-        masks=Masks(found=overall.masks, missing=overall.n - overall.masks),
+        masks=Masks(
+            found=overall.masks,
+            missing=overall.n - overall.masks,
+            without=tuple(masks.without),
+            unreadable=tuple(masks.unreadable),
+            empty=tuple(masks.empty),
+        ),
         by_defect={kind: _defect_report(good, [tally]) for kind, tally in defects.items()},
         verdicts={kind: _by_verdict(tally) for kind, tally in counted.items()},
         unreadable=tuple(unreadable),

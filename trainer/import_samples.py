@@ -1,20 +1,22 @@
 """`qc-trainer import`: folders of images become samples."""
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import structlog
 
-from qc_worker.domain.errors import InvalidFrame, SettingsError, TrainingError
-from qc_worker.domain.names import LineName
+from qc_worker.domain.errors import InvalidFrame, TrainingError
 from qc_worker.domain.release import Judgement
-from qc_worker.simplenet.image_files import image_files
+from qc_worker.simplenet.image_files import UNOPENED, readable
 from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture
 from trainer.capture_time import exif_time, file_time
-from trainer.masks import find_mask, mask_png
+from trainer.import_folders import ImportTask, SampleFile
+from trainer.masks import as_png, read_mask
 from trainer.progress import Advance
 from trainer.samples import Origin, SampleStore, Stored
 from trainer.threads import map_in_order
@@ -22,6 +24,8 @@ from trainer.threads import map_in_order
 # Small: an import only asks whether the file decodes at all.
 CHECK_SIZE = (32, 32)
 ACCEPTED_BY = "import"
+MASK_MARKS = "its mask marks a defect"
+MASK_IS_EMPTY = "its mask marks no defect"
 
 log = structlog.get_logger()
 
@@ -33,22 +37,36 @@ class ImportReport:
     added: int = 0
     known: int = 0
     judged_anew: int = 0
+    repaired: int = 0
+    """Known samples that were damaged on disk, and are whole again."""
     with_mask: int = 0
     unreadable: list[str] = field(default_factory=list)
+    """Files that do not decode or may not be read, and folders that may not."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Everything that was found and not taken, by reason; what is unreadable too."""
+    without_mask: list[str] = field(default_factory=list)
+    """Defects for which no mask was found, where masks were looked for; stored all the same."""
+    unreadable_masks: list[str] = field(default_factory=list)
+    empty_masks: list[str] = field(default_factory=list)
+    """Defects whose mask marks nothing."""
+    unused_masks: list[str] = field(default_factory=list)
+    """Files among the masks that belong to no image."""
 
     @property
     def stored(self) -> int:
-        return self.added + self.known + self.judged_anew
+        return self.added + self.known + self.judged_anew + self.repaired
 
 
 @dataclass(frozen=True, slots=True)
-class ImportFolder:
-    """One folder to import. Files without an image's suffix and hidden files are left out in silence."""
+class _Read:
+    """A file's bytes, and the reason if it is not taken."""
 
-    line: LineName
-    judgement: Judgement
-    folder: Path
-    masks: Path | None = None
+    content: bytes = b""
+    mask: bytes | None = None
+    left_out: str | None = None
+    is_unreadable: bool = False
+    mask_is_unreadable: bool = False
+    mask_is_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,57 +78,71 @@ class Importer:
     now: Callable[[], datetime]
     decode_threads: int
 
-    def run(self, task: ImportFolder, *, advance: Advance) -> ImportReport:
-        """Store every image that decodes. Raises SettingsError, or TrainingError if none does."""
-        files = _files(task)
-        report = ImportReport()
-        contents = map_in_order(partial(self._read, task.folder), files, threads=self.decode_threads)
-        for path, content in zip(files, contents, strict=True):
-            self._take(task, path, content, report)
+    def run(self, task: ImportTask, *, advance: Advance) -> ImportReport:
+        """Store every image that decodes. Raises TrainingError if none does, OSError if the store takes none."""
+        report = ImportReport(unused_masks=[_name(task, path) for path in task.unused_masks])
+        left_out = Counter({reason: len(paths) for reason, paths in task.left_out.items()})
+        report.unreadable += _unopened(task)
+        why = ""
+        for file, read in zip(
+            task.files, map_in_order(partial(self._read, task), task.files, threads=self.decode_threads), strict=True
+        ):
+            if read.left_out:
+                left_out[read.left_out] += 1
+                why = why or f" ({_name(task, file.path)}: {read.left_out})"
+                report.unreadable += [_name(task, file.path)] if read.is_unreadable else []
+            else:
+                self._store(task, file, read, report)
             advance(1)
         if not report.stored:
-            raise TrainingError(f"none of the {len(files)} image files in {task.folder} could be read")
+            raise TrainingError(f"none of the {len(task.files)} image files in {readable(task.folder)} was taken{why}")
+        report.left_out = dict(sorted(left_out.items()))
         return report
 
-    def _read(self, folder: Path, path: Path) -> bytes | None:
+    def _read(self, task: ImportTask, file: SampleFile) -> _Read:
         try:
-            return self._checked(path)
+            content = file.path.read_bytes()
+            decode_picture(content, input_size=CHECK_SIZE, aspect="squash", limits=self.limits)
         except InvalidFrame as error:
-            log.warning("unreadable image skipped", file=str(path.relative_to(folder)), reason=error.detail)
-            return None
+            return self._unreadable(task, file, error.reason, error.detail)
+        except OSError as error:
+            return self._unreadable(task, file, (error.strerror or "cannot be read").lower(), str(error))
+        return self._with_mask(task, file, content) if file.masks else _Read(content)
 
-    def _checked(self, path: Path) -> bytes:
-        content = path.read_bytes()
-        decode_picture(content, input_size=CHECK_SIZE, aspect="squash", limits=self.limits)
-        return content
+    def _unreadable(self, task: ImportTask, file: SampleFile, reason: str, detail: str) -> _Read:
+        log.warning("unreadable image skipped", file=_name(task, file.path), reason=detail)
+        return _Read(left_out=str(reason), is_unreadable=True)
 
-    def _take(self, task: ImportFolder, path: Path, content: bytes | None, report: ImportReport) -> None:
-        name = path.relative_to(task.folder)
-        if content is None:
-            report.unreadable.append(str(name))
-            return
-        mask = self._mask(task, name)
+    def _with_mask(self, task: ImportTask, file: SampleFile, content: bytes) -> _Read:
+        try:
+            mask = read_mask(file.masks, self.limits)
+        except TrainingError as error:
+            log.warning("unreadable mask left out", file=_name(task, file.path), reason=str(error))
+            return _Read(content, mask_is_unreadable=True)
+        if task.judgement is Judgement.GOOD:
+            return _Read(content, left_out=MASK_MARKS if np.any(mask) else None)
+        if not np.any(mask):
+            beside = all(path.parent == file.path.parent for path in file.masks)
+            return _Read(content, mask_is_empty=True, left_out=MASK_IS_EMPTY if beside else None)
+        return _Read(content, as_png(mask))
+
+    def _store(self, task: ImportTask, file: SampleFile, read: _Read, report: ImportReport) -> None:
         origin = Origin(
-            imported=str(name),
+            imported=readable(file.path.relative_to(file.folder)),
             accepted_by=ACCEPTED_BY,
             accepted_at=self.now(),
-            folder="/".join(task.folder.resolve().parts[-2:]),
-            captured_at=exif_time(content, self.limits),
-            modified_at=file_time(path),
+            folder=readable("/".join(file.folder.resolve().parts[-2:])),
+            captured_at=exif_time(read.content, self.limits),
+            modified_at=file_time(file.path),
         )
-        stored = self.store.add(task.line, task.judgement, content, origin=origin, mask=mask)
-        report.with_mask += mask is not None
+        stored = self.store.add(task.line, task.judgement, read.content, origin=origin, mask=read.mask)
         _count(report, stored)
-
-    def _mask(self, task: ImportFolder, image: Path) -> bytes | None:
-        path = find_mask(task.masks, image) if task.masks else None
-        if path is None or path == task.folder / image:  # masks in the images' own folder, but not of this image
-            return None
-        try:
-            content = self._checked(path)
-        except InvalidFrame as error:
-            raise TrainingError(f"mask {path} cannot be read: {error.detail}") from None
-        return content if path.suffix.lower() == ".png" else mask_png(path)
+        report.with_mask += read.mask is not None
+        name = _name(task, file.path)
+        report.unreadable_masks += [name] if read.mask_is_unreadable else []
+        report.empty_masks += [name] if read.mask_is_empty else []
+        is_missing = task.has_masks and task.judgement is Judgement.DEFECT and not file.masks
+        report.without_mask += [name] if is_missing else []
 
 
 def _count(report: ImportReport, stored: Stored) -> None:
@@ -121,19 +153,19 @@ def _count(report: ImportReport, stored: Stored) -> None:
             report.known += 1
         case Stored.JUDGED_ANEW:
             report.judged_anew += 1
+        case Stored.REPAIRED:
+            report.repaired += 1
 
 
-def _files(task: ImportFolder) -> list[Path]:
-    for folder in filter(None, (task.folder, task.masks)):
-        if not folder.is_dir():
-            raise SettingsError(f"{folder} is not a folder")
-    files = image_files(task.folder)
-    if not files:
-        raise SettingsError(f"{task.folder} holds no image files")
-    if task.judgement is Judgement.DEFECT and _below_good(task.folder, files):
-        raise SettingsError(f"{task.folder} has a folder `good`: name the folders of defects one by one")
-    return files
+def _unopened(task: ImportTask) -> list[str]:
+    """Folders that could not be searched."""
+    return [
+        f"{_name(task, path)}/"
+        for reason, paths in task.left_out.items()
+        if reason.startswith(UNOPENED)
+        for path in paths
+    ]
 
 
-def _below_good(folder: Path, files: Iterable[Path]) -> bool:
-    return any("good" in path.relative_to(folder).parts[:-1] for path in files)
+def _name(task: ImportTask, path: Path) -> str:
+    return readable(path.relative_to(task.folder) if path.is_relative_to(task.folder) else path)

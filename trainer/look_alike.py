@@ -1,5 +1,6 @@
 """Good samples that show the same picture: they teach nothing new, and held out they make a threshold look better."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from qc_worker.domain.errors import TrainingError
+from qc_worker.domain.release import Judgement
 from trainer.pictures import SampleReader
 from trainer.progress import Advance
 
@@ -19,9 +21,12 @@ THUMBNAIL_SIZE = (32, 32)
 MAX_COMPARED = 2000
 """Samples to compare at the most. Ids are digests, so the first by id are any."""
 SAME_PICTURE = 0.75
-"""Root mean square difference of two thumbnails, in 255 steps of grey, below which they show the same."""
+"""Root mean square difference of two thumbnails, in 255 steps, below which they show the same."""
 ROWS_AT_ONCE = 256
-WARN_SHARE = 0.05
+NAMES_SHOWN = 5
+
+Thumbnails = NDArray[np.uint8]
+"""One a row: (N, 3, 32, 32)."""
 
 log = structlog.get_logger()
 
@@ -37,35 +42,111 @@ class LookAlike:
     """Pictures that more than one sample shows."""
     largest: int
     """Samples in the largest cluster; 0 if there is none."""
+    copies: int = 0
+    """Samples that have the same pixels as another one, which is not counted."""
+    one_colour: int = 0
+    """Samples all of whose pixels have one colour."""
 
     @property
     def superfluous(self) -> int:
         return self.compared - self.pictures
 
+    @property
+    def different(self) -> int:
+        """Pictures that are not the same pixel by pixel."""
+        return self.compared - self.copies
 
-def look_alike(reader: SampleReader, samples: Sequence[str], *, advance: Advance) -> LookAlike:
-    """Compare thumbnails of good samples. Raises TrainingError if all show the same picture, or one has no picture."""
+
+def look_alike(reader: SampleReader, samples: Sequence[str], *, min_different: int = 0, advance: Advance) -> LookAlike:
+    """Compare good samples by their pixels: by thumbnails, and where these are equal as the model will see them.
+
+    Raises TrainingError if all show the same picture, if none shows more than a colour, or if fewer than
+    `min_different` differ; also if one does not decode.
+    """
     small = replace(reader, spec=replace(reader.spec, input_size=THUMBNAIL_SIZE, aspect="squash", tiles=1))
-    thumbnails = _greys(small.pictures(samples), advance)
-    if len(thumbnails) > 1 and not np.ptp(thumbnails, axis=0).any():
+    thumbnails = _thumbnails(small.pictures(samples), advance)
+    copies = _copies(reader, samples, thumbnails)
+    flat = _of_one_colour(reader, samples, thumbnails)
+    _refuse_without_difference(reader, samples, thumbnails, copies)
+    if len(flat) == len(samples):
         raise TrainingError(
-            f"all {len(thumbnails)} good samples of line {reader.line} show the same picture (mean grey level "
-            f"{thumbnails[0].mean():.0f} of 255): check lens, light and trigger, then import frames of different parts"
+            f"all {len(samples)} good samples of line {reader.line} are of one colour each "
+            f"({_names(reader, flat)}): check lens, light and trigger, then import frames of parts"
         )
-    found = count_look_alikes(thumbnails)
-    if found.superfluous >= WARN_SHARE * found.compared:
+    if len(samples) - len(copies) < min_different:
+        raise TrainingError(
+            f"{len(samples)} good samples of line {reader.line} show {len(samples) - len(copies)} different pictures, "
+            f"the others are copies of them ({_names(reader, copies)}): import at least {min_different} that differ"
+        )
+    found = replace(count_look_alikes(_rows(thumbnails)), copies=len(copies), one_colour=len(flat))
+    _warn(reader, found, copies, flat)
+    return found
+
+
+def _refuse_without_difference(
+    reader: SampleReader, samples: Sequence[str], thumbnails: Thumbnails, copies: Sequence[str]
+) -> None:
+    if len(samples) > 1 and len(copies) == len(samples) - 1:
+        raise TrainingError(
+            f"all {len(samples)} good samples of line {reader.line} show the same picture (mean grey level "
+            f"{thumbnails[0].mean():.0f} of 255; {_names(reader, samples)}): check lens, light and trigger, then "
+            "import frames of different parts"
+        )
+
+
+def _warn(reader: SampleReader, found: LookAlike, copies: Sequence[str], flat: Sequence[str]) -> None:
+    if flat:
+        log.warning(
+            "good samples are of one colour: they show no part",
+            line=reader.line,
+            samples=len(flat),
+            such_as=_names(reader, flat),
+        )
+    if found.superfluous:
         log.warning(
             "good samples look alike: copies teach nothing and make the threshold look better than it is",
             line=reader.line,
             compared=found.compared,
             different_pictures=found.pictures,
             largest_cluster=found.largest,
+            same_pixels=found.copies,
+            **({"such_as": _names(reader, copies)} if copies else {}),
         )
-    return found
+
+
+def _names(reader: SampleReader, samples: Sequence[str]) -> str:
+    """Files that the samples came from, as far as that is known."""
+    names = [reader.store.name(reader.line, Judgement.GOOD, each) or each for each in samples[:NAMES_SHOWN]]
+    more = len(samples) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
+
+
+def _copies(reader: SampleReader, samples: Sequence[str], thumbnails: Thumbnails) -> list[str]:
+    """Samples with the same pixels as one before them."""
+    small = [each.tobytes() for each in thumbnails]
+    seen_twice = {each for each, count in Counter(small).items() if count > 1}
+    candidates = [sample for sample, each in zip(samples, small, strict=True) if each in seen_twice]
+    seen: set[bytes] = set()
+    copies = []
+    for sample, pixels in zip(candidates, reader.pictures(candidates), strict=True):
+        digest = hashlib.sha256(pixels.numpy().tobytes()).digest()
+        copies += [sample] if digest in seen else []
+        seen.add(digest)
+    return copies
+
+
+def _of_one_colour(reader: SampleReader, samples: Sequence[str], thumbnails: Thumbnails) -> list[str]:
+    candidates = [sample for sample, each in zip(samples, thumbnails, strict=True) if _is_flat(each)]
+    pictures = zip(candidates, reader.pictures(candidates), strict=True)
+    return [sample for sample, pixels in pictures if _is_flat(pixels.numpy())]
+
+
+def _is_flat(pixels: NDArray[np.uint8]) -> bool:
+    return not np.ptp(pixels, axis=(1, 2)).any()
 
 
 def count_look_alikes(thumbnails: NDArray[np.float32]) -> LookAlike:
-    """Count clusters of pictures that are the same, directly or by way of others. Shape: grey levels (N, pixels)."""
+    """Count clusters of pictures that are the same, directly or by way of others. Shape: levels (N, values)."""
     n = len(thumbnails)
     first, second = _same_pairs(thumbnails)
     n_pictures, picture_of = connected_components(
@@ -90,9 +171,13 @@ def _same_pairs(thumbnails: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDAr
     return np.concatenate([first for first, _ in pairs]), np.concatenate([second for _, second in pairs])
 
 
-def _greys(pictures: Iterable[Tensor], advance: Advance) -> NDArray[np.float32]:
-    greys = []
+def _thumbnails(pictures: Iterable[Tensor], advance: Advance) -> Thumbnails:
+    thumbnails = []
     for pixels in pictures:
-        greys.append(pixels.numpy().mean(axis=0, dtype=np.float32).ravel())
+        thumbnails.append(pixels.numpy())
         advance(1)
-    return np.stack(greys)
+    return np.stack(thumbnails)
+
+
+def _rows(thumbnails: Thumbnails) -> NDArray[np.float32]:
+    return thumbnails.reshape(len(thumbnails), -1).astype(np.float32)

@@ -1,31 +1,38 @@
-"""Ground truth: under which names masks are found, and how they lie at the model's input resolution."""
+"""Ground truth: what of a mask is defect, and how it lies at the model's input resolution."""
 
 import io
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile
 
-from qc_worker.domain.errors import TrainingError
-from qc_worker.simplenet.preprocessing import content_box
+from qc_worker.domain.errors import InvalidFrame, TrainingError
+from qc_worker.simplenet.image_files import readable
+from qc_worker.simplenet.preprocessing import ImageLimits, content_box, opened
 from qc_worker.simplenet.spec import Aspect, InputSize
 
-ENDINGS = ("_mask", "-mask", "_gt", "")
-"""What follows the image's stem, most telling first; MVTec's sets have the first, or none."""
-SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".gif", ".webp")
-"""Small letters or capitals. Lossless formats first: a JPEG beside them is more likely a preview."""
-MASK_NAMES = tuple(f"<stem>{ending}.EXT" for ending in ENDINGS)
-"""All names that are tried, for people; EXT is one of `MASK_EXTENSIONS`."""
-MASK_EXTENSIONS = tuple(suffix[1:] for suffix in SUFFIXES)
+Pixels = npt.NDArray[np.bool_]
+
+LOSSY = ("JPEG", "MPO", "AVIF")
+MAX_NOISE = 32
+"""Grey dots of lossy formats around every edge; of an empty mask nothing is brighter."""
+LOSSY_WEBP = b"VP8 "
+WEBP_HEADER_BYTES = 16
+BYTES_PER_PIXEL = 4
+"""Masks need no compression: as large a file as all their pixels take is read."""
 
 
-def mask_at_input_size(path: Path, *, input_size: InputSize, aspect: Aspect) -> npt.NDArray[np.bool_]:
+def mask_at_input_size(
+    paths: Sequence[Path], *, input_size: InputSize, aspect: Aspect, limits: ImageLimits
+) -> npt.NDArray[np.bool_]:
     """Read a mask and lay it where the picture lies. Shape: (H, W).
 
     Nearest neighbour, as the published figures on MVTec AD have it. Raises TrainingError.
     """
-    read = Image.fromarray(read_mask(path))
+    read = Image.fromarray(read_mask(paths, limits))
     box = content_box((read.height, read.width), input_size, aspect)
     mask = np.zeros(input_size, dtype=bool)
     inner = np.asarray(read.resize((box.width, box.height), Image.Resampling.NEAREST))
@@ -33,33 +40,67 @@ def mask_at_input_size(path: Path, *, input_size: InputSize, aspect: Aspect) -> 
     return mask
 
 
-def read_mask(path: Path) -> npt.NDArray[np.bool_]:
-    """Read a mask at its own size: anything but 0 is defect; in a JPEG, all that is nearer to white. Shape: (h, w).
+def read_mask(paths: Sequence[Path], limits: ImageLimits) -> Pixels:
+    """Read the files of one mask, at least one, at their own size: what any of them marks is defect. Shape: (h, w).
 
-    Raises TrainingError.
+    Marked is any colour but black that is not transparent; if there is none, what is opaque. In lossy files it is
+    what is brighter than half of the brightest pixel. Raises TrainingError.
     """
-    try:
-        with Image.open(path) as image:
-            # JPEG leaves grey dots around every edge.
-            darkest = 127 if image.format in ("JPEG", "MPO") else 0
-            return np.asarray(image.convert("L")) > darkest
-    except (UnidentifiedImageError, OSError) as error:
-        raise TrainingError(f"mask {path} cannot be read: {error}") from None
+    first, *others = paths
+    marked = _marked_in(first, limits)
+    for path in others:
+        more = _marked_in(path, limits)
+        if more.shape != marked.shape:
+            raise TrainingError(f"masks {readable(first)} and {readable(path)} are of one picture, but differ in size")
+        marked = marked | more
+    return marked
 
 
-def mask_png(path: Path) -> bytes:
-    """Read a mask and encode it as PNG: 0, and 255 on the defect. Raises TrainingError."""
+def as_png(mask: Pixels) -> bytes:
+    """Encode a mask as PNG: 0, and 255 on the defect."""
     encoded = io.BytesIO()
-    Image.fromarray(read_mask(path)).convert("L").save(encoded, "PNG")
+    Image.fromarray(mask).convert("L").save(encoded, "PNG")
     return encoded.getvalue()
 
 
-def find_mask(masks: Path, image: Path) -> Path | None:
-    """The mask of an image, named as `MASK_NAMES` has it; `image` is relative to the images' folder."""
-    for ending in ENDINGS:
-        for suffix in SUFFIXES:
-            for spelled in (suffix, suffix.upper()):
-                candidate = masks / image.parent / f"{image.stem}{ending}{spelled}"
-                if candidate.is_file():
-                    return candidate
-    return None
+def _marked_in(path: Path, limits: ImageLimits) -> Pixels:
+    whole = replace(limits, max_bytes=max(limits.max_bytes, BYTES_PER_PIXEL * limits.max_pixels))
+    try:
+        content = path.read_bytes()
+        with opened(content, whole) as image:
+            image.load()
+            return _over_noise(image) if _is_lossy(image, content) else _any_mark(image)
+    except InvalidFrame as error:
+        raise TrainingError(f"mask {readable(path)} cannot be read: {error.detail}") from None
+    except OSError as error:
+        raise TrainingError(f"mask {readable(path)} cannot be read: {error.strerror or error}") from None
+
+
+def _is_lossy(image: ImageFile.ImageFile, content: bytes) -> bool:
+    return image.format in LOSSY or (image.format == "WEBP" and content[:WEBP_HEADER_BYTES].endswith(LOSSY_WEBP))
+
+
+def _over_noise(image: Image.Image) -> Pixels:
+    brightest = np.asarray(image.convert("RGB")).max(axis=-1)
+    marked: Pixels = brightest > max(MAX_NOISE, int(brightest.max()) // 2)
+    return marked
+
+
+def _any_mark(image: Image.Image) -> Pixels:
+    has_alpha = "A" in image.mode or "transparency" in image.info
+    if not has_alpha and image.mode[0] in "1LIF":
+        # At full depth: a conversion to 8 bits would lose the low values.
+        return _not_zero(np.nan_to_num(np.asarray(image)))
+    colours = np.asarray(image.convert("RGBA"))
+    coloured = _not_zero(colours[..., :3].max(axis=-1))
+    opaque = _not_zero(colours[..., 3])
+    # A channel that is the same everywhere says nothing.
+    if has_alpha and opaque.any() and not opaque.all():
+        return coloured & opaque if np.any(coloured & opaque) else opaque
+    # Labels in a palette of blacks are told by their numbers.
+    return _not_zero(np.asarray(image)) if image.mode == "P" and not coloured.any() else coloured
+
+
+def _not_zero(values: npt.NDArray[np.generic]) -> Pixels:
+    marked: Pixels = values != 0
+    return marked

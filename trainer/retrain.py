@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from qc_worker.domain.errors import TransportError
+from qc_worker.domain.errors import TrainingError, TransportError
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement, Release
 from qc_worker.ports import Clock, ModelStore, ReleaseLog
@@ -37,7 +37,7 @@ from trainer.progress import Stages
 from trainer.regions import ignored_by
 from trainer.samples import SampleStore
 from trainer.speed import measure_frames_per_s
-from trainer.split import HOLD_OUT_SHARE, CalibrateBy, choose_alpha, choose_folds
+from trainer.split import HOLD_OUT_SHARE, MIN_GOOD_SAMPLES, CalibrateBy, choose_alpha, choose_folds
 from trainer.train import Plan, Trained, Trainer
 
 log = structlog.get_logger()
@@ -137,6 +137,7 @@ class Retrainer:
     def _plan(self, request: RetrainRequest) -> Plan:
         good = self.samples.ids(request.line, Judgement.GOOD)
         alpha = choose_alpha(len(good), request.max_false_reject, request.calibrate_by)
+        _check_review_rate(request, alpha, len(good))
         training = request.training.model_copy(update={"hold_out_share": HOLD_OUT_SHARE})
         grouping = group_samples(self.samples, request.line, good, request.group_by)
         _warn_of_one_group(request, grouping, len(good))
@@ -156,7 +157,7 @@ class Retrainer:
     def _compare(self, reader: SampleReader, stages: Stages) -> LookAlike:
         good = self.samples.ids(reader.line, Judgement.GOOD)[:MAX_COMPARED]
         with stages.stage("compare", len(good)) as advance:
-            return look_alike(reader, good, advance=advance)
+            return look_alike(reader, good, min_different=MIN_GOOD_SAMPLES, advance=advance)
 
     def _reader(self, line: LineName, spec: EmbeddingSpec) -> SampleReader:
         return SampleReader(self.samples, line, spec, self.limits, self.decode_threads)
@@ -222,6 +223,16 @@ class Retrainer:
             },
         )
         go_live(self.models, releases, release)
+
+
+def _check_review_rate(request: RetrainRequest, alpha: float, good_samples: int) -> None:
+    """Raise TrainingError before the training for what the calibration would refuse after it."""
+    if request.review_rate is not None and request.review_rate <= alpha:
+        why = "" if request.max_false_reject else f", which {good_samples} good samples get without --max-false-reject"
+        raise TrainingError(
+            f"a review rate of {request.review_rate:g} must be above the false-reject rate of {alpha:.4g}{why}: "
+            "give a higher --review-rate"
+        )
 
 
 def _warn_of_one_group(request: RetrainRequest, grouping: Grouping, good_samples: int) -> None:

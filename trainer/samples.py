@@ -49,6 +49,8 @@ class Stored(Enum):
     KNOWN = "known"
     JUDGED_ANEW = "judged_anew"
     """The same bytes had the opposite judgement; the newer one holds."""
+    REPAIRED = "repaired"
+    """The sample was known, but damaged on disk."""
 
 
 class SampleStore:
@@ -69,10 +71,15 @@ class SampleStore:
         return sorted(path.stem for path in self._kind(line, judgement).glob("*.json"))
 
     def read(self, line: LineName, judgement: Judgement, sample: str) -> bytes:
-        """The image as it came. Raises TrainingError if its bytes are no longer those of its id."""
-        content = (self._kind(line, judgement) / sample).read_bytes()
-        if sha256(content) != sample:
-            raise TrainingError(f"sample {sample} of line {line} was changed on disk; remove it and import it again")
+        """The image as it came. Raises TrainingError if its bytes are no longer there, or no longer those of its id."""
+        path = self._kind(line, judgement) / sample
+        content = path.read_bytes() if path.is_file() else None
+        if content is None or sha256(content) != sample:
+            happened = "is missing" if content is None else "was changed on disk"
+            raise TrainingError(
+                f"sample {sample} of line {line} {happened}{self._named(line, judgement, sample)}: import the image "
+                f"again, which repairs it, or remove {path}.json, and the sample is gone"
+            )
         return content
 
     def card(self, line: LineName, judgement: Judgement, sample: str) -> SampleCard:
@@ -80,8 +87,11 @@ class SampleStore:
         path = self._card_path(line, judgement, sample)
         try:
             return SampleCard.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise TrainingError(f"{path} is not a sample's card: {error.error_count()} errors") from None
+        except ValidationError:
+            raise TrainingError(
+                f"{path} is damaged, it does not say where a sample comes from: import the image again, which repairs "
+                "it, or remove the file, and the sample is gone"
+            ) from None
 
     def mask(self, line: LineName, sample: str) -> bytes | None:
         """The PNG mask of a defect sample, if it has one."""
@@ -95,12 +105,42 @@ class SampleStore:
         sample = sha256(content)
         if mask is not None:
             write_atomically(self._mask_path(line, sample), mask)
-        if self._card_path(line, judgement, sample).is_file():
+        known = self._card_path(line, judgement, sample).is_file()
+        if known and self._is_whole(line, judgement, sample):
             self._add_origin(line, judgement, sample, origin)
             return Stored.KNOWN
         write_atomically(self._kind(line, judgement) / sample, content)
-        self._write_card(line, SampleCard(sha256=sample, judgement=judgement, origins=(origin,)))
-        return Stored.JUDGED_ANEW if self._remove(line, _opposite(judgement), sample) else Stored.ADDED
+        if known and self._has_card(line, judgement, sample):
+            self._add_origin(line, judgement, sample, origin)
+        else:
+            self._write_card(line, SampleCard(sha256=sample, judgement=judgement, origins=(origin,)))
+        judged_anew = self._remove(line, _opposite(judgement), sample)
+        if known:
+            return Stored.REPAIRED
+        return Stored.JUDGED_ANEW if judged_anew else Stored.ADDED
+
+    def name(self, line: LineName, judgement: Judgement, sample: str) -> str | None:
+        """Name of the file that was imported, or of the frame; None if it is not known."""
+        try:
+            origin = self.card(line, judgement, sample).origins[0]
+        except (TrainingError, OSError, IndexError):
+            return None
+        return origin.imported or origin.frame_id
+
+    def _named(self, line: LineName, judgement: Judgement, sample: str) -> str:
+        name = self.name(line, judgement, sample)
+        return f" ({name})" if name else ""
+
+    def _is_whole(self, line: LineName, judgement: Judgement, sample: str) -> bool:
+        path = self._kind(line, judgement) / sample
+        is_same = path.is_file() and sha256(path.read_bytes()) == sample
+        return is_same and self._has_card(line, judgement, sample)
+
+    def _has_card(self, line: LineName, judgement: Judgement, sample: str) -> bool:
+        try:
+            return bool(self.card(line, judgement, sample).origins)
+        except TrainingError:
+            return False
 
     def _add_origin(self, line: LineName, judgement: Judgement, sample: str, origin: Origin) -> None:
         card = self.card(line, judgement, sample)

@@ -43,6 +43,7 @@ from trainer.patch_bank import PatchBank, standardise
 from trainer.pictures import SampleReader
 from trainer.progress import Advance, Stages
 from trainer.samples import SampleStore
+from trainer.seeds import torch_seed
 from trainer.side_by_side import Job, side_by_side
 
 log = structlog.get_logger()
@@ -171,7 +172,7 @@ class Trainer:
             level_channels=self.scorer.level_channels,
             settings=plan.fitting,
             hidden=plan.hidden,
-            seed=plan.seed,
+            seed=torch_seed(plan.seed),
             device=self.scorer.device,
             dtype=self.scorer.dtype,
         )
@@ -186,7 +187,7 @@ class Trainer:
             grid=self.scorer.spec.mask_grid,
             level_channels=self.scorer.mask_channels,
             settings=plan.fitting,
-            seed=plan.seed,
+            seed=torch_seed(plan.seed),
             device=self.scorer.device,
             dtype=self.scorer.dtype,
         )

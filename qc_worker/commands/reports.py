@@ -13,6 +13,7 @@ from rich.progress import track
 from rich.table import Table
 
 from qc_worker.domain.inspection import Inspection, Verdict
+from qc_worker.simplenet.image_files import readable
 from qc_worker.wire.json_types import INSPECTION
 
 STYLES = {Verdict.PASS: "green", Verdict.REJECT: "bold red", Verdict.REVIEW: "yellow", Verdict.ERROR: "magenta"}
@@ -52,7 +53,7 @@ def file_inspection_document(judged: FileInspection) -> dict[str, Any]:
     """The inspection of a file: without camera and position, which it has not, but with its path."""
     document: dict[str, Any] = INSPECTION.dump_python(judged.inspection, mode="json")
     unused = ("camera", "source", "frame_id", "line", "captured_at")
-    return {"path": str(judged.path), **{name: document[name] for name in document if name not in unused}}
+    return {"path": readable(judged.path), **{name: document[name] for name in document if name not in unused}}
 
 
 def print_file_inspections(inspections: Iterable[FileInspection], console: Console | None = None) -> None:
@@ -69,8 +70,8 @@ def _row(judged: FileInspection) -> tuple[str, ...]:
     inspection = judged.inspection
     verdict = f"[{STYLES.get(inspection.verdict, 'default')}]{inspection.verdict}[/]"
     if inspection.score is None:
-        return (verdict, "", "", "", inspection.detail or "", judged.path.name)
+        return (verdict, "", "", "", inspection.detail or "", readable(judged.path.name))
     boxes = ", ".join(f"{d.width}x{d.height} at {d.x},{d.y}" for d in inspection.defects[:3])
     more = f" and {len(inspection.defects) - 3} more" if len(inspection.defects) > 3 else ""
     figures = (inspection.score, inspection.threshold or 0.0, inspection.p_value or 0.0)
-    return (verdict, *(f"{figure:.3f}" for figure in figures), boxes + more, judged.path.name)
+    return (verdict, *(f"{figure:.3f}" for figure in figures), boxes + more, readable(judged.path.name))

@@ -26,7 +26,7 @@ from qc_worker.engine.residents import ModelLoader, Resident
 from qc_worker.registry.store import FsspecModelStore, without_secrets
 from qc_worker.settings import Settings
 from qc_worker.simplenet.heatmap import render_heatmap
-from qc_worker.simplenet.image_files import image_files
+from qc_worker.simplenet.image_files import image_files, readable
 from qc_worker.wiring import image_limits
 
 CAMERA = names.camera_name("files")
@@ -122,9 +122,9 @@ class HeatmapFolder:
             return None
         threshold = decoded.resident.calibration.threshold
         png, _ = render_heatmap(decoded.picture, anomaly_map, threshold, decoded.spec.aspect)
-        target = self._folder / f"{self._names[decoded.frame.position.offset]}.png"
+        target = self._folder / readable(f"{self._names[decoded.frame.position.offset]}.png")
         target.write_bytes(png)
-        return str(target)
+        return readable(target)
 
 
 def load_version(settings: Settings, loader: ModelLoader, line: str, version: str | None) -> Resident:

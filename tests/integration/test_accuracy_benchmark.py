@@ -154,7 +154,7 @@ def test_a_kept_run_of_a_former_program_is_left_aside(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--datasets", "absent"], "is not laid out as MVTec AD is"),
+        (["--datasets", "absent"], "is not a folder"),
         (["--datasets", "{set}", "{set}"], "two data sets are named"),
         (["--datasets", "{set}", "--input-size", "huge"], "--input-size: 'huge'"),
         (["--datasets", "{set}", "--table", "absent/table.md"], "--table: there is no folder absent"),

@@ -3,11 +3,16 @@
 import json
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from qc_worker.simplenet.image_files import readable
+
+NAMES_SHOWN = 5
 
 
 def print_json(document: Any) -> None:
@@ -47,7 +52,13 @@ def shown(fact: object) -> str:
             return " to ".join(map(shown, fact))
         case dict():
             return ", ".join(f"{name} {shown(value)}" for name, value in fact.items()) or "-"
-    return str(fact)
+    return readable(str(fact))
+
+
+def some_of(names: Sequence[str]) -> str:
+    """How many names there are, and the first of them."""
+    first = ", ".join(names[:NAMES_SHOWN])
+    return f"{len(names)}: {first}{', ...' if len(names) > NAMES_SHOWN else ''}" if names else "0"
 
 
 def _plain(document: Any) -> Any:
@@ -59,4 +70,4 @@ def _plain(document: Any) -> Any:
         return [_plain(value) for value in document]
     if isinstance(document, float) and not math.isfinite(document):
         return None
-    return document
+    return readable(document) if isinstance(document, str) else document

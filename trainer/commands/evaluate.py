@@ -8,10 +8,11 @@ from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import SettingsError
 from qc_worker.settings import Settings
 from qc_worker.simplenet.files import write_atomically
+from qc_worker.simplenet.image_files import readable
 from qc_worker.wiring import image_limits
 from trainer.atomic import disk_errors
 from trainer.commands.adapters import checked_line, checked_version, model_store, scorer_for
-from trainer.commands.documents import print_facts, print_json, print_rows
+from trainer.commands.documents import print_facts, print_json, print_rows, some_of
 from trainer.dataset import labelled_images
 from trainer.evaluate import Evaluator
 from trainer.evaluation import DefectReport, Evaluation
@@ -39,7 +40,7 @@ def evaluate(
     with disk_errors(), stages() as shown, shown.stage("evaluate", len(images)) as advance:
         if report:
             evaluation = evaluator.run(images, advance=advance, watch=album.see)
-            page = Report(model.card, dataset.resolve().name, SystemClock().now(), evaluation, album)
+            page = Report(model.card, readable(dataset.resolve().name), SystemClock().now(), evaluation, album)
             _write(report, render_page(page))
         else:
             evaluation = evaluator.run(images, advance=advance)
@@ -95,6 +96,15 @@ def _mask_facts(evaluation: Evaluation) -> dict[str, object]:
         "defects_with_a_mask": f"{masks.found} of {masks.found + masks.missing}",
     }
     looked_for = "\n".join((*masks.looked_for, f"EXT: {', '.join(masks.extensions)}"))
+    facts |= {
+        name: some_of(images)
+        for name, images in (
+            ("defects_without_a_mask", masks.without),
+            ("masks_that_cannot_be_read", masks.unreadable),
+            ("masks_that_mark_nothing", masks.empty),
+        )
+        if images
+    }
     if evaluation.ignored_defects:
         facts["defects_wholly_in_the_ignored_area"] = evaluation.ignored_defects
     return facts | ({"masks_are_looked_for_as": looked_for} if masks.missing else {})

@@ -6,6 +6,7 @@ from qc_worker.clock import SystemClock
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Release
 from qc_worker.settings import Settings
+from qc_worker.simplenet.card import ModelCard
 from qc_worker.wire.json_types import RELEASE
 from trainer.atomic import disk_errors
 from trainer.commands.adapters import checked_line, checked_version, model_store, release_log
@@ -76,6 +77,7 @@ def _document(entry: VersionEntry) -> dict[str, object]:
         "threshold": card.calibration.threshold,
         "training_samples": len(card.samples.training),
         "calibration_samples": len(card.samples.calibration),
+        "samples": _sample_count(card),
         "max_false_reject": card.calibration.max_false_reject,
         "review_rate": card.calibration.review_rate,
         "seed": card.seed,
@@ -94,8 +96,13 @@ def _row(entry: VersionEntry) -> list[object]:
         entry.version,
         "live" if entry.live else "",
         card.calibration.threshold,
-        len(card.samples.training) + len(card.samples.calibration),
+        _sample_count(card),
         card.calibration.max_false_reject,
         card.duration_s,
         card.head_of,
     ]
+
+
+def _sample_count(card: ModelCard) -> int:
+    """Good samples that a version was made from; one may both fit the head and calibrate it."""
+    return len({*card.samples.training, *card.samples.calibration})

@@ -1,6 +1,6 @@
 """`import`, `collect` and `lines`: what samples there are."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,34 +8,56 @@ from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement
 from qc_worker.settings import Settings
-from qc_worker.simplenet.image_files import image_files
+from qc_worker.simplenet.preprocessing import ImageLimits
 from qc_worker.wiring import image_limits
 from trainer.atomic import disk_errors
 from trainer.collect import CollectReport
 from trainer.commands.adapters import checked_line, collector, model_store, sample_store
-from trainer.commands.documents import print_facts, print_json, print_rows
-from trainer.import_samples import Importer, ImportFolder, ImportReport
+from trainer.commands.documents import print_facts, print_json, print_rows, some_of
+from trainer.import_folders import ImportFolder, ImportTask, dataset_tasks
+from trainer.import_samples import Importer, ImportReport
 from trainer.progress import stages
 from trainer.releases import live_version
 from trainer.samples import sample_counts
 
 
-def import_folders(
-    settings: Settings, *, line: str, good: Path | None, defect: Path | None, masks: Path | None, as_json: bool
-) -> None:
-    """Import one folder of good images, one of defects, or both. Raises QcError."""
-    name = checked_line(line)
+@dataclass(frozen=True, slots=True)
+class ImportFlags:
+    """The command's own flags, as given; None: not given."""
+
+    line: str
+    good: Path | None
+    defect: Path | None
+    masks: Path | None
+    dataset: Path | None
+
+
+def import_folders(settings: Settings, flags: ImportFlags, *, as_json: bool) -> None:
+    """Import one folder of good images, one of defects, or both, or a data set. Raises QcError."""
+    name = checked_line(flags.line)
+    with disk_errors():
+        # All of them are chosen before anything is stored: a folder that is refused then leaves nothing behind.
+        tasks = _tasks(name, flags, image_limits(settings))
+        reports = {task.judgement.value: _import(settings, task) for task in tasks}
+    _print_imported(settings, name, reports, layout=tasks[0].layout, as_json=as_json)
+
+
+def _tasks(line: LineName, flags: ImportFlags, limits: ImageLimits) -> list[ImportTask]:
+    good, defect, masks, dataset = flags.good, flags.defect, flags.masks, flags.dataset
+    if dataset is not None:
+        if any((good, defect, masks)):
+            raise SettingsError("--dataset takes good images, defects and masks at once: give it alone")
+        return dataset_tasks(line, dataset)
     if good is None and defect is None:
-        raise SettingsError("nothing to import: give --good DIR, --defect DIR or both")
+        raise SettingsError("nothing to import: give --good DIR, --defect DIR or both, or --dataset DIR")
     if masks is not None and defect is None:
         raise SettingsError("--masks needs --defect")
-    reports: dict[str, ImportReport] = {}
-    with disk_errors():
-        if good is not None:
-            reports["good"] = _import(settings, ImportFolder(name, Judgement.GOOD, good))
-        if defect is not None:
-            reports["defect"] = _import(settings, ImportFolder(name, Judgement.DEFECT, defect, masks))
-    _print_imported(settings, name, reports, as_json=as_json)
+    folders = []
+    if good is not None:
+        folders.append(ImportFolder(line, Judgement.GOOD, good))
+    if defect is not None:
+        folders.append(ImportFolder(line, Judgement.DEFECT, defect, masks))
+    return [folder.task(limits) for folder in folders]
 
 
 def collect(settings: Settings, *, follow: bool, as_json: bool) -> None:
@@ -79,23 +101,28 @@ def list_lines(settings: Settings, *, as_json: bool) -> None:
         print_rows("lines", columns, [[row[column] for column in columns] for row in rows])
 
 
-def _import(settings: Settings, task: ImportFolder) -> ImportReport:
+def _import(settings: Settings, task: ImportTask) -> ImportReport:
     importer = Importer(
         store=sample_store(settings),
         limits=image_limits(settings),
         now=lambda: datetime.now(UTC),
         decode_threads=settings.decode_threads,
     )
-    total = len(image_files(task.folder)) if task.folder.is_dir() else 0
-    with stages() as shown, shown.stage(f"import {task.judgement}", total) as advance:
+    with stages() as shown, shown.stage(f"import {task.judgement}", len(task.files)) as advance:
         return importer.run(task, advance=advance)
 
 
-def _print_imported(settings: Settings, line: LineName, reports: dict[str, ImportReport], *, as_json: bool) -> None:
+def _print_imported(
+    settings: Settings, line: LineName, reports: dict[str, ImportReport], *, layout: str | None, as_json: bool
+) -> None:
     total = sample_counts(sample_store(settings), line)
     if as_json:
-        print_json({"line": line, **{kind: asdict(report) for kind, report in reports.items()}, "samples": total})
+        by_kind = {kind: asdict(report) for kind, report in reports.items()}
+        print_json({"line": line, "layout": layout, **by_kind, "samples": total})
         return
+    if layout:
+        print_facts(f"line {line}", {"layout": layout})
     for kind, report in reports.items():
-        facts = asdict(report) | {"unreadable": len(report.unreadable), "now_stored": total[kind]}
-        print_facts(f"line {line}, {kind}", facts)
+        facts = asdict(report)
+        facts |= {name: some_of(value) for name, value in facts.items() if isinstance(value, list)}
+        print_facts(f"line {line}, {kind}", facts | {"now_stored": total[kind]})

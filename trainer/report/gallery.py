@@ -17,8 +17,8 @@ from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.inspection import Verdict
 from qc_worker.simplenet.heatmap import heatmap_and_frame
 from qc_worker.simplenet.spec import Aspect
-from trainer.dataset import GOOD
 from trainer.evaluate import JudgedImage
+from trainer.labelled import GOOD
 from trainer.report.outline import Pixels, outline
 
 TILES_PER_GALLERY = 24

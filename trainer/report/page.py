@@ -1,7 +1,7 @@
 """The report of an evaluation: one HTML page that asks no server for anything."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,8 +9,8 @@ from string import Template
 
 from qc_worker.domain.inspection import Verdict
 from qc_worker.simplenet.card import ModelCard
-from trainer.dataset import GOOD
-from trainer.evaluation import DefectReport, Evaluation
+from trainer.evaluation import DefectReport, Evaluation, Masks
+from trainer.labelled import GOOD
 from trainer.recall import FALSE_REJECT_RATES, allowed_rejects, roc_curve
 from trainer.report.charts import Mark, histogram, roc_chart
 from trainer.report.gallery import Album, Gallery, Outline, Tile
@@ -232,6 +232,7 @@ def _notes(evaluation: Evaluation) -> str:
         parts.append(_listed(f"<code>{text(pattern)}</code>" for pattern in masks.looked_for))
     else:
         parts.append(f"<p>{found}</p>")
+    parts += _named_masks(masks)
     if evaluation.ignored_defects:
         parts.append(
             f"<p>The true defects of {evaluation.ignored_defects} images lie wholly in the line's ignored area. They "
@@ -245,6 +246,17 @@ def _notes(evaluation: Evaluation) -> str:
         "at” are set on the good images shown here: they compare models and promise nothing.</p>"
     )
     return "".join(parts)
+
+
+def _named_masks(masks: Masks) -> Iterator[str]:
+    for names, told in (
+        (masks.without, "images of defects have no mask:"),
+        (masks.unreadable, "masks cannot be read:"),
+        (masks.empty, "masks mark nothing:"),
+    ):
+        if names:
+            yield f"<p>{len(names)} {told}</p>"
+            yield _listed(text(name) for name in names[:MAX_NAMES_LISTED])
 
 
 def _listed(items: Iterable[str]) -> str:

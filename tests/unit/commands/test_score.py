@@ -46,6 +46,24 @@ def test_the_newest_version_judges_every_image_in_a_folder(folder: Path) -> None
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in heatmaps)
 
 
+def test_names_that_are_no_utf8_are_judged_and_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
+    (folder / "images" / "one.jpg").rename(folder / "images" / os.fsdecode(b"caf\xe9.jpg"))
+    done = score(folder, "--line", "A", "images", "--json", "--heatmaps", "heat")
+    assert done.returncode == 0, done.stderr
+    [cafe, _] = sorted(json.loads(done.stdout)["files"], key=lambda file: str(file["path"]))
+    assert cafe["path"] == "images/caf\\xe9.jpg"
+    assert (folder / cafe["heatmap_key"]).is_file()
+    assert "caf\\xe9.jpg" in score(folder, "--line", "A", "images").stdout
+
+
+def test_files_in_a_folder_that_are_no_images_are_counted_in_the_log(folder: Path) -> None:
+    (folder / "images" / "photo.heic").write_text("not decoded")
+    done = score(folder, "--line", "A", "images", "--json")
+    assert len(json.loads(done.stdout)["files"]) == 2
+    assert '"found": {"suffix .heic": 1}' in done.stderr
+
+
 def test_a_version_can_be_chosen_and_people_get_a_table(folder: Path) -> None:
     done = score(folder, "--line", "A", "--version", "v1", "images/one.jpg")
     assert done.returncode == 0, done.stderr

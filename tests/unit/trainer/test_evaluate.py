@@ -1,3 +1,5 @@
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -95,9 +97,35 @@ def test_missing_masks_are_counted_and_their_names_given(tmp_path: Path) -> None
     folder = dataset(tmp_path / "set")
     (folder / "ground_truth" / "blot" / "600_mask.png").unlink()
     masks = evaluate(tmp_path, folder).masks
-    assert (masks.found, masks.missing) == (3, 1)
+    assert (masks.found, masks.missing, masks.without) == (3, 1, ("blot/600.png",))
     assert "ground_truth/<kind>/<stem>_mask.EXT" in masks.looked_for
     assert "png" in masks.extensions
+
+
+def test_masks_that_cannot_be_read_or_mark_nothing_are_named_and_the_rest_is_measured(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "set")
+    masks = folder / "ground_truth" / "blot"
+    (masks / "600_mask.png").write_text("no picture")
+    Image.new("1", (2048, 2048)).save(masks / "601_mask.png")  # more pixels than are decoded
+    Image.new("L", (48, 48)).save(masks / "602_mask.png")
+    evaluation = evaluate(tmp_path, folder)
+    assert (evaluation.masks.found, evaluation.masks.missing) == (2, 2)
+    assert evaluation.masks.unreadable == ("blot/600.png", "blot/601.png")
+    assert evaluation.masks.empty == ("blot/602.png",)
+    assert evaluation.pixel_auroc is not None
+
+
+def test_masks_in_a_folder_for_each_image_count_together(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "set", masks=False)
+    for number, box in enumerate([(8, 16, 16, 32), (16, 16, 24, 32)]):
+        part = Image.new("L", (48, 48))
+        part.paste(255 - number, box)
+        (folder / "ground_truth" / "blot" / "600").mkdir(parents=True, exist_ok=True)
+        part.save(folder / "ground_truth" / "blot" / "600" / f"00{number}.png")
+    seen: list[JudgedImage] = []
+    assert evaluate(tmp_path, folder, seen).masks.found == 1
+    (truth,) = [each.truth for each in seen if each.image.kind == "blot" and each.truth is not None]
+    assert truth.mean() == pytest.approx(256 / 48**2, abs=0.01)
 
 
 def test_without_masks_image_metrics_remain(tmp_path: Path) -> None:
@@ -113,13 +141,30 @@ def test_a_folder_of_another_layout_is_refused(tmp_path: Path) -> None:
         labelled_images(tmp_path)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for a file that can be seen and not read")
+def test_a_test_image_that_may_not_be_read_is_left_out_like_a_broken_one(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "set")
+    (folder / "test" / "blot" / "locked.png").symlink_to("/proc/self/mem")
+    evaluation = evaluate(tmp_path, folder)
+    assert (evaluation.n, evaluation.unreadable) == (10, ("blot/locked.png",))
+
+
+def test_names_that_are_no_utf8_come_through(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "set")
+    kind = folder / "test" / os.fsdecode(b"br\xfbl\xe9")
+    write_images(kind, 1, first_seed=700, defect=True)
+    (kind / os.fsdecode(b"\xff.png")).write_text("not a picture")
+    evaluation = evaluate(tmp_path, folder)
+    assert (evaluation.by_defect["br\\xfbl\\xe9"].n, evaluation.unreadable) == (1, ("br\\xfbl\\xe9/\\xff.png",))
+
+
 def test_a_mask_lies_where_its_picture_lies(tmp_path: Path) -> None:
     Image.new("L", (64, 32), 255).save(tmp_path / "mask.png")
-    padded = mask_at_input_size(tmp_path / "mask.png", input_size=(32, 32), aspect="pad")
+    padded = mask_at_input_size([tmp_path / "mask.png"], limits=LIMITS, input_size=(32, 32), aspect="pad")
     assert padded[8:24].all()
     assert not padded[:8].any()
     assert not padded[24:].any()
-    assert mask_at_input_size(tmp_path / "mask.png", input_size=(32, 32), aspect="squash").all()
-    wide = mask_at_input_size(tmp_path / "mask.png", input_size=(32, 96), aspect="pad")
+    assert mask_at_input_size([tmp_path / "mask.png"], limits=LIMITS, input_size=(32, 32), aspect="squash").all()
+    wide = mask_at_input_size([tmp_path / "mask.png"], limits=LIMITS, input_size=(32, 96), aspect="pad")
     assert wide[:, 16:80].all()
     assert not wide[:, :16].any()

@@ -12,7 +12,8 @@ from qc_worker.domain.names import line_name
 from qc_worker.domain.release import Judgement
 from tests.unit.trainer.factories import LIMITS, LINE, NOW, no_progress, png, write_images
 from trainer.groups import GroupBy, Grouping, group_label, group_samples, session_starts
-from trainer.import_samples import Importer, ImportFolder
+from trainer.import_folders import ImportFolder
+from trainer.import_samples import Importer
 from trainer.samples import Origin, SampleStore
 
 MORNING = datetime(2026, 11, 23, 8, tzinfo=UTC)
@@ -141,7 +142,7 @@ def test_imported_files_are_grouped_by_the_times_they_had(tmp_path: Path) -> Non
         os.utime(path, (time_s, time_s))
     store = SampleStore(tmp_path / "store")
     Importer(store=store, limits=LIMITS, now=lambda: NOW, decode_threads=2).run(
-        ImportFolder(LINE, Judgement.GOOD, folder), advance=no_progress
+        ImportFolder(LINE, Judgement.GOOD, folder).task(LIMITS), advance=no_progress
     )
     found = group_samples(store, LINE, store.ids(LINE, Judgement.GOOD), GroupBy.AUTO)
     assert found.sizes == {"20261123T080000": 6, "20261123T180600": 6}

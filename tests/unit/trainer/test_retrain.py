@@ -195,6 +195,16 @@ def test_frames_that_are_all_black_are_refused(tmp_path: Path) -> None:
         workshop.retrain()
 
 
+def test_copies_of_few_pictures_are_refused(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path, good=12)
+    for seed in range(12):
+        file = io.BytesIO()
+        Image.open(io.BytesIO(png(seed))).save(file, "BMP")
+        workshop.samples.add(LINE, Judgement.GOOD, file.getvalue(), origin=imported(f"{seed}.bmp"))
+    with pytest.raises(TrainingError, match=r"24 good samples of line A show 12 different.*at least 20"):
+        workshop.retrain()
+
+
 def test_the_same_samples_and_seed_give_the_same_head_bit_for_bit(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
     dry = replace(REQUEST, dry_run=True)

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from qc_worker.domain.errors import TrainingError
 from qc_worker.domain.release import Judgement
 from tests.unit.trainer.factories import LINE, NOW, imported, png
-from trainer.samples import SampleStore, Stored, sha256
+from trainer.samples import SampleCard, SampleStore, Stored, sha256
 
 
 def test_a_sample_is_named_by_its_content_and_tells_its_origin(tmp_path: Path) -> None:
@@ -50,6 +51,63 @@ def test_a_sample_that_was_changed_on_disk_is_not_trained_on(tmp_path: Path) -> 
     (tmp_path / "A" / "good" / sha256(png(0))).write_bytes(png(1))
     with pytest.raises(TrainingError, match="was changed on disk"):
         store.read(LINE, Judgement.GOOD, sha256(png(0)))
+
+
+def damaged(store: SampleStore, how: str) -> str:
+    """A sample that was damaged, by its id."""
+    store.add(LINE, Judgement.GOOD, png(0), origin=imported("a.png"))
+    sample = sha256(png(0))
+    path = store.folder / "A" / "good" / sample
+    match how:
+        case "cut":
+            path.write_bytes(png(0)[:-9])
+        case "emptied":
+            path.write_bytes(b"")
+        case "removed":
+            path.unlink()
+        case "card":
+            path.with_name(f"{sample}.json").write_text('{"sha')
+        case "both":
+            path.unlink()
+            path.with_name(f"{sample}.json").write_bytes(b"\xff")
+    return sample
+
+
+def used(store: SampleStore, sample: str) -> tuple[SampleCard, bytes]:
+    """As a retrain uses it."""
+    return store.card(LINE, Judgement.GOOD, sample), store.read(LINE, Judgement.GOOD, sample)
+
+
+DAMAGES = ["cut", "emptied", "removed", "card", "both"]
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_sample_is_repaired_by_importing_the_image_again(tmp_path: Path, how: str) -> None:
+    store = SampleStore(tmp_path)
+    sample = damaged(store, how)
+    with pytest.raises(TrainingError, match="import the image again, which repairs it"):
+        used(store, sample)
+    assert store.add(LINE, Judgement.GOOD, png(0), origin=imported("a.png")) is Stored.REPAIRED
+    assert store.read(LINE, Judgement.GOOD, sample) == png(0)
+    assert [origin.imported for origin in store.card(LINE, Judgement.GOOD, sample).origins] == ["a.png"]
+    assert store.add(LINE, Judgement.GOOD, png(0), origin=imported("a.png")) is Stored.KNOWN
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_sample_is_gone_with_the_file_that_the_error_names(tmp_path: Path, how: str) -> None:
+    store = SampleStore(tmp_path)
+    sample = damaged(store, how)
+    with pytest.raises(TrainingError) as raised:
+        used(store, sample)
+    [named] = re.findall(r"\S+\.json", str(raised.value).replace(f"{tmp_path}", "").replace(" is damaged", ""))
+    (tmp_path / named.lstrip("/")).unlink()
+    assert store.ids(LINE, Judgement.GOOD) == []
+
+
+def test_an_error_of_a_damaged_sample_names_the_image_that_it_was(tmp_path: Path) -> None:
+    store = SampleStore(tmp_path)
+    with pytest.raises(TrainingError, match=r"\(a\.png\): import"):
+        store.read(LINE, Judgement.GOOD, damaged(store, "removed"))
 
 
 def test_only_lines_with_samples_are_lines(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import torch
 
 from qc_worker.domain.calibration import Calibration
 from qc_worker.simplenet.preprocessing import Picture
-from trainer.dataset import GOOD, LabelledImage
 from trainer.evaluate import JudgedImage
+from trainer.labelled import GOOD, LabelledImage
 
 CALIBRATION = Calibration(scores=(1.0, 2.0, 3.0, 4.0), max_false_reject=0.2)
 """Its threshold is 4."""
@@ -26,7 +26,7 @@ def judged(
     square[2:6, 2:6] = truth and kind != GOOD
     seen = score > CALIBRATION.threshold
     return JudgedImage(
-        image=LabelledImage(Path("set") / "test" / kind / name, kind, None),
+        image=LabelledImage(Path("set") / "test" / kind / name, kind),
         picture=Picture(torch.full((3, *SIZE), 90, dtype=torch.uint8), image_size),
         score=score,
         verdict=verdict,

@@ -8,7 +8,7 @@ from qc_worker.domain.inspection import Verdict
 from tests.unit.simplenet.factories import a_card, a_head
 from tests.unit.trainer.report.factories import CALIBRATION, judged
 from trainer.evaluate import JudgedImage
-from trainer.evaluation import Tally, evaluation_of
+from trainer.evaluation import MaskNames, Tally, evaluation_of
 from trainer.mask_overlap import overlap
 from trainer.report.gallery import Album
 from trainer.report.page import Report, render_page
@@ -60,7 +60,11 @@ IMAGES = (
 
 
 def a_report(
-    images: tuple[JudgedImage, ...] = IMAGES, *, dataset: str = "plates", unreadable: tuple[str, ...] = ()
+    images: tuple[JudgedImage, ...] = IMAGES,
+    *,
+    dataset: str = "plates",
+    unreadable: tuple[str, ...] = (),
+    masks: MaskNames | None = None,
 ) -> Report:
     card = a_card(a_head(), calibration=CALIBRATION)
     album, tallies = Album(CALIBRATION, "squash"), dict[str, Tally]()
@@ -76,8 +80,19 @@ def a_report(
             tally.masks += 1
             compared = overlap(image.mask, image.truth) if image.mask is not None else None
             tally.overlaps += [compared] if compared else []
-    evaluation = evaluation_of(tallies, card, unreadable)
+    evaluation = evaluation_of(tallies, card, unreadable, masks or MaskNames())
     return Report(card, dataset, datetime(2026, 11, 28, tzinfo=UTC), evaluation, album)
+
+
+def test_page_names_masks_that_are_missing_or_say_nothing() -> None:
+    masks = MaskNames(without=["blot/1.png"], unreadable=["blot/2.png"], empty=["blot/<3>.png"])
+    text = Page(render_page(a_report(masks=masks))).text
+    for fact in (
+        "1 images of defects have no mask: blot/1.png",
+        "1 masks cannot be read: blot/2.png",
+        "1 masks mark nothing: blot/<3>.png",
+    ):
+        assert fact in text
 
 
 def test_page_is_whole_and_asks_no_server_for_anything() -> None:

@@ -1,0 +1,66 @@
+"""What folders of labelled data sets are called."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+TRAINING = frozenset({"train", "training"})
+VALIDATION = frozenset({"validation", "val", "valid"})
+TEST = ("test", "testing", "testpublic")
+
+_GOOD = frozenset({"good", "ok", "okay", "normal", "nominal", "passed"})
+_BAD = frozenset(
+    {
+        *("anomalies", "anomalous", "anomaly", "abnormal", "bad", "broken", "damaged", "def", "defect", "defective"),
+        *("defects", "fail", "failed", "fault", "faulty", "faults", "ko", "ng", "nio", "nok", "reject", "rejected"),
+        *("rejects", "scrap"),
+    }
+)
+_NOT = frozenset({"free", "no", "non", "not", "without"})
+_MASKS = frozenset(
+    {*("annotation", "annotations", "groundtruth", "gt", "label", "labels", "mask", "masks", "segmentation")}
+)
+
+
+def is_good(name: str) -> bool:
+    """Whether a folder of that name holds good parts: `good`, `OK`, `ok_front`, `defect-free`, but not `not_ok`."""
+    words = _words(name)
+    return bool(words & _BAD) if words & _NOT else bool(words & _GOOD) and not words & _BAD
+
+
+def is_bad(name: str) -> bool:
+    """Whether a folder's name says that it holds defects: `bad`, `KO`, `not good`; `scratch` does not say it."""
+    words = _words(name)
+    return bool(words & _GOOD) if words & _NOT else bool(words & _BAD)
+
+
+def is_masks(name: str) -> bool:
+    """Whether a folder of that name holds masks: `ground_truth`, `GT`, `Masks`."""
+    return letters(name) in _MASKS
+
+
+def is_ground_truth(name: str) -> bool:
+    """Whether the name can only be one of a folder of masks."""
+    return letters(name) == "groundtruth"
+
+
+def letters(name: str) -> str:
+    """A name's letters, small ones."""
+    return "".join(character for character in name.casefold() if character.isalpha())
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Visible folders right below one, by name; none of one that cannot be read."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir())
+    except OSError:
+        return []
+
+
+def below(folder: Path, called: Callable[[str], bool]) -> Path | None:
+    """The first folder right below one that is called so."""
+    return next((path for path in subfolders(folder) if called(path.name)), None)
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(re.split(r"[^a-z]+", name.casefold()))
