@@ -7,6 +7,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from qc_worker.domain.errors import InvalidFrame, Reason
+from qc_worker.simplenet.tiff_pages import is_half_float
 
 Strip = npt.NDArray[np.uint8]
 
@@ -36,11 +37,13 @@ def _strips(image: Image.Image, row_multiple: int) -> Iterator[Image.Image]:
 
 
 def _conversion(image: Image.Image) -> Callable[[Image.Image], Strip]:
+    if image.mode == "F" or is_half_float(image):
+        return _floats(image)
     if image.mode.startswith("I"):
         return _integers
-    if image.mode == "F":
-        return _floats(image)
-    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+    if image.mode in _WITH_ALPHA:
+        return _over_black if _shows_anything(image) else _without_alpha
+    if "transparency" in image.info:
         return _over_black
     return _grey if image.mode in ("L", "1") else _colour
 
@@ -55,8 +58,23 @@ def _colour(strip: Image.Image) -> Strip:
 
 
 def _over_black(strip: Image.Image) -> Strip:
-    known = strip.convert("LA") if strip.mode == "La" else strip
-    return _pixels(known.convert("RGBA").convert("RGBa"), "RGBa")
+    return _pixels(_straight(strip).convert("RGBa"), "RGBa")
+
+
+def _straight(strip: Image.Image) -> Image.Image:
+    """RGBA with colours that are not multiplied by alpha."""
+    return (strip.convert("LA") if strip.mode == "La" else strip).convert("RGBA")
+
+
+def _shows_anything(image: Image.Image) -> bool:
+    """Whether alpha is anywhere above 0; where it is not, the byte is unused, as OpenCV and camera SDKs leave it."""
+    return any(_straight(strip).getchannel("A").getextrema()[1] for strip in _strips(image, 1))
+
+
+def _without_alpha(strip: Image.Image) -> Strip:
+    if strip.mode in ("La", "RGBa"):  # whose colours Pillow would divide by alpha, which is 0
+        strip = Image.merge("RGB" if strip.mode == "RGBa" else "L", strip.split()[:-1])
+    return _colour(strip)
 
 
 def _pixels(image: Image.Image, raw_mode: str) -> Strip:
@@ -74,12 +92,18 @@ def _integers(strip: Image.Image) -> Strip:
 
 def _floats(image: Image.Image) -> Callable[[Image.Image], Strip]:
     """Whether 0..1 or 0..255 is meant can only be told from all of the picture."""
-    extremes = [(strip.min(), strip.max()) for strip in map(np.asarray, _strips(image, 1))]
+    halves = is_half_float(image)
+
+    def values(strip: Image.Image) -> npt.NDArray[np.floating]:
+        pixels = np.asarray(strip)
+        return pixels.astype(np.uint16).view(np.float16).astype(np.float32) if halves else pixels
+
+    extremes = [(strip.min(), strip.max()) for strip in map(values, _strips(image, 1))]
     lowest, highest = (float(extreme) for extreme in (np.min(extremes), np.max(extremes)))
     if not (lowest >= 0 and highest <= 255):  # also when they are not numbers
         raise InvalidFrame(Reason.UNDECODABLE, "floating-point pixels outside of 0..255 have no known range")
     scale = 255 if highest <= 1 else 1
-    return lambda strip: np.round(np.asarray(strip) * scale).astype(np.uint8)[..., None]
+    return lambda strip: np.round(values(strip) * scale).astype(np.uint8)[..., None]
 
 
 def _rounded(pixels: npt.NDArray[np.integer], scale: float) -> Strip:

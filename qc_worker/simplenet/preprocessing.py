@@ -3,11 +3,13 @@
 What arrives as RGB, and how:
 
 - grey, 1-bit, palette, CMYK, YCbCr, HSV: Pillow's conversion; colour profiles are not applied.
-- alpha and transparent palette entries: laid over black.
+- alpha and transparent palette entries: laid over black; alpha that is 0 everywhere is an unused byte, not transparency.
 - 16-bit grey (and 32-bit integers up to 65,535): 0..65,535 becomes 0..255.
   A camera with 10 or 12 bits must align them left.
 - floating point: 0..1 if no pixel is above 1, else 0..255.
 - EXIF orientation is applied; `image_size` is the size after it.
+
+Of a TIFF with previews the page of full resolution is meant.
 
 Refused: anything with several frames (except the first picture of an MPO, as phones write them), formats that are
 documents, containers or run other programs (EPS, PDF, WMF, ...), truncated files.
@@ -27,6 +29,7 @@ from torch import Tensor
 from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.simplenet.shrink import shrink
 from qc_worker.simplenet.spec import Aspect, InputSize
+from qc_worker.simplenet.tiff_pages import select_page
 
 FORMATS = (
     "JPEG",
@@ -44,6 +47,8 @@ FORMATS = (
     "QOI",
     "DIB",
 )
+
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound; ours is a setting, and checked before anything is decoded
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -146,12 +151,12 @@ def opened(content: bytes, limits: ImageLimits) -> Iterator[ImageFile.ImageFile]
         raise InvalidFrame(Reason.TOO_LARGE, f"{len(content)} bytes, at most {limits.max_bytes} are decoded")
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if image.format == "TIFF":
+                select_page(image)
             _check_header(image, limits)
             yield image
     except InvalidFrame:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InvalidFrame(Reason.TOO_MANY_PIXELS, str(error)) from None
     except MemoryError:
         raise InvalidFrame(Reason.TOO_MANY_PIXELS, "decoding takes more memory than there is") from None
     except UnidentifiedImageError:
@@ -164,7 +169,7 @@ def _check_header(image: Image.Image, limits: ImageLimits) -> None:
     pixel_count = image.width * image.height
     if pixel_count > limits.max_pixels:
         raise InvalidFrame(Reason.TOO_MANY_PIXELS, f"{pixel_count} pixels, at most {limits.max_pixels} are decoded")
-    if getattr(image, "is_animated", False) and image.format != "MPO":
+    if getattr(image, "is_animated", False) and image.format not in ("MPO", "TIFF"):
         raise InvalidFrame(Reason.UNDECODABLE, f"more than one frame in this {image.format}")
 
 
