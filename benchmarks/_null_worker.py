@@ -82,7 +82,14 @@ class NullRunner(ModelRunner):
         return Inferred(batch, scored, time.monotonic())
 
 
-def no_picture(content: bytes, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits) -> Picture:  # noqa: ARG001
+def no_picture(
+    content: bytes,  # noqa: ARG001
+    *,
+    input_size: InputSize,  # noqa: ARG001
+    aspect: Aspect,  # noqa: ARG001
+    limits: ImageLimits,  # noqa: ARG001
+    bit_depth: int,  # noqa: ARG001
+) -> Picture:
     """Takes no time either."""
     return PICTURE
 

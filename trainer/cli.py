@@ -15,6 +15,7 @@ from qc_worker.process_tuning import tune_process
 from qc_worker.settings import Settings, load_settings
 from trainer.flags import (
     AspectFlag,
+    BitDepth,
     CalibrateBy,
     CalibrateByFlag,
     GroupBy,
@@ -100,6 +101,7 @@ def retrain(
     aspect: Annotated[AspectFlag, typer.Option(help="How a picture is brought to the input size.")] = AspectFlag.SQUASH,
     input_size: InputSize = "auto",
     max_cost: MaxCost = None,
+    bit_depth: BitDepth = "auto",
     tiles: Tiles = 1,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.", min=1)] = None,
     group_by: GroupBy = GroupByFlag.AUTO,
@@ -142,6 +144,7 @@ def retrain(
             group_by=group_by.value,
             calibrate_by=calibrate_by.value,
             max_cost=max_cost,
+            bit_depth=bit_depth,
         )
         retrain_line(settings, flags, as_json=as_json)
 

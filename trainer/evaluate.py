@@ -98,7 +98,8 @@ class Evaluator:
 
     def _decode(self, image: LabelledImage) -> _Example | None:
         spec = self._card.embedding
-        decode = partial(decode_picture, input_size=spec.input_size, aspect=spec.aspect, limits=self._limits)
+        size, depth = spec.input_size, spec.bit_depth
+        decode = partial(decode_picture, input_size=size, aspect=spec.aspect, limits=self._limits, bit_depth=depth)
         try:
             picture = decode(image.path.read_bytes())
         except (InvalidFrame, OSError) as error:

@@ -48,6 +48,13 @@ MaxCost = Annotated[
 Tiles = Annotated[
     int, typer.Option(help="Into how many overlapping tiles the long side is cut for the backbone.", min=1, max=8)
 ]
+BitDepth = Annotated[
+    str,
+    typer.Option(
+        help="Bits that hold the brightness of pictures of 16 a channel, aligned right: 8, 10, 12, 14, 16, or auto: "
+        "what the good frames need."
+    ),
+]
 GroupBy = Annotated[
     GroupByFlag,
     typer.Option(help="Held out together: frames of a session by their times, or of a folder; auto: what there is."),

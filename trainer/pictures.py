@@ -62,7 +62,11 @@ class SampleReader:
             content = self.store.read(self.line, judgement, sample)
             try:
                 return decode_picture(
-                    content, input_size=self.spec.input_size, aspect=self.spec.aspect, limits=self.limits
+                    content,
+                    input_size=self.spec.input_size,
+                    aspect=self.spec.aspect,
+                    limits=self.limits,
+                    bit_depth=self.spec.bit_depth,
                 )
             except InvalidFrame as error:
                 raise TrainingError(f"sample {sample} of line {self.line}: {error.detail}") from None

@@ -18,6 +18,7 @@ from qc_worker.simplenet.preprocessing import ImageLimits, Picture, content_box,
 from qc_worker.simplenet.regions import Ignored
 from qc_worker.simplenet.run_lengths import MAX_CHARACTERS
 from qc_worker.simplenet.spec import EmbeddingSpec
+from trainer.bit_depth import depth_of
 from trainer.region_files import Marked, as_png, marked_in
 from trainer.samples import SampleStore
 
@@ -73,7 +74,8 @@ def good_picture(samples: SampleStore, line: LineName, limits: ImageLimits) -> P
         raise TrainingError(f"line {line} has no good sample: qc-trainer import --line {line} --good FOLDER")
     content = samples.read(line, Judgement.GOOD, ids[0])
     try:
-        return decode_picture(content, input_size=SHOWN_SIZE, aspect="pad", limits=limits)
+        depth = depth_of(content, limits)
+        return decode_picture(content, input_size=SHOWN_SIZE, aspect="pad", limits=limits, bit_depth=depth)
     except InvalidFrame as error:
         raise TrainingError(f"sample {ids[0]} of line {line}: {error.detail}") from None
 

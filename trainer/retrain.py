@@ -60,10 +60,11 @@ class RetrainRequest:
 
 @dataclass(frozen=True, slots=True)
 class SizedScorer:
-    """A scorer for a new model, and why it has its input size."""
+    """A scorer for a new model, and why it has its input size and bit depth."""
 
     scorer: Scorer
     reason: str
+    bit_depth_reason: str = ""
 
 
 ScorerFor = Callable[[LineName], SizedScorer]
@@ -179,6 +180,7 @@ class Retrainer:
             head=trained.fitted.head.shape,
             cost=scorer.spec.cost,
             input_size_reason=sized.reason,
+            bit_depth_reason=sized.bit_depth_reason,
             ignored=None if plan.ignored is None else encode_mask(plan.ignored),
             head_sha256=digest,
             calibration=trained.calibration,

@@ -15,6 +15,9 @@ from qc_worker.simplenet.nvjpeg import NvJpegDecoder
 from qc_worker.simplenet.preprocessing import ImageLimits
 from qc_worker.simplenet.spec import Aspect, InputSize
 
+Target = tuple[InputSize, Aspect, int]
+"""Input size, aspect and bit depth: frames that differ in none are decoded together."""
+
 
 class GpuDecoding:
     """Decodes what is submitted, in order, up to `max_batch_size` frames at once; the CPU takes what the GPU cannot."""
@@ -27,7 +30,7 @@ class GpuDecoding:
         self._max_batch_size = max_batch_size
         self._cpu_threads = cpu_threads
         self._clock = clock
-        self._decoders: dict[tuple[InputSize, Aspect], NvJpegDecoder] = {}
+        self._decoders: dict[Target, NvJpegDecoder] = {}
         self._waiting: queue.SimpleQueue[Admitted | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -62,7 +65,7 @@ class GpuDecoding:
                 frames.append(admitted)
         return frames
 
-    def _decode(self, frames: Sequence[Admitted], target: tuple[InputSize, Aspect], deliver: Deliver) -> None:
+    def _decode(self, frames: Sequence[Admitted], target: Target, deliver: Deliver) -> None:
         started = self._clock.monotonic()
         try:
             pictures = self._decoder(target).decode([admitted.frame.content for admitted in frames])
@@ -77,12 +80,13 @@ class GpuDecoding:
             else:
                 deliver(admitted, Decoded(admitted.ticket, admitted.frame, admitted.resident, picture, share_ms))
 
-    def _decoder(self, target: tuple[InputSize, Aspect]) -> NvJpegDecoder:
+    def _decoder(self, target: Target) -> NvJpegDecoder:
         if target not in self._decoders:
-            input_size, aspect = target
+            input_size, aspect, bit_depth = target
             self._decoders[target] = NvJpegDecoder(
                 input_size=input_size,
                 aspect=aspect,
+                bit_depth=bit_depth,
                 limits=self._limits,
                 device=self._device,
                 cpu_threads=self._cpu_threads,
@@ -90,5 +94,6 @@ class GpuDecoding:
         return self._decoders[target]
 
 
-def _target(admitted: Admitted) -> tuple[InputSize, Aspect]:
-    return admitted.resident.spec.input_size, admitted.resident.spec.aspect
+def _target(admitted: Admitted) -> Target:
+    spec = admitted.resident.spec
+    return spec.input_size, spec.aspect, spec.bit_depth

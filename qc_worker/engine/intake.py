@@ -25,7 +25,9 @@ MAX_CRASHES = 3
 class DecodePicture(Protocol):
     """From encoded bytes to the rectangle that enters the backbone."""
 
-    def __call__(self, content: bytes, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits) -> Picture:
+    def __call__(
+        self, content: bytes, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits, bit_depth: int
+    ) -> Picture:
         """Raises InvalidFrame."""
         ...
 
@@ -113,7 +115,13 @@ def decode(
     failpoint("in-decode", admitted.frame.frame_id)
     started = clock.monotonic()
     spec = admitted.resident.spec
-    picture = decode_picture(admitted.frame.content, input_size=spec.input_size, aspect=spec.aspect, limits=limits)
+    picture = decode_picture(
+        admitted.frame.content,
+        input_size=spec.input_size,
+        aspect=spec.aspect,
+        limits=limits,
+        bit_depth=spec.bit_depth,
+    )
     decode_ms = 1000 * (clock.monotonic() - started)
     return Decoded(admitted.ticket, admitted.frame, admitted.resident, picture, decode_ms)
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.inspection import Mask
 from qc_worker.domain.names import NAME_PATTERN
+from qc_worker.simplenet.bit_depth import BIT_DEPTHS
 from qc_worker.simplenet.head_shape import HeadShape, check_shape
 from qc_worker.simplenet.run_lengths import decode_mask
 from qc_worker.simplenet.spec import EmbeddingSpec
@@ -116,6 +117,8 @@ class ModelCard(_Part):
     """Pixels that the backbone sees of a frame, overlaps of tiles included, in those of a 256 x 256 input."""
     input_size_reason: str = Field(default="", max_length=300)
     """Why the embedding's input size is what it is; empty for models made before this field."""
+    bit_depth_reason: str = Field(default="", max_length=300)
+    """Why the embedding's bit depth is what it is; empty for models made before this field."""
     ignored: Mask | None = None
     """What of the picture is not judged, at the embedding's input size; null: all of it is judged."""
     head_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
@@ -150,6 +153,8 @@ class ModelCard(_Part):
                 raise ValueError(f"no embedding has levels {levels}")
         if spec.grid_stride not in spec.levels:
             raise ValueError(f"grid_stride {spec.grid_stride} is none of the levels {spec.levels}")
+        if spec.bit_depth not in BIT_DEPTHS:
+            raise ValueError(f"bit_depth: one of {BIT_DEPTHS}, not {spec.bit_depth}")
         if not 1 <= spec.tiles <= MAX_TILES:
             raise ValueError(f"tiles: 1 to {MAX_TILES}, not {spec.tiles}")
         _ = spec.cost  # raises ValueError if the input cannot be cut into so many tiles

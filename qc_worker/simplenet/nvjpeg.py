@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from torchvision.io import ImageReadMode, decode_jpeg
 
 from qc_worker.domain.errors import InvalidFrame
+from qc_worker.simplenet.bit_depth import FULL_DEPTH
 from qc_worker.simplenet.preprocessing import Box, ImageLimits, Picture, as_stored, content_box, decode_picture, opened
 from qc_worker.simplenet.shrink import resize_dimension
 from qc_worker.simplenet.spec import Aspect, InputSize
@@ -57,8 +58,16 @@ class NvJpegDecoder:
     """Decodes batches of frames on `device`; used by one thread. On a machine without CUDA all is left to the CPU."""
 
     def __init__(
-        self, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits, device: torch.device, cpu_threads: int
+        self,
+        *,
+        input_size: InputSize,
+        aspect: Aspect,
+        limits: ImageLimits,
+        device: torch.device,
+        cpu_threads: int,
+        bit_depth: int = FULL_DEPTH,
     ) -> None:
+        self._bit_depth = bit_depth  # of what is no JPEG
         self._input_size = input_size
         self._aspect: Aspect = aspect
         self._limits = limits
@@ -94,7 +103,13 @@ class NvJpegDecoder:
 
     def _on_cpu(self, content: bytes) -> Picture | InvalidFrame:
         try:
-            picture = decode_picture(content, input_size=self._input_size, aspect=self._aspect, limits=self._limits)
+            picture = decode_picture(
+                content,
+                input_size=self._input_size,
+                aspect=self._aspect,
+                limits=self._limits,
+                bit_depth=self._bit_depth,
+            )
         except InvalidFrame as error:
             return error
         return replace(picture, pixels=picture.pixels.to(self._device)) if self._device else picture

@@ -1,13 +1,15 @@
 """Pillow's pixel modes on their way to 8 bits, strip by strip: nothing wide is ever as large as the picture."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from qc_worker.domain.errors import InvalidFrame, Reason
-from qc_worker.simplenet.tiff_pages import is_half_float
+from qc_worker.simplenet.bit_depth import FULL_DEPTH, check_depth
+from qc_worker.simplenet.tiff_pages import is_half_float, packed_bits
 
 Strip = npt.NDArray[np.uint8]
 
@@ -16,13 +18,15 @@ STRIP_PIXELS = 1 << 18
 _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 
 
-def eight_bit_strips(image: Image.Image, *, row_multiple: int = 1) -> Iterator[Strip]:
+def eight_bit_strips(image: Image.Image, *, row_multiple: int = 1, bit_depth: int = FULL_DEPTH) -> Iterator[Strip]:
     """Rows of any mode from top to bottom, as many at once as STRIP_PIXELS hold, rounded down to `row_multiple`.
 
     Shapes: (rows, width, 1) for grey, (rows, width, 4) for colour, whose fourth is padding or alpha. What is
-    transparent is black: colours are multiplied by their alpha. Raises InvalidFrame for a range that cannot be told.
+    transparent is black: colours are multiplied by their alpha. `bit_depth`: of grey integers of more than 8 bits.
+    Raises InvalidFrame for a range that cannot be told, or values beyond the bit depth.
     """
-    to_eight_bits = _conversion(image)
+    check_depth(image, bit_depth)
+    to_eight_bits = _conversion(image, bit_depth)
     for strip in _strips(image, row_multiple):
         yield to_eight_bits(strip)
 
@@ -36,11 +40,11 @@ def _strips(image: Image.Image, row_multiple: int) -> Iterator[Image.Image]:
         yield image.crop((0, top, image.width, min(image.height, top + rows)))
 
 
-def _conversion(image: Image.Image) -> Callable[[Image.Image], Strip]:
+def _conversion(image: Image.Image, bit_depth: int) -> Callable[[Image.Image], Strip]:
     if image.mode == "F" or is_half_float(image):
         return _floats(image)
     if image.mode.startswith("I"):
-        return _integers
+        return partial(_integers, highest=(1 << (packed_bits(image) or bit_depth)) - 1)
     if image.mode in _WITH_ALPHA:
         return _over_black if _shows_anything(image) else _without_alpha
     if "transparency" in image.info:
@@ -83,11 +87,11 @@ def _pixels(image: Image.Image, raw_mode: str) -> Strip:
     return pixels.reshape(image.height, image.width, len(raw_mode))
 
 
-def _integers(strip: Image.Image) -> Strip:
+def _integers(strip: Image.Image, highest: int) -> Strip:
     pixels = np.asarray(strip)
     if pixels.dtype.itemsize > 2 and (pixels.min() < 0 or pixels.max() > 65_535):
         raise InvalidFrame(Reason.UNDECODABLE, "integer pixels outside of 0..65535 have no known range")
-    return _rounded(pixels, 255 / 65_535)
+    return _rounded(pixels, 255 / highest)
 
 
 def _floats(image: Image.Image) -> Callable[[Image.Image], Strip]:

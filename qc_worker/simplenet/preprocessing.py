@@ -3,9 +3,10 @@
 What arrives as RGB, and how:
 
 - grey, 1-bit, palette, CMYK, YCbCr, HSV: Pillow's conversion; colour profiles are not applied.
-- alpha and transparent palette entries: laid over black; alpha that is 0 everywhere is an unused byte, not transparency.
-- 16-bit grey (and 32-bit integers up to 65,535): 0..65,535 becomes 0..255.
-  A camera with 10 or 12 bits must align them left.
+- alpha and transparent palette entries: laid over black; alpha that is 0 everywhere is an unused byte.
+- 16-bit grey (and 32-bit integers up to 65,535): 0 to the highest value of the line's bit depth becomes 0..255; values
+  beyond it are refused. A TIFF that packs 12 bits has that depth, whatever the line's.
+- 16-bit colour: its upper 8 bits; a camera with 10 or 12 must align them left.
 - floating point: 0..1 if no pixel is above 1, else 0..255.
 - EXIF orientation is applied; `image_size` is the size after it.
 
@@ -27,6 +28,7 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
 
 from qc_worker.domain.errors import InvalidFrame, Reason
+from qc_worker.simplenet.bit_depth import FULL_DEPTH, check_colour
 from qc_worker.simplenet.shrink import shrink
 from qc_worker.simplenet.spec import Aspect, InputSize
 from qc_worker.simplenet.tiff_pages import select_page
@@ -89,15 +91,19 @@ class Box(NamedTuple):
     height: int
 
 
-def decode_picture(content: bytes, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits) -> Picture:
+def decode_picture(
+    content: bytes, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits, bit_depth: int = FULL_DEPTH
+) -> Picture:
     """Decode, turn upright, bring to RGB of `input_size`. Any number of threads may.
+
+    `bit_depth`: how many of its bits a picture of 16 a channel uses (`EmbeddingSpec.bit_depth`).
 
     Raises InvalidFrame.
     """
     with opened(content, limits) as image:
         # Handed to the decoder at once: each block of 64 KB would otherwise wait for the interpreter's lock.
         image.decodermaxblock = len(content)
-        return _to_picture(image, input_size, aspect)
+        return _to_picture(image, input_size, aspect, bit_depth)
 
 
 def picture_size(content: bytes, limits: ImageLimits) -> tuple[int, int]:
@@ -173,13 +179,14 @@ def _check_header(image: Image.Image, limits: ImageLimits) -> None:
         raise InvalidFrame(Reason.UNDECODABLE, f"more than one frame in this {image.format}")
 
 
-def _to_picture(image: Image.Image, input_size: InputSize, aspect: Aspect) -> Picture:
+def _to_picture(image: ImageFile.ImageFile, input_size: InputSize, aspect: Aspect, bit_depth: int) -> Picture:
+    check_colour(image, bit_depth)
     stored = _load(image, input_size)
     # Asked only now: loading a TIFF turns it upright and takes the tag away.
     orientation = _orientation(image)
     image_size = as_stored((stored.height, stored.width), orientation)
     box = content_box(image_size, input_size, aspect)
-    inner = shrink(image, as_stored((box.width, box.height), orientation), stored.covered)
+    inner = shrink(image, as_stored((box.width, box.height), orientation), stored.covered, bit_depth=bit_depth)
     upright = inner.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else inner
     return Picture(pixels=_filled(upright.convert("RGB"), box, input_size), image_size=image_size)
 

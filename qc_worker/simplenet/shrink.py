@@ -10,19 +10,23 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from qc_worker.simplenet.bit_depth import FULL_DEPTH
 from qc_worker.simplenet.pixel_modes import Strip, eight_bit_strips
 
 LANES = 4
 """Channels that the kernel takes at once."""
 
 
-def shrink(image: Image.Image, size: tuple[int, int], covered: tuple[float, float]) -> Image.Image:
+def shrink(
+    image: Image.Image, size: tuple[int, int], covered: tuple[float, float], *, bit_depth: int = FULL_DEPTH
+) -> Image.Image:
     """Resize a loaded picture of any mode to 8-bit grey or RGB. `size` and `covered` are (width, height).
 
     `covered` is how much of the decoded size is picture: a JPEG decoded at a fraction may end within its last pixel.
-    Raises InvalidFrame for a range of values that cannot be told.
+    Raises InvalidFrame for a range of values that cannot be told, or values beyond the bit depth.
     """
-    narrowed = [_along_rows(strip, size[0], covered[0]) for strip in eight_bit_strips(image, row_multiple=LANES)]
+    strips = eight_bit_strips(image, row_multiple=LANES, bit_depth=bit_depth)
+    narrowed = [_along_rows(strip, size[0], covered[0]) for strip in strips]
     rows = torch.cat(narrowed) if len(narrowed) > 1 else narrowed[0]
     pixels = _along_columns(rows, size[1], covered[1]).numpy()
     if pixels.shape[-1] == 1:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from qc_worker.simplenet.bit_depth import FULL_DEPTH, BitDepth
 from qc_worker.simplenet.tiles import Tiling, tiling_of
 
 COST_UNIT_PIXELS = 256 * 256
@@ -77,6 +78,8 @@ class EmbeddingSpec:
     """Stride of the cells that are judged, one of `levels`: finer maps are averaged, coarser ones resized to them."""
     tiles: int = 1
     """Into how many overlapping tiles the long side is cut for the backbone; 1: it sees the input whole."""
+    bit_depth: BitDepth = FULL_DEPTH
+    """How many bits hold the brightness of pictures of 16 a channel, aligned right; pictures of 8 are as they are."""
     mask_levels: tuple[int, ...] = ()
     """Strides of the maps that say where a defect is, ascending, at cells of the first; none: its score's cells do."""
 

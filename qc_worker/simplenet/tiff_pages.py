@@ -1,7 +1,7 @@
-"""What Pillow makes of TIFF files, put right: which page is meant, floats of 16 and 64 bits, layouts that it misreads."""
+"""What Pillow makes of TIFF files, put right: which page is meant, floats of 16 and 64 bits, what it misreads."""
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from qc_worker.domain.errors import InvalidFrame, Reason
 
@@ -26,6 +26,12 @@ def is_half_float(image: Image.Image) -> bool:
     return _tag(image, SAMPLE_FORMAT) == FLOATING and image.mode.startswith("I;16")
 
 
+def packed_bits(image: Image.Image) -> int | None:
+    """How many bits integers have that a TIFF packs closer than in 16; None: it does not."""
+    bits = _bits(image) if image.format == "TIFF" else 16
+    return bits if 8 < bits < 16 else None
+
+
 def bits_stated(image: Image.Image) -> int | None:
     """How many bits a TIFF says that its integers have; None: it is none, says nothing or nothing of use."""
     if image.format != "TIFF" or _tag(image, SAMPLE_FORMAT) == FLOATING:
@@ -34,8 +40,8 @@ def bits_stated(image: Image.Image) -> int | None:
     return int(stated).bit_length() if stated > 0 else None
 
 
-def select_page(image: Image.Image) -> None:
-    """Go to the page of a TIFF that is meant: the one of full resolution. Raises InvalidFrame if that cannot be told."""
+def select_page(image: ImageFile.ImageFile) -> None:
+    """Go to the page that is meant: the one of full resolution. Raises InvalidFrame if that cannot be told."""
     pages = _pages(image)
     full = [page for page in pages if not page.is_reduced] or pages
     if full is pages and SUB_IFDS in _tags(image):
@@ -43,7 +49,9 @@ def select_page(image: Image.Image) -> None:
     largest = max(full, key=lambda page: page.pixels)
     others = [page for page in full if page is not largest and page.pixels > PREVIEW_SHARE * largest.pixels]
     if others:
-        raise InvalidFrame(Reason.UNDECODABLE, f"more than one frame in this TIFF: {1 + len(others)} pages of that size")
+        raise InvalidFrame(
+            Reason.UNDECODABLE, f"more than one frame in this TIFF: {1 + len(others)} pages of that size"
+        )
     if len(pages) > 1:
         image.seek(largest.number)
     _check_layout(image)
@@ -59,7 +67,7 @@ class _Page:
         self.is_reduced = bool(int(_tag(image, NEW_SUBFILE_TYPE) or 0) & 0b101) or _tag(image, SUBFILE_TYPE) == 2
 
 
-def _pages(image: Image.Image) -> list[_Page]:
+def _pages(image: ImageFile.ImageFile) -> list[_Page]:
     count = getattr(image, "n_frames", 1)
     if count > MAX_PAGES:
         raise InvalidFrame(Reason.UNDECODABLE, f"more than one frame in this TIFF: {count} pages")
@@ -71,29 +79,29 @@ def _pages(image: Image.Image) -> list[_Page]:
     return pages
 
 
-def _check_layout(image: Image.Image) -> None:
+def _check_layout(image: ImageFile.ImageFile) -> None:
     """Refuse what Pillow would decode to something else than others show."""
     is_wide = image.mode in ("F", "I") or image.mode.startswith("I;16")
     if _tag(image, PHOTOMETRIC) == WHITE_IS_ZERO and is_wide:
-        raise InvalidFrame(Reason.UNDECODABLE, "a TIFF of more than 8 bits in which white is 0: save it with black as 0")
+        raise InvalidFrame(
+            Reason.UNDECODABLE, "a TIFF of more than 8 bits in which white is 0: save it with black as 0"
+        )
     planes = _tag(image, PLANAR_CONFIGURATION) == SEPARATE_PLANES
     if planes and not is_wide and _bits(image) > 8 and image.tile[0][0] != "libtiff":
-        raise InvalidFrame(
-            Reason.UNDECODABLE, f"a planar TIFF of {_bits(image)} bits a channel: save it interleaved"
-        )
+        raise InvalidFrame(Reason.UNDECODABLE, f"a planar TIFF of {_bits(image)} bits a channel: save it interleaved")
 
 
-def _mend_float_order(image: Image.Image) -> None:
+def _mend_float_order(image: ImageFile.ImageFile) -> None:
     """Libtiff gives floats in this machine's order, where Pillow takes them for big-endian as the file has them."""
     native = {"F;32BF": "F;32NF", "F;64BF": "F;64NF", "F;64F": "F;64NF"}
     for index, tile in enumerate(image.tile):
-        if tile[0] == "libtiff" and tile[3][0] in native:
-            image.tile[index] = tile._replace(args=(native[tile[3][0]], *tile[3][1:]))
+        arguments = tile[3]
+        if tile[0] == "libtiff" and isinstance(arguments, tuple) and arguments[0] in native:
+            image.tile[index] = tile._replace(args=(native[arguments[0]], *arguments[1:]))
 
 
 def _bits(image: Image.Image) -> int:
-    bits = _tags(image).get(BITS_PER_SAMPLE, (1,))
-    return int(max(bits)) if isinstance(bits, tuple) else int(bits)
+    return int(_tag(image, BITS_PER_SAMPLE) or 1)
 
 
 def _tags(image: Image.Image) -> TiffImagePlugin.ImageFileDirectory_v2 | dict[int, object]:

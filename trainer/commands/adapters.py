@@ -11,6 +11,7 @@ from qc_worker.ports import ModelStore, RecentInspections, ReleaseLog
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.settings import Settings
 from qc_worker.simplenet.backbone import Backbone, load_backbone
+from qc_worker.simplenet.bit_depth import BitDepth
 from qc_worker.simplenet.precision import compute_dtype
 from qc_worker.simplenet.scorer import Scorer
 from qc_worker.simplenet.spec import Aspect, EmbeddingSpec, InputSize
@@ -58,9 +59,10 @@ class NewScorers:
     spec: EmbeddingSpec
     """With the input size that the backbone's defaults name."""
 
-    def at(self, size: InputSize) -> Scorer:
+    def at(self, size: InputSize, bit_depth: BitDepth) -> Scorer:
         """The scorer for that input size, rounded to what its tiles need. Raises ModelError or SettingsError."""
-        return _scorer(self.settings, self.backbone, fit_to_tiles(replace(self.spec, input_size=size)))
+        spec = fit_to_tiles(replace(self.spec, input_size=size, bit_depth=bit_depth))
+        return _scorer(self.settings, self.backbone, spec)
 
 
 def new_scorers(settings: Settings, name: str, *, aspect: Aspect, tiles: int = 1) -> NewScorers:

@@ -8,10 +8,12 @@ from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.domain.names import LineName
 from qc_worker.settings import Settings
+from qc_worker.simplenet.bit_depth import FULL_DEPTH
 from qc_worker.simplenet.checkpoint import ModelCard, TrainingSettings
 from qc_worker.simplenet.defaults import BackboneDefaults, defaults_for
 from qc_worker.simplenet.spec import Aspect
 from qc_worker.wiring import image_limits
+from trainer.bit_depth import choose_bit_depth, parse_bit_depth
 from trainer.calibrate import CONFIDENCE
 from trainer.collect import CollectReport
 from trainer.commands.adapters import (
@@ -56,6 +58,7 @@ class RetrainFlags:
     group_by: str
     calibrate_by: str
     max_cost: float | None = None
+    bit_depth: str = "auto"
 
 
 def retrain(settings: Settings, flags: RetrainFlags, *, as_json: bool) -> None:
@@ -100,6 +103,8 @@ def retrained_document(retrained: Retrained) -> dict[str, object]:
         "backbone": card.embedding.backbone,
         "input_size": card.embedding.input_size,
         "input_size_reason": card.input_size_reason,
+        "bit_depth": card.embedding.bit_depth,
+        "bit_depth_reason": card.bit_depth_reason,
         "tiles": card.embedding.tiles,
         "cost": round(card.cost, 3),
         "frames_per_s": round(retrained.frames_per_s, 1),
@@ -188,19 +193,21 @@ def _check_rates(max_false_reject: float | None, review_rate: float | None) -> N
 
 
 def _scorer(settings: Settings, flags: RetrainFlags) -> ScorerFor:
-    """Load the backbone now; its input size waits for the line's frames, unless it was given."""
-    asked = parse_input_size(flags.input_size, flags.max_cost)
+    """Load the backbone now; input size and bit depth wait for the line's frames, unless they were given."""
+    asked, asked_depth = parse_input_size(flags.input_size, flags.max_cost), parse_bit_depth(flags.bit_depth)
     scorers = new_scorers(settings, flags.backbone, aspect=flags.aspect, tiles=flags.tiles)
     if asked.size is not None:
-        scorer = scorers.at(asked.size)
-        given = SizedScorer(scorer, as_asked(asked, scorer.spec.cost))
-        return lambda _: given
+        scorers.at(asked.size, FULL_DEPTH)  # what cannot be is refused before anything is read
 
     def for_frames(line: LineName) -> SizedScorer:
-        limits, threads = image_limits(settings), settings.decode_threads
-        frames = read_frame_sizes(sample_store(settings), line, limits=limits, decode_threads=threads)
+        store, limits, threads = sample_store(settings), image_limits(settings), settings.decode_threads
+        depth = choose_bit_depth(asked_depth, store, line, limits=limits, decode_threads=threads)
+        if asked.size is not None:
+            scorer = scorers.at(asked.size, depth.bits)
+            return SizedScorer(scorer, as_asked(asked, scorer.spec.cost), depth.reason)
+        frames = read_frame_sizes(store, line, limits=limits, decode_threads=threads)
         chosen = auto_input_size(frames, scorers.spec, max_cost=asked.max_cost)
-        return SizedScorer(scorers.at(chosen.size), chosen.reason)
+        return SizedScorer(scorers.at(chosen.size, depth.bits), chosen.reason, depth.reason)
 
     return for_frames
 

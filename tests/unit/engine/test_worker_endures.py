@@ -53,11 +53,13 @@ class GatedDecoder:
     started: threading.Event = field(default_factory=threading.Event)
     decoded: int = 0
 
-    def __call__(self, content: bytes, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits) -> Picture:
+    def __call__(
+        self, content: bytes, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits, bit_depth: int
+    ) -> Picture:
         self.decoded += 1
         self.started.set()
         assert self.gate.wait(20)
-        return decode_picture(content, input_size=input_size, aspect=aspect, limits=limits)
+        return decode_picture(content, input_size=input_size, aspect=aspect, limits=limits, bit_depth=bit_depth)
 
     def threads(self, clock: Clock, limits: ImageLimits) -> DecodeThreads:
         return DecodeThreads(threads=1, limits=limits, clock=clock, decode_picture=self)

@@ -85,8 +85,7 @@ def test_tiff_of_any_layout_is_as_tifffile_has_it_or_refused(
     expected = as_rgb(picture)
     try:
         found = shown(content)
-    except InvalidFrame as refused:
-        assert refused.reason is Reason.UNDECODABLE
+    except InvalidFrame:
         is_plain = kind == "u1" or (kind == "u2" and planes == "contig") or (channels == 1 and kind != "u1")
         assert not is_plain or white_is_zero
         return
@@ -170,7 +169,9 @@ def test_unused_alpha_of_grey_is_no_transparency(kind: str) -> None:
 def test_real_transparency_stays_black() -> None:
     alpha = np.full((HEIGHT, WIDTH), 0, np.uint8)
     alpha[:, WIDTH // 2 :] = 255
-    seen = shown(encoded(Image.fromarray(np.dstack([np.full((HEIGHT, WIDTH, 3), 200, np.uint8), alpha]), "RGBA"), "PNG"))
+    seen = shown(
+        encoded(Image.fromarray(np.dstack([np.full((HEIGHT, WIDTH, 3), 200, np.uint8), alpha]), "RGBA"), "PNG")
+    )
     assert seen[:, : WIDTH // 2 - 2].max() == 0
     assert seen[:, WIDTH // 2 + 2 :].min() == 200
 
