@@ -1,6 +1,7 @@
 """Which bit depth a line's model has."""
 
 import io
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,12 @@ def store(tmp_path: Path) -> SampleStore:
 
 def chosen(store: SampleStore, *contents: bytes, asked: str = "auto") -> tuple[int, str]:
     for content in contents:
-        store.add(LINE, Judgement.GOOD, content, origin=Origin(file="a.png"))
+        store.add(
+            LINE,
+            Judgement.GOOD,
+            content,
+            origin=Origin(accepted_by="a test", accepted_at=datetime(2026, 1, 1, tzinfo=UTC)),
+        )
     found = choose_bit_depth(parse_bit_depth(asked), store, LINE, limits=LIMITS, decode_threads=2)
     return found.bits, found.reason
 
