@@ -73,7 +73,7 @@ class _Server(ThreadingHTTPServer):
         self, family: socket.AddressFamily, address: tuple[Any, ...], handler: type[BaseHTTPRequestHandler]
     ) -> None:
         self.address_family = family  # http.server knows IPv4 only unless told
-        super().__init__(address, handler)  # type: ignore[arg-type]  # an IPv6 address has four parts
+        super().__init__(address, handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Keep quiet about a probe that did not wait for its answer."""
