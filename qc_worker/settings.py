@@ -4,28 +4,41 @@ The only reader of the environment.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from qc_worker.domain.addresses import kafka_address, kafka_topic
 from qc_worker.domain.errors import SettingsError
+from qc_worker.settings_file import read_toml
 
 CONFIG_VARIABLE = "QC_CONFIG"
+CONFIG_FILE = "qc.toml"
 MEBIBYTE = 1024 * 1024
+MAY_BE_EMPTY = "redis_url"
+"""The one setting to which empty means something: no heatmaps."""
+
+UNKNOWN_HOME = Path("~")
 
 
 class Settings(BaseSettings):
-    """Names are those of qc.toml; the environment has them in capitals with QC_ before."""
+    """Names are those of qc.toml; the environment has them in capitals with QC_ before.
 
-    model_config = SettingsConfigDict(env_prefix="QC_", extra="forbid", frozen=True, use_attribute_docstrings=True)
+    Empty means unset, wherever it stands: Compose passes a variable that is not set as an empty one.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="QC_",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        validate_default=False,  # an unknown home folder matters to who uses the state folder only
+    )
 
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
     """Brokers to ask first, `host:port`, comma-separated."""
@@ -33,12 +46,22 @@ class Settings(BaseSettings):
     """How to talk to the brokers."""
     kafka_ssl_cafile: Path | None = None
     """Certificate authority that signed the brokers' certificates."""
+    kafka_ssl_certfile: Path | None = None
+    """Certificate by which the client shows who it is (mTLS), in PEM form, its chain after it."""
+    kafka_ssl_keyfile: Path | None = None
+    """Private key of that certificate, in PEM form; empty: it lies in the same file."""
+    kafka_ssl_key_password: SecretStr | None = None
+    """Password of the private key where it has one; better from the environment than from a file."""
+    kafka_ssl_key_password_file: Path | None = None
+    """File that holds this password and nothing else, as Docker and Kubernetes mount secrets."""
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     """How to log in where the protocol is SASL_*."""
     kafka_sasl_username: str | None = None
     """User name at the brokers."""
     kafka_sasl_password: SecretStr | None = None
     """Password at the brokers; better from the environment than from a file."""
+    kafka_sasl_password_file: Path | None = None
+    """File that holds this password and nothing else, as Docker and Kubernetes mount secrets."""
     images_topic: str = "images"
     """Frames come from here."""
     results_topic: str = "results"
@@ -69,13 +92,16 @@ class Settings(BaseSettings):
 
     # Not in repr: the URL may hold a password.
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
-    """Heatmap cache; empty: no heatmaps."""
+    """Heatmap cache; empty: no heatmaps. `redis://` or `rediss://` (TLS) name one server, `redis+cluster://` a node of
+    a Redis Cluster, `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB` Sentinels."""
+    redis_timeout_ms: float = Field(default=50, gt=0, le=60_000)
+    """How long an answer of the heatmap cache is waited for, and a connection to it; more than its round trip."""
     heatmap_ttl_s: int = Field(default=86_400, ge=1)
     """How long heatmaps are kept."""
     heatmap_pass_share: float = Field(default=0.01, ge=0, le=1)
     """Share of passed frames that get a heatmap too."""
 
-    state_dir: Path = Field(default_factory=lambda: user_data_path("qc-worker"))
+    state_dir: Path = Field(default_factory=lambda: _data_home() / "qc-worker")
     """Where models, samples and caches live unless said otherwise."""
     model_store: str = Field(default="", repr=False)
     """Folder or fsspec URL of the model store; empty: `models` in the state folder."""
@@ -124,26 +150,60 @@ class Settings(BaseSettings):
     failpoints: str = ""
     """For tests: where the process is to die, as `after-send=3`."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_unset(cls, given: Any) -> Any:
+        return {name: text for name, text in given.items() if name == MAY_BE_EMPTY or not _is_empty(text)}
+
     @field_validator("kafka_bootstrap_servers")
     @classmethod
     def _has_host_and_port(cls, text: str) -> str:
         for address in text.split(","):
-            host, _, port = address.strip().rpartition(":")
-            if not host or not port.isdigit():
-                raise ValueError(f"{address.strip()!r} is not host:port")
+            kafka_address(address)
         return text
+
+    @field_validator("images_topic", "results_topic", "dead_letter_topic", "feedback_topic", "models_topic")
+    @classmethod
+    def _is_topic(cls, name: str) -> str:
+        return kafka_topic(name)
+
+    @field_validator(
+        "state_dir",
+        "sample_store",
+        "weights_dir",
+        "kafka_ssl_cafile",
+        "kafka_ssl_certfile",
+        "kafka_ssl_keyfile",
+        "kafka_ssl_key_password_file",
+        "kafka_sasl_password_file",
+    )
+    @classmethod
+    def _at_home(cls, path: Path | None) -> Path | None:
+        return None if path is None else _expanded(path)
+
+    @field_validator("model_store")
+    @classmethod
+    def _store_at_home(cls, url: str) -> str:
+        return str(_expanded(Path(url))) if url.startswith("~") else url
+
+    @property
+    def state_path(self) -> Path:
+        """The state folder. Raises SettingsError if it is not named and the user has no home folder."""
+        if self.state_dir.is_relative_to(UNKNOWN_HOME):
+            raise SettingsError(f"no home folder for user {os.getuid()}: name the state folder by QC_STATE_DIR")
+        return self.state_dir
 
     @property
     def model_store_url(self) -> str:
-        return self.model_store or str(self.state_dir / "models")
+        return self.model_store or str(self.state_path / "models")
 
     @property
     def sample_dir(self) -> Path:
-        return self.sample_store or self.state_dir / "samples"
+        return self.sample_store or self.state_path / "samples"
 
     @property
     def weights_path(self) -> Path:
-        return self.weights_dir or self.state_dir / "weights"
+        return self.weights_dir or self.state_path / "weights"
 
     @classmethod
     def settings_customise_sources(
@@ -154,20 +214,54 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  (pydantic-settings' signature)
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        config = Path(os.environ.get(CONFIG_VARIABLE, "qc.toml"))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config)
+        empty = {MAY_BE_EMPTY: ""} if os.environ.get(f"QC_{MAY_BE_EMPTY.upper()}") == "" else {}
+        return (
+            init_settings,
+            env_settings,
+            InitSettingsSource(settings_cls, empty),
+            InitSettingsSource(settings_cls, read_toml(config_file())),
+        )
+
+
+def config_file() -> Path:
+    """The settings file, which need not be there unless QC_CONFIG names it."""
+    return _expanded(Path(os.environ.get(CONFIG_VARIABLE) or CONFIG_FILE))
 
 
 def load_settings(**flags: Any) -> Settings:
-    """Build the settings; flags that are None were not given. Raises SettingsError."""
-    config = os.environ.get(CONFIG_VARIABLE)
-    if config and not Path(config).is_file():
-        raise SettingsError(f"{CONFIG_VARIABLE} names {config}, which is not a file")
+    """Build the settings; flags that are None or empty were not given. Raises SettingsError."""
+    given = {name: flag for name, flag in flags.items() if name == MAY_BE_EMPTY or not _is_empty(flag)}
     try:
-        return Settings(**{name: flag for name, flag in flags.items() if flag is not None})
+        config = config_file()
+        if os.environ.get(CONFIG_VARIABLE) and not config.is_file():
+            raise SettingsError(f"{CONFIG_VARIABLE} names {config}, which is not a file")
+        return Settings(**{name: flag for name, flag in given.items() if flag is not None})
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = ".".join(map(str, first["loc"])) or "settings"
-        raise SettingsError(f"{name}: {first['msg']} (set by flag, QC_{name.upper()} or qc.toml)") from None
-    except ValueError as error:
-        raise SettingsError(f"qc.toml: {error}") from None
+        raise SettingsError(_described(error.errors(include_url=False, include_input=False)[0])) from None
+    except (ValueError, OSError) as error:
+        raise SettingsError(str(error)) from None
+
+
+def _data_home() -> Path:
+    """The user's folder for what programs keep; in UNKNOWN_HOME where HOME is unset and passwd has no entry."""
+    try:
+        folder = user_data_path()
+    except RuntimeError:
+        return UNKNOWN_HOME
+    return folder if folder.is_absolute() else UNKNOWN_HOME
+
+
+def _is_empty(text: object) -> bool:
+    return isinstance(text, str) and not text.strip()
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path}: no home folder is known for this user; write the whole path") from None
+
+
+def _described(error: Mapping[str, Any]) -> str:
+    name = ".".join(map(str, error["loc"])) or "settings"
+    return f"{name}: {error['msg'].removeprefix('Value error, ')} (set by flag, QC_{name.upper()} or {CONFIG_FILE})"

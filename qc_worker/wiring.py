@@ -1,26 +1,44 @@
 """From settings to what both command lines, worker and trainer, need alike."""
 
 import os
+from contextlib import suppress
+from pathlib import Path
 
 import torch
+from pydantic import SecretStr
 
 from qc_worker.domain.errors import SettingsError
 from qc_worker.settings import Settings
 from qc_worker.simplenet.preprocessing import ImageLimits
+from qc_worker.state_folder import usable
 from qc_worker.transport.kafka_config import KafkaAccess
+from qc_worker.transport.kafka_credentials import read_secret
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:
-    """How to reach the brokers."""
-    password = settings.kafka_sasl_password
+    """How to reach the brokers. Raises SettingsError for a file with a password that cannot be read."""
     return KafkaAccess(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         security_protocol=settings.kafka_security_protocol,
         ssl_cafile=settings.kafka_ssl_cafile,
+        ssl_certfile=settings.kafka_ssl_certfile,
+        ssl_keyfile=settings.kafka_ssl_keyfile,
+        ssl_key_password=_secret(settings, "kafka_ssl_key_password"),
         sasl_mechanism=settings.kafka_sasl_mechanism,
         sasl_username=settings.kafka_sasl_username,
-        sasl_password=password.get_secret_value() if password else None,
+        sasl_password=_secret(settings, "kafka_sasl_password"),
     )
+
+
+def _secret(settings: Settings, name: str) -> str | None:
+    """A password as it stands in the settings, or in the file that they name for it."""
+    given: SecretStr | None = getattr(settings, name)
+    path: Path | None = getattr(settings, f"{name}_file")
+    if given is None:
+        return None if path is None else read_secret(f"{name}_file", path)
+    if path is not None:
+        raise SettingsError(f"{name} and {name}_file are both set: leave one out")
+    return given.get_secret_value()
 
 
 def image_limits(settings: Settings) -> ImageLimits:
@@ -28,9 +46,14 @@ def image_limits(settings: Settings) -> ImageLimits:
 
 
 def keep_compiled_kernels(settings: Settings) -> None:
-    """Let Inductor keep what it compiles in the state folder, so that the next start is short; its own setting wins."""
-    folder = settings.state_dir / "compiled-kernels"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # it loads what lies there as code
+    """Let Inductor keep what it compiles in the state folder, so that the next start is short; its own setting wins.
+
+    Raises SettingsError if it cannot write there.
+    """
+    folder = usable(settings.state_path) / "compiled-kernels"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)  # it loads what lies there as code
+    usable(folder)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
 
 

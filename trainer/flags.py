@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from qc_worker.flags import folder
+
 
 class AspectFlag(StrEnum):
     """How a picture is brought to the size that the backbone sees."""
@@ -31,7 +33,9 @@ class GroupByFlag(StrEnum):
 
 
 Line = Annotated[str, typer.Option("--line", help="Production line.")]
-SampleDir = Annotated[Path | None, typer.Option("--sample-store", help="Folder of the samples.")]
+SampleDir = Annotated[
+    Path | None, typer.Option("--sample-store", help="Folder of the samples.", parser=folder, metavar="PATH")
+]
 
 # Of `retrain`.
 InputSize = Annotated[

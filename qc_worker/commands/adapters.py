@@ -15,12 +15,14 @@ from qc_worker.settings import Settings
 from qc_worker.simplenet.backbone import Backbone, load_backbone
 from qc_worker.simplenet.precision import compute_dtype
 from qc_worker.simplenet.spec import EmbeddingSpec
+from qc_worker.state_folder import usable
 from qc_worker.wiring import compute_device, image_limits
 
 
 def model_loader(settings: Settings, backbones: BackbonePool) -> ModelLoader:
+    """Loads models into copies in the state folder. Raises SettingsError if it cannot write there."""
     store = FsspecModelStore(settings.model_store_url)
-    cache_dir = settings.state_dir / "model-cache"
+    cache_dir = usable(settings.state_path) / "model-cache"
     return ModelLoader(store, backbones, cache_dir=cache_dir, taken_up=FsspecModelStore(str(cache_dir)))
 
 

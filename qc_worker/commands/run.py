@@ -49,7 +49,7 @@ def run_worker(settings: Settings) -> None:
     arm(settings.failpoints)
     if settings.gpu_decode:
         log.warning("thresholds were calibrated on pixels that the CPU decoded; those of gpu_decode differ a little")
-    with worker_slot(settings.state_dir) as slot:
+    with worker_slot(settings.state_path) as slot:
         _run(settings, slot)
 
 

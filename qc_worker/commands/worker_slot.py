@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from qc_worker.domain.errors import SettingsError
+from qc_worker.state_folder import refused, usable
 
 
 @contextmanager
@@ -19,11 +20,7 @@ def worker_slot(state_dir: Path) -> Iterator[str]:
     The lock goes with the process, however it ends; whoever starts next on the same folder gets the name. Raises
     SettingsError.
     """
-    folder = state_dir / "workers"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"state_dir: {error}") from error
+    folder = usable(usable(state_dir) / "workers")
     where = hashlib.sha256(str(state_dir.resolve()).encode()).hexdigest()[:8]
     for number in count():
         lock = FileLock(folder / f"{number}.lock")
@@ -31,6 +28,11 @@ def worker_slot(state_dir: Path) -> Iterator[str]:
             lock.acquire(timeout=0)
         except Timeout:
             continue
+        except OSError as error:  # such as another user's lock
+            raise refused(state_dir, error) from None
+        except NotImplementedError:
+            advice = "name a folder on a disk of this machine by QC_STATE_DIR"
+            raise SettingsError(f"state folder {state_dir}: its file system has no locks; {advice}") from None
         try:
             yield f"{socket.gethostname()}.{where}.{number}"
         finally:

@@ -16,10 +16,11 @@ import structlog
 from fsspec.core import url_to_fs
 
 from qc_worker.domain import names
-from qc_worker.domain.errors import ModelError, SettingsError
+from qc_worker.domain.errors import ModelError, SettingsError, TransportError
 from qc_worker.domain.release import Release
 from qc_worker.registry.local_copy import place
 from qc_worker.registry.shared_heads import CARD_FILE, HEAD_FILE, SharedHead, local_head, shared_head
+from qc_worker.state_folder import remedy
 from qc_worker.wire.json_types import decode_release, encode_release
 
 log = structlog.get_logger()
@@ -44,8 +45,15 @@ class FsspecModelStore:
     def __init__(self, url: str) -> None:
         try:
             self._fs, root = url_to_fs(url)
-        except (ValueError, ImportError) as error:
-            raise SettingsError(f"model_store {without_secrets(url)!r}: {type(error).__name__}") from error
+        except ImportError as error:
+            # fsspec's own words: which package to install.
+            raise SettingsError(f"model_store {without_secrets(url)!r}: {error}") from error
+        except ValueError as error:
+            known = "a folder, or a URL that fsspec has a name for (s3://, gs://, ...)"
+            raise SettingsError(f"model_store {without_secrets(url)!r} cannot be used: give {known}") from error
+        except Exception as error:
+            # Some kinds connect at once.
+            raise TransportError(f"model_store {without_secrets(url)!r}: {_reason(error)}") from error
         self._root = root.rstrip("/")
 
     def lines(self) -> list[str]:
@@ -76,7 +84,7 @@ class FsspecModelStore:
 
     def fetch(self, line: str, version: str, *, into: Path) -> Path:
         home = self._home(line, version)
-        with _store_errors(f"fetching {line}/{version}"):
+        with _store_errors(f"fetching {line}/{version}", into):
             if not self._fs.exists(f"{home}/{CARD_FILE}"):
                 raise ModelError(f"{line}/{version} is not in the model store")
             return place(into / line / version, lambda folder: self._download(line, version, folder))
@@ -187,15 +195,26 @@ class FsspecModelStore:
 
 
 @contextmanager
-def _store_errors(what: str) -> Iterator[None]:
-    """Whatever a file system of any kind raises means that the store cannot be used now."""
+def _store_errors(what: str, into: Path | None = None) -> Iterator[None]:
+    """Whatever a file system of any kind raises means that the store cannot be used now, or the folder of copies."""
     try:
         yield
     except ModelError:
         raise
     except Exception as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ModelError(f"model store: {what}: {reason}") from error
+        if isinstance(error, OSError) and into is not None and _is_within(into, error.filename2 or error.filename):
+            raise ModelError(f"{what}: {error.strerror} ({error.filename}); {remedy(error)}") from error
+        raise ModelError(f"model store: {what}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    where = getattr(error, "filename", None)
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"{reason} ({where})" if where and str(where) not in reason else reason
+
+
+def _is_within(folder: Path, path: object) -> bool:
+    return isinstance(path, str | Path) and Path(path).is_relative_to(folder)
 
 
 def _release(line: str, row: bytes) -> Release | None:

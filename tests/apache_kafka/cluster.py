@@ -5,6 +5,7 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -16,6 +17,7 @@ from qc_worker.embedded.server import LOOPBACK, Server, free_port
 from qc_worker.transport.kafka_config import KafkaAccess
 from qc_worker.transport.topics import broker_answers
 from tests.apache_kafka.proxy import Proxy
+from tests.apache_kafka.secured import Security
 
 POM = Path(__file__).with_name("pom.xml")
 CACHE = Path(__file__).parents[2] / ".cache" / "apache-kafka"
@@ -74,10 +76,12 @@ class Broker:
 
 
 class Cluster:
-    """`brokers` nodes; topics have a replica on each, up to three. Clients may come directly or through proxies."""
+    """`brokers` nodes; topics have a replica on each, up to three. Clients may come directly or through proxies,
+    and where `security` says so, by its listeners."""
 
-    def __init__(self, brokers: int = 1) -> None:
+    def __init__(self, brokers: int = 1, security: Security | None = None) -> None:
         self._count = brokers
+        self.security = security
         self._folder = Path()
         self.brokers: list[Broker] = []
 
@@ -98,7 +102,7 @@ class Cluster:
         voters = ",".join(f"{node}@{LOOPBACK}:{port}" for node, port in enumerate(controllers, start=1))
         self.brokers = [self._broker(node, port, voters, jars) for node, port in enumerate(controllers, start=1)]
         try:
-            _format(self.brokers, jars)
+            _format(self.brokers, jars, self.security.format_options if self.security else ())
             # A quorum needs a majority: all are started before any is waited for.
             for broker in self.brokers:
                 broker.server.launch()
@@ -120,7 +124,7 @@ class Cluster:
         folder = self._folder / str(node)
         folder.mkdir()
         replicas = min(3, self._count)
-        settings = {
+        settings: dict[str, object] = {
             "process.roles": "broker,controller",
             "node.id": node,
             "controller.quorum.voters": voters,
@@ -151,6 +155,13 @@ class Cluster:
             "controller.quorum.election.timeout.ms": 500,
             "controller.quorum.fetch.timeout.ms": 1000,
         }
+        if security := self.security:
+            settings["listeners"] = f"{settings['listeners']},{security.listeners()}"
+            settings["advertised.listeners"] = f"{settings['advertised.listeners']},{security.listeners()}"
+            settings["listener.security.protocol.map"] = (
+                f"{settings['listener.security.protocol.map']},{security.protocols()}"
+            )
+            settings |= security.settings()
         properties = folder / "server.properties"
         properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         command = ["java", *JAVA_OPTIONS, "-cp", f"{jars}/*", "kafka.Kafka", str(properties)]
@@ -158,13 +169,15 @@ class Cluster:
         return Broker(node, port, proxy, folder, server)
 
 
-def _format(brokers: list[Broker], jars: Path) -> None:
+def _format(brokers: list[Broker], jars: Path, options: Sequence[str] = ()) -> None:
     # Kafka writes a UUID as 22 characters; one that began with "-" would be taken for an option.
     cluster = "q" + base64.urlsafe_b64encode(uuid4().bytes).decode()[1:22]
     tool = ["java", *JAVA_OPTIONS, "-cp", f"{jars}/*", "kafka.tools.StorageTool", "format", "-t", cluster, "-c"]
     running = [
         subprocess.Popen(
-            [*tool, str(broker.folder / "server.properties")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [*tool, str(broker.folder / "server.properties"), *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         for broker in brokers
     ]

@@ -56,6 +56,39 @@ def test_what_is_there_is_frozen_but_for_garbage() -> None:
     assert done.stdout.split() == ["1", "True", "True"]
 
 
+AT_THE_END = """
+import types
+from qc_worker.process_tuning import freeze_long_lived
+
+class Witness:
+    def __del__(self):
+        print("freed")
+
+module = types.ModuleType("cycle")
+module.itself, module.witness = module, Witness()
+del module.itself.__dict__["__spec__"]
+freeze_long_lived()
+del module
+"""
+
+OF_NANOBIND = """
+import torch._inductor.compile_fx
+from qc_worker.process_tuning import freeze_long_lived
+
+freeze_long_lived()
+"""
+
+
+def test_what_was_frozen_is_freed_at_the_end_of_the_process() -> None:
+    done = subprocess.run([sys.executable, "-c", AT_THE_END], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["freed"]
+
+
+def test_a_process_that_compiles_ends_without_a_word_of_leaks() -> None:
+    done = subprocess.run([sys.executable, "-c", OF_NANOBIND], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc tells")
 def test_what_is_allocated_counts_as_in_use_until_it_is_freed() -> None:
     before = heap_in_use_bytes()

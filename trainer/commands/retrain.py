@@ -84,7 +84,7 @@ def run_retrain(settings: Settings, flags: RetrainFlags, request: RetrainRequest
             models=model_store(settings),
             collect=partial(_collect, settings) if online else None,
             releases=stack.enter_context(release_log(settings)) if online else None,
-            features=FeatureCache(settings.state_dir / "features", max_bytes=flags.max_feature_mib * MEBIBYTE),
+            features=FeatureCache(settings.state_path / "features", max_bytes=flags.max_feature_mib * MEBIBYTE),
             clock=SystemClock(),
             limits=image_limits(settings),
             decode_threads=settings.decode_threads,

@@ -116,7 +116,7 @@ class Show:
         if refresh.step is not Step.WATCHING:
             refresh.advance(full_rate_hz=plan.rate_hz)
         elif self._ledger.inspections >= plan.retrain_after and (refresh.has_candidates() or feeder.holding):
-            refresh.begin(self._feedback, self._clock, seed=plan.seed, log=self._settings.state_dir / "retrain.log")
+            refresh.begin(self._feedback, self._clock, seed=plan.seed, log=self._settings.state_path / "retrain.log")
             refresh.stretch(plan.frames - plan.reserve - feeder.sent, retrain_s=plan.retrain_s)
 
     def _drain(self, display: Display) -> None:

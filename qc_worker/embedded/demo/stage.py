@@ -50,7 +50,7 @@ def _own_names() -> dict[str, str]:
 def _own_folders(settings: Settings, stack: ExitStack) -> dict[str, Any]:
     """Stores of the demo's own; the backbone weights that the user has are used."""
     if "state_dir" in settings.model_fields_set:
-        state_dir = settings.state_dir / "demo"
+        state_dir = settings.state_path / "demo"
     else:
         state_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qc-demo-")))
     folders = {"model_store": str(state_dir / "models"), "sample_store": state_dir / "samples"}
