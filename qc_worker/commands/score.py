@@ -12,7 +12,6 @@ from qc_worker.commands.reports import (
     FileInspection,
     file_inspection_document,
     print_file_inspections,
-    print_json,
     with_progress,
 )
 from qc_worker.domain import names
@@ -23,6 +22,7 @@ from qc_worker.engine.in_flight import Ticket
 from qc_worker.engine.intake import Admitted, Decoded, decode, failure
 from qc_worker.engine.judge import Judge, ModelRunner
 from qc_worker.engine.residents import ModelLoader, Resident
+from qc_worker.observability.printing import print_json
 from qc_worker.registry.store import FsspecModelStore, without_secrets
 from qc_worker.settings import Settings
 from qc_worker.simplenet.heatmap import render_heatmap
