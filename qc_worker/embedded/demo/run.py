@@ -6,6 +6,7 @@ from pathlib import Path
 from time import monotonic
 
 from qc_worker.domain.errors import SettingsError
+from qc_worker.embedded.demo.gallery import check_writable
 from qc_worker.embedded.demo.processes import Trainer, WorkerProgram, child_environment
 from qc_worker.embedded.demo.report import DemoReport
 from qc_worker.embedded.demo.show import Show, ShowPlan
@@ -47,7 +48,8 @@ def run_demo(options: DemoOptions, settings: Settings, wiring: Wiring) -> DemoRe
     frames = DEFAULT_FRAMES if options.frames is None else options.frames
     if frames < FEWEST_FRAMES:
         raise SettingsError(f"--frames {frames}: the demo needs at least {FEWEST_FRAMES}")
-    # Before anything starts: a wrong folder is told at once.
+    # Before anything starts: a wrong folder is refused at once.
+    check_writable(options.output)
     own_parts = _parts_of_folder(options, settings, frames)
     say = console(stderr=True).print
     say("starting servers")
