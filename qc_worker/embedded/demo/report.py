@@ -70,9 +70,6 @@ class DemoReport:
             "image_auroc": {line: _figure(area, 4) for line, area in self.image_auroc.items()},
             "model_versions": {line: list(versions) for line, versions in self.model_versions.items()},
             "swap_s": None if self.swap_s is None else _figure(self.swap_s, 3),
-            "heatmap": None if self.heatmap is None else str(self.heatmap),
-            "gallery": None if self.gallery is None else str(self.gallery),
-            "interrupted": self.interrupted,
         }
 
 
