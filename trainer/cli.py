@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from qc_worker.flags import Device, Json, Kafka, ModelStoreUrl, StateDir, WeightsDir
-from qc_worker.observability.exits import exit_codes
+from qc_worker.observability.exits import exit_codes, run_command_line
 from qc_worker.observability.logging import configure_logging
 from qc_worker.process_tuning import tune_process
 from qc_worker.settings import Settings, load_settings
@@ -342,7 +342,7 @@ def _settings(**flags: Any) -> Settings:
 def main() -> None:
     """Run the command line."""
     tune_process()
-    app()
+    run_command_line(app)
 
 
 if __name__ == "__main__":

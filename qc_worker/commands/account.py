@@ -7,10 +7,11 @@ from qc_worker.audit.entries import inspection_entry, letter_entry
 from qc_worker.audit.ledger import Ledger
 from qc_worker.audit.removed import RemovedFrames
 from qc_worker.commands.account_report import Account, account_document, print_account
-from qc_worker.commands.reports import print_json, waiting, with_progress
+from qc_worker.commands.reports import waiting, with_progress
 from qc_worker.domain import names
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.frame import Offsets, Partition, Position, Record
+from qc_worker.observability.printing import print_json
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka_books import KafkaBooks
 from qc_worker.wire.headers import parse_time

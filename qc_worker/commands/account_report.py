@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from qc_worker.audit.ledger import Balance, Finding, Kind, PartitionTotals
+from qc_worker.observability.printing import console, plain, print_table
 
 SHOWN_POSITIONS = 20
 COLUMNS = ("frames", "inspections", "missing", "double", "out_of_order", "dead_letters", "waiting")
@@ -54,49 +55,55 @@ def account_document(account: Account) -> dict[str, Any]:
     }
 
 
-def print_account(account: Account, console: Console | None = None) -> None:
+def print_account(account: Account, to: Console | None = None) -> None:
     """Print a row per partition, then every kind of discrepancy with its first positions, then a sentence."""
-    console = console or Console()
-    console.print(_table(account.balance))
+    to = to or console()
+    _print_partitions(account.balance, to)
     for kind, finding in account.balance.findings.items():
         if finding.count:
             name = kind.replace("_", " ")
-            found = f"[bold red]{name}[/] ({finding.count:,}; {MEANINGS[kind]}): {_positions(finding)}"
-            console.print(found, highlight=False)
+            found = f" ({finding.count:,}; {MEANINGS[kind]}): {_positions(finding)}"
+            to.print(Text.assemble((name, "bold red"), plain(found)))
     for note in (*account.notes, *_unordered_note(account.balance)):
-        console.print(f"note: {note}", markup=False, highlight=False)
-    console.print(_sentence(account.balance), highlight=False)
+        to.print(Text(f"note: {plain(note)}"))
+    to.print(_sentence(account.balance))
 
 
-def _table(balance: Balance) -> Table:
-    table = Table("partition", "offsets", *(name.replace("_", " ") for name in COLUMNS))
-    for column in table.columns[2:]:
-        column.justify = "right"
-    for totals in balance.partitions:
-        offsets = f"{totals.start} to {totals.end - 1}" if totals.end > totals.start else "none"
-        name = f"{totals.partition.topic}:{totals.partition.partition}"
-        table.add_row(name, offsets, *(f"{getattr(totals, column):,}" for column in COLUMNS))
-    if len(balance.partitions) > 1:
-        table.add_section()
-        table.add_row("all", "", *(f"{_sum(balance, column):,}" for column in COLUMNS))
-    return table
+def _print_partitions(balance: Balance, to: Console) -> None:
+    columns = ("partition", "offsets", *(name.replace("_", " ") for name in COLUMNS))
+    sums = ("all", "", *(f"{_sum(balance, column):,}" for column in COLUMNS))
+    print_table(
+        columns,
+        list(map(_row, balance.partitions)),
+        total=sums if len(balance.partitions) > 1 else None,
+        right=range(2, len(columns)),
+        to=to,
+    )
 
 
-def _sentence(balance: Balance) -> str:
+def _row(totals: PartitionTotals) -> tuple[str, ...]:
+    offsets = f"{totals.start} to {totals.end - 1}" if totals.end > totals.start else "none"
+    name = f"{totals.partition.topic}:{totals.partition.partition}"
+    return (name, offsets, *(f"{getattr(totals, column):,}" for column in COLUMNS))
+
+
+def _sentence(balance: Balance) -> Text:
     frames, waiting = _sum(balance, "frames"), _sum(balance, "waiting")
     waiting_too = f" {waiting:,} more wait for theirs." if waiting else ""
     if not balance.clean:
         found = ", ".join(
             f"{found.count:,} {kind.replace('_', ' ')}" for kind, found in balance.findings.items() if found.count
         )
-        return f"[bold red]The books do not balance[/]: {found} in {frames:,} frames.{waiting_too}"
+        wrong = f": {found} in {frames:,} frames.{waiting_too}"
+        return Text.assemble(("The books do not balance", "bold red"), wrong)
     if not frames:
-        return f"Nothing to prove: no frame here has been settled.{waiting_too}"
+        return Text(f"Nothing to prove: no frame here has been settled.{waiting_too}")
     letters = _sum(balance, "dead_letters")
-    return (
-        f"[bold green]The books balance[/]: {frames:,} frames, {_sum(balance, 'inspections'):,} inspections, "
+    proven = (
+        f": {frames:,} frames, {_sum(balance, 'inspections'):,} inspections, "
         f"none missing, none double, none out of order; {letters:,} dead letters, all explained.{waiting_too}"
     )
+    return Text.assemble(("The books balance", "bold green"), proven)
 
 
 def _positions(finding: Finding) -> str:

@@ -4,14 +4,13 @@ import signal
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from qc_worker.clock import SystemClock
-from qc_worker.commands.reports import print_json
 from qc_worker.commands.topics import topic_plans
 from qc_worker.embedded.demo.report import DemoReport
 from qc_worker.embedded.demo.run import DemoOptions, Wiring, run_demo
 from qc_worker.observability.exits import INTERRUPTED
+from qc_worker.observability.printing import console, plain, print_json, print_table
 from qc_worker.settings import Settings
 from qc_worker.wiring import kafka_access
 
@@ -22,7 +21,7 @@ def show_demo(settings: Settings, *, images: Path | None, frames: int | None, se
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     wiring = Wiring(SystemClock(), kafka_access, topic_plans)
     report = run_demo(DemoOptions(images=images, frames=frames, seed=seed), settings, wiring)
-    _print(report, Console(stderr=as_json))
+    _print(report, console(stderr=as_json))
     if as_json:
         print_json(report.document())
     if report.interrupted:
@@ -30,30 +29,31 @@ def show_demo(settings: Settings, *, images: Path | None, frames: int | None, se
     return 0 if report.sound else 1
 
 
-def _print(report: DemoReport, console: Console) -> None:
+def _print(report: DemoReport, to: Console) -> None:
     latency = report.latency_ms
-    console.print(
+    to.print(
         f"{report.frames_sent} frames sent, {report.inspections} inspections, {report.missing} missing, "
         f"{report.duplicates} duplicates; {report.frames_per_s:.1f} frames/s, "
-        f"latency p50 {latency.p50:.0f} ms, p95 {latency.p95:.0f} ms, p99 {latency.p99:.0f} ms",
-        highlight=False,
+        f"latency p50 {latency.p50:.0f} ms, p95 {latency.p95:.0f} ms, p99 {latency.p99:.0f} ms"
     )
-    console.print(_table(report))
+    _print_lines(report, to)
     taken_up = "was not taken up" if report.swap_s is None else f"judged its first frame after {report.swap_s:.1f} s"
-    console.print(f"the retrained model {taken_up}", highlight=False)
+    to.print(f"the retrained model {taken_up}")
     if report.gallery:
-        console.print(f"heatmap: {report.heatmap}, rejects side by side: {report.gallery}", highlight=False)
+        to.print(plain(f"heatmap: {report.heatmap}, rejects side by side: {report.gallery}"))
 
 
-def _table(report: DemoReport) -> Table:
-    table = Table("line", "verdicts", "rejects that show a defect", "image AUROC", "model versions")
-    for line, counts in report.verdicts.items():
-        quality = report.reject_quality[line]
-        table.add_row(
-            line,
-            ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())),
-            f"{quality.right} of {quality.rejects}",
-            f"{report.image_auroc[line]:.3f}",
-            " -> ".join(report.model_versions[line]),
-        )
-    return table
+def _print_lines(report: DemoReport, to: Console) -> None:
+    columns = ("line", "verdicts", "rejects that show a defect", "image AUROC", "model versions")
+    print_table(columns, [_row(report, line) for line in report.verdicts], to=to)
+
+
+def _row(report: DemoReport, line: str) -> tuple[str, ...]:
+    quality = report.reject_quality[line]
+    return (
+        line,
+        ", ".join(f"{count} {verdict}" for verdict, count in sorted(report.verdicts[line].items())),
+        f"{quality.right} of {quality.rejects}",
+        f"{report.image_auroc[line]:.3f}",
+        " -> ".join(report.model_versions[line]),
+    )

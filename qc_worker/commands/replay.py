@@ -8,7 +8,7 @@ from qc_worker.clock import SystemClock
 from qc_worker.commands.account import CLOCK_SLACK
 from qc_worker.commands.adapters import backbone_pool, model_loader, worker_pipeline
 from qc_worker.commands.replay_report import Replay, print_replay, replay_document
-from qc_worker.commands.reports import print_json, waiting, with_progress
+from qc_worker.commands.reports import waiting, with_progress
 from qc_worker.commands.score import load_version
 from qc_worker.domain.errors import InvalidFrame, Reason, SettingsError
 from qc_worker.domain.frame import Position, Record
@@ -17,6 +17,7 @@ from qc_worker.engine.in_flight import Ticket
 from qc_worker.engine.intake import Admitted, Decoded, admit, failure
 from qc_worker.engine.pipeline import Pipeline
 from qc_worker.engine.residents import ModelLoader, Resident, ResidentModels
+from qc_worker.observability.printing import print_json
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka_books import KafkaBooks
 from qc_worker.transport.kafka_frames import KafkaFrameReader

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
-from qc_worker.commands.reports import STYLES
+from qc_worker.commands.reports import verdict_cell
 from qc_worker.domain.inspection import Inspection
+from qc_worker.observability.printing import Cell, console, plain, print_table
 from qc_worker.simplenet.precision import Precision
 from qc_worker.wire.json_types import INSPECTION
 
@@ -105,44 +106,50 @@ def replay_document(replay: Replay) -> dict[str, Any]:
     }
 
 
-def print_replay(replay: Replay, console: Console | None = None) -> None:
+def print_replay(replay: Replay, to: Console | None = None) -> None:
     """Print both side by side, then a sentence."""
-    console = console or Console()
+    to = to or console()
     frame = replay.replayed
     title = f"{frame.source}: frame {frame.frame_id} of line {frame.line}, camera {frame.camera}"
-    console.print(title, markup=False, highlight=False)
-    table = Table("", "recorded", "replayed")
-    for name in FIELDS:
-        table.add_row(name.replace("_", " "), _cell(replay.recorded, name), _cell(replay.replayed, name))
-    console.print(table)
-    console.print(_sentence(replay), highlight=False)
+    to.print(Text(plain(title)))
+    rows = [(name.replace("_", " "), _cell(replay.recorded, name), _cell(replay.replayed, name)) for name in FIELDS]
+    print_table(("", "recorded", "replayed"), rows, to=to)
+    to.print(_sentence(replay))
 
 
-def _cell(inspection: Inspection | None, name: str) -> str:
+def _cell(inspection: Inspection | None, name: str) -> Cell:
     value = getattr(inspection, name, None)
     if value is None:
         return ""
     if name == "verdict":
-        return f"[{STYLES.get(value, 'default')}]{value}[/]"
+        return verdict_cell(value)
     if name == "scored_at":
         return str(value.isoformat(timespec="milliseconds"))
-    return f"{value:.6g}" if isinstance(value, float) else str(value).replace("[", "\\[")
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _sentence(replay: Replay) -> str:
+def _sentence(replay: Replay) -> Text:
     if replay.recorded is None:
-        return "There is no inspection to compare with."
+        return Text("There is no inspection to compare with.")
     if replay.same is None:
-        return "Judged with a version of your choice: nothing is compared."
+        return Text("Judged with a version of your choice: nothing is compared.")
     if replay.difference is None:
-        return "[bold green]Same[/]: it fails the same way." if replay.same else "[bold red]Different.[/]"
+        return _same(": it fails the same way.") if replay.same else _different(".")
     apart = f"scores {replay.difference:.2g} apart, {replay.tolerance:.2g} allowed"
     if replay.other_format:
         apart = f"{apart}; {replay.other_format}"
     if replay.same:
-        return f"[bold green]Same[/] verdict; {apart}."
+        return _same(f" verdict; {apart}.")
     if replay.recorded.verdict == replay.replayed.verdict:
-        return f"[bold red]Different[/] score; {apart}."
+        return _different(f" score; {apart}.")
     if replay.tolerance is not None and replay.difference <= replay.tolerance:
         apart = f"{apart}; a threshold lies between them: the worker's own machine gives the recorded score"
-    return f"[bold red]Different[/] verdict; {apart}."
+    return _different(f" verdict; {apart}.")
+
+
+def _same(rest: str) -> Text:
+    return Text.assemble(("Same", "bold green"), plain(rest))
+
+
+def _different(rest: str) -> Text:
+    return Text.assemble(("Different", "bold red"), plain(rest))

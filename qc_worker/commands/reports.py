@@ -1,7 +1,5 @@
-"""What commands print: a JSON document for scripts, a table for people."""
+"""What commands of the worker print of files, and while they work."""
 
-import json
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -9,10 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
+from rich.text import Text
 
 from qc_worker.domain.inspection import Inspection, Verdict
+from qc_worker.observability.printing import Cell, plain, print_table
 from qc_worker.simplenet.image_files import readable
 from qc_worker.wire.json_types import INSPECTION
 
@@ -30,22 +30,18 @@ class FileInspection:
     inspection: Inspection
 
 
-def print_json(document: Any) -> None:
-    """Print one JSON document on one line."""
-    sys.stdout.write(json.dumps(document) + "\n")
-
-
 def with_progress(things: Iterable[T], what: str, *, total: float | None = None) -> Iterator[T]:
     """Show a progress bar on stderr while iterating, on a terminal only; `total` where `things` have no length."""
     console = Console(stderr=True)
-    return iter(track(things, what, total, console=console, transient=True, disable=not console.is_terminal))
+    shown = escape(plain(what))
+    return iter(track(things, shown, total, console=console, transient=True, disable=not console.is_terminal))
 
 
 @contextmanager
 def waiting(for_what: str) -> Iterator[None]:
     """Show on stderr that something takes its time, on a terminal only."""
     console = Console(stderr=True)
-    with console.status(for_what) if console.is_terminal else nullcontext():
+    with console.status(escape(plain(for_what))) if console.is_terminal else nullcontext():
         yield
 
 
@@ -56,22 +52,24 @@ def file_inspection_document(judged: FileInspection) -> dict[str, Any]:
     return {"path": readable(judged.path), **{name: document[name] for name in document if name not in unused}}
 
 
-def print_file_inspections(inspections: Iterable[FileInspection], console: Console | None = None) -> None:
+def print_file_inspections(inspections: Iterable[FileInspection], to: Console | None = None) -> None:
     """Print one row per file, the most unusual first."""
     ranked = sorted(inspections, key=lambda judged: -(judged.inspection.score or 0.0))
-    table = Table("verdict", "score", "threshold", "p-value", "defects", "file")
-    table.columns[-1].overflow = "fold"
-    for judged in ranked:
-        table.add_row(*_row(judged))
-    (console or Console()).print(table)
+    columns = ("verdict", "score", "threshold", "p-value", "defects", "file")
+    print_table(columns, list(map(_row, ranked)), copied=(len(columns) - 1,), to=to)
 
 
-def _row(judged: FileInspection) -> tuple[str, ...]:
-    inspection = judged.inspection
-    verdict = f"[{STYLES.get(inspection.verdict, 'default')}]{inspection.verdict}[/]"
+def verdict_cell(verdict: Verdict) -> Text:
+    """A verdict in its colour."""
+    return Text(verdict.value, style=STYLES.get(verdict, ""))
+
+
+def _row(judged: FileInspection) -> tuple[Cell, ...]:
+    inspection, path = judged.inspection, readable(judged.path)
+    verdict = verdict_cell(inspection.verdict)
     if inspection.score is None:
-        return (verdict, "", "", "", inspection.detail or "", readable(judged.path.name))
+        return (verdict, "", "", "", inspection.detail or "", path)
     boxes = ", ".join(f"{d.width}x{d.height} at {d.x},{d.y}" for d in inspection.defects[:3])
     more = f" and {len(inspection.defects) - 3} more" if len(inspection.defects) > 3 else ""
     figures = (inspection.score, inspection.threshold or 0.0, inspection.p_value or 0.0)
-    return (verdict, *(f"{figure:.3f}" for figure in figures), boxes + more, readable(judged.path.name))
+    return (verdict, *(f"{figure:.3f}" for figure in figures), boxes + more, path)

@@ -4,15 +4,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from qc_worker.clock import SystemClock
 from qc_worker.commands.adapters import backbone_pool, model_loader
+from qc_worker.commands.heatmap_folder import HeatmapFolder
 from qc_worker.commands.reports import (
     FileInspection,
     file_inspection_document,
     print_file_inspections,
-    print_json,
     with_progress,
 )
 from qc_worker.domain import names
@@ -20,13 +18,13 @@ from qc_worker.domain.errors import InvalidFrame, ModelError, SettingsError
 from qc_worker.domain.frame import Frame, Position, Record
 from qc_worker.domain.inspection import Verdict
 from qc_worker.engine.in_flight import Ticket
-from qc_worker.engine.intake import Admitted, Decoded, decode, failure
+from qc_worker.engine.intake import Admitted, decode, failure
 from qc_worker.engine.judge import Judge, ModelRunner
 from qc_worker.engine.residents import ModelLoader, Resident
+from qc_worker.observability.printing import print_json
 from qc_worker.registry.store import FsspecModelStore, without_secrets
 from qc_worker.settings import Settings
-from qc_worker.simplenet.heatmap import render_heatmap
-from qc_worker.simplenet.image_files import image_files, readable
+from qc_worker.simplenet.image_files import image_files
 from qc_worker.wiring import image_limits
 
 CAMERA = names.camera_name("files")
@@ -77,7 +75,7 @@ def load_resident(settings: Settings, line: str, version: str | None) -> tuple[R
 class FileJudge:
     """Judges files one by one with one resident model; the inspection's position counts the files."""
 
-    def __init__(self, resident: Resident, runner: ModelRunner, *, settings: Settings, heatmaps: "HeatmapFolder"):
+    def __init__(self, resident: Resident, runner: ModelRunner, *, settings: Settings, heatmaps: HeatmapFolder):
         self._resident = resident
         self._runner = runner
         self._clock = SystemClock()
@@ -107,26 +105,6 @@ class FileJudge:
         return Admitted(ticket, frame, self._resident)
 
 
-class HeatmapFolder:
-    """Writes a heatmap beside a thumbnail for every file judged; without a folder, none."""
-
-    def __init__(self, folder: Path | None, paths: list[Path]) -> None:
-        self._folder = folder
-        self._names = _distinct_names(paths)
-        if folder:
-            _make(folder)
-
-    def offer(self, decoded: Decoded, anomaly_map: np.ndarray) -> str | None:
-        """Write the heatmap now; the key is its path."""
-        if self._folder is None:
-            return None
-        threshold = decoded.resident.calibration.threshold
-        png, _ = render_heatmap(decoded.picture, anomaly_map, threshold, decoded.spec.aspect)
-        target = self._folder / readable(f"{self._names[decoded.frame.position.offset]}.png")
-        target.write_bytes(png)
-        return readable(target)
-
-
 def load_version(settings: Settings, loader: ModelLoader, line: str, version: str | None) -> Resident:
     """Load as `load_resident` does. Raises ModelError, SettingsError."""
     try:
@@ -149,20 +127,15 @@ def load_version(settings: Settings, loader: ModelLoader, line: str, version: st
 def _record(path: Path, number: int) -> Record:
     try:
         content = path.read_bytes()
-        taken_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        modified_s = path.stat().st_mtime
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
-    return Record(Position(TOPIC, 0, number), None, content, (), taken_at)
+    return Record(Position(TOPIC, 0, number), None, content, (), _time(modified_s))
 
 
-def _distinct_names(paths: list[Path]) -> list[str]:
-    """A file name for each path; files of one name in different folders get a number."""
-    stems = [path.stem for path in paths]
-    return [stem if stems.count(stem) == 1 else f"{stem}-{number}" for number, stem in enumerate(stems)]
-
-
-def _make(folder: Path) -> None:
+def _time(modified_s: float) -> datetime:
+    """A file's time; 1970 where the file system states one that no calendar has."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"{folder}: {error.strerror}") from None
+        return datetime.fromtimestamp(modified_s, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC)

@@ -2,10 +2,7 @@
 
 from dataclasses import asdict
 
-from rich.console import Console
-from rich.table import Table
-
-from qc_worker.commands.reports import print_json
+from qc_worker.observability.printing import console, multiline, print_json, print_table
 from qc_worker.settings import Settings
 from qc_worker.transport.codecs import missing_codecs
 from qc_worker.transport.topics import TopicPlan, TopicReport, TopicState, check_topics, ensure_topics, plan_topics
@@ -36,12 +33,13 @@ def prepare_topics(settings: Settings, *, check_only: bool, as_json: bool) -> in
     else:
         _print(reports)
         if codecs := missing_codecs():
-            Console(stderr=True).print(f"not installed: {', '.join(codecs)}: frames in these codecs cannot be read")
+            console(stderr=True).print(f"not installed: {', '.join(codecs)}: frames in these codecs cannot be read")
     return int(any(report.state in WRONG for report in reports))
 
 
 def _print(reports: list[TopicReport]) -> None:
-    table = Table("topic", "state", "differences", "to mend it")
-    for report in reports:
-        table.add_row(report.name, report.state, "\n".join(report.differences), "\n".join(report.remedies))
-    Console().print(table)
+    rows = [
+        (report.name, report.state.value, multiline(report.differences), multiline(report.remedies))
+        for report in reports
+    ]
+    print_table(("topic", "state", "differences", "to mend it"), rows)

@@ -1,32 +1,112 @@
-"""How commands end: errors raised on purpose become one line and an exit code that says whether to try again."""
+"""How commands end: whatever goes wrong becomes one line and an exit code that says whether to try again."""
 
-import os
+import errno
 import sys
-from collections.abc import Iterator
+import threading
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
 
+import structlog
 import typer
 
 from qc_worker.domain.errors import DeviceLost, QcError, TransportError
+from qc_worker.observability.printing import plain
+from qc_worker.observability.streams import guard_standard_streams
 
 USAGE_ERROR = 2
 TRY_AGAIN = 75
 """EX_TEMPFAIL of sysexits.h: nothing is wrong with what was asked; the broker was away or the device was lost."""
 INTERRUPTED = 130
+PASSING_ERRNOS = frozenset({errno.EAGAIN, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
+PACKAGES = frozenset({"qc_worker", "trainer"})
+
+log = structlog.get_logger()
+
+
+def run_command_line(app: Callable[[], None]) -> NoReturn:
+    """Run a command line and end the process with its exit code; all output has been written then, or was told."""
+    guard_standard_streams()
+    threading.excepthook = _thread_ended
+    sys.exit(_exit_code(app))
 
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Turn a QcError into `error: ...` on stderr and exit code 75 (worth trying again) or 2, an interrupt into 130."""
+    """Turn errors into `error: ...` on stderr and exit code 75 (worth trying again) or 2, an interrupt into 130."""
     try:
         yield
-    except QcError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
-        raise typer.Exit(TRY_AGAIN if isinstance(error, TransportError | DeviceLost) else USAGE_ERROR) from None
+    except (typer.Exit, typer.Abort):
+        raise
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)  # noqa: T201
+        _say("interrupted")
         raise typer.Exit(INTERRUPTED) from None
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`); say nothing more to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None
+    except Exception as error:
+        _say(f"error: {_sentence(error)}")
+        if not isinstance(error, QcError) and structlog.is_configured():
+            log.debug("error", exc_info=error)
+        raise typer.Exit(TRY_AGAIN if _may_pass(error) else USAGE_ERROR) from None
+
+
+def _exit_code(app: Callable[[], None]) -> int:
+    try:
+        with exit_codes():
+            try:
+                app()
+            finally:
+                sys.stdout.flush()  # at the interpreter's own exit an error would be a traceback
+    except typer.Exit as ended:
+        return ended.exit_code
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 0
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether trying again may help; nobody knows it of an error that nobody thought of."""
+    if isinstance(error, QcError):
+        return isinstance(error, TransportError | DeviceLost)
+    if isinstance(error, OSError):
+        return isinstance(error, ConnectionError | TimeoutError) or error.errno in PASSING_ERRNOS
+    return True
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, QcError):
+        return str(error)
+    if isinstance(error, OSError):
+        files = [_name(name) for name in (error.filename, error.filename2) if name is not None]
+        where = " to ".join(files) or "a file or connection"
+        return f"cannot read or write {where}: {error.strerror or error}"
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    return (
+        f"{type(error).__name__}: {error} (unexpected, in {_place(error)}: please report it, with what "
+        "QC_LOG_LEVEL=debug adds)"
+    )
+
+
+def _name(file: object) -> str:
+    return file.decode(errors="surrogateescape") if isinstance(file, bytes) else str(file)
+
+
+def _place(error: BaseException) -> str:
+    """The innermost line of ours that it went through."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if PACKAGES.intersection(path.parts):
+            return f"{path.parent.name}/{path.name}:{frame.lineno}"
+    return "a library"
+
+
+def _thread_ended(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_value is None or isinstance(ended.exc_value, SystemExit):
+        return
+    log.error("thread ended", thread=ended.thread and ended.thread.name, error=_sentence(ended.exc_value))
+    log.debug("thread ended", exc_info=ended.exc_value)
+
+
+def _say(text: str) -> None:
+    print(plain(" ".join(line.strip() for line in text.splitlines())), file=sys.stderr)  # noqa: T201

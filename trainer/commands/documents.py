@@ -1,42 +1,27 @@
-"""What commands print: one JSON object for scripts, tables for people. Everything else goes to stderr."""
+"""What commands of the trainer print for people: facts and tables."""
 
-import json
-import math
-import sys
 from collections.abc import Sequence
-from dataclasses import asdict, is_dataclass
-from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
+from qc_worker.observability.printing import Cell, console, multiline, plain, print_table
 from qc_worker.simplenet.image_files import readable
 
 NAMES_SHOWN = 5
 
 
-def print_json(document: Any) -> None:
-    """Print one JSON object on one line; figures that are not numbers become null."""
-    sys.stdout.write(json.dumps(_plain(document), default=str) + "\n")
-
-
 def print_facts(title: str, facts: dict[str, object]) -> None:
     """Print names and values, one a line."""
-    table = Table(title=title, title_justify="left", show_header=False, box=None)
-    for name, fact in facts.items():
-        table.add_row(name.replace("_", " "), shown(fact))
-    Console().print(table)
+    _print_title(title)
+    rows = [(name.replace("_", " "), _cell(fact)) for name, fact in facts.items()]
+    print_table(("", ""), rows, framed=False)
 
 
 def print_rows(title: str, columns: list[str], rows: list[list[object]], *, copied: tuple[int, ...] = (0,)) -> None:
-    """Print a table; figures are set to the right. `copied`: columns that people copy from, and so are never cut."""
-    table = Table(title=title, title_justify="left")
-    for number, column in enumerate(columns):
-        figures = any(isinstance(row[number], int | float) for row in rows)
-        table.add_column(column, justify="right" if figures else "left", no_wrap=number in copied)
-    for row in rows:
-        table.add_row(*map(shown, row))
-    Console().print(table)
+    """Print a table; figures are set to the right. `copied`: columns that people copy from, and so fold last."""
+    _print_title(title)
+    figures = [number for number in range(len(columns)) if any(isinstance(row[number], int | float) for row in rows)]
+    print_table(columns, [list(map(_cell, row)) for row in rows], right=figures, copied=copied)
 
 
 def shown(fact: object) -> str:
@@ -51,8 +36,8 @@ def shown(fact: object) -> str:
         case tuple():
             return " to ".join(map(shown, fact))
         case dict():
-            return ", ".join(f"{name} {shown(value)}" for name, value in fact.items()) or "-"
-    return readable(str(fact))
+            return ", ".join(f"{plain(name)} {shown(value)}" for name, value in fact.items()) or "-"
+    return plain(readable(str(fact)))
 
 
 def some_of(names: Sequence[str]) -> str:
@@ -61,13 +46,12 @@ def some_of(names: Sequence[str]) -> str:
     return f"{len(names)}: {first}{', ...' if len(names) > NAMES_SHOWN else ''}" if names else "0"
 
 
-def _plain(document: Any) -> Any:
-    if is_dataclass(document) and not isinstance(document, type):
-        return _plain(asdict(document))
-    if isinstance(document, dict):
-        return {str(name): _plain(value) for name, value in document.items()}
-    if isinstance(document, list | tuple):
-        return [_plain(value) for value in document]
-    if isinstance(document, float) and not math.isfinite(document):
-        return None
-    return readable(document) if isinstance(document, str) else document
+def _cell(fact: object) -> Cell:
+    """A list has a line for each of its items."""
+    return multiline([shown(each) for each in fact]) if isinstance(fact, list) else shown(fact)
+
+
+def _print_title(title: str) -> None:
+    """Not as the table's own, which is folded where the table is narrow."""
+    if title:
+        console().print(Text(plain(title), style="italic"))

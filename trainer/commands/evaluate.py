@@ -6,13 +6,14 @@ from pathlib import Path
 
 from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import SettingsError
+from qc_worker.observability.printing import print_json
 from qc_worker.settings import Settings
 from qc_worker.simplenet.files import write_atomically
 from qc_worker.simplenet.image_files import readable
 from qc_worker.wiring import image_limits
 from trainer.atomic import disk_errors
 from trainer.commands.adapters import checked_line, checked_version, model_store, scorer_for
-from trainer.commands.documents import print_facts, print_json, print_rows, some_of
+from trainer.commands.documents import print_facts, print_rows, some_of
 from trainer.dataset import labelled_images
 from trainer.evaluate import Evaluator
 from trainer.evaluation import DefectReport, Evaluation
@@ -95,7 +96,7 @@ def _mask_facts(evaluation: Evaluation) -> dict[str, object]:
         "mask_area_over_true_area": overlap.area_ratio if overlap else None,
         "defects_with_a_mask": f"{masks.found} of {masks.found + masks.missing}",
     }
-    looked_for = "\n".join((*masks.looked_for, f"EXT: {', '.join(masks.extensions)}"))
+    looked_for = [*masks.looked_for, f"EXT: {', '.join(masks.extensions)}"]
     facts |= {
         name: some_of(images)
         for name, images in (

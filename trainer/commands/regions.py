@@ -9,13 +9,14 @@ from PIL import Image
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement
+from qc_worker.observability.printing import print_json
 from qc_worker.settings import Settings
 from qc_worker.simplenet.hatching import at_size, hatched
 from qc_worker.simplenet.preprocessing import ImageLimits, Picture, content_box
 from qc_worker.wiring import image_limits
 from trainer.atomic import disk_errors
 from trainer.commands.adapters import checked_line, sample_store
-from trainer.commands.documents import print_facts, print_json
+from trainer.commands.documents import print_facts
 from trainer.region_files import Marked, marked_in
 from trainer.regions import SHOWN_SIZE, check_aspect, good_picture, read_ignored, remove_ignored, write_ignored
 from trainer.samples import SampleStore

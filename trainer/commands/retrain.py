@@ -7,6 +7,7 @@ from functools import partial
 from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.domain.names import LineName
+from qc_worker.observability.printing import print_json
 from qc_worker.settings import Settings
 from qc_worker.simplenet.bit_depth import FULL_DEPTH
 from qc_worker.simplenet.checkpoint import ModelCard, TrainingSettings
@@ -24,7 +25,7 @@ from trainer.commands.adapters import (
     release_log,
     sample_store,
 )
-from trainer.commands.documents import print_facts, print_json
+from trainer.commands.documents import print_facts
 from trainer.commands.samples import collected
 from trainer.feature_cache import FeatureCache
 from trainer.frame_sizes import read_frame_sizes

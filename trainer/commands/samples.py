@@ -7,13 +7,14 @@ from pathlib import Path
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement
+from qc_worker.observability.printing import print_json
 from qc_worker.settings import Settings
 from qc_worker.simplenet.preprocessing import ImageLimits
 from qc_worker.wiring import image_limits
 from trainer.atomic import disk_errors
 from trainer.collect import CollectReport
 from trainer.commands.adapters import checked_line, collector, model_store, sample_store
-from trainer.commands.documents import print_facts, print_json, print_rows, some_of
+from trainer.commands.documents import print_facts, print_rows, some_of
 from trainer.import_folders import ImportFolder, ImportTask, dataset_tasks
 from trainer.import_samples import Importer, ImportReport
 from trainer.progress import stages

@@ -9,6 +9,7 @@ from qc_worker.domain.errors import ModelError, SettingsError, TransportError
 from qc_worker.domain.inspection import Verdict
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Judgement
+from qc_worker.observability.printing import print_json
 from qc_worker.ports import ModelStore
 from qc_worker.settings import Settings
 from qc_worker.simplenet.checkpoint import Model
@@ -24,7 +25,7 @@ from trainer.commands.adapters import (
     sample_store,
     scorer_for,
 )
-from trainer.commands.documents import print_facts, print_json, print_rows
+from trainer.commands.documents import print_facts, print_rows
 from trainer.locks import line_lock
 from trainer.operating_point import Moved, OperatingPoint, ThresholdMover, moved
 from trainer.pictures import SampleReader

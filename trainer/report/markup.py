@@ -4,13 +4,15 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from qc_worker.observability.printing import plain
+
 NO_BREAK = "\N{NO-BREAK SPACE}"
 MISSING = "–"  # noqa: RUF001 (a dash)
 
 
 def text(value: object) -> str:
     """Any text, safe in HTML, attributes included."""
-    return escape(str(value), quote=True)
+    return escape(plain(value), quote=True)
 
 
 def percent(share: float | None) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from time import monotonic
 from types import TracebackType
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +15,7 @@ from qc_worker.embedded.demo.feeder import Feeder
 from qc_worker.embedded.demo.ledger import JudgedFrame, Ledger, latency, reject_quality, verdict_counts
 from qc_worker.embedded.demo.refresh import Refresh, Step
 from qc_worker.embedded.demo.report import LatencyMs
+from qc_worker.observability.printing import console
 
 RECENT_FRAMES = 200
 RATE_WINDOW_S = 5.0
@@ -31,7 +32,7 @@ class Display:
         self._refresh = refresh
         self._lines = lines
         self._frames = frames
-        self._console = Console(stderr=True)
+        self._console = console(stderr=True)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._counts: deque[tuple[float, int]] = deque()
         self._last_line_s = monotonic()
@@ -54,7 +55,7 @@ class Display:
             self._live.update(self._picture(), refresh=True)
         elif monotonic() - self._last_line_s >= LINE_EVERY_S:
             self._last_line_s = monotonic()
-            self._console.print(self._state(), highlight=False)
+            self._console.print(self._state())
 
     def _picture(self) -> RenderableType:
         table = Table(title=self._state(), title_justify="left", title_style="bold", expand=False)

@@ -1,6 +1,7 @@
 """The demo's last picture: its most striking rejects, thumbnail beside heatmap."""
 
 import io
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.inspection import Verdict
 from qc_worker.embedded.demo.ledger import JudgedFrame
 from qc_worker.ports import HeatmapCache, HeatmapEntry
@@ -27,8 +29,19 @@ class Gallery:
     sheet: Path
 
 
+def check_writable(folder: Path) -> None:
+    """Find out before a minute of work what would fail after it. Raises SettingsError."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise SettingsError(f"the demo's pictures go into the folder {folder}, but {there} is a file: move it away")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise SettingsError(
+            f"no permission to write the demo's pictures into {folder.absolute()}: run it in a folder of your own"
+        )
+
+
 def save_gallery(frames: Sequence[JudgedFrame], cache: HeatmapCache, folder: Path) -> Gallery | None:
-    """Fetch heatmaps of rejects from the cache and save them; None if it has none."""
+    """Fetch heatmaps of rejects from the cache and save them; None if it has none. Raises OSError."""
     found = [(frame, entry) for frame in _striking(frames) if (entry := _entry(frame, cache))][: COLUMNS * ROWS]
     if not found:
         return None

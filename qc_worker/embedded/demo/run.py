@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from rich.console import Console
-
 from qc_worker.domain.errors import SettingsError
+from qc_worker.embedded.demo.gallery import check_writable
 from qc_worker.embedded.demo.processes import Trainer, WorkerProgram, child_environment
 from qc_worker.embedded.demo.report import DemoReport
 from qc_worker.embedded.demo.show import Show, ShowPlan
 from qc_worker.embedded.demo.stage import Parts, opened_stage, parts_of_folder, simulated_parts
+from qc_worker.observability.printing import console
 from qc_worker.ports import Clock
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka_config import KafkaAccess
@@ -48,9 +48,10 @@ def run_demo(options: DemoOptions, settings: Settings, wiring: Wiring) -> DemoRe
     frames = DEFAULT_FRAMES if options.frames is None else options.frames
     if frames < FEWEST_FRAMES:
         raise SettingsError(f"--frames {frames}: the demo needs at least {FEWEST_FRAMES}")
-    # Before anything starts: a wrong folder is told at once.
+    # Before anything starts: a wrong folder is refused at once.
+    check_writable(options.output)
     own_parts = _parts_of_folder(options, settings, frames)
-    say = Console(stderr=True, highlight=False).print
+    say = console(stderr=True).print
     say("starting servers")
     with opened_stage(settings) as staged:
         access, environment = wiring.kafka_access(staged), child_environment(staged)

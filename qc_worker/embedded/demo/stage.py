@@ -32,12 +32,11 @@ class Parts:
 
 @contextmanager
 def opened_stage(settings: Settings) -> Iterator[Settings]:
-    """Settings with servers that run and a state folder that exists. Raises SettingsError, TransportError."""
+    """Settings with servers that run and a state folder that exists. Raises SettingsError, TransportError, OSError."""
     with ExitStack() as stack:
-        changes = _servers(settings, stack) | _own_names() | _own_folders(settings, stack)
-        staged = settings.model_copy(update=changes)
-        staged.state_dir.mkdir(parents=True, exist_ok=True)
-        yield staged
+        folders = _own_folders(settings, stack)  # before the servers: it is quick to find out that they cannot be made
+        folders["state_dir"].mkdir(parents=True, exist_ok=True)
+        yield settings.model_copy(update=_servers(settings, stack) | _own_names() | folders)
 
 
 def _own_names() -> dict[str, str]:
