@@ -16,7 +16,6 @@ SECRET = "correct-horse-battery"
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("qc_worker.cli.configure_logging", lambda *_: None)
     for name in Settings.model_fields:
         monkeypatch.delenv(f"QC_{name.upper()}", raising=False)
     monkeypatch.delenv("QC_CONFIG", raising=False)

@@ -1,0 +1,20 @@
+"""What every unit test needs."""
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+
+@pytest.fixture(autouse=True)
+def _logging_ends_with_the_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command that runs in this process would set it up for all tests behind it, on a stderr that is gone by then."""
+
+    def to_stderr(*_: object) -> None:
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=False)
+
+    for program in ("qc_worker", "trainer"):
+        monkeypatch.setattr(f"{program}.cli.configure_logging", to_stderr)
+    yield
+    structlog.reset_defaults()
