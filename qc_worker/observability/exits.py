@@ -78,8 +78,8 @@ def _sentence(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError):
         files = [_name(name) for name in (error.filename, error.filename2) if name is not None]
-        where = " to ".join(files) or "a file or connection"
-        return f"cannot read or write {where}: {error.strerror or error}"
+        where = f" {' to '.join(files)}" if files else ""
+        return f"cannot read or write{where}: {error.strerror or error}"
     if isinstance(error, MemoryError):
         return "out of memory"
     return (
@@ -104,7 +104,11 @@ def _place(error: BaseException) -> str:
 def _thread_ended(ended: threading.ExceptHookArgs) -> None:
     if ended.exc_value is None or isinstance(ended.exc_value, SystemExit):
         return
-    log.error("thread ended", thread=ended.thread and ended.thread.name, error=_sentence(ended.exc_value))
+    name = ended.thread.name if ended.thread else "?"
+    if not structlog.is_configured():
+        _say(f"error: thread {name}: {_sentence(ended.exc_value)}")
+        return
+    log.error("thread ended", thread=name, error=_sentence(ended.exc_value))
     log.debug("thread ended", exc_info=ended.exc_value)
 
 
