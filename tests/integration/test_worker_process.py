@@ -2,6 +2,7 @@
 
 import json
 import signal
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -172,19 +173,25 @@ def test_frames_that_cannot_be_judged_become_inspections_and_dead_letters(plant:
         "a line out of the folder": factories.record(0, line="../../etc"),
         "an unknown line": factories.record(0, line="Z"),
         "no headers": replace(good, headers=(), key=None),
-        "100 headers": replace(good, headers=good.headers + tuple((f"h{n}", b"x") for n in range(100))),
+    }
+    odd = {
+        "100 headers": replace(good, headers=good.headers + tuple((f"h{n}", b"\xff") for n in range(100))),
         "a year beyond years": replace(good, headers=(*good.headers, ("captured-at", b"9" * 40))),
     }
     with plant.worker() as worker:
-        for record in hostile.values():
+        for record in (*hostile.values(), *odd.values()):
             plant.push_record(record)
         last = plant.push(1, lines="A")
-        inspections = plant.settled_inspections(len(hostile) + 1)
+        inspections = plant.settled_inspections(len(hostile) + len(odd) + 1)
         assert worker.resident_bytes() < 2 * 1024**3
-    assert len(inspections) == len(hostile) + 1
+    assert len(inspections) == len(hostile) + len(odd) + 1
     verdicts = {inspection.source: inspection.verdict for inspection in inspections}
     assert verdicts.pop(last[0]) is Verdict.PASS
-    assert set(verdicts.values()) == {Verdict.ERROR, Verdict.NO_MODEL}
+    counts = Counter(verdicts.values())
+    assert counts.pop(Verdict.PASS) == len(odd)
+    assert set(counts) == {Verdict.ERROR, Verdict.NO_MODEL}
+    (dated,) = (inspection for inspection in inspections if inspection.captured_at is None)
+    assert dated.notes[0].startswith("header captured-at ignored: ")
     assert {inspection.reason for inspection in inspections} >= {
         Reason.UNDECODABLE,
         Reason.TOO_MANY_PIXELS,
