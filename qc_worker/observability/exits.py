@@ -78,8 +78,8 @@ def _sentence(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError):
         files = [_name(name) for name in (error.filename, error.filename2) if name is not None]
-        where = " to ".join(files) or "a file or connection"
-        return f"cannot read or write {where}: {error.strerror or error}"
+        where = f" {' to '.join(files)}" if files else ""
+        return f"cannot read or write{where}: {error.strerror or error}"
     if isinstance(error, MemoryError):
         return "out of memory"
     return (

@@ -30,6 +30,9 @@ class Output(io.TextIOWrapper):
     Other failures raise SettingsError, once: what follows is dropped, so that nothing fails again at the exit.
     """
 
+    replaced: TextIO
+    """Kept, for when it goes it closes what both write to."""
+
     def write(self, text: str, /) -> int:
         with self._one_line_errors():
             return super().write(text)
@@ -58,6 +61,9 @@ class Output(io.TextIOWrapper):
 class Diagnostics(io.TextIOWrapper):
     """Standard error. Its own failures are dropped, since there is nowhere left to say them; the next line is tried."""
 
+    replaced: TextIO
+    """As above."""
+
     def write(self, text: str, /) -> int:
         with suppress(OSError):
             return super().write(text)
@@ -83,7 +89,7 @@ def _guarded(stream: TextIO | None, kind: type[Output] | type[Diagnostics]) -> T
         return kind(open(os.devnull, "wb"), encoding="utf-8", errors="backslashreplace")  # noqa: PTH123
     if type(stream) is not io.TextIOWrapper:
         return stream
-    return kind(
+    guarded = kind(
         stream.buffer,
         encoding=stream.encoding,
         errors="backslashreplace" if stream.errors in STRICT_HANDLERS else stream.errors,
@@ -91,3 +97,5 @@ def _guarded(stream: TextIO | None, kind: type[Output] | type[Diagnostics]) -> T
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )
+    guarded.replaced = stream
+    return guarded

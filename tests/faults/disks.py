@@ -10,12 +10,12 @@ from tests.conftest import skip_on_a_laptop
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """Put what lies in a folder on a file system of 16 MB; what was added to it is gone in the end."""
+def small_disk(folder: Path, *, megabytes: int = 16) -> Iterator[None]:
+    """Put what lies in a folder on a small file system; what was added to it is gone in the end."""
     aside = folder.with_suffix(".aside")
     shutil.copytree(folder, aside)
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mounted.returncode:
         skip_on_a_laptop("needs the right to mount a file system")

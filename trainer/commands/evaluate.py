@@ -8,10 +8,9 @@ from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import SettingsError
 from qc_worker.observability.printing import print_json
 from qc_worker.settings import Settings
-from qc_worker.simplenet.files import write_atomically
 from qc_worker.simplenet.image_files import readable
 from qc_worker.wiring import image_limits
-from trainer.atomic import disk_errors
+from trainer.atomic import disk_errors, write_readable
 from trainer.commands.adapters import checked_line, checked_version, model_store, scorer_for
 from trainer.commands.documents import print_facts, print_rows, some_of
 from trainer.dataset import labelled_images
@@ -42,7 +41,7 @@ def evaluate(
         if report:
             evaluation = evaluator.run(images, advance=advance, watch=album.see)
             page = Report(model.card, readable(dataset.resolve().name), SystemClock().now(), evaluation, album)
-            _write(report, render_page(page))
+            write_readable(report, render_page(page))
         else:
             evaluation = evaluator.run(images, advance=advance)
     if as_json:
@@ -60,14 +59,6 @@ def _check_writable(report: Path) -> None:
         raise SettingsError(f"--report: there is no folder {folder}: make it first")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise SettingsError(f"--report: no permission to write to {folder}")
-
-
-def _write(report: Path, page: bytes) -> None:
-    """Whole or not at all, and readable for whom new files here are. Raises OSError."""
-    write_atomically(report, page)
-    umask = os.umask(0)
-    os.umask(umask)
-    report.chmod(0o666 & ~umask)
 
 
 def _print_tables(evaluation: Evaluation) -> None:

@@ -1,5 +1,6 @@
 """`regions`: what of a line's pictures is judged."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from qc_worker.settings import Settings
 from qc_worker.simplenet.hatching import at_size, hatched
 from qc_worker.simplenet.preprocessing import ImageLimits, Picture, content_box
 from qc_worker.wiring import image_limits
-from trainer.atomic import disk_errors
+from trainer.atomic import disk_errors, write_readable
 from trainer.commands.adapters import checked_line, sample_store
 from trainer.commands.documents import print_facts
 from trainer.region_files import Marked, marked_in
@@ -87,7 +88,9 @@ def _show(path: Path, picture: Picture, ignored: Marked | None) -> None:
     image = whole.crop((box.left, box.top, box.left + box.width, box.top + box.height))
     if ignored is not None:
         image = hatched(image, at_size(ignored, image.size))
-    image.save(path, "PNG")
+    encoded = io.BytesIO()
+    image.save(encoded, "PNG")
+    write_readable(path, encoded.getvalue())
 
 
 def _print(line: LineName, flags: RegionFlags, ignored: Marked | None, *, as_json: bool) -> None:
