@@ -104,7 +104,11 @@ def _place(error: BaseException) -> str:
 def _thread_ended(ended: threading.ExceptHookArgs) -> None:
     if ended.exc_value is None or isinstance(ended.exc_value, SystemExit):
         return
-    log.error("thread ended", thread=ended.thread and ended.thread.name, error=_sentence(ended.exc_value))
+    name = ended.thread.name if ended.thread else "?"
+    if not structlog.is_configured():
+        _say(f"error: thread {name}: {_sentence(ended.exc_value)}")
+        return
+    log.error("thread ended", thread=name, error=_sentence(ended.exc_value))
     log.debug("thread ended", exc_info=ended.exc_value)
 
 
