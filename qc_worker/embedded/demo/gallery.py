@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 from PIL import Image, ImageDraw, ImageFont
 
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.inspection import Verdict
 from qc_worker.embedded.demo.ledger import JudgedFrame
 from qc_worker.ports import HeatmapCache, HeatmapEntry
+
+log = structlog.get_logger()
 
 COLUMNS, ROWS = 2, 3
 TILE = (300, 250)
@@ -41,14 +44,21 @@ def check_writable(folder: Path) -> None:
 
 
 def save_gallery(frames: Sequence[JudgedFrame], cache: HeatmapCache, folder: Path) -> Gallery | None:
-    """Fetch heatmaps of rejects from the cache and save them; None if it has none. Raises OSError."""
+    """Fetch heatmaps of rejects from the cache and save them; None if it has none, or they cannot be saved.
+
+    By then the figures of the demo are there, and worth more than its pictures.
+    """
     found = [(frame, entry) for frame in _striking(frames) if (entry := _entry(frame, cache))][: COLUMNS * ROWS]
     if not found:
         return None
-    folder.mkdir(parents=True, exist_ok=True)
     gallery = Gallery(heatmap=folder / "heatmap.png", sheet=folder / "rejects.png")
-    gallery.heatmap.write_bytes(found[0][1].heatmap_png)
-    _sheet(found).save(gallery.sheet)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        gallery.heatmap.write_bytes(found[0][1].heatmap_png)
+        _sheet(found).save(gallery.sheet)
+    except OSError as error:
+        log.warning("pictures not saved", folder=str(folder), error=error.strerror or str(error))
+        return None
     return gallery
 
 

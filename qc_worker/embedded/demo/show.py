@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-import structlog
-
 from qc_worker.embedded.cameras import interleaved
 from qc_worker.embedded.demo.display import Display
 from qc_worker.embedded.demo.feeder import Feeder
@@ -24,8 +22,6 @@ from qc_worker.transport.inspections import InspectionReader
 from qc_worker.transport.kafka_config import KafkaAccess
 from qc_worker.transport.kafka_feedback import FeedbackProducer
 from qc_worker.transport.redis_cache import open_heatmap_cache
-
-log = structlog.get_logger()
 
 RETRAINED_LINE = LINES[0]
 DRAIN_TIMEOUT_S = 60.0
@@ -166,9 +162,5 @@ class Show:
         cache = open_heatmap_cache(self._settings.redis_url, ttl_s=self._settings.heatmap_ttl_s)
         try:
             return save_gallery(self._ledger.judged(), cache, self._plan.output)
-        except OSError as error:
-            # The figures of the demo are worth more than its pictures.
-            log.warning("pictures not saved", folder=str(self._plan.output), error=error.strerror or str(error))
-            return None
         finally:
             cache.close()

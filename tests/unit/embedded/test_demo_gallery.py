@@ -2,10 +2,12 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
+from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.inspection import Verdict
-from qc_worker.embedded.demo.gallery import save_gallery
+from qc_worker.embedded.demo.gallery import check_writable, save_gallery
 from qc_worker.embedded.demo.ledger import JudgedFrame, SentFrame
 from qc_worker.ports import HeatmapEntry
 from qc_worker.transport.memory import MemoryHeatmapCache
@@ -50,3 +52,17 @@ def test_rejects_that_the_cache_has_lost_are_left_out(tmp_path: Path) -> None:
 def test_without_heatmaps_nothing_is_written(tmp_path: Path) -> None:
     assert save_gallery([make_reject("1", "A", "dent", 3.0)], make_cache(), tmp_path / "out") is None
     assert not (tmp_path / "out").exists()
+
+
+def test_pictures_that_cannot_be_saved_cost_no_figures(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert save_gallery([make_reject("1", "A", "dent", 3.0)], make_cache("1"), tmp_path / "file" / "out") is None
+
+
+def test_a_folder_that_cannot_take_the_pictures_is_found_out_first(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    check_writable(tmp_path / "new" / "out")
+    assert not (tmp_path / "new").exists()
+    for folder in (tmp_path / "file", tmp_path / "file" / "out"):
+        with pytest.raises(SettingsError, match="is a file"):
+            check_writable(folder)

@@ -82,4 +82,4 @@ def test_json_is_one_line_of_ascii_whatever_the_names(capsys: pytest.CaptureFixt
     print_json({"nan": float("nan"), "names": ["[left]", "☃", "caf\udce9", "a\nb"]})
     printed = capsys.readouterr().out
     assert printed.isascii()
-    assert json.loads(printed) == {"nan": None, "names": ["[left]", "☃", "caf\udce9", "a\nb"]}
+    assert json.loads(printed) == {"nan": None, "names": ["[left]", "☃", r"caf\xe9", "a\nb"]}
