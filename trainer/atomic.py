@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from safetensors import SafetensorError
 
 from qc_worker.domain.errors import TrainingError
-from qc_worker.state_folder import DENIED, remedy
+from qc_worker.state_folder import UNUSABLE, remedy
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def disk_errors() -> Iterator[None]:
         yield
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        advice = f"; {remedy(error)}" if error.errno in DENIED else ""
+        advice = f"; {remedy(error)}" if error.errno in UNUSABLE else ""
         raise TrainingError(f"cannot read or write{where}: {error.strerror or error}{advice}") from error
     except SafetensorError as error:
         raise TrainingError(f"cannot write the model: {error}") from error

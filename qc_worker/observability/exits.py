@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from qc_worker.domain.errors import DeviceLost, QcError, TransportError
+from qc_worker.state_folder import UNUSABLE, remedy
 
 USAGE_ERROR = 2
 TRY_AGAIN = 75
@@ -17,7 +18,10 @@ INTERRUPTED = 130
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Turn a QcError into `error: ...` on stderr and exit code 75 (worth trying again) or 2, an interrupt into 130."""
+    """Turn a QcError into `error: ...` on stderr and exit code 75 (worth trying again) or 2, an interrupt into 130.
+
+    A folder or a file that this user may not use, met outside the places that say more, is a 2 as well.
+    """
     try:
         yield
     except QcError as error:
@@ -30,3 +34,8 @@ def exit_codes() -> Iterator[None]:
         # The reader of our output has gone (`| head`); say nothing more to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
+    except OSError as error:
+        if error.errno not in UNUSABLE:
+            raise
+        print(f"error: {error.filename}: {error.strerror}; {remedy(error)}", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(USAGE_ERROR) from None
