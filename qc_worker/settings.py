@@ -238,8 +238,10 @@ def load_settings(**flags: Any) -> Settings:
         return Settings(**{name: flag for name, flag in given.items() if flag is not None})
     except ValidationError as error:
         raise SettingsError(_described(error.errors(include_url=False, include_input=False)[0])) from None
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise SettingsError(str(error)) from None
+    except OSError as error:
+        raise SettingsError(f"{error.filename} cannot be read: {error.strerror}") from None
 
 
 def _data_home() -> Path:

@@ -8,6 +8,8 @@ from qc_worker.domain.errors import SettingsError
 
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 """Another user's folder, or a file system that is mounted for reading only."""
+UNUSABLE = (*DENIED, errno.ENOTDIR)
+"""And a path that leads through a file. None of these will be better at the next try."""
 
 
 def usable(folder: Path) -> Path:
@@ -27,17 +29,17 @@ def refused(folder: Path, error: OSError) -> SettingsError:
     return SettingsError(f"state folder {folder}: {error.strerror or error} ({where}); {remedy(error)}")
 
 
-def remedy(error: OSError) -> str:
+def remedy(error: OSError, setting: str = "QC_STATE_DIR") -> str:
     """What to do about a folder or a file that cannot be used."""
     if error.errno == errno.EROFS:
-        return "it is mounted read-only: name a writable folder by QC_STATE_DIR"
+        return f"it is mounted read-only: name a writable folder by {setting}"
     if error.errno in DENIED:
-        return f"let user {os.getuid()} write there, or name another folder by QC_STATE_DIR"
+        return f"let user {os.getuid()} use it, or name another folder by {setting}"
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return "it is no folder: name one by QC_STATE_DIR"
+        return f"it is no folder: name one by {setting}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "make room on that disk, or name another folder by QC_STATE_DIR"
-    return "name another folder by QC_STATE_DIR"
+        return f"make room on that disk, or name another folder by {setting}"
+    return f"name another folder by {setting}"
 
 
 def _why_not(folder: Path) -> int:

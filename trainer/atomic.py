@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 
 from qc_worker.domain.errors import TrainingError
 from qc_worker.simplenet.files import write_atomically
-from qc_worker.state_folder import DENIED, remedy
+from qc_worker.state_folder import UNUSABLE, remedy
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def disk_errors() -> Iterator[None]:
         yield
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        advice = f"; {remedy(error)}" if error.errno in DENIED else ""
+        advice = f"; {remedy(error)}" if error.errno in UNUSABLE else ""
         raise TrainingError(f"cannot read or write{where}: {error.strerror or error}{advice}") from error
     except SafetensorError as error:
         raise TrainingError(f"cannot write the model: {error}") from error

@@ -63,7 +63,9 @@ def _run(settings: Settings, slot: str) -> None:
     backbones = backbone_pool(settings, warmup_sizes=warmup_sizes, compiled=settings.compile)
     loader = model_loader(settings, backbones)
     source = _source(settings)
-    cache = open_heatmap_cache(settings.redis_url, ttl_s=settings.heatmap_ttl_s)
+    cache = open_heatmap_cache(
+        settings.redis_url, ttl_s=settings.heatmap_ttl_s, timeout_s=settings.redis_timeout_ms / 1000
+    )
     heatmaps = HeatmapWriter(cache)
     worker = Worker(
         source=source,

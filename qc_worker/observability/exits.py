@@ -15,6 +15,7 @@ import typer
 from qc_worker.domain.errors import DeviceLost, QcError, TransportError
 from qc_worker.observability.printing import plain
 from qc_worker.observability.streams import guard_standard_streams
+from qc_worker.state_folder import UNUSABLE, remedy
 
 USAGE_ERROR = 2
 TRY_AGAIN = 75
@@ -79,7 +80,8 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError):
         files = [_name(name) for name in (error.filename, error.filename2) if name is not None]
         where = f" {' to '.join(files)}" if files else ""
-        return f"cannot read or write{where}: {error.strerror or error}"
+        advice = f"; {remedy(error)}" if error.errno in UNUSABLE else ""
+        return f"cannot read or write{where}: {error.strerror or error}{advice}"
     if isinstance(error, MemoryError):
         return "out of memory"
     return (

@@ -20,7 +20,7 @@ from qc_worker.domain.errors import ModelError, SettingsError, TransportError
 from qc_worker.domain.release import Release
 from qc_worker.registry.local_copy import place
 from qc_worker.registry.shared_heads import CARD_FILE, HEAD_FILE, SharedHead, local_head, shared_head
-from qc_worker.state_folder import remedy
+from qc_worker.state_folder import UNUSABLE, remedy
 from qc_worker.wire.json_types import decode_release, encode_release
 
 log = structlog.get_logger()
@@ -204,7 +204,13 @@ def _store_errors(what: str, into: Path | None = None) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and into is not None and _is_within(into, error.filename2 or error.filename):
             raise ModelError(f"{what}: {error.strerror} ({error.filename}); {remedy(error)}") from error
-        raise ModelError(f"model store: {what}: {_reason(error)}") from error
+        raise ModelError(f"model store: {what}: {_reason(error)}{_advice(error)}") from error
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in UNUSABLE:
+        return f"; {remedy(error, 'QC_MODEL_STORE')}"
+    return ""
 
 
 def _reason(error: Exception) -> str:

@@ -1,5 +1,7 @@
 """The backbone compiled by TorchInductor: fused and vectorised kernels for the very network and machine."""
 
+import errno
+import os
 import warnings
 from collections.abc import Callable
 
@@ -15,6 +17,10 @@ log = structlog.get_logger()
 
 GRAPHS_OF_ALL_PASSES = 128
 """Of all backbones and input sizes together; beyond it torch would stop compiling."""
+
+FULL_DISK = os.strerror(errno.ENOSPC)
+COMPILER_SAYS = "error: "
+MAX_FAILURE = 200
 
 ComputeLevels = Callable[[Tensor], list[Tensor]]
 
@@ -60,9 +66,19 @@ def _compiled(
     except torch.OutOfMemoryError:
         raise  # a smaller batch can be compiled all the same
     except Exception as error:  # noqa: BLE001  (a missing compiler shows in many ways; the plain network is as right)
-        log.warning("backbone not compiled", error=f"{type(error).__name__}: {error}".splitlines()[0][:200])
+        log.warning("backbone not compiled", error=failure(error))
         return None
     return lambda pixels: compute(pixels) if len(pixels) > 1 else _alone(compute, pixels)
+
+
+def failure(error: Exception) -> str:
+    """What went wrong, in one line: where a disk, a right or the compiler said so, not what torch makes of it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if full := next((line for line in lines if FULL_DISK in line), None):
+        return f"{full[-MAX_FAILURE:]}; make room there (TMPDIR for the compiler, QC_STATE_DIR for what it makes)"
+    if said := next((line for line in lines[1:] if COMPILER_SAYS in line), None):
+        return said[-MAX_FAILURE:]
+    return f"{type(error).__name__}: {lines[0]}"[:MAX_FAILURE]
 
 
 def _alone(compute: ComputeLevels, pixels: Tensor) -> list[Tensor]:

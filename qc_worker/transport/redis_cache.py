@@ -1,21 +1,21 @@
-"""Heatmaps in Redis, one hash per frame; a slow or absent Redis costs 50 ms once in a while and nothing else."""
+"""Heatmaps in Redis, one hash per frame; a slow or absent Redis costs a moment once in a while and nothing else."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from threading import Lock
 from time import monotonic
 
 import structlog
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
+from redis.cluster import RedisCluster
 
-from qc_worker.domain.errors import SettingsError
 from qc_worker.ports import HeatmapEntry
+from qc_worker.transport.redis_address import CACHE_ERRORS, RedisAddress, advice
 
 log = structlog.get_logger()
 
-SOCKET_TIMEOUT_S = 0.05
+TIMEOUT_S = 0.05
+"""Of each question and each connection, unless the settings say otherwise."""
 BACK_OFF_S = 2.0
 HEATMAP_FIELD = "heatmap"
 THUMBNAIL_FIELD = "thumbnail"
@@ -25,9 +25,16 @@ class RedisHeatmapCache:
     """Hash `key` with the fields `heatmap` (PNG) and `thumbnail` (JPEG)."""
 
     def __init__(
-        self, url: str, *, ttl_s: int, back_off_s: float = BACK_OFF_S, clock: Callable[[], float] = monotonic
+        self,
+        url: str,
+        *,
+        ttl_s: int,
+        timeout_s: float = TIMEOUT_S,
+        back_off_s: float = BACK_OFF_S,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._redis = _client(url)
+        self._address = RedisAddress(url, timeout_s)
+        self._opened: Redis | RedisCluster | None = None
         self._ttl_s = ttl_s
         self._breaker = Breaker(back_off_s, clock)
 
@@ -35,25 +42,31 @@ class RedisHeatmapCache:
         if not self._breaker.may_try():
             return False
         try:
-            # A transaction, so that no entry is ever left without its time to live.
-            with self._redis.pipeline(transaction=True) as pipeline:
-                for entry in entries:
-                    fields = {HEATMAP_FIELD: entry.heatmap_png, THUMBNAIL_FIELD: entry.thumbnail_jpeg}
-                    pipeline.hset(entry.key, mapping=fields)  # type: ignore[arg-type]  # redis-py wants str keys only
-                    pipeline.expire(entry.key, self._ttl_s)
-                pipeline.execute()
-        except (RedisError, OSError) as error:
+            # The entries of a cluster lie on different nodes, and a transaction takes one.
+            at_once = 1 if self._address.is_cluster else len(entries)
+            for first in range(0, len(entries), max(1, at_once)):
+                self._put(entries[first : first + at_once])
+        except CACHE_ERRORS as error:
             self._back_off(error)
             return False
         self._breaker.close()
         return True
 
+    def _put(self, entries: Sequence[HeatmapEntry]) -> None:
+        # A transaction, so that no entry is ever left without its time to live.
+        with self._redis().pipeline(transaction=True) as pipeline:
+            for entry in entries:
+                fields = {HEATMAP_FIELD: entry.heatmap_png, THUMBNAIL_FIELD: entry.thumbnail_jpeg}
+                pipeline.hset(entry.key, mapping=fields)  # type: ignore[arg-type]  # redis-py wants str keys only
+                pipeline.expire(entry.key, self._ttl_s)
+            pipeline.execute()
+
     def get(self, key: str) -> HeatmapEntry | None:
         if not self._breaker.may_try():
             return None
         try:
-            heatmap, thumbnail = self._redis.hmget(key, [HEATMAP_FIELD, THUMBNAIL_FIELD])
-        except (RedisError, OSError) as error:
+            heatmap, thumbnail = self._redis().hmget(key, [HEATMAP_FIELD, THUMBNAIL_FIELD])
+        except CACHE_ERRORS as error:
             self._back_off(error)
             return None
         self._breaker.close()
@@ -65,13 +78,21 @@ class RedisHeatmapCache:
         return self._breaker.may_promise()
 
     def close(self) -> None:
-        self._redis.close()
+        if self._opened is not None:
+            self._opened.close()
+
+    def _redis(self) -> "Redis | RedisCluster":
+        """The client, made when it is first needed: a cluster that is away must not keep a worker from starting."""
+        if self._opened is None:
+            self._opened = self._address.client()
+        return self._opened
 
     def _back_off(self, error: Exception) -> None:
         back_off_s = self._breaker.open()
         # The error of a pipeline quotes the command, pictures and all.
         reason = str(error).rpartition("of pipeline caused error: ")[2]
-        log.warning("heatmap cache away", error=f"{type(error).__name__}: {reason}", back_off_s=back_off_s)
+        said = f"{type(error).__name__}: {reason}{advice(error)}"
+        log.warning("heatmap cache away", error=said, back_off_s=back_off_s)
 
 
 class Breaker:
@@ -136,32 +157,16 @@ class NullHeatmapCache:
         pass
 
 
-def open_heatmap_cache(url: str, *, ttl_s: int) -> RedisHeatmapCache | NullHeatmapCache:
+def open_heatmap_cache(url: str, *, ttl_s: int, timeout_s: float = TIMEOUT_S) -> RedisHeatmapCache | NullHeatmapCache:
     """The cache that `redis_url` asks for. Raises SettingsError."""
-    return RedisHeatmapCache(url, ttl_s=ttl_s) if url else NullHeatmapCache()
+    return RedisHeatmapCache(url, ttl_s=ttl_s, timeout_s=timeout_s) if url else NullHeatmapCache()
 
 
 def cache_answers(url: str) -> bool:
     """Whether a Redis answers there within a moment. Raises SettingsError."""
-    redis = _client(url)
+    address = RedisAddress(url, TIMEOUT_S)
     try:
-        return bool(redis.ping())
-    except (RedisError, OSError):
+        with closing(address.client()) as redis:
+            return bool(redis.ping())
+    except CACHE_ERRORS:
         return False
-    finally:
-        redis.close()
-
-
-def _client(url: str) -> Redis:
-    try:
-        return Redis.from_url(
-            url,
-            socket_timeout=SOCKET_TIMEOUT_S,
-            socket_connect_timeout=SOCKET_TIMEOUT_S,
-            # Waiting for a second try is what the caller must never do.
-            retry=Retry(NoBackoff(), 0),
-            retry_on_timeout=False,
-        )
-    except (ValueError, TypeError) as error:
-        # urllib's words may quote a part of the password.
-        raise SettingsError("redis_url: expected redis://[user:password@]host:port/db") from error

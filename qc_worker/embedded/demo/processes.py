@@ -33,6 +33,7 @@ PASSED_ON = (
     "feedback_topic",
     "models_topic",
     "redis_url",
+    "redis_timeout_ms",
     "state_dir",
     "model_store",
     "sample_store",

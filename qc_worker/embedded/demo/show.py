@@ -159,7 +159,11 @@ class Show:
         )
 
     def _gallery(self) -> Gallery | None:
-        cache = open_heatmap_cache(self._settings.redis_url, ttl_s=self._settings.heatmap_ttl_s)
+        cache = open_heatmap_cache(
+            self._settings.redis_url,
+            ttl_s=self._settings.heatmap_ttl_s,
+            timeout_s=self._settings.redis_timeout_ms / 1000,
+        )
         try:
             return save_gallery(self._ledger.judged(), cache, self._plan.output)
         finally:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from qc_worker.simplenet.backbone import load_backbone
-from qc_worker.simplenet.compilation import compiled
+from qc_worker.simplenet.compilation import MAX_FAILURE, compiled, failure
 from qc_worker.simplenet.patch_features import AggregatedLevels
 from qc_worker.simplenet.spec import BackbonePass, InputSize
 from tests.unit.simplenet.factories import an_embedding_spec, random_weights
@@ -86,3 +86,29 @@ def test_a_batch_too_large_for_the_device_does_not_stop_the_compiling(
     monkeypatch.setattr(torch, "compile", lambda *_, **__: no_room)
     with pytest.raises(torch.OutOfMemoryError):  # for the caller to try again with fewer
         compiled(levels, input_size=(SIDE, SIDE), max_batch_size=4, device=CPU)
+
+
+COMPILER_OUTPUT = """C++ compile error
+
+Command:
+g++ -x c++-header /tmp/kernels/header.h -o /tmp/kernels/header.h.gch
+
+Output:
+/include/cpp_prefix.h:1527:2: fatal error: {words}
+compilation terminated.
+"""
+
+
+def test_a_full_disk_is_called_one_and_not_an_error_of_the_compiler() -> None:
+    told = failure(RuntimeError(COMPILER_OUTPUT.format(words="error closing /tmp/cc.s: No space left on device")))
+    assert "/tmp/cc.s: No space left on device" in told
+    assert "TMPDIR" in told
+    assert "No space left" in failure(OSError(28, "No space left on device", "/kernels/a"))
+
+
+def test_what_the_compiler_says_is_told_in_one_line() -> None:
+    told = failure(RuntimeError(COMPILER_OUTPUT.format(words="omp.h: No such file or directory")))
+    assert told.endswith("fatal error: omp.h: No such file or directory")
+    for error in (RuntimeError(), RuntimeError("x" * 1000), RuntimeError("first\nsecond")):
+        assert len(failure(error).splitlines()) == 1
+        assert len(failure(error)) <= MAX_FAILURE
