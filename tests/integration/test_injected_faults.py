@@ -142,8 +142,20 @@ def sound(template: Path, commands: Commands, tmp_path_factory: pytest.TempPathF
     return {command: site.run(command) for command in OFFLINE}
 
 
+SLOW = pytest.mark.faults
+"""More of the same kind: all of them together take six minutes."""
+
+
 @pytest.mark.parametrize(
-    "fault", ["stdout_closed", "all_closed", "reader_gone", "both_readers_gone", "stderr_full", "ascii_output"]
+    "fault",
+    [
+        "stdout_closed",
+        "reader_gone",
+        *(
+            pytest.param(each, marks=SLOW)
+            for each in ("all_closed", "both_readers_gone", "stderr_full", "ascii_output")
+        ),
+    ],
 )
 def test_streams_that_fail_change_no_exit_code(site: Site, sound: dict[str, Ended], fault: str) -> None:
     for command in OFFLINE:
@@ -166,7 +178,7 @@ def test_names_are_shown_on_an_ascii_terminal_with_escapes(site: Site) -> None:
         assert name in shown
 
 
-@pytest.mark.parametrize("where", ["everything", "TMPDIR"])
+@pytest.mark.parametrize("where", ["everything", pytest.param("TMPDIR", marks=SLOW)])
 def test_a_full_disk_is_one_line(site: Site, where: str) -> None:
     disk = site.folder if where == "everything" else site.folder / "tmp"
     with small_disk(disk, megabytes=DISK_MB), filled(disk):
@@ -182,18 +194,26 @@ def test_a_full_disk_is_one_line(site: Site, where: str) -> None:
     assert not list(site.folder.rglob("*.partial"))
 
 
+@SLOW
 def test_a_file_that_may_not_grow_is_one_line(site: Site) -> None:
     for command in (*OFFLINE, *WRITING):
         if command != "qc-worker demo":
             site.run(command, "small_files")
 
 
+@SLOW
 def test_too_few_files_are_one_line(site: Site) -> None:
     for command in OFFLINE:
         site.run(command, "few_files")
 
 
-@pytest.mark.parametrize(("mode", "of"), [(0o555, "."), (0o000, "state"), (0o000, "pictures"), (0o000, "tmp")])
+@pytest.mark.parametrize(
+    ("mode", "of"),
+    [
+        (0o555, "."),
+        *(pytest.param(0o000, of, marks=SLOW) for of in ("state", "pictures", "tmp")),
+    ],
+)
 def test_no_permission_is_one_line(site: Site, mode: int, of: str) -> None:
     folders = [site.folder / of, *(path for path in (site.folder / of).rglob("*") if path.is_dir())]
     with ExitStack() as stack:
