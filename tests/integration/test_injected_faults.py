@@ -261,7 +261,10 @@ def online(site: Site, embedded_services: Services, request: pytest.FixtureReque
     return connected
 
 
-@pytest.mark.parametrize("fault", ["stdout_full", "all_closed", "both_readers_gone", "few_files"])
+@pytest.mark.parametrize(
+    "fault",
+    ["stdout_full", *(pytest.param(fault, marks=SLOW) for fault in ("all_closed", "both_readers_gone", "few_files"))],
+)
 def test_commands_with_a_broker_end_in_order_as_well(online: Site, fault: str) -> None:
     images = online.settings["QC_IMAGES_TOPIC"]
     for command in ONLINE:
@@ -270,6 +273,7 @@ def test_commands_with_a_broker_end_in_order_as_well(online: Site, fault: str) -
             assert ended.err.splitlines()[-1].startswith("error: "), (command, ended)
 
 
+@SLOW
 def test_commands_with_a_broker_and_a_full_disk_end_in_order(online: Site) -> None:
     images, version = online.settings["QC_IMAGES_TOPIC"], online.version
     with small_disk(online.folder, megabytes=DISK_MB), filled(online.folder):
