@@ -75,7 +75,7 @@ def test_a_command_ends_with_2_where_it_may_not_read_or_write(capsys: pytest.Cap
         raise OSError(number, os.strerror(number), "/state/samples")
     assert ended.value.exit_code == USAGE_ERROR
     said = capsys.readouterr().err
-    assert said.startswith("error: /state/samples: ")
+    assert said.startswith("error: cannot read or write /state/samples: ")
     assert len(said.splitlines()) == 1
 
 
