@@ -78,7 +78,7 @@ def test_regions_are_printed_cleared_and_refused_in_one_line(tmp_path: Path) -> 
         (*line, "--ignore", "broken.json"),
         (*line, "--ignore", "good/000.jpg"),
         (*line, "--clear", "--only", "all.json"),
-        (*line, "--show", "nowhere/shown.png"),
+        (*line, "--show", "ignored.json/shown.png"),
         ("regions", "--line", "../A", "--clear"),
         ("regions", "--line", "B", "--show", "shown.png"),
     )
