@@ -17,7 +17,7 @@ from qc_worker.domain.errors import InvalidFrame
 from qc_worker.simplenet.bit_depth import bits_needed
 from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture, opened, picture_size
 
-EXAMPLES = int(os.environ.get("QC_FUZZ_EXAMPLES", "6000"))
+EXAMPLES = int(os.environ.get("QC_FUZZ_EXAMPLES", "3000"))
 LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=1 << 20)
 KINDS = [
     ("JPEG", "RGB"), ("JPEG", "CMYK"), ("PNG", "RGBA"), ("PNG", "I;16"), ("PNG", "P"), ("TIFF", "RGB"), ("TIFF", "F"),
