@@ -1,6 +1,5 @@
 """How to reach the brokers, and the one place that opens clients and translates kafka-python's errors."""
 
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -59,8 +58,8 @@ class KafkaAccess:
     connect_timeout_ms: int = CONNECT_TIMEOUT_MS
     request_timeout_ms: int = REQUEST_TIMEOUT_MS
 
-    def common(self) -> dict[str, Any]:
-        """Settings that every kind of client takes. Raises SettingsError for what can never work."""
+    def common(self, spoken: Spoken) -> dict[str, Any]:
+        """Settings that every kind of client takes. Raises SettingsError for a login that can never work."""
         return {
             "bootstrap_servers": [address.strip() for address in self.bootstrap_servers.split(",")],
             "security_protocol": self.security_protocol,
@@ -68,7 +67,7 @@ class KafkaAccess:
             "request_timeout_ms": self.request_timeout_ms,
             # The default lets the wait between attempts grow to 30 s: a broker that is back would go unnoticed.
             "reconnect_backoff_max_ms": 1_000,
-            **self._tls(),
+            **({} if spoken.tls is None else {"ssl_context": spoken.tls}),
             **self._login(),
         }
 
@@ -78,10 +77,6 @@ class KafkaAccess:
         has_tls = self.security_protocol.endswith("SSL")
         context = tls.context() if has_tls else None
         return Spoken(self.security_protocol, self.sasl_mechanism, self.sasl_username, context)
-
-    def _tls(self) -> dict[str, ssl.SSLContext]:
-        context = self.spoken().tls
-        return {} if context is None else {"ssl_context": context}
 
     def _login(self) -> dict[str, str]:
         if not self.security_protocol.startswith("SASL_"):
@@ -143,7 +138,8 @@ def open_client(
     parked_records.install()
     lost_generation.install()
     links = connections or Connections()
-    common, spoken = access.common(), access.spoken()
+    spoken = access.spoken()
+    common = access.common(spoken)
     try:
         client = kind(kafka_client=partial(links.make_client, spoken), **common, **config)
     except SettingsError:

@@ -8,11 +8,13 @@ from qc_worker.transport.kafka_config import KafkaAccess, open_client, transport
 
 
 def test_several_addresses_are_split() -> None:
-    assert KafkaAccess("a:1, b:2").common()["bootstrap_servers"] == ["a:1", "b:2"]
+    access = KafkaAccess("a:1, b:2")
+    assert access.common(access.spoken())["bootstrap_servers"] == ["a:1", "b:2"]
 
 
 def test_plain_access_has_no_credentials() -> None:
-    common = KafkaAccess("a:1", sasl_username="user", sasl_password="secret").common()
+    access = KafkaAccess("a:1", sasl_username="user", sasl_password="secret")
+    common = access.common(access.spoken())
     assert not [name for name in common if name.startswith(("sasl_", "ssl_"))]
 
 
@@ -24,7 +26,7 @@ def test_sasl_access_has_them() -> None:
         sasl_username="user",
         sasl_password="secret",
     )
-    common = access.common()
+    common = access.common(access.spoken())
     assert common["sasl_mechanism"] == "SCRAM-SHA-512"
     assert (common["sasl_plain_username"], common["sasl_plain_password"]) == ("user", "secret")
 
