@@ -28,7 +28,7 @@ def open_visa(folder: Path) -> DataSet:
     images = _images_folder(folder)
     good, bad = (below(images, called) if images else None for called in (is_good, is_bad))
     if images is None or good is None or bad is None:
-        raise SettingsError(f"{folder} is not laid out as VisA is")
+        raise SettingsError(f"{readable(folder)} is not laid out as VisA is")
     found_good, found_bad = find_images(good), find_images(bad)
     table = _read_table(folder)
     split = _by_table(table, found_good.files, found_bad.files) if table else _every_so_many(found_good, found_bad)
@@ -78,8 +78,8 @@ def _by_table(table: _Table, good: Files, defects: Files) -> _Split:
 
 
 def _every_so_many(good: FoundImages, defects: FoundImages) -> _Split:
-    kept = good.files[::KEPT_FOR_TEST]
-    return _Split(tuple(path for path in good.files if path not in set(kept)), kept, defects.files)
+    training = tuple(path for number, path in enumerate(good.files) if number % KEPT_FOR_TEST)
+    return _Split(training, good.files[::KEPT_FOR_TEST], defects.files)
 
 
 def _read_table(folder: Path) -> _Table | None:
