@@ -24,8 +24,8 @@ _UNITS_IN_A_SECOND = (1, 1_000, 1_000_000, 1_000_000_000)
 
 def read_headers(headers: Headers, wanted: Collection[str]) -> dict[str, bytes]:
     """The wanted headers that are not empty, by lower-case name; the last of a name counts."""
-    found = {name.lower(): raw for name, raw in headers if name.lower() in wanted}
-    return {name: raw for name, raw in found.items() if raw}
+    found = {name.lower(): raw for name, raw in headers}
+    return {name: found[name] for name in wanted if found.get(name)}
 
 
 def text_of(raw: bytes) -> str:
