@@ -1,18 +1,12 @@
 """The bit depth of a line's pictures, found from its good frames."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from qc_worker.domain.errors import InvalidFrame, SettingsError, TrainingError
-from qc_worker.domain.names import LineName
-from qc_worker.domain.release import Judgement
-from qc_worker.simplenet.bit_depth import BIT_DEPTHS, FULL_DEPTH, BitDepth, bits_needed, depth_for
+from qc_worker.domain.errors import SettingsError
+from qc_worker.simplenet.bit_depth import bits_needed, depth_for
 from qc_worker.simplenet.preprocessing import ImageLimits, opened
-from trainer.samples import SampleStore
-from trainer.threads import map_in_order
-
-MAX_READ = 2000
-"""Samples that are looked at. Ids are digests, so the first by id are any."""
+from qc_worker.simplenet.spec import BIT_DEPTHS, FULL_DEPTH, BitDepth
+from trainer.frame_sizes import FrameSizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,32 +27,17 @@ def parse_bit_depth(text: str) -> BitDepth | None:
     return found
 
 
-def choose_bit_depth(
-    asked: BitDepth | None, store: SampleStore, line: LineName, *, limits: ImageLimits, decode_threads: int
-) -> ChosenDepth:
-    """As asked, else what the line's good samples need. Raises TrainingError for one that cannot be decoded."""
+def choose_bit_depth(asked: BitDepth | None, frames: FrameSizes) -> ChosenDepth:
+    """As asked, else what the line's good frames need."""
     if asked is not None:
         return ChosenDepth(asked, "as asked")
-    samples = store.ids(line, Judgement.GOOD)[:MAX_READ]
-    needs = [bits for bits in map_in_order(_needs(store, line, limits), samples, threads=decode_threads) if bits]
-    if not needs:
+    if not frames.bits:
         return ChosenDepth(FULL_DEPTH, "frames of 8 bits a channel")
-    return ChosenDepth(depth_for(max(needs)), f"the highest value of {len(needs)} good frames has {max(needs)} bits")
+    needed = max(frames.bits)
+    return ChosenDepth(depth_for(needed), f"the highest value of {len(frames.bits)} good frames has {needed} bits")
 
 
 def depth_of(content: bytes, limits: ImageLimits) -> BitDepth:
     """What one picture needs, to show it to people. Raises InvalidFrame."""
     with opened(content, limits) as image:
         return depth_for(bits_needed(image, content) or FULL_DEPTH)
-
-
-def _needs(store: SampleStore, line: LineName, limits: ImageLimits) -> Callable[[str], int | None]:
-    def needed(sample: str) -> int | None:
-        content = store.read(line, Judgement.GOOD, sample)
-        try:
-            with opened(content, limits) as image:
-                return bits_needed(image, content)
-        except InvalidFrame as error:
-            raise TrainingError(f"sample {sample} of line {line}: {error.detail}") from None
-
-    return needed

@@ -4,23 +4,14 @@ Sensors have 10, 12 or 14 bits, and camera SDKs write them into 16 as they are, 
 they are nearly black. What is meant is a matter of the line's camera, so it is found once from its good frames.
 """
 
-from typing import Literal, get_args
-
-import numpy as np
 from PIL import Image, ImageFile
 
 from qc_worker.domain.errors import InvalidFrame, Reason
-from qc_worker.simplenet.tiff_pages import bits_stated, is_half_float, packed_bits
+from qc_worker.simplenet.pixel_modes import highest_value, holds_integers
+from qc_worker.simplenet.spec import BIT_DEPTHS, FULL_DEPTH, BitDepth
+from qc_worker.simplenet.tiff_pages import bits_stated, packed_bits
 
-BitDepth = Literal[8, 10, 12, 14, 16]
-BIT_DEPTHS: tuple[BitDepth, ...] = get_args(BitDepth)
-FULL_DEPTH: BitDepth = 16
 PNG_SIGNATURE_BYTES = 8
-
-
-def holds_integers(image: Image.Image) -> bool:
-    """Whether pixels are grey integers of more than 8 bits, to which a line's bit depth applies."""
-    return image.mode.startswith("I") and not is_half_float(image)
 
 
 def holds_wide_colour(image: ImageFile.ImageFile) -> bool:
@@ -44,7 +35,7 @@ def bits_needed(image: ImageFile.ImageFile, content: bytes) -> int | None:
         return None
     stated = bits_stated(image) or _significant_bits(content) or 0
     image.load()
-    needed = max(0, _highest(image)).bit_length()
+    needed = max(0, highest_value(image)).bit_length()
     return max(needed, stated) if stated <= FULL_DEPTH else needed
 
 
@@ -59,25 +50,8 @@ def check_colour(image: ImageFile.ImageFile, bit_depth: int) -> None:
         raise InvalidFrame(Reason.UNDECODABLE, f"colour of 16 bits a channel on a line of {bit_depth}: align it left")
 
 
-def check_depth(image: Image.Image, bit_depth: int) -> None:
-    """Refuse a loaded picture that does not fit its line's bit depth. Raises InvalidFrame."""
-    if bit_depth == FULL_DEPTH:
-        return
-    if holds_integers(image) and not packed_bits(image) and (highest := _highest(image)) >= 1 << bit_depth:
-        raise InvalidFrame(
-            Reason.UNDECODABLE,
-            f"brightness up to {highest} on a line of {bit_depth} bits, which end at {(1 << bit_depth) - 1}: "
-            "set the camera as it was, or retrain",
-        )
-
-
-def _highest(image: Image.Image) -> int:
-    # NumPy's, since Pillow knows none of big-endian integers.
-    return int(np.asarray(image).max())
-
-
 def _check_wide_colour(image: Image.Image) -> None:
-    if _highest(image.convert("RGB")) < 1 << 6:
+    if highest_value(image.convert("RGB")) < 1 << 6:
         raise InvalidFrame(
             Reason.UNDECODABLE, "colour of 16 bits a channel whose upper two are empty: align the camera's bits left"
         )

@@ -24,10 +24,9 @@ from torch.nn import functional as F
 from torchvision.io import ImageReadMode, decode_jpeg
 
 from qc_worker.domain.errors import InvalidFrame
-from qc_worker.simplenet.bit_depth import FULL_DEPTH
 from qc_worker.simplenet.preprocessing import Box, ImageLimits, Picture, as_stored, content_box, decode_picture, opened
 from qc_worker.simplenet.shrink import resize_dimension
-from qc_worker.simplenet.spec import Aspect, InputSize
+from qc_worker.simplenet.spec import FULL_DEPTH, Aspect, InputSize
 
 CALL_PIXELS = 64_000_000
 """Decoded at once: at three bytes each, what a call takes of the device's memory."""

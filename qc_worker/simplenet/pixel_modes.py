@@ -8,7 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from qc_worker.domain.errors import InvalidFrame, Reason
-from qc_worker.simplenet.bit_depth import FULL_DEPTH, check_depth
+from qc_worker.simplenet.spec import FULL_DEPTH
 from qc_worker.simplenet.tiff_pages import is_half_float, packed_bits
 
 Strip = npt.NDArray[np.uint8]
@@ -25,10 +25,20 @@ def eight_bit_strips(image: Image.Image, *, row_multiple: int = 1, bit_depth: in
     transparent is black: colours are multiplied by their alpha. `bit_depth`: of grey integers of more than 8 bits.
     Raises InvalidFrame for a range that cannot be told, or values beyond the bit depth.
     """
-    check_depth(image, bit_depth)
     to_eight_bits = _conversion(image, bit_depth)
     for strip in _strips(image, row_multiple):
         yield to_eight_bits(strip)
+
+
+def holds_integers(image: Image.Image) -> bool:
+    """Whether pixels are grey integers of more than 8 bits, to which a line's bit depth applies."""
+    return image.mode.startswith("I") and not is_half_float(image)
+
+
+def highest_value(image: Image.Image) -> int:
+    """The highest value of any channel of a loaded picture of whole numbers."""
+    # NumPy's, since Pillow has none of big-endian integers.
+    return max(int(np.asarray(strip).max()) for strip in _strips(image, 1))
 
 
 def _strips(image: Image.Image, row_multiple: int) -> Iterator[Image.Image]:
@@ -43,8 +53,8 @@ def _strips(image: Image.Image, row_multiple: int) -> Iterator[Image.Image]:
 def _conversion(image: Image.Image, bit_depth: int) -> Callable[[Image.Image], Strip]:
     if image.mode == "F" or is_half_float(image):
         return _floats(image)
-    if image.mode.startswith("I"):
-        return partial(_integers, highest=(1 << (packed_bits(image) or bit_depth)) - 1)
+    if holds_integers(image):
+        return partial(_integers, bits=packed_bits(image) or bit_depth)
     if image.mode in _WITH_ALPHA:
         return _over_black if _shows_anything(image) else _without_alpha
     if "transparency" in image.info:
@@ -87,10 +97,16 @@ def _pixels(image: Image.Image, raw_mode: str) -> Strip:
     return pixels.reshape(image.height, image.width, len(raw_mode))
 
 
-def _integers(strip: Image.Image, highest: int) -> Strip:
-    pixels = np.asarray(strip)
+def _integers(strip: Image.Image, bits: int) -> Strip:
+    pixels, highest = np.asarray(strip), (1 << bits) - 1
     if pixels.dtype.itemsize > 2 and (pixels.min() < 0 or pixels.max() > 65_535):
         raise InvalidFrame(Reason.UNDECODABLE, "integer pixels outside of 0..65535 have no known range")
+    if bits < FULL_DEPTH and (found := int(pixels.max())) > highest:
+        raise InvalidFrame(
+            Reason.UNDECODABLE,
+            f"brightness up to {found} on a line of {bits} bits, which end at {highest}: "
+            "set the camera as it was, or retrain",
+        )
     return _rounded(pixels, 255 / highest)
 
 

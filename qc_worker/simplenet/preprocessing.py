@@ -28,9 +28,9 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
 
 from qc_worker.domain.errors import InvalidFrame, Reason
-from qc_worker.simplenet.bit_depth import FULL_DEPTH, check_colour
+from qc_worker.simplenet.bit_depth import check_colour
 from qc_worker.simplenet.shrink import shrink
-from qc_worker.simplenet.spec import Aspect, InputSize
+from qc_worker.simplenet.spec import FULL_DEPTH, Aspect, InputSize
 from qc_worker.simplenet.tiff_pages import select_page
 
 FORMATS = (

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from qc_worker.simplenet.bit_depth import FULL_DEPTH
 from qc_worker.simplenet.pixel_modes import Strip, eight_bit_strips
+from qc_worker.simplenet.spec import FULL_DEPTH
 
 LANES = 4
 """Channels that the kernel takes at once."""

@@ -2,9 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from qc_worker.simplenet.bit_depth import FULL_DEPTH, BitDepth
 from qc_worker.simplenet.tiles import Tiling, tiling_of
 
 COST_UNIT_PIXELS = 256 * 256
@@ -17,6 +16,10 @@ pad: the picture keeps its ratio, as large as the input size has room for, and i
 """
 InputSize = tuple[int, int]
 """Height and width of what enters the backbone, pixels."""
+
+BitDepth = Literal[8, 10, 12, 14, 16]
+BIT_DEPTHS: tuple[BitDepth, ...] = get_args(BitDepth)
+FULL_DEPTH: BitDepth = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,9 @@ from qc_worker.ports import ModelStore, RecentInspections, ReleaseLog
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.settings import Settings
 from qc_worker.simplenet.backbone import Backbone, load_backbone
-from qc_worker.simplenet.bit_depth import BitDepth
 from qc_worker.simplenet.precision import compute_dtype
 from qc_worker.simplenet.scorer import Scorer
-from qc_worker.simplenet.spec import Aspect, EmbeddingSpec, InputSize
+from qc_worker.simplenet.spec import Aspect, BitDepth, EmbeddingSpec, InputSize
 from qc_worker.wiring import compute_device, image_limits, kafka_access
 from trainer.collect import Collector
 from trainer.input_size import fit_to_tiles

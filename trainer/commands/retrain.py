@@ -9,10 +9,9 @@ from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.domain.names import LineName
 from qc_worker.observability.printing import print_json
 from qc_worker.settings import Settings
-from qc_worker.simplenet.bit_depth import FULL_DEPTH
 from qc_worker.simplenet.checkpoint import ModelCard, TrainingSettings
 from qc_worker.simplenet.defaults import BackboneDefaults, defaults_for
-from qc_worker.simplenet.spec import Aspect
+from qc_worker.simplenet.spec import FULL_DEPTH, Aspect
 from qc_worker.wiring import image_limits
 from trainer.bit_depth import choose_bit_depth, parse_bit_depth
 from trainer.calibrate import CONFIDENCE
@@ -202,11 +201,11 @@ def _scorer(settings: Settings, flags: RetrainFlags) -> ScorerFor:
 
     def for_frames(line: LineName) -> SizedScorer:
         store, limits, threads = sample_store(settings), image_limits(settings), settings.decode_threads
-        depth = choose_bit_depth(asked_depth, store, line, limits=limits, decode_threads=threads)
+        frames = read_frame_sizes(store, line, limits=limits, decode_threads=threads)
+        depth = choose_bit_depth(asked_depth, frames)
         if asked.size is not None:
             scorer = scorers.at(asked.size, depth.bits)
             return SizedScorer(scorer, as_asked(asked, scorer.spec.cost), depth.reason)
-        frames = read_frame_sizes(store, line, limits=limits, decode_threads=threads)
         chosen = auto_input_size(frames, scorers.spec, max_cost=asked.max_cost)
         return SizedScorer(scorers.at(chosen.size, depth.bits), chosen.reason, depth.reason)
 

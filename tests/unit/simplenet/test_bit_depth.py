@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qc_worker.domain.errors import InvalidFrame
-from qc_worker.simplenet.bit_depth import BIT_DEPTHS, bits_needed, depth_for
+from qc_worker.simplenet.bit_depth import bits_needed, depth_for
 from qc_worker.simplenet.preprocessing import decode_picture, opened
+from qc_worker.simplenet.spec import BIT_DEPTHS
 from tests.unit.simplenet.factories import LIMITS
 
 SIDE = 32

@@ -13,6 +13,7 @@ from qc_worker.domain.names import line_name
 from qc_worker.domain.release import Judgement
 from tests.unit.simplenet.factories import LIMITS
 from trainer.bit_depth import choose_bit_depth, parse_bit_depth
+from trainer.frame_sizes import read_frame_sizes
 from trainer.samples import Origin, SampleStore
 
 LINE = line_name("A")
@@ -41,7 +42,8 @@ def chosen(store: SampleStore, *contents: bytes, asked: str = "auto") -> tuple[i
             content,
             origin=Origin(accepted_by="a test", accepted_at=datetime(2026, 1, 1, tzinfo=UTC)),
         )
-    found = choose_bit_depth(parse_bit_depth(asked), store, LINE, limits=LIMITS, decode_threads=2)
+    frames = read_frame_sizes(store, LINE, limits=LIMITS, decode_threads=2)
+    found = choose_bit_depth(parse_bit_depth(asked), frames)
     return found.bits, found.reason
 
 
