@@ -6,7 +6,8 @@ Masks may have other usual names than theirs: `MASK_PATTERNS`.
 from pathlib import Path
 
 from qc_worker.domain.errors import SettingsError
-from qc_worker.simplenet.image_files import quoted, readable
+from qc_worker.domain.names import readable
+from qc_worker.simplenet.image_files import quoted
 from trainer.labelled import DataSet, LabelledImage
 from trainer.layouts.mvtec import is_mvtec, open_mvtec
 from trainer.layouts.names import subfolders

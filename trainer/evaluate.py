@@ -10,8 +10,8 @@ import structlog
 
 from qc_worker.domain.errors import InvalidFrame, TrainingError
 from qc_worker.domain.inspection import Verdict
+from qc_worker.domain.names import readable
 from qc_worker.simplenet.checkpoint import Model
-from qc_worker.simplenet.image_files import readable
 from qc_worker.simplenet.localise import SEEN_BY_PEOPLE, published_defects
 from qc_worker.simplenet.preprocessing import ImageLimits, Picture, decode_picture
 from qc_worker.simplenet.regions import NOT_JUDGED

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from qc_worker.domain.errors import SettingsError
-from qc_worker.domain.names import LineName
+from qc_worker.domain.names import LineName, readable
 from qc_worker.domain.release import Judgement
-from qc_worker.simplenet.image_files import quoted, readable
+from qc_worker.simplenet.image_files import quoted
 from trainer.dataset import is_dataset, open_dataset, products
 from trainer.layouts.names import is_bad, is_good, is_ground_truth, is_masks
 from trainer.mask_files import Files

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qc_worker.domain.errors import InvalidFrame, SettingsError
-from qc_worker.domain.names import LineName
+from qc_worker.domain.names import LineName, readable
 from qc_worker.domain.release import Judgement
-from qc_worker.simplenet.image_files import find_images, readable
+from qc_worker.simplenet.image_files import find_images
 from qc_worker.simplenet.preprocessing import ImageLimits, opened
 from trainer.dataset import open_dataset
 from trainer.folder_check import check_judgement

@@ -11,8 +11,9 @@ import numpy as np
 import structlog
 
 from qc_worker.domain.errors import InvalidFrame, TrainingError
+from qc_worker.domain.names import readable
 from qc_worker.domain.release import Judgement
-from qc_worker.simplenet.image_files import UNOPENED, readable
+from qc_worker.simplenet.image_files import UNOPENED
 from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture
 from trainer.capture_time import exif_time, file_time
 from trainer.import_folders import ImportTask, SampleFile

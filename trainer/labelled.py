@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qc_worker.simplenet.image_files import readable
+from qc_worker.domain.names import readable
 from trainer.mask_files import Files
 
 GOOD = "good"

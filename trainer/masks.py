@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from qc_worker.domain.errors import InvalidFrame, TrainingError
-from qc_worker.simplenet.image_files import readable
+from qc_worker.domain.names import readable
 from qc_worker.simplenet.preprocessing import ImageLimits, content_box, opened
 from qc_worker.simplenet.spec import Aspect, InputSize
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from qc_worker.domain.errors import SettingsError
+from qc_worker.domain.names import readable
 from qc_worker.engine.intake import Decoded
 from qc_worker.simplenet.heatmap import render_heatmap
-from qc_worker.simplenet.image_files import readable
 
 SUFFIX = ".png"
 MAX_NAME_BYTES = 255

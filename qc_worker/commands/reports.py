@@ -13,7 +13,6 @@ from rich.text import Text
 
 from qc_worker.domain.inspection import Inspection, Verdict
 from qc_worker.observability.printing import Cell, plain, print_table
-from qc_worker.simplenet.image_files import readable
 from qc_worker.wire.json_types import INSPECTION
 
 STYLES = {Verdict.PASS: "green", Verdict.REJECT: "bold red", Verdict.REVIEW: "yellow", Verdict.ERROR: "magenta"}
@@ -49,7 +48,7 @@ def file_inspection_document(judged: FileInspection) -> dict[str, Any]:
     """The inspection of a file: without camera and position, which it has not, but with its path."""
     document: dict[str, Any] = INSPECTION.dump_python(judged.inspection, mode="json")
     unused = ("camera", "source", "frame_id", "line", "captured_at")
-    return {"path": readable(judged.path), **{name: document[name] for name in document if name not in unused}}
+    return {"path": str(judged.path), **{name: document[name] for name in document if name not in unused}}
 
 
 def print_file_inspections(inspections: Iterable[FileInspection], to: Console | None = None) -> None:
@@ -65,7 +64,7 @@ def verdict_cell(verdict: Verdict) -> Text:
 
 
 def _row(judged: FileInspection) -> tuple[Cell, ...]:
-    inspection, path = judged.inspection, readable(judged.path)
+    inspection, path = judged.inspection, str(judged.path)
     verdict = verdict_cell(inspection.verdict)
     if inspection.score is None:
         return (verdict, "", "", "", inspection.detail or "", path)

@@ -1,6 +1,7 @@
 """Names that come from outside, checked before they meet a path, a key or a label."""
 
 import re
+from pathlib import Path
 from typing import NewType
 
 LineName = NewType("LineName", str)
@@ -33,6 +34,14 @@ def frame_id(text: str) -> FrameId:
 def model_version(text: str) -> ModelVersion:
     """Check a model version. Raises ValueError."""
     return ModelVersion(_checked(text, _name, "model version"))
+
+
+def readable(name: str | Path) -> str:
+    """A file's name as text that can be printed and stored; bytes that are no UTF-8 become escapes."""
+    try:
+        return str(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a lone surrogate that stands for no byte
+        return str(name).encode("utf-8", "backslashreplace").decode()
 
 
 def _checked(text: str, pattern: re.Pattern[str], what: str) -> str:

@@ -13,13 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qc_worker.domain.names import readable
 from qc_worker.observability.table_layout import laid_out
 
 UNLIMITED = 1 << 20
 """Columns of what is no terminal: nothing is cut or folded there."""
 
-_unprintable = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""Controls, bytes of file names that are no UTF-8 (lone surrogates), other line ends, changes of direction."""
+_unprintable = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Controls, other line ends, changes of direction."""
 
 Cell = str | Text
 
@@ -31,7 +32,7 @@ def print_json(document: Any) -> None:
 
 def plain(text: object) -> str:
     r"""Show what would move the cursor, end the line or not be encodable as `\x1b` or the like; the rest stays."""
-    return _unprintable.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+    return _unprintable.sub(lambda found: found[0].encode("unicode_escape").decode(), readable(str(text)))
 
 
 def multiline(texts: Sequence[object]) -> Text:
@@ -99,12 +100,4 @@ def _jsonable(document: Any) -> Any:
         return [_jsonable(value) for value in document]
     if isinstance(document, float) and not math.isfinite(document):
         return None
-    return _encodable(document) if isinstance(document, str) else document
-
-
-def _encodable(text: str) -> str:
-    """Bytes of file names that are no UTF-8 as escapes."""
-    try:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # a lone surrogate that stands for no byte
-        return text.encode("utf-8", "backslashreplace").decode()
+    return readable(document) if isinstance(document, str) else document

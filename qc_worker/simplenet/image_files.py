@@ -9,6 +9,8 @@ from pathlib import Path
 
 import structlog
 
+from qc_worker.domain.names import readable
+
 IMAGE_SUFFIXES = frozenset(
     {
         *(".apng", ".avif", ".avifs", ".bmp", ".bw", ".dib", ".gif", ".icb", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc"),
@@ -57,11 +59,6 @@ def find_images(folder: Path) -> FoundImages:
     search.run(folder)
     left_out = {reason: tuple(sorted(paths)) for reason, paths in sorted(search.left_out.items())}
     return FoundImages(tuple(sorted(search.files)), left_out)
-
-
-def readable(name: str | Path) -> str:
-    """A file's name as text that can be printed and stored; bytes that are no UTF-8 become escapes."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def quoted(name: str | Path) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from qc_worker.observability.printing import Cell, console, multiline, plain, print_table
-from qc_worker.simplenet.image_files import readable
 
 NAMES_SHOWN = 5
 
@@ -37,7 +36,7 @@ def shown(fact: object) -> str:
             return " to ".join(map(shown, fact))
         case dict():
             return ", ".join(f"{plain(name)} {shown(value)}" for name, value in fact.items()) or "-"
-    return plain(readable(str(fact)))
+    return plain(fact)
 
 
 def some_of(names: Sequence[str]) -> str:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import SettingsError
+from qc_worker.domain.names import readable
 from qc_worker.observability.printing import print_json
 from qc_worker.settings import Settings
-from qc_worker.simplenet.image_files import readable
 from qc_worker.wiring import image_limits
 from trainer.atomic import disk_errors, write_readable
 from trainer.commands.adapters import checked_line, checked_version, model_store, scorer_for

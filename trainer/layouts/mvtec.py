@@ -6,7 +6,8 @@ Masks may also lie beside their images, or as in MVTec 3D-AD in `test/DEFECT/gt`
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from qc_worker.simplenet.image_files import find_images, readable
+from qc_worker.domain.names import readable
+from qc_worker.simplenet.image_files import find_images
 from trainer.labelled import GOOD, DataSet, Labelled, merged
 from trainer.layouts.names import TEST, TRAINING, VALIDATION, below, is_good, is_masks, letters, subfolders
 from trainer.mask_files import NO_MASKS, Files, masks_beside, match_masks

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qc_worker.domain.errors import SettingsError
-from qc_worker.simplenet.image_files import FoundImages, find_images, readable
+from qc_worker.domain.names import readable
+from qc_worker.simplenet.image_files import FoundImages, find_images
 from trainer.labelled import GOOD, DataSet, Labelled, merged
 from trainer.layouts.names import below, is_bad, is_good, is_masks, letters
 from trainer.mask_files import NO_MASKS, Files, match_masks

@@ -51,7 +51,7 @@ def run(*arguments: str, shell: str = "", **environment: str) -> "subprocess.Com
         ("ModelError('of  two\\nlines')", 2, "of  two lines"),
         ("TransportError('away')", 75, "away"),
         ("DeviceLost('gone')", 75, "gone"),
-        ("TrainingError('\\x1b[31mred\\udce9')", 2, r"\x1b[31mred\udce9"),
+        ("TrainingError('\\x1b[31mred\\udce9')", 2, r"\x1b[31mred\xe9"),
         ("KeyboardInterrupt", 130, None),
         (f"OSError({errno.ENOSPC}, 'No space left on device', 'a[left]')", 2, "cannot read or write a[left]: No space"),
         (f"OSError({errno.EACCES}, 'Permission denied')", 2, "cannot read or write: Permission denied"),

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from qc_worker.simplenet.image_files import IMAGE_SUFFIXES, UNOPENED, find_images, image_files, quoted, readable
+from qc_worker.domain.names import readable
+from qc_worker.simplenet.image_files import IMAGE_SUFFIXES, UNOPENED, find_images, image_files, quoted
 from qc_worker.simplenet.preprocessing import FORMATS
 from tests.folders import locked, open_folder
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import ExifTags, Image
 
 from qc_worker.domain.errors import SettingsError, TrainingError
+from qc_worker.domain.names import readable
 from qc_worker.domain.release import Judgement
-from qc_worker.simplenet.image_files import readable
 from tests.folders import locked, open_folder
 from tests.unit.trainer.factories import LIMITS, LINE, NOW, no_progress, png, write_images
 from trainer.capture_time import exif_time
