@@ -9,7 +9,7 @@ from PIL import Image
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.inspection import Verdict
 from tests.unit.trainer.factories import LIMITS, LINE, no_progress, small_scorer, write_images
-from tests.unit.trainer.test_retrain import Workshop
+from tests.unit.trainer.workshop import Workshop
 from trainer.dataset import labelled_images
 from trainer.evaluate import Evaluator, JudgedImage, watch_nothing
 from trainer.evaluation import Evaluation

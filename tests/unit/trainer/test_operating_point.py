@@ -16,7 +16,7 @@ from qc_worker.transport.memory import MemoryReleaseLog
 from qc_worker.transport.memory_broker import MemoryBroker
 from tests import factories
 from tests.unit.trainer.factories import LINE
-from tests.unit.trainer.test_retrain import LaterClock
+from tests.unit.trainer.workshop import LaterClock
 from trainer.operating_point import Moved, OperatingPoint, ThresholdMover, moved
 from trainer.releases import Releaser, list_versions, open_model
 

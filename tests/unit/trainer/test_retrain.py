@@ -3,7 +3,7 @@
 import io
 import signal
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,89 +13,17 @@ from structlog.testing import capture_logs
 
 from qc_worker.domain.errors import ModelError, TrainingError, TransportError
 from qc_worker.domain.release import Judgement, Release, ReleaseAction
-from qc_worker.ports import ReleaseLog
-from qc_worker.registry.store import FsspecModelStore
-from qc_worker.simplenet.checkpoint import TrainingSettings, file_sha256, load_model
-from qc_worker.simplenet.spec import InputSize
+from qc_worker.simplenet.checkpoint import file_sha256, load_model
 from qc_worker.transport.memory import MemoryReleaseLog
-from qc_worker.transport.memory_broker import MemoryBroker
-from tests.factories import NOON, ManualClock
-from tests.unit.trainer.factories import INPUT_SIZE, LIMITS, LINE, filled_store, imported, png, small_scorer
+from tests.factories import NOON
+from tests.unit.trainer.factories import LINE, imported, png
+from tests.unit.trainer.workshop import REQUEST, SPLIT, Workshop
 from trainer.atomic import disk_errors
 from trainer.commands.retrain import retrained_document
-from trainer.feature_cache import FeatureCache
 from trainer.groups import GroupBy
 from trainer.progress import stages
-from trainer.releases import Releaser, list_versions, open_model
-from trainer.retrain import Retrained, Retrainer, RetrainRequest, SizedScorer
+from trainer.releases import list_versions, open_model
 from trainer.samples import sha256
-from trainer.split import CalibrateBy
-
-QUICK = TrainingSettings(
-    steps=60,
-    patches_per_step=256,
-    sigmas=(2.0,),
-    discriminator_lr=5e-3,
-    components=4,
-    distance_weights=(1.0, 1.0),
-    discriminators=((0, 1),),
-    synthetic_frames=24,
-)
-REQUEST = RetrainRequest(LINE, QUICK, hidden=32)
-SPLIT = replace(REQUEST, calibrate_by=CalibrateBy.SPLIT)
-
-
-class LaterClock(ManualClock):
-    """A second passes between two looks: two retrains of the same samples never give one version twice."""
-
-    def now(self) -> datetime:
-        self.advance(1)
-        return NOON + timedelta(seconds=self.seconds)
-
-
-class Workshop:
-    """A sample store, a model store and a broker in memory."""
-
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        good: int = 24,
-        defect: int = 0,
-        input_size: InputSize = (INPUT_SIZE, INPUT_SIZE),
-        tiles: int = 1,
-    ) -> None:
-        self.folder = folder
-        self.input_size = input_size
-        self.tiles = tiles
-        self.samples = filled_store(folder / "samples", good=good, defect=defect)
-        self.models = FsspecModelStore(str(folder / "models"))
-        self.broker = MemoryBroker(partitions=1)
-        self.broker.create_topic("models", partitions=1)
-        self.releases = MemoryReleaseLog(self.broker, topic="models")
-        self.clock = LaterClock()
-
-    def retrain(self, request: RetrainRequest = REQUEST, *, offline: bool = False) -> Retrained:
-        with stages() as shown:
-            return self.retrainer(None if offline else self.releases).run(request, shown)
-
-    def retrainer(self, releases: ReleaseLog | None) -> Retrainer:
-        return Retrainer(
-            scorer=lambda _: SizedScorer(
-                small_scorer(self.folder, input_size=self.input_size, tiles=self.tiles), "as the test asks"
-            ),
-            samples=self.samples,
-            models=self.models,
-            collect=None,
-            releases=releases,
-            features=FeatureCache(self.folder / "features", max_bytes=1 << 30),
-            clock=self.clock,
-            limits=LIMITS,
-            decode_threads=2,
-        )
-
-    def releaser(self) -> Releaser:
-        return Releaser(self.models, self.releases, self.clock)
 
 
 def test_a_retrain_stores_a_version_and_announces_it_last(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from qc_worker.domain.errors import TrainingError
 from tests.unit.trainer.factories import INPUT_SIZE, filled_store
-from tests.unit.trainer.test_retrain import QUICK, REQUEST, SPLIT, Workshop
+from tests.unit.trainer.workshop import QUICK, REQUEST, SPLIT, Workshop
 from trainer import train
 from trainer.commands.retrain import retrained_document
 from trainer.feature_cache import FeatureCache

@@ -10,7 +10,7 @@ import pytest
 from qc_worker.domain.errors import TrainingError
 from qc_worker.settings import load_settings
 from tests.unit.trainer.factories import LINE
-from tests.unit.trainer.test_retrain import REQUEST, SPLIT, Workshop
+from tests.unit.trainer.workshop import REQUEST, SPLIT, Workshop
 from trainer.commands.releases import print_versions
 from trainer.releases import open_model
 from trainer.retrain import RetrainRequest
