@@ -21,6 +21,9 @@ from trainer.progress import stages
 from trainer.releases import live_version
 from trainer.samples import sample_counts
 
+ALWAYS_TOLD = ("added", "known", "unreadable")
+"""Of an import, to people; everything else only where there was any. `--json` has it all."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImportFlags:
@@ -124,6 +127,6 @@ def _print_imported(
     if layout:
         print_facts(f"line {line}", {"layout": layout})
     for kind, report in reports.items():
-        facts = asdict(report)
-        facts |= {name: some_of(value) for name, value in facts.items() if isinstance(value, list)}
+        facts = {name: found for name, found in asdict(report).items() if found or name in ALWAYS_TOLD}
+        facts |= {name: some_of(found) for name, found in facts.items() if isinstance(found, list)}
         print_facts(f"line {line}, {kind}", facts | {"now_stored": total[kind]})
