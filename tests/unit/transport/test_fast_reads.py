@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from kafka.errors import KafkaConnectionError
 from kafka.net.selector import NetworkSelector
-from kafka.net.transport import KafkaTCPTransport
+from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 from kafka.protocol.frame import KafkaBytes
 
 from qc_worker.transport import fast_reads
@@ -47,6 +47,21 @@ def test_a_broken_connection_is_an_error(pair: tuple[socket.socket, KafkaTCPTran
     _, transport = pair
     transport._sock.close()
     assert isinstance(transport._sock_recv()[1], KafkaConnectionError)
+
+
+@pytest.mark.parametrize("kind", [KafkaTCPTransport, KafkaSSLTransport])
+def test_last_words_of_a_broker_are_read_before_the_end(
+    pair: tuple[socket.socket, KafkaTCPTransport], kind: type[KafkaTCPTransport]
+) -> None:
+    """As when it refuses a password: the answer and the end come together, if we are slow."""
+    broker, transport = pair
+    reading = object.__new__(kind)  # TLS itself would need a certificate, and is no part of it
+    vars(reading).update(vars(transport))
+    broker.sendall(b"refused")
+    broker.close()
+    assert reading._sock_recv() == (b"refused", None)
+    received, error = reading._sock_recv()
+    assert (received, type(error)) == (b"", KafkaConnectionError)
 
 
 @pytest.mark.parametrize("size", [None, 0, 3, 6, 100])
