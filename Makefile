@@ -39,7 +39,7 @@ docs: $(READY) ## Write the generated documents: JSON Schemas, AsyncAPI, the tab
 	$(BIN)/python -m docs.tables
 
 bench: $(BENCH_READY) ## Run every benchmark; each prints one JSON object
-	@failed=0; for benchmark in $(sort $(wildcard benchmarks/[!_]*.py)); do \
+	@failed=0; for benchmark in $(filter-out benchmarks/__init__.py,$(sort $(wildcard benchmarks/*.py))); do \
 		echo "== $$benchmark" >&2; $(BIN)/python $$benchmark || failed=1; \
 	done; exit $$failed
 

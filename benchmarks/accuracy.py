@@ -29,24 +29,24 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from qc_worker.process_tuning import tune_process
+from qc_worker.runtime.cores_and_memory import tune_process
 
 tune_process()
 
-from benchmarks._accuracy_bench import SIZE_OF_OURS, Bench, Task, strides_of  # noqa: E402  (after the wait policy is set)
-from benchmarks._accuracy_ours import OURS, can_leave_discriminator_out, our_sides  # noqa: E402
-from benchmarks._accuracy_rivals import BANK_SHARE, MAX_BANK_ROWS, METHODS, Rival  # noqa: E402
-from benchmarks._accuracy_run import Product, Run, RunCache, product_at  # noqa: E402
-from benchmarks._accuracy_summary import Contest, Rows, Summary, best_of, contest, overall_of, row_of  # noqa: E402
-from benchmarks._accuracy_tables import print_tables, tables, write_markdown  # noqa: E402
-from benchmarks._anomalib import LAYERS, has_anomalib  # noqa: E402
-from benchmarks._false_rejects import false_rejects  # noqa: E402
-from benchmarks._machine import machine, versions  # noqa: E402
+from benchmarks.harness.false_rejects import false_rejects  # noqa: E402
+from benchmarks.harness.machine import machine, versions  # noqa: E402
+from benchmarks.products.one_run import Product, Run, RunCache, product_at  # noqa: E402
+from benchmarks.products.ours import OURS, can_leave_discriminator_out, our_sides  # noqa: E402
+from benchmarks.products.summary import Contest, Rows, Summary, best_of, contest, overall_of, row_of  # noqa: E402
+from benchmarks.products.tables import print_tables, tables, write_markdown  # noqa: E402
+from benchmarks.products.turns import SIZE_OF_OURS, Bench, Task, strides_of  # noqa: E402  (after the wait policy is set)
+from benchmarks.rivals.accuracy import BANK_SHARE, MAX_BANK_ROWS, METHODS, Rival  # noqa: E402
+from benchmarks.rivals.anomalib import LAYERS, has_anomalib  # noqa: E402
 from qc_worker.domain.errors import QcError, SettingsError  # noqa: E402
 from qc_worker.observability.logging import configure_logging  # noqa: E402
-from qc_worker.simplenet.weights import local_file, packaged_efficientnet_lite0  # noqa: E402
-from trainer.input_size import parse_input_size  # noqa: E402
-from trainer.labelled import GOOD  # noqa: E402
+from qc_worker.simplenet.backbones.weights import local_file, packaged_efficientnet_lite0  # noqa: E402
+from trainer.datasets.labelled import GOOD  # noqa: E402
+from trainer.features.input_size import parse_input_size  # noqa: E402
 
 DATASETS = Path(__file__).parents[2] / "shared" / "data"
 NO_ANOMALIB = "anomalib is not installed: pip install 'qc-worker[bench]'"

@@ -24,7 +24,7 @@ from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 
-from qc_worker.process_tuning import tune_process
+from qc_worker.runtime.cores_and_memory import tune_process
 
 tune_process()
 
@@ -34,7 +34,7 @@ import torch  # noqa: E402
 from PIL import Image, ImageDraw  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture  # noqa: E402
+from qc_worker.imaging.preprocessing import ImageLimits, decode_picture  # noqa: E402
 
 INPUT_SIZE = 256
 LIMITS = ImageLimits(max_bytes=1 << 28, max_pixels=64_000_000)

@@ -1,6 +1,6 @@
 """What exactly once costs: the worker's plumbing with transactions beside the same without, in turns in one run.
 
-Broker, source, threads and sinks are the real ones, decoder and model answer at once (`_null_worker.py`), or the
+Broker, source, threads and sinks are the real ones, decoder and model answer at once (`harness/null_worker.py`), or the
 model takes a while without computing, as a GPU would. Each side judges the same topic in a group of its own. Last, at
 half load: the time from camera to an inspection that readers may see.
 
@@ -19,9 +19,9 @@ from pathlib import Path
 from threading import Thread
 from uuid import uuid4
 
-from benchmarks._machine import machine, versions
-from benchmarks._stream_load import send_all, send_evenly
-from benchmarks._stream_plant import Plant, plant
+from benchmarks.harness.load import send_all, send_evenly
+from benchmarks.harness.machine import machine, versions
+from benchmarks.harness.plant import Plant, plant
 
 MODES = ("at-least-once", "exactly-once")
 BATCH_SIZE = 8

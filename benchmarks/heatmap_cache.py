@@ -28,26 +28,28 @@ import numpy as np
 import torch
 from redis import Redis
 
-from benchmarks._machine import machine, versions
-from qc_worker.clock import SystemClock
+from benchmarks.harness.machine import machine, versions
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.frame import Position, Record
 from qc_worker.embedded.server import LOOPBACK, Server, free_port
-from qc_worker.embedded.simulation import Simulation
+from qc_worker.embedded.simulation.parts_line import Simulation
+from qc_worker.engine.decoding import Decoded, decode
 from qc_worker.engine.heatmaps import HeatmapWriter
 from qc_worker.engine.in_flight import Ticket
-from qc_worker.engine.intake import Decoded, admit, decode
-from qc_worker.engine.judge import Inferred, Judge
+from qc_worker.engine.inference import Inferred
+from qc_worker.engine.intake import admit
+from qc_worker.engine.judge import Judge
 from qc_worker.engine.residents import Resident, ResidentModels
+from qc_worker.imaging.preprocessing import ImageLimits
 from qc_worker.observability.logging import configure_logging
 from qc_worker.ports import HeatmapCache
-from qc_worker.simplenet.folded import fold
+from qc_worker.runtime.clock import SystemClock
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import HeadShape
-from qc_worker.simplenet.preprocessing import ImageLimits
-from qc_worker.simplenet.scorer import Scored
+from qc_worker.simplenet.inference.folded import fold
+from qc_worker.simplenet.inference.scorer import Scored
 from qc_worker.simplenet.spec import EmbeddingSpec
-from qc_worker.transport.redis_cache import cache_answers, open_heatmap_cache
+from qc_worker.transport.redis.heatmap_cache import cache_answers, open_heatmap_cache
 from qc_worker.wire.images import encode_frame
 
 SIDES = ("none", "up", "frozen", "full", "gone")

@@ -1,13 +1,13 @@
 """Frames per second from decoded frame to score: the worker's way beside the backbone alone, the paper's, anomalib's.
 
-Sides (`_sides.py`), each in a process of its own, taking turns in one run:
+Sides (`rivals/inference.py`), each in a process of its own, taking turns in one run:
 
 - floor: the backbone's forward pass alone, in the same number format and compiled alike; at batch size 1 by a graph of
   its own, where ours passes the frame twice.
 - ours: the worker's Scorer, with 1 and with 32 lines mixed in its batches.
 - ours with the default model: the same with levels and head as our trainer makes them; all else has the paper's.
 - unfolded: our embedding and head as training computes them.
-- plain: the paper's pipeline in plain PyTorch (`_plain.py`).
+- plain: the paper's pipeline in plain PyTorch (`rivals/published_simplenet.py`).
 - patchcore, super_simple_net: anomalib's, on the same backbone, in bfloat16 by autocast; absent without `bench`.
 
 Before anything is timed, ours, unfolded and plain must agree on the scores of the same frames.
@@ -29,12 +29,12 @@ from pathlib import Path
 
 import torch
 
-from benchmarks._anomalib import has_anomalib
-from benchmarks._machine import machine, versions
-from benchmarks._race import Precision, Ready, SideName, SideProcess, SideSpec
-from benchmarks._timing import MANY_LINES, Event, Row, race
-from qc_worker.simplenet.precision import multiplies_bfloat16
-from qc_worker.simplenet.weights import packaged_efficientnet_lite0
+from benchmarks.harness.contestant import Precision, Ready, SideName, SideProcess, SideSpec
+from benchmarks.harness.machine import machine, versions
+from benchmarks.harness.turns import MANY_LINES, Event, Row, race
+from benchmarks.rivals.anomalib import has_anomalib
+from qc_worker.simplenet.backbones.weights import packaged_efficientnet_lite0
+from qc_worker.simplenet.inference.precision import multiplies_bfloat16
 
 HEADLINE_BATCH_SIZE = 8
 LARGEST_BATCH_OF_RIVALS = 8

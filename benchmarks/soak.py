@@ -23,14 +23,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from benchmarks._machine import machine, versions
-from benchmarks._soak_curve import Sample, SoakedWorker, curve_figures, write_plot
-from benchmarks._soak_frames import FrameMix
-from benchmarks._soak_load import JudgedFrames, Seen, Sender
-from benchmarks._stream_model import announce_models, weights_of
-from benchmarks._stream_plant import Plant, plant
+from benchmarks.harness.live_model import announce_models, weights_of
+from benchmarks.harness.machine import machine, versions
+from benchmarks.harness.plant import Plant, plant
+from benchmarks.harness.soak_curve import Sample, SoakedWorker, curve_figures, write_plot
+from benchmarks.harness.soak_frames import FrameMix
+from benchmarks.harness.soak_load import JudgedFrames, Seen, Sender
 from qc_worker.settings import MEBIBYTE, Settings
-from qc_worker.transport.inspections import InspectionReader
+from qc_worker.transport.kafka.inspection_reader import InspectionReader
 
 BACKBONE = "efficientnet_lite0"
 BATCH_SIZE = 8

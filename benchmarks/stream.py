@@ -6,8 +6,8 @@ Sides take turns in one run, each in a process of its own; whoever is not asked 
 - worker: `qc-worker run`, everything counted: broker, decoding, batching, model, verdicts, heatmaps, publishing,
   committing. Full load: all frames lie ready. Half load: they come evenly, at half the rate of full load; then a frame
   may be in the worker for as long as one waits for company and two batches take in the model, at the 99th percentile.
-- plumbing: real broker, source, threads and sink with a decoder and a model that answer at once (`_null_worker.py`).
-- first_loop: one frame at a time, from poll to commit (`_first_loop.py`).
+- plumbing: real broker, source, threads and sink; decoder and model answer at once (`harness/null_worker.py`).
+- first_loop: one frame at a time, from poll to commit (`rivals/first_loop.py`).
 
 The broker is the one that QC_TEST_KAFKA names, else the embedded one; either shares this machine's cores. Prints one
 JSON object: {"floor_fps", "worker_fps", "worker_over_floor", "half_load", "plumbing_fps", "first_loop_fps", ...}.
@@ -26,13 +26,13 @@ from pathlib import Path
 
 import torch
 
-from benchmarks._machine import machine, versions
-from benchmarks._race import SideProcess, SideSpec
-from benchmarks._stream_load import Load, send_all, send_evenly, simulated_frames
-from benchmarks._stream_model import announce_models, weights_of
-from benchmarks._stream_plant import Plant, WorkerProcess, plant
+from benchmarks.harness.contestant import SideProcess, SideSpec
+from benchmarks.harness.live_model import announce_models, weights_of
+from benchmarks.harness.load import Load, send_all, send_evenly, simulated_frames
+from benchmarks.harness.machine import machine, versions
+from benchmarks.harness.plant import Plant, WorkerProcess, plant
 from qc_worker.settings import Settings
-from qc_worker.simplenet.precision import compute_dtype
+from qc_worker.simplenet.inference.precision import compute_dtype
 
 PLUMBING_FRAME_BYTES = 100_000
 TURN_S = 3.0

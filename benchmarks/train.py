@@ -25,22 +25,22 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from qc_worker.process_tuning import tune_process
+from qc_worker.runtime.cores_and_memory import tune_process
 
 tune_process()
 os.environ.setdefault("TQDM_DISABLE", "1")  # anomalib draws thousands of bars
 
 import torch  # noqa: E402  (after the wait policy is set)
 
-from benchmarks._anomalib import has_anomalib  # noqa: E402
-from benchmarks._machine import machine, versions  # noqa: E402
-from benchmarks._models import PAPER  # noqa: E402
-from benchmarks._training_sides import PaperSlice, PatchcoreFit, Subject, fit_patchcore, paper_slice  # noqa: E402
-from qc_worker.embedded.simulation import Simulation  # noqa: E402
-from qc_worker.simplenet.backbone import load_backbone  # noqa: E402
-from qc_worker.simplenet.defaults import defaults_for  # noqa: E402
-from qc_worker.simplenet.image_files import image_files  # noqa: E402
-from qc_worker.simplenet.weights import local_file, packaged_efficientnet_lite0  # noqa: E402
+from benchmarks.harness.machine import machine, versions  # noqa: E402
+from benchmarks.harness.random_models import PAPER  # noqa: E402
+from benchmarks.rivals.anomalib import has_anomalib  # noqa: E402
+from benchmarks.rivals.training import PaperSlice, PatchcoreFit, Subject, fit_patchcore, paper_slice  # noqa: E402
+from qc_worker.embedded.simulation.parts_line import Simulation  # noqa: E402
+from qc_worker.imaging.image_files import image_files  # noqa: E402
+from qc_worker.simplenet.backbones.backbone import load_backbone  # noqa: E402
+from qc_worker.simplenet.backbones.weights import local_file, packaged_efficientnet_lite0  # noqa: E402
+from trainer.fitting.defaults import defaults_for  # noqa: E402
 
 LINE = "bench"
 NEW_FRAMES = 20

@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 from qc_worker.observability import metrics
 from qc_worker.settings import Settings
 from qc_worker.simplenet.card import ModelCard, TrainingSettings
-from qc_worker.simplenet.defaults import BACKBONE_DEFAULTS, BackboneDefaults
+from trainer.fitting.defaults import BACKBONE_DEFAULTS, BackboneDefaults
 
 FOLDER = Path(__file__).parent
 

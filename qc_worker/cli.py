@@ -11,7 +11,7 @@ import typer
 from qc_worker.flags import Device, Json, Kafka, ModelStoreUrl, StateDir, WeightsDir
 from qc_worker.observability.exits import exit_codes, run_command_line
 from qc_worker.observability.logging import configure_logging
-from qc_worker.process_tuning import tune_process
+from qc_worker.runtime.cores_and_memory import tune_process
 from qc_worker.settings import Settings, load_settings
 
 app = typer.Typer(

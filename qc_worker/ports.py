@@ -6,9 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from qc_worker.domain.feedback import Feedback
 from qc_worker.domain.frame import Offsets, Partition, Position, Record
 from qc_worker.domain.inspection import Inspection, Outcome
-from qc_worker.domain.release import Feedback, Release
+from qc_worker.domain.release import Release
 
 
 class Clock(Protocol):

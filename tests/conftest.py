@@ -15,9 +15,9 @@ import pytest
 from qc_worker.domain.errors import SettingsError
 from qc_worker.embedded.server import LOOPBACK, Server, free_port
 from qc_worker.embedded.services import DELIVERY, EmbeddedBroker, EmbeddedCache, EmbeddedServices
-from qc_worker.transport.kafka_config import KafkaAccess
-from qc_worker.transport.redis_cache import cache_answers
-from tests.apache_kafka.cluster import Cluster
+from qc_worker.transport.kafka.connecting.access import KafkaAccess
+from qc_worker.transport.redis.heatmap_cache import cache_answers
+from tests.support.apache_kafka.cluster import Cluster
 
 
 class DebianRedis:

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import structlog
 
-from qc_worker.domain.errors import TrainingError, TransportError
+from qc_worker.domain.errors import TrainingError
+from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import LineName
-from qc_worker.domain.release import Judgement, Release
+from qc_worker.domain.release import Release
+from qc_worker.imaging.defects import encode_mask
+from qc_worker.imaging.preprocessing import ImageLimits
 from qc_worker.ports import Clock, ModelStore, ReleaseLog
 from qc_worker.simplenet.checkpoint import (
     ModelCard,
@@ -20,25 +23,24 @@ from qc_worker.simplenet.checkpoint import (
     new_version,
     save_model,
 )
-from qc_worker.simplenet.localise import encode_mask
-from qc_worker.simplenet.preprocessing import ImageLimits
-from qc_worker.simplenet.scorer import Scorer
+from qc_worker.simplenet.inference.scorer import Scorer
 from qc_worker.simplenet.spec import EmbeddingSpec
-from trainer.atomic import disk_errors
-from trainer.calibrate import FalseRejectPromise, promise
-from trainer.collect import CollectReport
-from trainer.feature_cache import FeatureCache
-from trainer.groups import GroupBy, Grouping, group_samples
+from trainer.disk import disk_errors
+from trainer.features.cache import FeatureCache
+from trainer.fitting.split import HOLD_OUT_SHARE, MIN_GOOD_SAMPLES, CalibrateBy, choose_alpha, choose_folds
+from trainer.fitting.train import Plan, Trained, Trainer
 from trainer.interrupts import interrupts_held
+from trainer.judging.calibrate import FalseRejectPromise, promise
+from trainer.judging.speed import measure_frames_per_s
 from trainer.locks import line_lock
-from trainer.look_alike import MAX_COMPARED, LookAlike, look_alike
-from trainer.pictures import SampleReader
 from trainer.progress import Stages
-from trainer.regions import ignored_by
-from trainer.samples import SampleStore
-from trainer.speed import measure_frames_per_s
-from trainer.split import HOLD_OUT_SHARE, MIN_GOOD_SAMPLES, CalibrateBy, choose_alpha, choose_folds
-from trainer.train import Plan, Trained, Trainer
+from trainer.releasing.go_live import go_live
+from trainer.samples.collecting import CollectReport
+from trainer.samples.groups import GroupBy, Grouping, group_samples
+from trainer.samples.line_regions import ignored_by
+from trainer.samples.look_alike import MAX_COMPARED, LookAlike, look_alike
+from trainer.samples.reading import SampleReader
+from trainer.samples.store import SampleStore
 
 log = structlog.get_logger()
 
@@ -245,16 +247,3 @@ def _warn_of_one_group(request: RetrainRequest, grouping: Grouping, good_samples
             good_samples=good_samples,
             group_by=request.group_by.value,
         )
-
-
-def go_live(models: ModelStore, releases: ReleaseLog, release: Release) -> None:
-    """Record a release, then announce it. Raises ModelError or TransportError."""
-    models.record_release(release)
-    try:
-        releases.announce(release)
-    except TransportError as error:
-        raise TransportError(
-            f"version {release.version} is stored but was not announced ({error}); when the broker is back: "
-            f"qc-trainer promote --line {release.line} --version {release.version}"
-        ) from error
-    log.info("release announced", line=release.line, version=release.version, action=release.action.value)

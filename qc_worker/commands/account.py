@@ -13,10 +13,10 @@ from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.frame import Offsets, Partition, Position, Record
 from qc_worker.observability.printing import print_json
 from qc_worker.settings import Settings
-from qc_worker.transport.kafka_books import KafkaBooks
+from qc_worker.transport.kafka.books import KafkaBooks
 from qc_worker.wire.headers import parse_time
 from qc_worker.wire.images import claimed_line
-from qc_worker.wiring import kafka_access
+from qc_worker.wiring.shared import kafka_access
 
 CLOCK_SLACK = timedelta(minutes=5)
 """How far a camera's clock may be ahead of the brokers': its inspections then seem older than their frames."""

@@ -12,8 +12,8 @@ import numpy as np
 
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.names import readable
-from qc_worker.engine.intake import Decoded
-from qc_worker.simplenet.heatmap import render_heatmap
+from qc_worker.engine.decoding import Decoded
+from qc_worker.imaging.heatmap import render_heatmap
 
 SUFFIX = ".png"
 MAX_NAME_BYTES = 255

@@ -4,26 +4,28 @@ from contextlib import closing
 
 import numpy as np
 
-from qc_worker.clock import SystemClock
 from qc_worker.commands.account import CLOCK_SLACK
-from qc_worker.commands.adapters import backbone_pool, model_loader, worker_pipeline
 from qc_worker.commands.replay_report import Replay, print_replay, replay_document
 from qc_worker.commands.reports import waiting, with_progress
 from qc_worker.commands.score import load_version
 from qc_worker.domain.errors import InvalidFrame, Reason, SettingsError
 from qc_worker.domain.frame import Position, Record
 from qc_worker.domain.inspection import Inspection
+from qc_worker.engine.decoding import Decoded
 from qc_worker.engine.in_flight import Ticket
-from qc_worker.engine.intake import Admitted, Decoded, admit, failure
+from qc_worker.engine.intake import Admitted, admit, failure
+from qc_worker.engine.model_loader import ModelLoader
 from qc_worker.engine.pipeline import Pipeline
-from qc_worker.engine.residents import ModelLoader, Resident, ResidentModels
+from qc_worker.engine.residents import Resident, ResidentModels
 from qc_worker.observability.printing import print_json
+from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
-from qc_worker.transport.kafka_books import KafkaBooks
-from qc_worker.transport.kafka_frames import KafkaFrameReader
+from qc_worker.transport.kafka.books import KafkaBooks
+from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
 from qc_worker.wire.images import claimed_line
 from qc_worker.wire.json_types import decode_inspection
-from qc_worker.wiring import kafka_access, keep_compiled_kernels
+from qc_worker.wiring.models import backbone_pool, model_loader, worker_pipeline
+from qc_worker.wiring.shared import kafka_access, keep_compiled_kernels
 
 WITHOUT_MODEL = (Reason.UNKNOWN_LINE, Reason.BAD_HEADERS)
 """What a frame fails by before any model is asked."""

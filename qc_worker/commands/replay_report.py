@@ -10,7 +10,7 @@ from rich.text import Text
 from qc_worker.commands.reports import verdict_cell
 from qc_worker.domain.inspection import Inspection
 from qc_worker.observability.printing import Cell, console, plain, print_table
-from qc_worker.simplenet.precision import Precision
+from qc_worker.simplenet.inference.precision import Precision
 from qc_worker.wire.json_types import INSPECTION
 
 TOLERANCES: Mapping[str, float] = {"float32": 1e-4, "bfloat16": 0.03}

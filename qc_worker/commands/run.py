@@ -9,11 +9,7 @@ from threading import Thread
 
 import structlog
 
-from qc_worker.clock import SystemClock
-from qc_worker.commands.adapters import backbone_pool, model_loader, worker_pipeline
-from qc_worker.commands.delivery import WorkerSink
 from qc_worker.commands.topics import topic_plans
-from qc_worker.commands.worker_slot import worker_slot
 from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.engine.heatmaps import HeatmapWriter
 from qc_worker.engine.in_flight import InFlight
@@ -22,19 +18,23 @@ from qc_worker.engine.refresher import ModelRefresher
 from qc_worker.engine.residents import ResidentModels
 from qc_worker.engine.stop import StopSignal
 from qc_worker.engine.worker import Patience, Worker
-from qc_worker.failpoints import arm
 from qc_worker.observability import metrics
 from qc_worker.observability.health import HealthServer
 from qc_worker.ports import FrameSource
-from qc_worker.process_tuning import freeze_long_lived, give_back_freed_memory, heap_in_use_bytes
+from qc_worker.runtime.clock import SystemClock
+from qc_worker.runtime.cores_and_memory import freeze_long_lived, give_back_freed_memory, heap_in_use_bytes
+from qc_worker.runtime.failpoints import arm
+from qc_worker.runtime.worker_slot import worker_slot
 from qc_worker.settings import Settings
-from qc_worker.transport.codecs import missing_codecs
-from qc_worker.transport.kafka_releases import KafkaReleaseLog
-from qc_worker.transport.kafka_source import KafkaFrameSource
+from qc_worker.transport.kafka.codecs import missing_codecs
+from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
+from qc_worker.transport.kafka.release_log import KafkaReleaseLog
+from qc_worker.transport.kafka.topics import TopicState, check_topics
 from qc_worker.transport.limits import MAX_RECORD_BYTES
-from qc_worker.transport.redis_cache import open_heatmap_cache
-from qc_worker.transport.topics import TopicState, check_topics
-from qc_worker.wiring import kafka_access, keep_compiled_kernels
+from qc_worker.transport.redis.heatmap_cache import open_heatmap_cache
+from qc_worker.wiring.delivery import WorkerSink
+from qc_worker.wiring.models import backbone_pool, model_loader, worker_pipeline
+from qc_worker.wiring.shared import kafka_access, keep_compiled_kernels
 
 FIRST_CONTACT_MS = 3_000
 """Short enough for a worker that still waits for its broker to stop in time."""

@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from qc_worker.clock import SystemClock
-from qc_worker.commands.adapters import backbone_pool, model_loader
 from qc_worker.commands.heatmap_folder import HeatmapFolder
 from qc_worker.commands.reports import (
     FileInspection,
@@ -17,15 +15,20 @@ from qc_worker.domain import names
 from qc_worker.domain.errors import InvalidFrame, ModelError, SettingsError
 from qc_worker.domain.frame import Frame, Position, Record
 from qc_worker.domain.inspection import Verdict
+from qc_worker.engine.decoding import decode
 from qc_worker.engine.in_flight import Ticket
-from qc_worker.engine.intake import Admitted, decode, failure
-from qc_worker.engine.judge import Judge, ModelRunner
-from qc_worker.engine.residents import ModelLoader, Resident
+from qc_worker.engine.inference import ModelRunner
+from qc_worker.engine.intake import Admitted, failure
+from qc_worker.engine.judge import Judge
+from qc_worker.engine.model_loader import ModelLoader
+from qc_worker.engine.residents import Resident
+from qc_worker.imaging.image_files import image_files
 from qc_worker.observability.printing import print_json
 from qc_worker.registry.store import FsspecModelStore, without_secrets
+from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
-from qc_worker.simplenet.image_files import image_files
-from qc_worker.wiring import image_limits
+from qc_worker.wiring.models import backbone_pool, model_loader
+from qc_worker.wiring.shared import image_limits
 
 CAMERA = names.camera_name("files")
 TOPIC = "files"

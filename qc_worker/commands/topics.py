@@ -4,9 +4,16 @@ from dataclasses import asdict
 
 from qc_worker.observability.printing import console, multiline, print_json, print_table
 from qc_worker.settings import Settings
-from qc_worker.transport.codecs import missing_codecs
-from qc_worker.transport.topics import TopicPlan, TopicReport, TopicState, check_topics, ensure_topics, plan_topics
-from qc_worker.wiring import kafka_access
+from qc_worker.transport.kafka.codecs import missing_codecs
+from qc_worker.transport.kafka.topics import (
+    TopicPlan,
+    TopicReport,
+    TopicState,
+    check_topics,
+    ensure_topics,
+    plan_topics,
+)
+from qc_worker.wiring.shared import kafka_access
 
 WRONG = (TopicState.MISSING, TopicState.DIFFERS)
 

@@ -6,8 +6,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
-from qc_worker.domain.frame import Position
-
 _DOCUMENTED: dict[str, bool] = {"use_attribute_docstrings": True}
 
 
@@ -69,30 +67,3 @@ def leading_up_to(release: Release, history: Sequence[Release]) -> list[Release]
         return stack[: versions.index(release.version)]
     # Gone back to what is not in this history: whatever is may be what was gone back over.
     return [] if release.action is ReleaseAction.ROLLBACK else stack
-
-
-class Judgement(StrEnum):
-    """What a person says of a part."""
-
-    GOOD = "good"
-    DEFECT = "defect"
-
-
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """An operator's verdict on a frame; a good one becomes a sample of its line."""
-
-    __pydantic_config__: ClassVar = _DOCUMENTED
-
-    line: str
-    """Production line of the frame."""
-    frame_id: str
-    """The camera's id of the frame."""
-    source: Position
-    """Topic, partition and offset of the frame, as in its inspection."""
-    verdict: Judgement
-    """What the person says."""
-    accepted_by: str
-    """Who says so."""
-    accepted_at: datetime
-    """When, UTC."""

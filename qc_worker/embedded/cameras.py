@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qc_worker.domain.errors import SettingsError
-from qc_worker.embedded.simulation import Simulation
-from qc_worker.simplenet.image_files import image_files
+from qc_worker.embedded.simulation.parts_line import Simulation
+from qc_worker.imaging.image_files import image_files
 
 GOOD = "good"
 CAMERAS_PER_LINE = 2

@@ -6,9 +6,9 @@ from typing import Literal, TypeVar
 
 from qc_worker.domain.errors import TransportError
 from qc_worker.embedded.server import LOOPBACK, Server, free_port, packaged_binary
-from qc_worker.transport.kafka_config import KafkaAccess
-from qc_worker.transport.redis_cache import cache_answers
-from qc_worker.transport.topics import broker_answers
+from qc_worker.transport.kafka.connecting.access import KafkaAccess
+from qc_worker.transport.kafka.topics import broker_answers
+from qc_worker.transport.redis.heatmap_cache import cache_answers
 
 SESSION_TIMEOUT_MS = 2_000
 """Tansu answers JoinGroup after half the session timeout, so there, and only there, it must be short."""

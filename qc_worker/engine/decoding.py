@@ -2,11 +2,60 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
-from qc_worker.engine.intake import Admitted, Decoded, DecodePicture, decode
+from qc_worker.domain.frame import Frame
+from qc_worker.engine.in_flight import Ticket
+from qc_worker.engine.intake import Admitted
+from qc_worker.engine.residents import Resident
+from qc_worker.imaging.aspect import Aspect, InputSize
+from qc_worker.imaging.preprocessing import Box, ImageLimits, Picture, content_box, decode_picture
 from qc_worker.ports import Clock
-from qc_worker.simplenet.preprocessing import ImageLimits, decode_picture
+from qc_worker.runtime.failpoints import failpoint
+from qc_worker.simplenet.spec import BackbonePass, EmbeddingSpec
+
+
+class DecodePicture(Protocol):
+    """From encoded bytes to the rectangle that enters the backbone."""
+
+    def __call__(
+        self, content: bytes, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits, bit_depth: int
+    ) -> Picture:
+        """Raises InvalidFrame."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A frame ready for its batch."""
+
+    ticket: Ticket
+    frame: Frame
+    resident: Resident
+    picture: Picture
+    decode_ms: float
+
+    @property
+    def spec(self) -> EmbeddingSpec:
+        return self.resident.spec
+
+    @property
+    def backbone_pass(self) -> BackbonePass:
+        return self.resident.spec.backbone_pass
+
+    @property
+    def box(self) -> Box:
+        """Where in the model's input the picture lies."""
+        return content_box(self.picture.image_size, self.spec.input_size, self.spec.aspect)
+
+    @property
+    def due_at(self) -> float | None:
+        return self.ticket.due_at
+
+    def skip_if_void(self) -> bool:
+        return self.ticket.skip_if_void()
+
 
 Deliver = Callable[[Admitted, Decoded | Exception], None]
 """Called for every frame submitted that is not void, from any thread, with its picture or why there is none:
@@ -54,3 +103,21 @@ class DecodeThreads:
             self._deliver(admitted, decode(admitted, self._limits, self._clock, self._decode_picture))
         except Exception as error:  # noqa: BLE001  (a frame that breaks the decoder must not vanish)
             self._deliver(admitted, error)
+
+
+def decode(
+    admitted: Admitted, limits: ImageLimits, clock: Clock, decode_picture: DecodePicture = decode_picture
+) -> Decoded:
+    """Decode and preprocess; runs in a decode thread. Raises InvalidFrame."""
+    failpoint("in-decode", admitted.frame.frame_id)
+    started = clock.monotonic()
+    spec = admitted.resident.spec
+    picture = decode_picture(
+        admitted.frame.content,
+        input_size=spec.input_size,
+        aspect=spec.aspect,
+        limits=limits,
+        bit_depth=spec.bit_depth,
+    )
+    decode_ms = 1000 * (clock.monotonic() - started)
+    return Decoded(admitted.ticket, admitted.frame, admitted.resident, picture, decode_ms)

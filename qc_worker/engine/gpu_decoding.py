@@ -8,12 +8,12 @@ from itertools import groupby
 import torch
 
 from qc_worker.domain.errors import InvalidFrame
-from qc_worker.engine.decoding import Deliver
-from qc_worker.engine.intake import Admitted, Decoded
+from qc_worker.engine.decoding import Decoded, Deliver
+from qc_worker.engine.intake import Admitted
+from qc_worker.imaging.aspect import Aspect, InputSize
+from qc_worker.imaging.nvjpeg import NvJpegDecoder
+from qc_worker.imaging.preprocessing import ImageLimits
 from qc_worker.ports import Clock
-from qc_worker.simplenet.nvjpeg import NvJpegDecoder
-from qc_worker.simplenet.preprocessing import ImageLimits
-from qc_worker.simplenet.spec import Aspect, InputSize
 
 Target = tuple[InputSize, Aspect, int]
 """Input size, aspect and bit depth: frames that differ in none are decoded together."""

@@ -8,12 +8,12 @@ import numpy as np
 import structlog
 
 from qc_worker.domain.frame import Position
-from qc_worker.engine.intake import Decoded
+from qc_worker.engine.decoding import Decoded
+from qc_worker.imaging.aspect import Aspect
+from qc_worker.imaging.heatmap import render_heatmap
+from qc_worker.imaging.preprocessing import Picture
 from qc_worker.observability import metrics
 from qc_worker.ports import HeatmapCache, HeatmapEntry
-from qc_worker.simplenet.heatmap import render_heatmap
-from qc_worker.simplenet.preprocessing import Picture
-from qc_worker.simplenet.spec import Aspect
 
 log = structlog.get_logger()
 

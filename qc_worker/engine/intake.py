@@ -3,33 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.domain.frame import Frame
 from qc_worker.domain.inspection import DeadLetter, Inspection, Outcome, StageTimings, Verdict
 from qc_worker.engine.in_flight import Ticket
 from qc_worker.engine.residents import Resident, ResidentModels
-from qc_worker.failpoints import failpoint
 from qc_worker.observability import metrics
 from qc_worker.ports import Clock
-from qc_worker.simplenet.preprocessing import Box, ImageLimits, Picture, content_box, decode_picture
-from qc_worker.simplenet.spec import Aspect, BackbonePass, EmbeddingSpec, InputSize
 from qc_worker.wire.images import decode_record, read_claims
 
 DETAIL_LENGTH = 300
 MAX_CRASHES = 3
 """A frame that was in flight in as many dying processes is not decoded again."""
-
-
-class DecodePicture(Protocol):
-    """From encoded bytes to the rectangle that enters the backbone."""
-
-    def __call__(
-        self, content: bytes, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits, bit_depth: int
-    ) -> Picture:
-        """Raises InvalidFrame."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +25,6 @@ class Admitted:
     ticket: Ticket
     frame: Frame
     resident: Resident
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """A frame ready for its batch."""
-
-    ticket: Ticket
-    frame: Frame
-    resident: Resident
-    picture: Picture
-    decode_ms: float
-
-    @property
-    def spec(self) -> EmbeddingSpec:
-        return self.resident.spec
-
-    @property
-    def backbone_pass(self) -> BackbonePass:
-        return self.resident.spec.backbone_pass
-
-    @property
-    def box(self) -> Box:
-        """Where in the model's input the picture lies."""
-        return content_box(self.picture.image_size, self.spec.input_size, self.spec.aspect)
-
-    @property
-    def due_at(self) -> float | None:
-        return self.ticket.due_at
-
-    def skip_if_void(self) -> bool:
-        return self.ticket.skip_if_void()
 
 
 def admit(ticket: Ticket, residents: ResidentModels, deadlines: "Deadlines | None" = None) -> Admitted:
@@ -106,24 +61,6 @@ class Deadlines:
             return None
         age_s = (self.clock.now() - (frame.captured_at or appended_at)).total_seconds()
         return self.clock.monotonic() + deadline_ms / 1000 - age_s
-
-
-def decode(
-    admitted: Admitted, limits: ImageLimits, clock: Clock, decode_picture: DecodePicture = decode_picture
-) -> Decoded:
-    """Decode and preprocess; runs in a decode thread. Raises InvalidFrame."""
-    failpoint("in-decode", admitted.frame.frame_id)
-    started = clock.monotonic()
-    spec = admitted.resident.spec
-    picture = decode_picture(
-        admitted.frame.content,
-        input_size=spec.input_size,
-        aspect=spec.aspect,
-        limits=limits,
-        bit_depth=spec.bit_depth,
-    )
-    decode_ms = 1000 * (clock.monotonic() - started)
-    return Decoded(admitted.ticket, admitted.frame, admitted.resident, picture, decode_ms)
 
 
 def failure(ticket: Ticket, error: InvalidFrame, clock: Clock) -> Outcome:

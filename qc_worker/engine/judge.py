@@ -9,44 +9,12 @@ import numpy as np
 
 from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.domain.inspection import Defect, Inspection, Mask, Outcome, StageTimings, Verdict
-from qc_worker.engine.intake import Decoded, failure
-from qc_worker.engine.residents import BackbonePool
-from qc_worker.failpoints import failpoint
+from qc_worker.engine.decoding import Decoded
+from qc_worker.engine.inference import Inferred
+from qc_worker.engine.intake import failure
+from qc_worker.imaging.defects import SEEN_BY_PEOPLE, published_defects
 from qc_worker.observability import metrics
 from qc_worker.ports import Clock
-from qc_worker.simplenet.localise import SEEN_BY_PEOPLE, published_defects
-from qc_worker.simplenet.preprocessing import stack_pixels
-from qc_worker.simplenet.scorer import Scored
-
-
-@dataclass(frozen=True, slots=True)
-class Inferred:
-    """A batch and what the model says of each of its frames, in the same order; a GPU may still be computing it."""
-
-    batch: Sequence[Decoded]
-    scored: Scored
-    started_at: float
-
-
-class ModelRunner:
-    """Scores batches whose frames share an embedding; runs in the inference thread."""
-
-    def __init__(self, backbones: BackbonePool, clock: Clock) -> None:
-        self._backbones = backbones
-        self._clock = clock
-
-    def infer(self, batch: Sequence[Decoded]) -> Inferred:
-        """One backbone pass for the whole batch, whose order may change. Raises RuntimeError if the device fails."""
-        failpoint("in-inference", *(decoded.frame.frame_id for decoded in batch))
-        started = self._clock.monotonic()
-        batch = sorted(batch, key=lambda frame: id(frame.resident.head))  # frames of one head as neighbours
-        pixels = stack_pixels([frame.picture.pixels for frame in batch])
-        heads, boxes = [frame.resident.head for frame in batch], [frame.box for frame in batch]
-        scored = self._backbones.scorer(batch[0].spec).score(pixels, heads, boxes=boxes)
-        if len(scored.scores) != len(batch):
-            raise RuntimeError(f"{len(batch)} frames went into the model, {len(scored.scores)} scores came out")
-        metrics.BATCH_FRAMES.observe(len(batch))
-        return Inferred(batch, scored, started)
 
 
 class HeatmapDesk(Protocol):

@@ -13,9 +13,10 @@ import torch
 
 from qc_worker.domain.errors import DeviceLost, InvalidFrame, Reason
 from qc_worker.engine.batcher import BatchQueue
-from qc_worker.engine.decoding import Decoding
-from qc_worker.engine.intake import Admitted, Decoded, failure
-from qc_worker.engine.judge import Inferred, Judge, ModelRunner
+from qc_worker.engine.decoding import Decoded, Decoding
+from qc_worker.engine.inference import Inferred, ModelRunner
+from qc_worker.engine.intake import Admitted, failure
+from qc_worker.engine.judge import Judge
 from qc_worker.observability import metrics
 from qc_worker.ports import Clock
 

@@ -6,7 +6,8 @@ import structlog
 
 from qc_worker.domain.errors import QcError
 from qc_worker.domain.release import Release
-from qc_worker.engine.residents import ModelLoader, ResidentModels
+from qc_worker.engine.model_loader import ModelLoader
+from qc_worker.engine.residents import ResidentModels
 from qc_worker.engine.stop import StopSignal
 from qc_worker.observability import metrics
 from qc_worker.ports import Clock, ReleaseLog

@@ -17,9 +17,9 @@ from qc_worker.engine.intake import Deadlines, admit, failure
 from qc_worker.engine.pipeline import Pipeline
 from qc_worker.engine.residents import ResidentModels
 from qc_worker.engine.stop import StopSignal
-from qc_worker.failpoints import failpoint
 from qc_worker.observability import metrics
 from qc_worker.ports import Clock, FrameSource, InspectionSink
+from qc_worker.runtime.failpoints import failpoint
 
 log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ import typer
 from qc_worker.domain.errors import DeviceLost, QcError, TransportError
 from qc_worker.observability.printing import plain
 from qc_worker.observability.streams import guard_standard_streams
-from qc_worker.state_folder import UNUSABLE, remedy
+from qc_worker.runtime.state_folder import UNUSABLE, remedy
 
 USAGE_ERROR = 2
 TRY_AGAIN = 75

@@ -12,7 +12,7 @@ from typing import Any
 
 from qc_worker.domain import names
 from qc_worker.domain.errors import ModelError
-from qc_worker.simplenet.files import file_sha256
+from qc_worker.files import file_sha256
 
 HEAD_FILE = "head.safetensors"
 CARD_FILE = "card.json"

@@ -20,7 +20,7 @@ from qc_worker.domain.errors import ModelError, SettingsError, TransportError
 from qc_worker.domain.release import Release
 from qc_worker.registry.local_copy import place
 from qc_worker.registry.shared_heads import CARD_FILE, HEAD_FILE, SharedHead, local_head, shared_head
-from qc_worker.state_folder import UNUSABLE, remedy
+from qc_worker.runtime.state_folder import UNUSABLE, remedy
 from qc_worker.wire.json_types import decode_release, encode_release
 
 log = structlog.get_logger()

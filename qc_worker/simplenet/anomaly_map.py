@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from qc_worker.simplenet.spec import InputSize
+from qc_worker.imaging.aspect import InputSize
 
 SMOOTHING_SIGMA_PX = 4.0
 MASK_SIGMA_PX = 1.0

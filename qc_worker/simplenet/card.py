@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.inspection import Mask
 from qc_worker.domain.names import NAME_PATTERN
+from qc_worker.imaging.aspect import BIT_DEPTHS
+from qc_worker.imaging.run_lengths import decode_mask
 from qc_worker.simplenet.head_shape import HeadShape, check_shape
-from qc_worker.simplenet.run_lengths import decode_mask
-from qc_worker.simplenet.spec import BIT_DEPTHS, EmbeddingSpec
+from qc_worker.simplenet.spec import EmbeddingSpec
 from qc_worker.simplenet.tiles import MAX_TILES
 
 MIN_INPUT_SIZE, MAX_INPUT_SIZE = 32, 2048

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from qc_worker.domain.errors import ModelError
 from qc_worker.domain.names import line_name
+from qc_worker.files import file_sha256, read_bounded, write_whole
 from qc_worker.simplenet.card import ModelCard, SampleManifest, Software, TrainingSettings, new_version
-from qc_worker.simplenet.files import file_sha256, read_bounded, write_whole
 from qc_worker.simplenet.head import Head
 
 __all__ = [

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qc_worker.simplenet.backbone import Backbone
+from qc_worker.simplenet.backbones.backbone import Backbone
 from qc_worker.simplenet.spec import BackbonePass
 from qc_worker.simplenet.stitching import stitched_maps
 

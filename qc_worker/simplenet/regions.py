@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from qc_worker.imaging.aspect import InputSize
+from qc_worker.imaging.preprocessing import Box
 from qc_worker.simplenet.anomaly_map import anomaly_maps
-from qc_worker.simplenet.preprocessing import Box
-from qc_worker.simplenet.spec import EmbeddingSpec, InputSize
+from qc_worker.simplenet.spec import EmbeddingSpec
 
 Ignored = npt.NDArray[np.bool_]
 """True where nothing is judged; (H, W), the model's input size."""

@@ -2,24 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
 
+from qc_worker.imaging.aspect import FULL_DEPTH, Aspect, BitDepth, InputSize
 from qc_worker.simplenet.tiles import Tiling, tiling_of
 
 COST_UNIT_PIXELS = 256 * 256
-
-Aspect = Literal["squash", "pad"]
-"""How a picture is brought to the input size.
-
-squash: each side is scaled to that of the input size, whatever the picture's own ratio.
-pad: the picture keeps its ratio, as large as the input size has room for, and its border is repeated to fill the rest.
-"""
-InputSize = tuple[int, int]
-"""Height and width of what enters the backbone, pixels."""
-
-BitDepth = Literal[8, 10, 12, 14, 16]
-BIT_DEPTHS: tuple[BitDepth, ...] = get_args(BitDepth)
-FULL_DEPTH: BitDepth = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from qc_worker.simplenet.preprocessing import stack_pixels
+from qc_worker.imaging.preprocessing import stack_pixels
 from qc_worker.simplenet.tiles import Span, Tiling
 
 TILES_AT_ONCE = 8

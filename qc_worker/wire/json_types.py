@@ -5,8 +5,9 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from qc_worker.domain import names
+from qc_worker.domain.feedback import Feedback
 from qc_worker.domain.inspection import Inspection
-from qc_worker.domain.release import Feedback, Release
+from qc_worker.domain.release import Release
 
 T = TypeVar("T")
 

@@ -11,12 +11,12 @@ from qc_worker.domain.errors import Reason
 from qc_worker.domain.frame import Offsets, Partition, Position
 from qc_worker.domain.inspection import DeadLetter, Outcome, Verdict
 from qc_worker.settings import Settings
-from qc_worker.transport.kafka_books import KafkaBooks
-from qc_worker.transport.kafka_config import open_client
-from qc_worker.transport.kafka_records import to_commit
+from qc_worker.transport.kafka.books import KafkaBooks
+from qc_worker.transport.kafka.connecting.access import open_client
+from qc_worker.transport.kafka.records import to_commit
 from qc_worker.transport.outgoing import OutgoingRecord
-from tests import factories
 from tests.contract.rigs import KafkaRig
+from tests.support import factories
 
 
 def frames(rig: KafkaRig, count: int, *, partition: int = 0, line: str = "A") -> list[Position]:

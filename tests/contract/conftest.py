@@ -7,9 +7,9 @@ import pytest
 from kafka import KafkaProducer
 
 from qc_worker.settings import Settings, load_settings
-from qc_worker.transport.kafka_books import KafkaBooks
-from qc_worker.transport.kafka_config import KafkaAccess
-from qc_worker.transport.kafka_producer import close_producer, open_producer
+from qc_worker.transport.kafka.books import KafkaBooks
+from qc_worker.transport.kafka.connecting.access import KafkaAccess
+from qc_worker.transport.kafka.producer import close_producer, open_producer
 from tests.conftest import BROKERS, Services, unique
 from tests.contract.rigs import KafkaRig, MemoryRig, Rig
 

@@ -8,20 +8,23 @@ from typing import Protocol
 
 from kafka import KafkaConsumer, KafkaProducer
 
+from qc_worker.domain.feedback import Feedback, Judgement
 from qc_worker.domain.frame import Offsets, Partition, Position, Record
 from qc_worker.domain.inspection import DeadLetter, Inspection, Outcome, Verdict
-from qc_worker.domain.release import Feedback, Judgement, Release
+from qc_worker.domain.release import Release
 from qc_worker.ports import FeedbackSource, FrameReader, FrameSource, InspectionSink, RecentInspections
-from qc_worker.transport.kafka_config import Connections, KafkaAccess, open_client
-from qc_worker.transport.kafka_feedback import KafkaFeedbackSource
-from qc_worker.transport.kafka_frames import KafkaFrameReader
-from qc_worker.transport.kafka_reader import open_reader, partitions_of, read_to_end
-from qc_worker.transport.kafka_records import to_record, to_topic_partition
-from qc_worker.transport.kafka_releases import KafkaReleaseLog
-from qc_worker.transport.kafka_sink import AtLeastOnceSink
-from qc_worker.transport.kafka_source import KafkaFrameSource
+from qc_worker.transport.kafka.at_least_once import AtLeastOnceSink
+from qc_worker.transport.kafka.connecting.access import Connections, KafkaAccess, open_client
+from qc_worker.transport.kafka.feedback import KafkaFeedbackSource
+from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
+from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
+from qc_worker.transport.kafka.groupless import open_reader, partitions_of, read_to_end
+from qc_worker.transport.kafka.recent_inspections import KafkaRecentInspections
+from qc_worker.transport.kafka.records import to_record, to_topic_partition
+from qc_worker.transport.kafka.release_log import KafkaReleaseLog
+from qc_worker.transport.kafka.topics import TopicPlan, ensure_topics, plan_topics
 from qc_worker.transport.limits import MAX_RECORD_BYTES
-from qc_worker.transport.memory import (
+from qc_worker.transport.memory.adapters import (
     MemoryFeedbackSource,
     MemoryFrameReader,
     MemoryFrameSource,
@@ -29,10 +32,8 @@ from qc_worker.transport.memory import (
     MemoryReleaseLog,
     MemorySink,
 )
-from qc_worker.transport.memory_broker import MemoryBroker
+from qc_worker.transport.memory.broker import MemoryBroker
 from qc_worker.transport.outgoing import OutgoingRecord
-from qc_worker.transport.recent_inspections import KafkaRecentInspections
-from qc_worker.transport.topics import TopicPlan, ensure_topics, plan_topics
 from tests.conftest import Services, unique
 
 PARTITIONS = 2

@@ -10,7 +10,7 @@ from qc_worker.audit.ledger import Kind
 from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.domain.frame import Partition, Position
 from qc_worker.settings import Settings
-from qc_worker.transport.kafka_books import KafkaBooks
+from qc_worker.transport.kafka.books import KafkaBooks
 from qc_worker.transport.outgoing import OutgoingRecord
 from tests.conftest import unique
 from tests.contract.bookkeeping import account, commit, found, frames, judge

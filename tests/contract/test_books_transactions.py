@@ -13,9 +13,9 @@ from qc_worker.commands.replay import recorded_inspection
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Position
 from qc_worker.settings import Settings
-from qc_worker.transport import kafka_books
-from qc_worker.transport.kafka_books import KafkaBooks
-from qc_worker.transport.kafka_config import open_client
+from qc_worker.transport.kafka import books as kafka_books
+from qc_worker.transport.kafka.books import KafkaBooks
+from qc_worker.transport.kafka.connecting.access import open_client
 from qc_worker.transport.outgoing import inspection_record
 from tests.conftest import unique
 from tests.contract.bookkeeping import account, commit, frames, judge, outcome_of

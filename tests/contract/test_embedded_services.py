@@ -13,9 +13,9 @@ import pytest
 from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.embedded.server import Server, packaged_binary
 from qc_worker.embedded.services import EmbeddedBroker, EmbeddedServices
-from qc_worker.transport.kafka_config import KafkaAccess
-from qc_worker.transport.redis_cache import cache_answers
-from qc_worker.transport.topics import broker_answers
+from qc_worker.transport.kafka.connecting.access import KafkaAccess
+from qc_worker.transport.kafka.topics import broker_answers
+from qc_worker.transport.redis.heatmap_cache import cache_answers
 from tests.conftest import eventually, started
 
 OWNER = """

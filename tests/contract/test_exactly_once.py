@@ -11,13 +11,13 @@ from kafka.errors import KafkaTimeoutError
 from qc_worker.domain.errors import GroupRebalancing, TransportError
 from qc_worker.domain.frame import Offsets, Partition, Record
 from qc_worker.domain.inspection import Outcome
-from qc_worker.transport.exactly_once import (
+from qc_worker.transport.kafka.exactly_once import (
     TRANSACTION_TIMEOUT_S,
     ExactlyOnceSink,
     GroupMember,
     broker_has_transactions,
 )
-from qc_worker.transport.kafka_source import KafkaFrameSource
+from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.json_types import decode_inspection
 from tests.conftest import eventually, unique

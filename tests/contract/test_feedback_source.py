@@ -1,6 +1,6 @@
 """FeedbackSource: what was not committed comes again, what was does not."""
 
-from qc_worker.domain.release import Feedback
+from qc_worker.domain.feedback import Feedback
 from qc_worker.ports import FeedbackSource
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.json_types import encode_feedback

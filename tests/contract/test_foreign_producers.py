@@ -14,12 +14,12 @@ from kafka.record._crc32c import crc as crc32c
 
 from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.domain.frame import Record
-from qc_worker.transport import codecs
-from qc_worker.transport.kafka_books import KafkaBooks
-from qc_worker.transport.kafka_config import open_client
-from qc_worker.transport.kafka_source import KafkaFrameSource
-from qc_worker.transport.tolerant_records import TolerantRecordBatch
-from qc_worker.transport.topics import TopicState, check_topics
+from qc_worker.transport.kafka import codecs
+from qc_worker.transport.kafka.books import KafkaBooks
+from qc_worker.transport.kafka.connecting.access import open_client
+from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
+from qc_worker.transport.kafka.topics import TopicState, check_topics
+from qc_worker.transport.kafka_fixes.unreadable_records import TolerantRecordBatch
 from qc_worker.wire.images import decode_record
 from qc_worker.wire.json_types import encode_feedback, encode_inspection, encode_release
 from tests.conftest import eventually, unique
@@ -139,7 +139,7 @@ def test_topics_say_which_codec_is_missing(kafka_rig: KafkaRig, monkeypatch: pyt
     settings = {**plan.settings, "compression.type": "zstd"}
     admin.create_topics({plan.name: {"num_partitions": 2, "replication_factor": 1, "configs": settings}})
     admin.close()
-    monkeypatch.setattr("qc_worker.transport.topics.missing_codecs", lambda: ("zstd",))
+    monkeypatch.setattr("qc_worker.transport.kafka.topics.missing_codecs", lambda: ("zstd",))
     (report,) = eventually(
         lambda: [one for one in check_topics(kafka_rig.access, [plan]) if one.state is not TopicState.MISSING],
         timeout_s=10,

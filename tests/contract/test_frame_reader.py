@@ -6,7 +6,7 @@ from time import monotonic
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
-from qc_worker.transport.kafka_config import KafkaAccess, open_client
+from qc_worker.transport.kafka.connecting.access import KafkaAccess, open_client
 from tests.contract.rigs import KafkaRig, MemoryRig, Rig, frame
 
 

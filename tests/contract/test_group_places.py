@@ -13,9 +13,9 @@ from structlog.testing import capture_logs
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Partition
 from qc_worker.observability import metrics
-from qc_worker.transport.kafka_config import open_client
-from qc_worker.transport.kafka_records import to_topic_partition
-from qc_worker.transport.kafka_source import KafkaFrameSource
+from qc_worker.transport.kafka.connecting.access import open_client
+from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
+from qc_worker.transport.kafka.records import to_topic_partition
 from tests.conftest import unique
 from tests.contract.frame_sources import joined, poll_records
 from tests.contract.rigs import PARTITIONS, KafkaRig, frame

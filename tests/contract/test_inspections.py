@@ -6,9 +6,9 @@ import pytest
 
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Position
-from qc_worker.transport.camera import CameraProducer
-from qc_worker.transport.inspections import InspectionReader, PublishedInspection
-from qc_worker.transport.kafka_feedback import FeedbackProducer
+from qc_worker.transport.kafka.camera_producer import CameraProducer
+from qc_worker.transport.kafka.feedback import FeedbackProducer
+from qc_worker.transport.kafka.inspection_reader import InspectionReader, PublishedInspection
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.images import decode_record, encode_frame
 from tests.conftest import eventually, unique

@@ -12,13 +12,13 @@ from kafka.errors import CorruptRecordError
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Position
 from qc_worker.embedded.services import EmbeddedBroker
-from qc_worker.transport import kafka_source
-from qc_worker.transport.camera import CameraProducer
-from qc_worker.transport.kafka_config import REQUEST_TIMEOUT_MS, KafkaAccess
-from qc_worker.transport.kafka_frames import KafkaFrameReader
-from qc_worker.transport.kafka_releases import KafkaReleaseLog
-from qc_worker.transport.kafka_source import KafkaFrameSource
-from qc_worker.transport.topics import ensure_topics
+from qc_worker.transport.kafka.camera_producer import CameraProducer
+from qc_worker.transport.kafka.connecting.access import REQUEST_TIMEOUT_MS, KafkaAccess
+from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
+from qc_worker.transport.kafka.group import frame_source as kafka_source
+from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
+from qc_worker.transport.kafka.release_log import KafkaReleaseLog
+from qc_worker.transport.kafka.topics import ensure_topics
 from qc_worker.wire.images import encode_frame
 from tests.conftest import eventually, started
 from tests.contract.rigs import NOW, Topics, release, topic_plans

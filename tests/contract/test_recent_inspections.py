@@ -6,7 +6,7 @@ import pytest
 
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Outcome
-from qc_worker.transport import recent_inspections
+from qc_worker.transport.kafka import recent_inspections
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.json_types import encode_inspection
 from tests.contract.rigs import Rig, outcome

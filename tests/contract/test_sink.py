@@ -10,12 +10,12 @@ from qc_worker.domain.errors import Reason, TransportError
 from qc_worker.domain.frame import Offsets, Partition, Position
 from qc_worker.domain.inspection import DeadLetter
 from qc_worker.embedded.services import EmbeddedBroker
-from qc_worker.transport.kafka_config import KafkaAccess
-from qc_worker.transport.kafka_sink import AtLeastOnceSink
-from qc_worker.transport.memory import MemorySink
-from qc_worker.transport.memory_broker import MemoryBroker
+from qc_worker.transport.kafka.at_least_once import AtLeastOnceSink
+from qc_worker.transport.kafka.connecting.access import KafkaAccess
+from qc_worker.transport.kafka.topics import ensure_topics
+from qc_worker.transport.memory.adapters import MemorySink
+from qc_worker.transport.memory.broker import MemoryBroker
 from qc_worker.transport.outgoing import OutgoingRecord
-from qc_worker.transport.topics import ensure_topics
 from qc_worker.wire.json_types import decode_inspection
 from tests.conftest import started
 from tests.contract.rigs import Rig, Topics, frame, outcome, topic_plans

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from qc_worker.transport.kafka_config import KafkaAccess
-from qc_worker.transport.kafka_producer import open_producer
+from qc_worker.transport.kafka.connecting.access import KafkaAccess
+from qc_worker.transport.kafka.producer import open_producer
+from qc_worker.transport.kafka.topics import TopicPlan, TopicState, broker_answers, check_topics, ensure_topics
 from qc_worker.transport.limits import MAX_RECORD_BYTES
-from qc_worker.transport.topics import TopicPlan, TopicState, broker_answers, check_topics, ensure_topics
 from tests.contract.rigs import PARTITIONS, Topics, topic_plans
 
 KNOWN = {TopicState.OK, TopicState.UNCHECKED}

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.integration.plant import Plant
+from tests.support.plant import Plant
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from qc_worker.observability.exits import TRY_AGAIN
-from tests.apache_kafka.cluster import Broker
 from tests.faults.leadership import OFFSETS, TRANSACTIONS
 from tests.faults.site import Site
 from tests.faults.worker_faults import other_member, until_it_has_all, until_it_shares
-from tests.integration.plant import WorkerProcess
+from tests.support.apache_kafka.cluster import Broker
+from tests.support.plant import WorkerProcess
 
 COORDINATORS = (OFFSETS, TRANSACTIONS)
 AWAY_S = 5.0

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from redis import Redis
 
-from qc_worker.transport.redis_cache import RedisHeatmapCache
-from tests.apache_kafka.proxy import Proxy
+from qc_worker.transport.redis.heatmap_cache import RedisHeatmapCache
 from tests.conftest import DebianRedis, skip_on_a_laptop, started
 from tests.faults.site import Site
+from tests.support.apache_kafka.proxy import Proxy
 
 REJECTS_ALL = (-1e6, -1e6, -1e6)
 """So that every frame wants a heatmap."""

@@ -6,11 +6,11 @@ from threading import Event, Thread
 from time import monotonic
 from typing import Any
 
-from qc_worker.transport.camera import CameraProducer
-from qc_worker.transport.kafka_config import KafkaAccess
+from qc_worker.transport.kafka.camera_producer import CameraProducer
+from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.wire.images import encode_frame
-from tests import factories
 from tests.conftest import eventually
+from tests.support import factories
 
 BURST = 60
 EVERY_S = 0.4

@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 
 from qc_worker.engine.stop import HARD_EXIT
-from qc_worker.failpoints import PLACES
 from qc_worker.observability.exits import TRY_AGAIN
-from tests.apache_kafka.proxy import Proxy
+from qc_worker.runtime.failpoints import PLACES
 from tests.conftest import DebianRedis
 from tests.faults.cache_faults import REJECTS_ALL, redis_behind_a_proxy
 from tests.faults.cameras import POISON
 from tests.faults.leaping_clock import LeapingClock
 from tests.faults.site import Site
-from tests.integration.plant import WorkerProcess
+from tests.support.apache_kafka.proxy import Proxy
+from tests.support.plant import WorkerProcess
 
 Faults = Mapping[str, Callable[["Chaos"], AbstractContextManager[None]]]
 """By name: entered, it is broken; left, it is mended."""

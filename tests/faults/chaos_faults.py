@@ -4,11 +4,11 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from tests.apache_kafka.cluster import Broker
 from tests.faults.broker_faults import COORDINATORS
 from tests.faults.chaos import Chaos, Faults
 from tests.faults.release_faults import corrupt, put_garbage, store_away
-from tests.integration.plant import WorkerProcess
+from tests.support.apache_kafka.cluster import Broker
+from tests.support.plant import WorkerProcess
 
 
 def a_worker(chaos: Chaos) -> WorkerProcess:

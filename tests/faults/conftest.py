@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.apache_kafka.cluster import Cluster
 from tests.conftest import KAFKA_SESSION_TIMEOUT_MS, Services, started, started_redis
 from tests.faults.cells import CELLS
 from tests.faults.report import Report
 from tests.integration.conftest import plant
+from tests.support.apache_kafka.cluster import Cluster
 
 __all__ = ["Draw", "plant"]
 

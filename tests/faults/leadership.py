@@ -10,14 +10,14 @@ from kafka.admin import TransactionState
 from kafka.errors import KafkaError
 
 from qc_worker.domain.errors import TransportError
-from qc_worker.transport.kafka_config import KafkaAccess, open_client
-from tests.apache_kafka.cluster import Broker
+from qc_worker.transport.kafka.connecting.access import KafkaAccess, open_client
 from tests.conftest import eventually
+from tests.support.apache_kafka.cluster import Broker
 
 PREFERRED = 0
 OFFSETS, TRANSACTIONS = "__consumer_offsets", "__transaction_state"
 INTERNAL_PARTITIONS = 4
-"""As `tests.apache_kafka.cluster` sets for both."""
+"""As `tests.support.apache_kafka.cluster` sets for both."""
 Leaders = dict[tuple[str, int], int]
 """Node by topic and partition."""
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from kafka import KafkaProducer
 
 from qc_worker.domain.release import Release
-from qc_worker.transport.kafka_config import open_client
+from qc_worker.transport.kafka.connecting.access import open_client
 from tests.faults.disks import filled, small_disk
 from tests.faults.site import Site
-from tests.integration.plant import WorkerProcess
+from tests.support.plant import WorkerProcess
 
 GARBAGE = (b"\x00\xff\xfe garbage", b"[1, 2", b'{"line": "A"}', b"null", bytes(100_000))
 

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.apache_kafka.cluster import Cluster
 from tests.conftest import Services, eventually
 from tests.faults.books import Books, account
 from tests.faults.cameras import Cameras
 from tests.faults.leadership import Leadership
 from tests.faults.verdicts import Verdicts
-from tests.integration.plant import Plant, WorkerProcess
+from tests.support.apache_kafka.cluster import Cluster
+from tests.support.plant import Plant, WorkerProcess
 
 FRAMES = 2_000
 FRAMES_AFTER = 200

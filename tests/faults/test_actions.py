@@ -1,4 +1,4 @@
-"""What armed places do beside killing; tests/unit/test_failpoints.py has the rest."""
+"""What armed places do beside killing; tests/unit/runtime/test_failpoints.py has the rest."""
 
 import signal
 import subprocess
@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from qc_worker.domain.errors import SettingsError
-from qc_worker.failpoints import arm
+from qc_worker.runtime.failpoints import arm
 
 PROGRAM = """
-from qc_worker import failpoints
+from qc_worker.runtime import failpoints
 failpoints.STALL_S = 0.01
 failpoints.arm({spec!r})
 for batch in (("frame-0", "frame-1"), ("frame-2", "frame-3")):

@@ -9,9 +9,9 @@ import pytest
 
 from qc_worker.domain.frame import Position
 from qc_worker.embedded.services import EmbeddedCache
-from qc_worker.transport.redis_cache import RedisHeatmapCache
+from qc_worker.transport.redis.heatmap_cache import RedisHeatmapCache
 from tests.conftest import Services, eventually, started
-from tests.integration.plant import Plant, balance
+from tests.support.plant import Plant, balance
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from qc_worker.domain.errors import Reason
-from tests.apache_kafka.cluster import Cluster
 from tests.conftest import Services
 from tests.faults.cell import DRAINED_WITHIN_S, Cell
 from tests.faults.cells import CELLS
@@ -15,6 +14,7 @@ from tests.faults.chaos_faults import BROKER_FAULTS, OTHER_FAULTS
 from tests.faults.conftest import Draw
 from tests.faults.report import RANDOM, Report, Row
 from tests.faults.site import Ending, open_site
+from tests.support.apache_kafka.cluster import Cluster
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 

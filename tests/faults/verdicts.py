@@ -7,8 +7,8 @@ from time import monotonic
 
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.inspection import Inspection
-from qc_worker.transport.inspections import InspectionReader
-from qc_worker.transport.kafka_config import KafkaAccess
+from qc_worker.transport.kafka.connecting.access import KafkaAccess
+from qc_worker.transport.kafka.inspection_reader import InspectionReader
 
 POLL_S = 0.2
 

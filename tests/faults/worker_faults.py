@@ -8,7 +8,7 @@ from tests.conftest import eventually
 from tests.faults.books import account
 from tests.faults.leaping_clock import LeapingClock
 from tests.faults.site import Site
-from tests.integration.plant import WorkerProcess
+from tests.support.plant import WorkerProcess
 
 POLL_INTERVAL_S = 8.0
 IN_GOOD_TIME_S = 15.0

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Services
-from tests.integration.plant import Plant
+from tests.support.plant import Plant
 
 
 @pytest.fixture

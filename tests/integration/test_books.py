@@ -17,11 +17,11 @@ from qc_worker.cli import app
 from qc_worker.domain.errors import Reason
 from qc_worker.domain.frame import Partition, Position
 from qc_worker.domain.inspection import DeadLetter, Inspection, Outcome, Verdict
-from qc_worker.transport.kafka_config import open_client
-from qc_worker.transport.kafka_records import to_commit
-from qc_worker.transport.kafka_sink import AtLeastOnceSink
-from tests import factories
-from tests.integration.plant import Plant
+from qc_worker.transport.kafka.at_least_once import AtLeastOnceSink
+from qc_worker.transport.kafka.connecting.access import open_client
+from qc_worker.transport.kafka.records import to_commit
+from tests.support import factories
+from tests.support.plant import Plant
 
 pytestmark = pytest.mark.apache_only
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import Services
 from tests.faults.disks import filled, small_disk
-from tests.integration.injected import Commands, Ended
+from tests.support.injected import Commands, Ended
 from tests.unit.trainer.factories import png, write_images
 
 EXIT_CODES = {0, 1, 2, 75, 130}

@@ -14,12 +14,12 @@ from kafka import KafkaConsumer
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from qc_worker.domain.errors import SettingsError
-from qc_worker.transport.kafka_config import KafkaAccess, open_client
-from qc_worker.transport.kafka_source import KafkaFrameSource
-from qc_worker.transport.topics import TopicPlan, TopicState, check_topics, ensure_topics
-from tests.apache_kafka.cluster import Cluster
-from tests.apache_kafka.secured import KEY_PASSWORD, PASSWORD, USER, Certificates, Security
+from qc_worker.transport.kafka.connecting.access import KafkaAccess, open_client
+from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
+from qc_worker.transport.kafka.topics import TopicPlan, TopicState, check_topics, ensure_topics
 from tests.conftest import eventually, skip_on_a_laptop, started, unique
+from tests.support.apache_kafka.cluster import Cluster
+from tests.support.apache_kafka.secured import KEY_PASSWORD, PASSWORD, USER, Certificates, Security
 
 pytestmark = pytest.mark.apache_only
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from PIL import Image
 
 from qc_worker.domain.frame import Record
-from qc_worker.transport.kafka_config import KafkaAccess
-from qc_worker.transport.kafka_source import KafkaFrameSource
-from qc_worker.transport.topics import TopicPlan, ensure_topics
+from qc_worker.transport.kafka.connecting.access import KafkaAccess
+from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
+from qc_worker.transport.kafka.topics import TopicPlan, ensure_topics
 from qc_worker.wire.images import decode_record
 from tests.conftest import Services, eventually, unique
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from pydantic import TypeAdapter
 
 from qc_worker.domain.inspection import Mask
-from qc_worker.simplenet.run_lengths import decode_mask
+from qc_worker.imaging.run_lengths import decode_mask
 from tests.integration.test_trainer_process import QUICK, run_all
 from tests.unit.trainer.factories import png, write_images
 

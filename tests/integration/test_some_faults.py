@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.apache_kafka.cluster import Cluster
 from tests.conftest import Services
 from tests.faults.cell import Cell
 from tests.faults.cells import killed, poisonous
 from tests.faults.site import open_site
+from tests.support.apache_kafka.cluster import Cluster
 
 FRAMES = 600
 

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
+from qc_worker.domain.feedback import Feedback, Judgement
 from qc_worker.domain.frame import Position
-from qc_worker.domain.release import Feedback, Judgement, ReleaseAction
-from qc_worker.transport.kafka_feedback import FeedbackProducer
-from qc_worker.transport.kafka_releases import KafkaReleaseLog
+from qc_worker.domain.release import ReleaseAction
+from qc_worker.transport.kafka.feedback import FeedbackProducer
+from qc_worker.transport.kafka.release_log import KafkaReleaseLog
 from qc_worker.wire.images import encode_frame
-from tests.integration.plant import Plant
+from tests.support.plant import Plant
 from tests.unit.trainer.factories import NOW, filled_store, png
 
 pytestmark = pytest.mark.apache_only

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from qc_worker.domain.release import Judgement
+from qc_worker.domain.feedback import Judgement
 from tests.conftest import eventually
 from tests.unit.trainer.factories import LINE, filled_store, imported, png, write_images
-from trainer.samples import SampleStore
+from trainer.samples.store import SampleStore
 
 QUICK = ("--offline", "--input-size", "64", "--steps", "150", "--json")
 ENDLESS = ("--offline", "--input-size", "64", "--steps", "1000000")

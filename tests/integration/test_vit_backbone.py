@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qc_worker.embedded.simulation import Simulation
+from qc_worker.embedded.simulation.parts_line import Simulation
 from tests.integration.test_trainer_process import run_all
 from tests.unit.simplenet.factories import random_weights
 

@@ -12,10 +12,10 @@ import structlog
 
 from qc_worker.domain.errors import Reason
 from qc_worker.domain.inspection import Verdict
-from qc_worker.transport.redis_cache import RedisHeatmapCache
-from tests import factories
+from qc_worker.transport.redis.heatmap_cache import RedisHeatmapCache
 from tests.conftest import eventually
-from tests.integration.plant import Books, Plant, WorkerProcess, balance
+from tests.support import factories
+from tests.support.plant import Books, Plant, WorkerProcess, balance
 
 log = structlog.get_logger()
 

@@ -4,23 +4,23 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.names import readable
 from qc_worker.observability.printing import print_json
+from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
-from qc_worker.wiring import image_limits
-from trainer.atomic import disk_errors, write_readable
-from trainer.commands.adapters import checked_line, checked_version, model_store, scorer_for
+from qc_worker.wiring.shared import image_limits
 from trainer.commands.documents import print_facts, print_rows, some_of
-from trainer.dataset import labelled_images
-from trainer.evaluate import Evaluator
-from trainer.evaluation import DefectReport, Evaluation
+from trainer.datasets.labelled_folder import labelled_images
+from trainer.disk import disk_errors, write_readable
+from trainer.judging.evaluate import Evaluator
+from trainer.judging.figures import DefectReport, Evaluation
+from trainer.judging.recall import FALSE_REJECT_RATES
 from trainer.progress import stages
-from trainer.recall import FALSE_REJECT_RATES
-from trainer.releases import open_model, version_to_judge
+from trainer.releasing.versions import open_model, version_to_judge
 from trainer.report.gallery import Album
 from trainer.report.page import Report, render_page
+from trainer.wiring import checked_line, checked_version, model_store, scorer_for
 
 
 def evaluate(

@@ -8,19 +8,26 @@ import numpy as np
 from PIL import Image
 
 from qc_worker.domain.errors import SettingsError
+from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import LineName
-from qc_worker.domain.release import Judgement
+from qc_worker.imaging.hatching import at_size, hatched
+from qc_worker.imaging.preprocessing import ImageLimits, Picture, content_box
 from qc_worker.observability.printing import print_json
 from qc_worker.settings import Settings
-from qc_worker.simplenet.hatching import at_size, hatched
-from qc_worker.simplenet.preprocessing import ImageLimits, Picture, content_box
-from qc_worker.wiring import image_limits
-from trainer.atomic import disk_errors, write_readable
-from trainer.commands.adapters import checked_line, sample_store
+from qc_worker.wiring.shared import image_limits
 from trainer.commands.documents import print_facts
-from trainer.region_files import Marked, marked_in
-from trainer.regions import SHOWN_SIZE, check_aspect, good_picture, read_ignored, remove_ignored, write_ignored
-from trainer.samples import SampleStore
+from trainer.disk import disk_errors, write_readable
+from trainer.samples.line_regions import (
+    SHOWN_SIZE,
+    check_aspect,
+    good_picture,
+    read_ignored,
+    remove_ignored,
+    write_ignored,
+)
+from trainer.samples.region_files import Marked, marked_in
+from trainer.samples.store import SampleStore
+from trainer.wiring import checked_line, sample_store
 
 TAKES_EFFECT = "with the next retrain"
 

@@ -2,19 +2,19 @@
 
 from contextlib import AbstractContextManager
 
-from qc_worker.clock import SystemClock
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Release
 from qc_worker.observability.printing import print_json
+from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
 from qc_worker.simplenet.card import ModelCard
 from qc_worker.wire.json_types import RELEASE
-from trainer.atomic import disk_errors
-from trainer.commands.adapters import checked_line, checked_version, model_store, release_log
 from trainer.commands.documents import print_facts, print_rows
+from trainer.disk import disk_errors
 from trainer.interrupts import interrupts_held
 from trainer.locks import line_lock
-from trainer.releases import Releaser, VersionEntry, list_versions
+from trainer.releasing.versions import Releaser, VersionEntry, list_versions
+from trainer.wiring import checked_line, checked_version, model_store, release_log
 
 COLUMNS = ["version", "live", "threshold", "samples", "max false reject", "seconds", "head of"]
 

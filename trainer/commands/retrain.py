@@ -4,35 +4,28 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.domain.names import LineName
+from qc_worker.imaging.aspect import FULL_DEPTH, Aspect
 from qc_worker.observability.printing import print_json
+from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
 from qc_worker.simplenet.checkpoint import ModelCard, TrainingSettings
-from qc_worker.simplenet.defaults import BackboneDefaults, defaults_for
-from qc_worker.simplenet.spec import FULL_DEPTH, Aspect
-from qc_worker.wiring import image_limits
-from trainer.bit_depth import choose_bit_depth, parse_bit_depth
-from trainer.calibrate import CONFIDENCE
-from trainer.collect import CollectReport
-from trainer.commands.adapters import (
-    checked_line,
-    collector,
-    model_store,
-    new_scorers,
-    release_log,
-    sample_store,
-)
+from qc_worker.wiring.shared import image_limits
 from trainer.commands.documents import print_facts
 from trainer.commands.samples import collected
-from trainer.feature_cache import FeatureCache
-from trainer.frame_sizes import read_frame_sizes
-from trainer.groups import GroupBy
-from trainer.input_size import as_asked, auto_input_size, parse_input_size
+from trainer.features.cache import FeatureCache
+from trainer.features.input_size import as_asked, auto_input_size, parse_input_size
+from trainer.fitting.defaults import BackboneDefaults, defaults_for
+from trainer.fitting.split import CalibrateBy
+from trainer.judging.calibrate import CONFIDENCE
 from trainer.progress import Stages, stages
 from trainer.retrain import Retrained, Retrainer, RetrainRequest, ScorerFor, SizedScorer
-from trainer.split import CalibrateBy
+from trainer.samples.collecting import CollectReport
+from trainer.samples.frame_sizes import read_frame_sizes
+from trainer.samples.groups import GroupBy
+from trainer.samples.line_bit_depth import choose_bit_depth, parse_bit_depth
+from trainer.wiring import checked_line, collector, model_store, new_scorers, release_log, sample_store
 
 MEBIBYTE = 1 << 20
 BEARABLE = 3

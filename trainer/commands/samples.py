@@ -5,21 +5,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from qc_worker.domain.errors import SettingsError
+from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import LineName
-from qc_worker.domain.release import Judgement
+from qc_worker.imaging.preprocessing import ImageLimits
 from qc_worker.observability.printing import print_json
 from qc_worker.settings import Settings
-from qc_worker.simplenet.preprocessing import ImageLimits
-from qc_worker.wiring import image_limits
-from trainer.atomic import disk_errors
-from trainer.collect import CollectReport
-from trainer.commands.adapters import checked_line, collector, model_store, sample_store
+from qc_worker.wiring.shared import image_limits
 from trainer.commands.documents import print_facts, print_rows, some_of
-from trainer.import_folders import ImportFolder, ImportTask, dataset_tasks
-from trainer.import_samples import Importer, ImportReport
+from trainer.disk import disk_errors
 from trainer.progress import stages
-from trainer.releases import live_version
-from trainer.samples import sample_counts
+from trainer.releasing.versions import live_version
+from trainer.samples.collecting import CollectReport
+from trainer.samples.import_folders import ImportFolder, ImportTask, dataset_tasks
+from trainer.samples.importing import Importer, ImportReport
+from trainer.samples.store import sample_counts
+from trainer.wiring import checked_line, collector, model_store, sample_store
 
 ALWAYS_TOLD = ("added", "known", "unreadable")
 """Of an import, to people; everything else only where there was any. `--json` has it all."""

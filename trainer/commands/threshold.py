@@ -3,20 +3,27 @@
 import math
 from dataclasses import dataclass
 
-from qc_worker.clock import SystemClock
 from qc_worker.domain.calibration import Calibration, smallest_alpha
 from qc_worker.domain.errors import ModelError, SettingsError, TransportError
+from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.inspection import Verdict
 from qc_worker.domain.names import LineName
-from qc_worker.domain.release import Judgement
 from qc_worker.observability.printing import print_json
 from qc_worker.ports import ModelStore
+from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
 from qc_worker.simplenet.checkpoint import Model
-from qc_worker.wiring import image_limits
-from trainer.atomic import disk_errors
-from trainer.calibrate import CONFIDENCE, promise, score_batches
-from trainer.commands.adapters import (
+from qc_worker.wiring.shared import image_limits
+from trainer.commands.documents import print_facts, print_rows
+from trainer.disk import disk_errors
+from trainer.judging.calibrate import CONFIDENCE, promise, score_batches
+from trainer.judging.threshold_table import RecentScores, Row, operating_points, recent_scores, table
+from trainer.locks import line_lock
+from trainer.progress import Stages, stages
+from trainer.releasing.operating_point import Moved, OperatingPoint, ThresholdMover, moved
+from trainer.releasing.versions import open_model, version_to_judge
+from trainer.samples.reading import SampleReader
+from trainer.wiring import (
     checked_line,
     checked_version,
     model_store,
@@ -25,13 +32,6 @@ from trainer.commands.adapters import (
     sample_store,
     scorer_for,
 )
-from trainer.commands.documents import print_facts, print_rows
-from trainer.locks import line_lock
-from trainer.operating_point import Moved, OperatingPoint, ThresholdMover, moved
-from trainer.pictures import SampleReader
-from trainer.progress import Stages, stages
-from trainer.releases import open_model, version_to_judge
-from trainer.threshold_table import RecentScores, Row, operating_points, recent_scores, table
 
 COLUMNS = ["max false reject", "", "threshold", f"false rejects ({CONFIDENCE:.0%})", "defects rejected"]
 COUNTED = [Verdict.PASS, Verdict.REVIEW, Verdict.REJECT]

@@ -15,10 +15,10 @@ from PIL import Image
 
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.inspection import Verdict
-from qc_worker.simplenet.heatmap import heatmap_and_frame
-from qc_worker.simplenet.spec import Aspect
-from trainer.evaluate import JudgedImage
-from trainer.labelled import GOOD
+from qc_worker.imaging.aspect import Aspect
+from qc_worker.imaging.heatmap import heatmap_and_frame
+from trainer.datasets.labelled import GOOD
+from trainer.judging.evaluate import JudgedImage
 from trainer.report.outline import Pixels, outline
 
 TILES_PER_GALLERY = 24

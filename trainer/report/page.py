@@ -9,9 +9,9 @@ from string import Template
 
 from qc_worker.domain.inspection import Verdict
 from qc_worker.simplenet.card import ModelCard
-from trainer.evaluation import DefectReport, Evaluation, Masks
-from trainer.labelled import GOOD
-from trainer.recall import FALSE_REJECT_RATES, allowed_rejects, roc_curve
+from trainer.datasets.labelled import GOOD
+from trainer.judging.figures import DefectReport, Evaluation, Masks
+from trainer.judging.recall import FALSE_REJECT_RATES, allowed_rejects, roc_curve
 from trainer.report.charts import Mark, histogram, roc_chart
 from trainer.report.gallery import Album, Gallery, Outline, Tile
 from trainer.report.markup import MISSING, figure, percent, rate_name, table, text

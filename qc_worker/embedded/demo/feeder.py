@@ -10,7 +10,7 @@ from qc_worker.domain.errors import QcError, SettingsError
 from qc_worker.embedded.cameras import Schedule, Shot
 from qc_worker.embedded.demo.ledger import Ledger, SentFrame
 from qc_worker.ports import Clock
-from qc_worker.transport.camera import CameraProducer
+from qc_worker.transport.kafka.camera_producer import CameraProducer
 from qc_worker.wire.images import encode_frame
 
 CHECK_EVERY_FRAMES = 5

@@ -11,7 +11,7 @@ import numpy as np
 
 from qc_worker.domain.inspection import Inspection, Verdict
 from qc_worker.embedded.demo.report import LatencyMs, RejectQuality
-from qc_worker.simplenet.metrics import auroc
+from qc_worker.simplenet.roc import auroc
 
 
 @dataclass(frozen=True, slots=True)

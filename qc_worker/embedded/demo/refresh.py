@@ -6,13 +6,14 @@ from pathlib import Path
 from time import monotonic
 
 from qc_worker.domain.errors import TrainingError
+from qc_worker.domain.feedback import Feedback, Judgement
 from qc_worker.domain.inspection import Verdict
-from qc_worker.domain.release import Feedback, Judgement, Release
+from qc_worker.domain.release import Release
 from qc_worker.embedded.demo.feeder import Feeder
 from qc_worker.embedded.demo.ledger import JudgedFrame, Ledger
 from qc_worker.embedded.demo.processes import Program, Trainer, WorkerProgram
 from qc_worker.ports import Clock, ModelStore
-from qc_worker.transport.kafka_feedback import FeedbackProducer
+from qc_worker.transport.kafka.feedback import FeedbackProducer
 
 ACCEPTED_FRAMES = 24
 TAKE_UP_TIMEOUT_S = 60.0

@@ -14,8 +14,8 @@ from qc_worker.embedded.demo.stage import Parts, opened_stage, parts_of_folder, 
 from qc_worker.observability.printing import console
 from qc_worker.ports import Clock
 from qc_worker.settings import Settings
-from qc_worker.transport.kafka_config import KafkaAccess
-from qc_worker.transport.topics import TopicPlan, ensure_topics
+from qc_worker.transport.kafka.connecting.access import KafkaAccess
+from qc_worker.transport.kafka.topics import TopicPlan, ensure_topics
 
 DEFAULT_FRAMES = 1500
 FEWEST_FRAMES = 8

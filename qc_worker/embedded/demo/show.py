@@ -17,11 +17,11 @@ from qc_worker.embedded.demo.stage import LINES, Parts
 from qc_worker.ports import Clock
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.settings import Settings
-from qc_worker.transport.camera import CameraProducer
-from qc_worker.transport.inspections import InspectionReader
-from qc_worker.transport.kafka_config import KafkaAccess
-from qc_worker.transport.kafka_feedback import FeedbackProducer
-from qc_worker.transport.redis_cache import open_heatmap_cache
+from qc_worker.transport.kafka.camera_producer import CameraProducer
+from qc_worker.transport.kafka.connecting.access import KafkaAccess
+from qc_worker.transport.kafka.feedback import FeedbackProducer
+from qc_worker.transport.kafka.inspection_reader import InspectionReader
+from qc_worker.transport.redis.heatmap_cache import open_heatmap_cache
 
 RETRAINED_LINE = LINES[0]
 DRAIN_TIMEOUT_S = 60.0

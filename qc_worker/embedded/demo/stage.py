@@ -11,9 +11,9 @@ from uuid import uuid4
 from qc_worker.domain.errors import SettingsError
 from qc_worker.embedded.cameras import GOOD, Camera, folder_cameras, labelled_files, simulated_cameras
 from qc_worker.embedded.services import DELIVERY, SESSION_TIMEOUT_MS, EmbeddedBroker, EmbeddedCache, EmbeddedServices
-from qc_worker.embedded.simulation import write_good_frames
+from qc_worker.embedded.simulation.parts_line import write_good_frames
+from qc_worker.imaging.image_files import image_files
 from qc_worker.settings import Settings
-from qc_worker.simplenet.image_files import image_files
 
 LINES = ("A", "B")
 TRAINING_FRAMES = 200

@@ -9,7 +9,7 @@ from qc_worker.audit.entries import TIME_SLACK, inspection_entry
 from qc_worker.audit.ledger import InspectionEntry
 from qc_worker.domain.inspection import Verdict
 from qc_worker.wire.json_types import encode_inspection
-from tests import factories
+from tests.support import factories
 
 
 def entry(*, letters_from: datetime | None = None, kept_from: datetime | None = None) -> InspectionEntry:

@@ -16,8 +16,8 @@ from qc_worker.commands.reports import FileInspection, print_file_inspections
 from qc_worker.domain.frame import Partition, Position
 from qc_worker.domain.inspection import Verdict
 from qc_worker.settings import Settings
-from qc_worker.transport.topics import TopicReport, TopicState
-from tests import factories
+from qc_worker.transport.kafka.topics import TopicReport, TopicState
+from tests.support import factories
 from trainer import cli as trainer
 from trainer.commands.documents import print_facts, print_rows
 

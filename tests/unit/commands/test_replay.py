@@ -6,8 +6,8 @@ import pytest
 
 from qc_worker.commands.replay import in_recorded_format
 from qc_worker.settings import Settings
-from qc_worker.simplenet.precision import Precision
-from tests import factories
+from qc_worker.simplenet.inference.precision import Precision
+from tests.support import factories
 
 INSPECTION = factories.outcome(factories.record()).inspection
 

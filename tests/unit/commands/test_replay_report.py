@@ -15,8 +15,8 @@ from qc_worker.commands.replay_report import (
 )
 from qc_worker.domain.errors import Reason
 from qc_worker.domain.inspection import Inspection, Verdict
-from qc_worker.simplenet.precision import Precision
-from tests import factories
+from qc_worker.simplenet.inference.precision import Precision
+from tests.support import factories
 
 OF_NO_FORMAT = replace(
     factories.outcome(factories.record(), Verdict.REJECT).inspection, score=10.0, threshold=4.0, model_version="v1"

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from qc_worker.cli import app
 from qc_worker.registry.store import FsspecModelStore
-from tests import factories
+from tests.support import factories
 
 
 def score(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -10,7 +10,7 @@ from qc_worker.domain.inspection import Verdict
 from qc_worker.embedded.demo.gallery import check_writable, save_gallery
 from qc_worker.embedded.demo.ledger import JudgedFrame, SentFrame
 from qc_worker.ports import HeatmapEntry
-from qc_worker.transport.memory import MemoryHeatmapCache
+from qc_worker.transport.memory.adapters import MemoryHeatmapCache
 from tests.unit.embedded.test_demo_ledger import make_inspection
 
 

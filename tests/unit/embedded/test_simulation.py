@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from qc_worker.embedded.simulation import Simulation, write_dataset
-from qc_worker.embedded.simulation_canvas import FRAME_SIZE
-from qc_worker.embedded.simulation_defects import DEFECT_KINDS
+from qc_worker.embedded.simulation.canvas import FRAME_SIZE
+from qc_worker.embedded.simulation.defects import DEFECT_KINDS
+from qc_worker.embedded.simulation.parts_line import Simulation, write_dataset
 
 LINES = st.sampled_from(["A", "B", "C", "press-7"])
 SEEDS = st.integers(0, 2**31)

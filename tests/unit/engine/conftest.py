@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from qc_worker.clock import SystemClock
 from qc_worker.domain.errors import QcError
 from qc_worker.domain.frame import Record
 from qc_worker.domain.inspection import Inspection
@@ -18,21 +17,24 @@ from qc_worker.engine.batcher import Batcher, BatchQueue
 from qc_worker.engine.decoding import DecodeThreads, Decoding
 from qc_worker.engine.heatmaps import HeatmapWriter
 from qc_worker.engine.in_flight import InFlight
+from qc_worker.engine.inference import BackbonePool, Computing, ModelRunner
 from qc_worker.engine.intake import Deadlines
-from qc_worker.engine.judge import Judge, ModelRunner
+from qc_worker.engine.judge import Judge
+from qc_worker.engine.model_loader import ModelLoader
 from qc_worker.engine.pipeline import Pipeline
 from qc_worker.engine.refresher import ModelRefresher
-from qc_worker.engine.residents import BackbonePool, Computing, ModelLoader, ResidentModels
+from qc_worker.engine.residents import ResidentModels
 from qc_worker.engine.stop import StopSignal
 from qc_worker.engine.worker import Patience, Worker
+from qc_worker.imaging.preprocessing import ImageLimits
 from qc_worker.ports import Clock, InspectionSink
 from qc_worker.registry.store import FsspecModelStore
-from qc_worker.simplenet.preprocessing import ImageLimits
-from qc_worker.transport.memory import MemoryFrameSource, MemoryHeatmapCache, MemoryReleaseLog, MemorySink
-from qc_worker.transport.memory_broker import MemoryBroker
+from qc_worker.runtime.clock import SystemClock
+from qc_worker.transport.memory.adapters import MemoryFrameSource, MemoryHeatmapCache, MemoryReleaseLog, MemorySink
+from qc_worker.transport.memory.broker import MemoryBroker
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.json_types import decode_inspection
-from tests import factories
+from tests.support import factories
 
 MAX_FRAME_BYTES = 100_000
 MAX_RECORD_BYTES = 1_100_000

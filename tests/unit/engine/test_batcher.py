@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qc_worker.clock import SystemClock
 from qc_worker.engine.batcher import Batcher, BatchQueue
+from qc_worker.runtime.clock import SystemClock
 from qc_worker.simplenet.spec import BackbonePass
-from tests.factories import ManualClock
+from tests.support.factories import ManualClock
 
 SMALL = BackbonePass("b", "0" * 64, (8, 16), 3, (256, 256), 8)
 LARGE = replace(SMALL, input_size=(512, 512))

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from qc_worker.engine.decoding import Decoded
 from qc_worker.engine.heatmaps import QUEUE_LENGTH, HeatmapWriter
 from qc_worker.engine.in_flight import Ticket
-from qc_worker.engine.intake import Decoded
 from qc_worker.engine.residents import Resident
+from qc_worker.imaging.preprocessing import Picture
 from qc_worker.ports import HeatmapEntry
-from qc_worker.simplenet.preprocessing import Picture
-from qc_worker.transport.memory import MemoryHeatmapCache
+from qc_worker.transport.memory.adapters import MemoryHeatmapCache
 from qc_worker.wire.images import decode_record
-from tests import factories
+from tests.support import factories
 
 
 class SlowCache(MemoryHeatmapCache):

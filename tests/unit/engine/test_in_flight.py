@@ -8,7 +8,7 @@ from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.domain.frame import Partition, Record
 from qc_worker.engine.in_flight import InFlight, Ticket
 from qc_worker.engine.intake import failure
-from tests import factories
+from tests.support import factories
 
 LARGEST_BYTES = 2000
 """Of a test's record, key and headers included."""

@@ -10,12 +10,12 @@ from qc_worker.domain.errors import DeviceLost, Reason
 from qc_worker.domain.frame import Partition
 from qc_worker.engine.gpu_decoding import GpuDecoding
 from qc_worker.engine.pipeline import CUDA_OUT_OF_MEMORY
+from qc_worker.imaging.nvjpeg import NvJpegDecoder
+from qc_worker.imaging.preprocessing import ImageLimits
 from qc_worker.observability.exits import TRY_AGAIN, exit_codes
 from qc_worker.ports import Clock
-from qc_worker.simplenet.nvjpeg import NvJpegDecoder
-from qc_worker.simplenet.preprocessing import ImageLimits
-from qc_worker.transport.memory_broker import MemoryBroker
-from tests import factories
+from qc_worker.transport.memory.broker import MemoryBroker
+from tests.support import factories
 from tests.unit.engine.conftest import PASSES_ALL, MakePlant, Plant
 
 BREAK = {

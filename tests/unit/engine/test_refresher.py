@@ -5,12 +5,13 @@ from threading import Thread
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from qc_worker.clock import SystemClock
 from qc_worker.domain.inspection import Verdict
 from qc_worker.domain.release import Release, ReleaseAction
+from qc_worker.engine.model_loader import ModelLoader
 from qc_worker.engine.refresher import DARK_RETRY_S, RETRY_S, ModelRefresher
-from qc_worker.engine.residents import ModelLoader, Resident, ResidentModels
-from tests import factories
+from qc_worker.engine.residents import Resident, ResidentModels
+from qc_worker.runtime.clock import SystemClock
+from tests.support import factories
 from tests.unit.engine.conftest import PASSES_ALL, REJECTS_ALL, MakePlant, Plant
 
 

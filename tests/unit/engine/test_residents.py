@@ -11,10 +11,11 @@ from structlog.testing import capture_logs
 
 from qc_worker.domain.errors import ModelError
 from qc_worker.domain.release import Release
-from qc_worker.engine.residents import BackbonePool, Computing, ModelLoader
+from qc_worker.engine.inference import BackbonePool, Computing
+from qc_worker.engine.model_loader import ModelLoader
+from qc_worker.imaging.defects import encode_mask
 from qc_worker.registry.store import FsspecModelStore
-from qc_worker.simplenet.localise import encode_mask
-from tests import factories
+from tests.support import factories
 
 
 @dataclass

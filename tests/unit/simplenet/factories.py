@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from qc_worker.domain.calibration import Calibration
+from qc_worker.imaging.preprocessing import ImageLimits
 from qc_worker.simplenet.card import ModelCard, SampleManifest, TrainingSettings
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import HeadShape
-from qc_worker.simplenet.preprocessing import ImageLimits
-from qc_worker.simplenet.scorer import Scorer
+from qc_worker.simplenet.inference.scorer import Scorer
 from qc_worker.simplenet.spec import EmbeddingSpec
 
 LIMITS = ImageLimits(max_bytes=16 << 20, max_pixels=64_000_000)

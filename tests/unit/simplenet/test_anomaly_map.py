@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
+from qc_worker.imaging.aspect import Aspect
+from qc_worker.imaging.preprocessing import content_box
 from qc_worker.simplenet.anomaly_map import TOP_SHARE, anomaly_maps, image_scores
-from qc_worker.simplenet.preprocessing import content_box
 from qc_worker.simplenet.regions import judged_parts
-from qc_worker.simplenet.spec import Aspect
 from tests.unit.simplenet.factories import an_embedding_spec
 
 

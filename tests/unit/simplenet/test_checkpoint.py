@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from qc_worker.domain.errors import ModelError
+from qc_worker.imaging.defects import encode_mask
 from qc_worker.simplenet import checkpoint
 from qc_worker.simplenet.checkpoint import (
     CARD_FILE,
@@ -23,7 +24,6 @@ from qc_worker.simplenet.checkpoint import (
     new_version,
     save_model,
 )
-from qc_worker.simplenet.localise import encode_mask
 from tests.unit.simplenet.factories import a_card, a_head, a_shape, an_embedding_spec
 
 State = dict[str, Tensor]

@@ -12,13 +12,13 @@ from torch.nn import functional as F
 
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.inspection import Verdict
+from qc_worker.imaging.defects import published_defects
+from qc_worker.imaging.preprocessing import content_box
+from qc_worker.imaging.run_lengths import decode_mask
 from qc_worker.simplenet.anomaly_map import anomaly_maps, image_scores
-from qc_worker.simplenet.backbone import load_backbone
-from qc_worker.simplenet.localise import published_defects
-from qc_worker.simplenet.preprocessing import content_box
+from qc_worker.simplenet.backbones.backbone import load_backbone
+from qc_worker.simplenet.inference.scorer import Scorer
 from qc_worker.simplenet.regions import NOT_JUDGED, Ignored, ignored_area, judged_cells, judged_maps
-from qc_worker.simplenet.run_lengths import decode_mask
-from qc_worker.simplenet.scorer import Scorer
 from tests.unit.simplenet.factories import a_head, an_embedding_spec, random_weights
 
 CPU = torch.device("cpu")

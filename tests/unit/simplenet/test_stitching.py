@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from qc_worker.simplenet.backbone import Backbone, load_backbone
+from qc_worker.simplenet.backbones.backbone import Backbone, load_backbone
+from qc_worker.simplenet.inference.scorer import Scorer
 from qc_worker.simplenet.patch_features import AggregatedLevels
-from qc_worker.simplenet.scorer import Scorer
 from qc_worker.simplenet.spec import BackbonePass
 from qc_worker.simplenet.stitching import TILES_AT_ONCE, stitched_maps
 from qc_worker.simplenet.tiles import Tiling, tiling_of

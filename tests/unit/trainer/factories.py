@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import line_name
-from qc_worker.domain.release import Judgement
-from qc_worker.simplenet.backbone import load_backbone
-from qc_worker.simplenet.preprocessing import ImageLimits
-from qc_worker.simplenet.scorer import Scorer
-from qc_worker.simplenet.spec import EmbeddingSpec, InputSize
-from trainer.samples import Origin, SampleStore
+from qc_worker.imaging.aspect import InputSize
+from qc_worker.imaging.preprocessing import ImageLimits
+from qc_worker.simplenet.backbones.backbone import load_backbone
+from qc_worker.simplenet.inference.scorer import Scorer
+from qc_worker.simplenet.spec import EmbeddingSpec
+from trainer.samples.store import Origin, SampleStore
 
 LINE = line_name("A")
 LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=1 << 20)

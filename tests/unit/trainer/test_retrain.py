@@ -12,18 +12,19 @@ from PIL import Image
 from structlog.testing import capture_logs
 
 from qc_worker.domain.errors import ModelError, TrainingError, TransportError
-from qc_worker.domain.release import Judgement, Release, ReleaseAction
+from qc_worker.domain.feedback import Judgement
+from qc_worker.domain.release import Release, ReleaseAction
 from qc_worker.simplenet.checkpoint import file_sha256, load_model
-from qc_worker.transport.memory import MemoryReleaseLog
-from tests.factories import NOON
+from qc_worker.transport.memory.adapters import MemoryReleaseLog
+from tests.support.factories import NOON
 from tests.unit.trainer.factories import LINE, imported, png
 from tests.unit.trainer.workshop import REQUEST, SPLIT, Workshop
-from trainer.atomic import disk_errors
 from trainer.commands.retrain import retrained_document
-from trainer.groups import GroupBy
+from trainer.disk import disk_errors
 from trainer.progress import stages
-from trainer.releases import list_versions, open_model
-from trainer.samples import sha256
+from trainer.releasing.versions import list_versions, open_model
+from trainer.samples.groups import GroupBy
+from trainer.samples.store import sha256
 
 
 def test_a_retrain_stores_a_version_and_announces_it_last(tmp_path: Path) -> None:

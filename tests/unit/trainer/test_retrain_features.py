@@ -9,10 +9,10 @@ import pytest
 from qc_worker.domain.errors import TrainingError
 from tests.unit.trainer.factories import INPUT_SIZE, filled_store
 from tests.unit.trainer.workshop import QUICK, REQUEST, SPLIT, Workshop
-from trainer import train
 from trainer.commands.retrain import retrained_document
-from trainer.feature_cache import FeatureCache
-from trainer.features import FeatureCounts
+from trainer.features.cache import FeatureCache
+from trainer.features.extract import FeatureCounts
+from trainer.fitting import train
 from trainer.progress import stages
 
 

@@ -12,7 +12,7 @@ from qc_worker.settings import load_settings
 from tests.unit.trainer.factories import LINE
 from tests.unit.trainer.workshop import REQUEST, SPLIT, Workshop
 from trainer.commands.releases import print_versions
-from trainer.releases import open_model
+from trainer.releasing.versions import open_model
 from trainer.retrain import RetrainRequest
 
 

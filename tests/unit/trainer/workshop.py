@@ -4,19 +4,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from qc_worker.imaging.aspect import InputSize
 from qc_worker.ports import ReleaseLog
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.simplenet.checkpoint import TrainingSettings
-from qc_worker.simplenet.spec import InputSize
-from qc_worker.transport.memory import MemoryReleaseLog
-from qc_worker.transport.memory_broker import MemoryBroker
-from tests.factories import NOON, ManualClock
+from qc_worker.transport.memory.adapters import MemoryReleaseLog
+from qc_worker.transport.memory.broker import MemoryBroker
+from tests.support.factories import NOON, ManualClock
 from tests.unit.trainer.factories import INPUT_SIZE, LIMITS, LINE, filled_store, small_scorer
-from trainer.feature_cache import FeatureCache
+from trainer.features.cache import FeatureCache
+from trainer.fitting.split import CalibrateBy
 from trainer.progress import stages
-from trainer.releases import Releaser
+from trainer.releasing.versions import Releaser
 from trainer.retrain import Retrained, Retrainer, RetrainRequest, SizedScorer
-from trainer.split import CalibrateBy
 
 QUICK = TrainingSettings(
     steps=60,

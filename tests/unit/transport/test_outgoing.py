@@ -4,7 +4,7 @@ from qc_worker.domain.errors import Reason
 from qc_worker.domain.inspection import DeadLetter
 from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES
 from qc_worker.transport.outgoing import OutgoingRecord, outgoing_records
-from tests import factories
+from tests.support import factories
 
 HUGE = bytes(30 * 1024 * 1024)
 

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from hypothesis import strategies as st
 
 from qc_worker.domain.errors import Reason
+from qc_worker.domain.feedback import Feedback, Judgement
 from qc_worker.domain.frame import Position, Record
 from qc_worker.domain.inspection import Defect, Inspection, Mask, StageTimings, Verdict
 from qc_worker.domain.names import FRAME_ID_PATTERN, NAME_PATTERN
-from qc_worker.domain.release import Feedback, Judgement, Release, ReleaseAction
+from qc_worker.domain.release import Release, ReleaseAction
 
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 

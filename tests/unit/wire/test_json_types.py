@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qc_worker.domain.feedback import Feedback, Judgement
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import SCHEMA_VERSION, Inspection, Verdict
-from qc_worker.domain.release import Feedback, Judgement, Release
+from qc_worker.domain.release import Release
 from qc_worker.wire.json_types import (
     decode_feedback,
     decode_inspection,

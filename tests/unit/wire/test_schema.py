@@ -8,12 +8,13 @@ from hypothesis import given
 from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
 
 from qc_worker.domain.errors import Reason
+from qc_worker.domain.feedback import Feedback
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import DeadLetter, Inspection, Verdict
-from qc_worker.domain.release import Feedback, Release
+from qc_worker.domain.release import Release
 from qc_worker.settings import Settings
+from qc_worker.transport.kafka.topics import plan_topics
 from qc_worker.transport.outgoing import dead_letter_record, inspection_record
-from qc_worker.transport.topics import plan_topics
 from qc_worker.wire.asyncapi import asyncapi_document
 from qc_worker.wire.headers import INSPECTION_TYPE
 from qc_worker.wire.images import encode_frame

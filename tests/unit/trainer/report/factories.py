@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from qc_worker.domain.calibration import Calibration
-from qc_worker.simplenet.preprocessing import Picture
-from trainer.evaluate import JudgedImage
-from trainer.labelled import GOOD, LabelledImage
+from qc_worker.imaging.preprocessing import Picture
+from trainer.datasets.labelled import GOOD, LabelledImage
+from trainer.judging.evaluate import JudgedImage
 
 CALIBRATION = Calibration(scores=(1.0, 2.0, 3.0, 4.0), max_false_reject=0.2)
 """Its threshold is 4."""

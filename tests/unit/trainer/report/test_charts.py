@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.recall import roc_curve
+from trainer.judging.recall import roc_curve
 from trainer.report.charts import Mark, Scale, bins_for, curve_path, histogram, roc_chart
 
 SCORES = st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=60)

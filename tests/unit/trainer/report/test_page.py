@@ -7,9 +7,9 @@ import pytest
 from qc_worker.domain.inspection import Verdict
 from tests.unit.simplenet.factories import a_card, a_head
 from tests.unit.trainer.report.factories import CALIBRATION, judged
-from trainer.evaluate import JudgedImage
-from trainer.evaluation import MaskNames, Tally, evaluation_of
-from trainer.mask_overlap import overlap
+from trainer.judging.evaluate import JudgedImage
+from trainer.judging.figures import MaskNames, Tally, evaluation_of
+from trainer.judging.mask_overlap import overlap
 from trainer.report.gallery import Album
 from trainer.report.page import Report, render_page
 

@@ -1,0 +1,101 @@
+"""Models that cost what trained ones cost: random heads of their shape, which reject as many frames.
+
+An untrained head cannot tell the simulation's defects. For as many frames to have a mask and a heatmap as if it could,
+its threshold is one that about as many of the frames sent exceed as are defective, whichever these are.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+import torchvision.models
+
+from benchmarks.harness.contestant import SideSpec
+from benchmarks.harness.load import simulated_frames
+from benchmarks.harness.plant import LINES, Plant
+from benchmarks.harness.random_models import backbone_of, embedding_of, line_head
+from qc_worker.domain.calibration import Calibration
+from qc_worker.domain.release import Release
+from qc_worker.files import file_sha256
+from qc_worker.imaging.preprocessing import ImageLimits, decode_picture
+from qc_worker.registry.store import FsspecModelStore
+from qc_worker.settings import Settings
+from qc_worker.simplenet.backbones.weights import packaged_efficientnet_lite0
+from qc_worker.simplenet.card import ModelCard, SampleManifest, TrainingSettings
+from qc_worker.simplenet.checkpoint import CARD_FILE, save_model
+from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.inference.precision import compute_dtype
+from qc_worker.simplenet.inference.scorer import Scorer
+from qc_worker.simplenet.spec import EmbeddingSpec
+from qc_worker.transport.kafka.release_log import KafkaReleaseLog
+
+BATCH_SIZE = 8
+CALIBRATION_FRAMES = 64
+"""Of each line's 100: with them 12 and 17 of the 100 are rejected."""
+REJECTED_SHARE = 0.15
+VERSION = "untrained"
+LIMITS = ImageLimits(max_bytes=1 << 24, max_pixels=1 << 25)
+
+
+def announce_models(plant: Plant, folder: Path, *, backbone: str, weights: Path) -> None:
+    """Put a model of every line into the store, and announce it."""
+    side = SideSpec("ours", backbone, str(weights), str(folder), model="default")
+    network, device = backbone_of(side), torch.device("cpu")
+    # In the worker's number format: scores of random heads lie so close together that rounding decides verdicts.
+    dtype = compute_dtype(device, Settings().precision)
+    scorer = Scorer(network, embedding_of(side, network), device, dtype)
+    releases = KafkaReleaseLog(plant.access, topic=plant.topic("models"))
+    for number, line in enumerate(LINES):
+        head = line_head(side, scorer.level_channels, number, mask_channels=scorer.mask_channels)
+        calibration = Calibration(_scores(line, head, scorer), max_false_reject=REJECTED_SHARE)
+        releases.announce(_store(plant, folder / f"model-{line}", head, _card(line, head, scorer.spec, calibration)))
+    releases.close()
+
+
+def weights_of(backbone: str, folder: Path) -> Path:
+    """The packaged weights, or random ones where none are packaged: speed does not depend on them."""
+    if backbone == "efficientnet_lite0":
+        return packaged_efficientnet_lite0(folder)
+    torch.manual_seed(0)
+    path = folder / f"{backbone}.pth"
+    torch.save(getattr(torchvision.models, backbone)(weights=None).state_dict(), path)
+    return path
+
+
+def _scores(line: str, head: Head, scorer: Scorer) -> tuple[float, ...]:
+    folded = scorer.take_in(head)
+    contents = simulated_frames()[LINES.index(line) :: len(LINES)][:CALIBRATION_FRAMES]
+    scores: list[float] = []
+    for start in range(0, len(contents), BATCH_SIZE):
+        pixels = _pixels(contents[start : start + BATCH_SIZE], scorer.spec)
+        scores += scorer.score(pixels, [folded] * len(pixels)).scores.tolist()
+    return tuple(sorted(scores))
+
+
+def _pixels(contents: Sequence[bytes], spec: EmbeddingSpec) -> torch.Tensor:
+    size, aspect = spec.input_size, spec.aspect
+    return torch.stack([decode_picture(one, input_size=size, aspect=aspect, limits=LIMITS).pixels for one in contents])
+
+
+def _card(line: str, head: Head, spec: EmbeddingSpec, calibration: Calibration) -> ModelCard:
+    return ModelCard(
+        line=line,
+        version=VERSION,
+        embedding=spec,
+        head=head.shape,
+        calibration=calibration,
+        samples=SampleManifest(training=(), calibration=()),
+        training=TrainingSettings(),
+        seed=0,
+        duration_s=0.0,
+        created_at=datetime.now(UTC),
+    )
+
+
+def _store(plant: Plant, folder: Path, head: Head, card: ModelCard) -> Release:
+    folder.mkdir()
+    save_model(folder, head, card)
+    card_sha256 = file_sha256(folder / CARD_FILE)
+    FsspecModelStore(str(plant.state_dir / "models")).add(folder, line=card.line, version=card.version)
+    return Release(card.line, card.version, card_sha256, card.calibration.threshold, datetime.now(UTC))

@@ -1,0 +1,164 @@
+"""Our side of `accuracy.py`, the way of the product: the code of `import`, `retrain --offline` and `evaluate`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from time import monotonic
+
+from benchmarks.products.one_run import ASPECT, Figures, OwnThreshold, Product, Run
+from qc_worker.domain.calibration import Calibration, smallest_alpha
+from qc_worker.domain.feedback import Judgement
+from qc_worker.domain.names import line_name
+from qc_worker.runtime.clock import SystemClock
+from qc_worker.settings import Settings
+from qc_worker.simplenet.checkpoint import Model, TrainingSettings
+from qc_worker.wiring.shared import image_limits
+from trainer.commands.retrain import RetrainFlags, requested, run_retrain
+from trainer.datasets.labelled import LabelledImage
+from trainer.judging.evaluate import Evaluator, JudgedImage
+from trainer.judging.figures import DefectReport, Evaluation
+from trainer.judging.mask_overlap import MaskOverlap
+from trainer.progress import stages
+from trainer.releasing.versions import open_model
+from trainer.samples.import_folders import ImportFolder
+from trainer.samples.importing import Importer
+from trainer.wiring import model_store, sample_store, scorer_for
+
+LINE = line_name("bench")
+OURS = "ours"
+NO_DISCRIMINATOR = "ours, no discriminator"
+MASK_RATE = 0.05
+"""False-reject rate at whose threshold masks are compared, beside the model's own."""
+
+Adjust = Callable[[TrainingSettings], TrainingSettings]
+
+
+def unchanged(settings: TrainingSettings) -> TrainingSettings:
+    return settings
+
+
+def without_discriminator(settings: TrainingSettings) -> TrainingSettings:
+    """The row without it: the head judges by distance alone."""
+    return settings.model_copy(update={"learned_weight": 0.0})
+
+
+def can_leave_discriminator_out() -> bool:
+    """Whether training settings have a weight for what the discriminator learned."""
+    return "learned_weight" in TrainingSettings.model_fields
+
+
+def our_sides() -> dict[str, Adjust]:
+    """Rows of ours, and what each changes in the settings of a retrain."""
+    rows: dict[str, Adjust] = {OURS: unchanged}
+    return rows | ({NO_DISCRIMINATOR: without_discriminator} if can_leave_discriminator_out() else {})
+
+
+@dataclass(slots=True)
+class Ours:
+    """One product as a line of its own, in folders of its own."""
+
+    product: Product
+    settings: Settings
+    """Its state folder is empty at first and this product's alone."""
+    backbone: str
+    input_size: str
+    """As `--input-size` has it."""
+    _imported: bool = field(default=False, init=False)
+
+    def run(self, side: str, adjust: Adjust, seed: int) -> Run:
+        """Retrain, then evaluate the version that came of it. Raises QcError."""
+        self._import()
+        flags = self._flags(seed)
+        request = requested(flags)
+        request = replace(request, training=adjust(request.training))
+        with stages() as shown:
+            retrained = run_retrain(self.settings, flags, request, shown)
+        card = retrained.card
+        model = open_model(model_store(self.settings), LINE, card.version)
+        started_s = monotonic()
+        evaluation, scores = self._evaluate(model)
+        return Run(
+            product=self.product.name,
+            side=side,
+            seed=seed,
+            input_size=card.embedding.input_size,
+            levels=card.embedding.levels,
+            frames=len(card.samples.training),
+            train_s=card.duration_s,
+            judge_s=monotonic() - started_s,
+            overall=_figures(evaluation),
+            by_defect={kind: _figures(report) for kind, report in evaluation.by_defect.items()},
+            scores=scores,
+            own=self._own_threshold(model, evaluation),
+            features_cached=retrained.trained.features.cached,
+        )
+
+    def _import(self) -> None:
+        if self._imported:
+            return
+        threads = self.settings.decode_threads
+        importer = Importer(sample_store(self.settings), image_limits(self.settings), SystemClock().now, threads)
+        task = ImportFolder(LINE, Judgement.GOOD, self.product.good).task(importer.limits)
+        importer.run(task, advance=lambda *_: None)
+        self._imported = True
+
+    def _flags(self, seed: int) -> RetrainFlags:
+        """What `qc-trainer retrain --line bench --offline --seed N` gives."""
+        return RetrainFlags(
+            line=LINE,
+            max_false_reject=None,
+            review_rate=None,
+            seed=seed,
+            dry_run=False,
+            offline=True,
+            backbone=self.backbone,
+            aspect=ASPECT,
+            input_size=self.input_size,
+            tiles=1,
+            steps=None,
+            max_feature_mib=8192,
+            group_by="auto",
+            calibrate_by="cross",
+        )
+
+    def _evaluate(self, model: Model) -> tuple[Evaluation, dict[str, list[float]]]:
+        scores: dict[str, list[float]] = {kind: [] for kind in self.product.counts}
+
+        def watch(judged: JudgedImage) -> None:
+            scores[judged.image.kind].append(judged.score)
+
+        images = self.product.images
+        return self._evaluator(model).run(images, advance=lambda *_: None, watch=watch), scores
+
+    def _evaluator(self, model: Model) -> Evaluator:
+        scorer = scorer_for(self.settings, model.card.embedding)
+        threads = self.settings.decode_threads
+        return Evaluator(model, scorer, limits=image_limits(self.settings), decode_threads=threads)
+
+    def _own_threshold(self, model: Model, evaluation: Evaluation) -> OwnThreshold:
+        return OwnThreshold(
+            max_false_reject=evaluation.max_false_reject,
+            calibration_scores=model.card.calibration.scores,
+            reject_rate=evaluation.reject_rate,
+            false_reject_rate=evaluation.false_reject_rate,
+            mask_overlap=evaluation.mask_overlap,
+            mask_overlap_at_5=self._mask_overlap(model) if evaluation.masks.found else None,
+        )
+
+    def _mask_overlap(self, model: Model) -> MaskOverlap | None:
+        """Judge images with a mask once more, as `qc-trainer threshold --max-false-reject` would have the line do."""
+        card = model.card.model_copy(update={"calibration": moved(model.card.calibration, MASK_RATE)})
+        return self._evaluator(replace(model, card=card)).run(self._masked(), advance=lambda *_: None).mask_overlap
+
+    def _masked(self) -> list[LabelledImage]:
+        """Defects with a mask, and one good image, for an evaluation needs one."""
+        return [self.product.images[0], *(image for image in self.product.images if image.masks)]
+
+
+def moved(calibration: Calibration, rate: float) -> Calibration:
+    """The same held-out scores at this false-reject rate, or at the smallest above it that they support."""
+    smallest = smallest_alpha(len(calibration.scores))
+    return calibration.moved_to_rate(max(rate, smallest), review_rate=None)
+
+
+def _figures(report: Evaluation | DefectReport) -> Figures:
+    return Figures(report.image_auroc, report.recall_at, report.pixel_auroc, report.aupro)

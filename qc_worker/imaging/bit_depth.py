@@ -1,0 +1,70 @@
+"""How many bits hold the brightness of pictures that come in 16 a channel.
+
+Sensors have 10, 12 or 14 bits, and camera SDKs write them into 16 as they are, aligned right: taken for full 16 bits
+they are nearly black. What is meant is a matter of the line's camera, so it is found once from its good frames.
+"""
+
+from PIL import Image, ImageFile
+
+from qc_worker.domain.errors import InvalidFrame, Reason
+from qc_worker.imaging.aspect import BIT_DEPTHS, FULL_DEPTH, BitDepth
+from qc_worker.imaging.pixel_modes import highest_value, holds_integers
+from qc_worker.imaging.tiff_pages import bits_stated, packed_bits
+
+PNG_SIGNATURE_BYTES = 8
+
+
+def holds_wide_colour(image: ImageFile.ImageFile) -> bool:
+    """Whether the file has 16 bits a channel in colour, of which Pillow keeps the upper 8; to ask before loading."""
+    arguments = image.tile[0][3] if image.tile else ""
+    raw_mode = arguments[0] if isinstance(arguments, tuple) else arguments
+    return not image.mode.startswith("I") and ";16" in str(raw_mode)
+
+
+def bits_needed(image: ImageFile.ImageFile, content: bytes) -> int | None:
+    """How many bits a picture needs: by its highest value, or by its file where that says more and can be right.
+
+    None for pictures to which no bit depth applies: 8 bits, floats, or packed to the bits that they have.
+    Raises InvalidFrame for colour that is aligned right, whose lower bits are lost.
+    """
+    if holds_wide_colour(image):
+        image.load()
+        _check_wide_colour(image)
+        return FULL_DEPTH
+    if not holds_integers(image) or packed_bits(image):
+        return None
+    stated = bits_stated(image) or _significant_bits(content) or 0
+    image.load()
+    needed = max(0, highest_value(image)).bit_length()
+    return max(needed, stated) if stated <= FULL_DEPTH else needed
+
+
+def depth_for(bits: int) -> BitDepth:
+    """The smallest depth that holds so many bits."""
+    return next((depth for depth in BIT_DEPTHS if depth >= bits), FULL_DEPTH)
+
+
+def check_colour(image: ImageFile.ImageFile, bit_depth: int) -> None:
+    """Refuse colour of 16 bits a channel where a line has fewer; before it is loaded. Raises InvalidFrame."""
+    if bit_depth != FULL_DEPTH and holds_wide_colour(image):
+        raise InvalidFrame(Reason.UNDECODABLE, f"colour of 16 bits a channel on a line of {bit_depth}: align it left")
+
+
+def _check_wide_colour(image: Image.Image) -> None:
+    if highest_value(image.convert("RGB")) < 1 << 6:
+        raise InvalidFrame(
+            Reason.UNDECODABLE, "colour of 16 bits a channel whose upper two are empty: align the camera's bits left"
+        )
+
+
+def _significant_bits(content: bytes) -> int | None:
+    """What a PNG's sBIT chunk says of its first channel; it stands before the pixels."""
+    at = PNG_SIGNATURE_BYTES
+    while at + 9 <= len(content):
+        length, name = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
+        if name == b"sBIT":
+            return content[at + 8]
+        if name in (b"IDAT", b"IEND"):
+            return None
+        at += 12 + length
+    return None

@@ -1,0 +1,228 @@
+"""From encoded bytes to the rectangle that enters the backbone: one path for training and serving.
+
+What arrives as RGB, and how:
+
+- grey, 1-bit, palette, CMYK, YCbCr, HSV: Pillow's conversion; colour profiles are not applied.
+- alpha and transparent palette entries: laid over black; alpha that is 0 everywhere is an unused byte.
+- 16-bit grey (and 32-bit integers up to 65,535): 0 to the highest value of the line's bit depth becomes 0..255; values
+  beyond it are refused. A TIFF that packs 12 bits has that depth, whatever the line's.
+- 16-bit colour: its upper 8 bits; a camera with 10 or 12 must align them left.
+- floating point: 0..1 if no pixel is above 1, else 0..255.
+- EXIF orientation is applied; `image_size` is the size after it.
+
+Of a TIFF with previews the page of full resolution is meant.
+
+Refused: anything with several frames (except the first picture of an MPO, as phones write them), formats that are
+documents, containers or run other programs (EPS, PDF, WMF, ...), truncated files.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from torch import Tensor
+
+from qc_worker.domain.errors import InvalidFrame, Reason
+from qc_worker.imaging.aspect import FULL_DEPTH, Aspect, InputSize
+from qc_worker.imaging.bit_depth import check_colour
+from qc_worker.imaging.resize import shrink
+from qc_worker.imaging.tiff_pages import select_page
+
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "BMP",
+    "TIFF",
+    "WEBP",
+    "AVIF",
+    "GIF",
+    "JPEG2000",
+    "PPM",
+    "TGA",
+    "PCX",
+    "SGI",
+    "QOI",
+    "DIB",
+)
+
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound; ours is a setting, and checked before anything is decoded
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations that swap width and height."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What is refused before anything is decoded."""
+
+    max_bytes: int
+    max_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded frame. `pixels`: uint8 (3, H, W), RGB, in memory with the channels innermost."""
+
+    pixels: Tensor
+    image_size: tuple[int, int]
+    """Height and width of the original after EXIF orientation, pixels."""
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def decode_picture(
+    content: bytes, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits, bit_depth: int = FULL_DEPTH
+) -> Picture:
+    """Decode, turn upright, bring to RGB of `input_size`. Any number of threads may.
+
+    `bit_depth`: how many of its bits a picture of 16 a channel uses (`EmbeddingSpec.bit_depth`).
+
+    Raises InvalidFrame.
+    """
+    with opened(content, limits) as image:
+        # Handed to the decoder at once: each block of 64 KB would otherwise wait for the interpreter's lock.
+        image.decodermaxblock = len(content)
+        return _to_picture(image, input_size, aspect, bit_depth)
+
+
+def picture_size(content: bytes, limits: ImageLimits) -> tuple[int, int]:
+    """Height and width after EXIF orientation, pixels, from the header alone. Any number of threads may.
+
+    A PNG that states its orientation behind its pixels, which would have to be decoded for that, counts as upright.
+    Raises InvalidFrame.
+    """
+    with opened(content, limits) as image:
+        # Of a TIFF Pillow states the upright size from the start.
+        is_upright = image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info)
+        return as_stored((image.height, image.width), 1 if is_upright else _orientation(image))
+
+
+def stack_pixels(pixels: Sequence[Tensor]) -> Tensor:
+    """Stack pictures' pixels to (B, 3, H, W) with the channels innermost, as they are and as backbones like them.
+
+    `torch.stack` would move the channels outwards, and what comes next back inwards: ten times the work.
+    """
+    return torch.stack([each.permute(1, 2, 0) for each in pixels]).permute(0, 3, 1, 2)
+
+
+def content_box(image_size: tuple[int, int], input_size: InputSize, aspect: Aspect) -> Box:
+    """Where in the rectangle of `input_size` the picture lies: all of it for `squash`, centred for `pad`."""
+    full_height, full_width = input_size
+    if aspect == "squash":
+        return Box(0, 0, full_width, full_height)
+    height, width = image_size
+    inner_height, inner_width = input_size
+    if height * full_width >= width * full_height:
+        inner_width = max(1, round(width * full_height / height))
+    else:
+        inner_height = max(1, round(height * full_width / width))
+    return Box((full_width - inner_width) // 2, (full_height - inner_height) // 2, inner_width, inner_height)
+
+
+def as_stored(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """Swap two sides, or not, from upright to how a picture of this EXIF orientation is stored, or back."""
+    return (size[1], size[0]) if orientation in SIDEWAYS else size
+
+
+@contextmanager
+def opened(content: bytes, limits: ImageLimits) -> Iterator[ImageFile.ImageFile]:
+    """Read the header only and check it; whatever fails within the block is an InvalidFrame too.
+
+    Raises InvalidFrame.
+    """
+    if not content:
+        raise InvalidFrame(Reason.EMPTY, "the frame has no bytes")
+    if len(content) > limits.max_bytes:
+        raise InvalidFrame(Reason.TOO_LARGE, f"{len(content)} bytes, at most {limits.max_bytes} are decoded")
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if image.format == "TIFF":
+                select_page(image)
+            _check_header(image, limits)
+            yield image
+    except InvalidFrame:
+        raise
+    except MemoryError:
+        raise InvalidFrame(Reason.TOO_MANY_PIXELS, "decoding takes more memory than there is") from None
+    except UnidentifiedImageError:
+        raise InvalidFrame(Reason.UNDECODABLE, "not an image of a known format") from None
+    except Exception as error:  # noqa: BLE001 -- Pillow's plugins raise nearly anything on broken input
+        raise InvalidFrame(Reason.UNDECODABLE, f"{type(error).__name__}: {error}"[:200]) from None
+
+
+def _check_header(image: Image.Image, limits: ImageLimits) -> None:
+    pixel_count = image.width * image.height
+    if pixel_count > limits.max_pixels:
+        raise InvalidFrame(Reason.TOO_MANY_PIXELS, f"{pixel_count} pixels, at most {limits.max_pixels} are decoded")
+    if getattr(image, "is_animated", False) and image.format not in ("MPO", "TIFF"):
+        raise InvalidFrame(Reason.UNDECODABLE, f"more than one frame in this {image.format}")
+
+
+def _to_picture(image: ImageFile.ImageFile, input_size: InputSize, aspect: Aspect, bit_depth: int) -> Picture:
+    check_colour(image, bit_depth)
+    stored = _load(image, input_size)
+    # Asked only now: loading a TIFF turns it upright and takes the tag away.
+    orientation = _orientation(image)
+    image_size = as_stored((stored.height, stored.width), orientation)
+    box = content_box(image_size, input_size, aspect)
+    inner = shrink(image, as_stored((box.width, box.height), orientation), stored.covered, bit_depth=bit_depth)
+    upright = inner.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else inner
+    return Picture(pixels=_filled(upright.convert("RGB"), box, input_size), image_size=image_size)
+
+
+def _orientation(image: Image.Image) -> int:
+    orientation: int = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return orientation
+
+
+class _Stored(NamedTuple):
+    """The picture as stored, before orientation: its size, and how much of what was decoded it covers."""
+
+    width: int
+    height: int
+    covered: tuple[float, float]
+
+
+def _load(image: Image.Image, input_size: InputSize) -> _Stored:
+    """Decode; a JPEG much larger than needed at a half, quarter or eighth of its size, which is far cheaper."""
+    full_size = image.size
+    drafted = None
+    if image.format in ("JPEG", "MPO"):
+        height, width = as_stored(input_size, _orientation(image))
+        if full_size[0] >= 2 * width and full_size[1] >= 2 * height:
+            drafted = image.draft(None, (width, height))
+    image.load()
+    if drafted:
+        return _Stored(*full_size, covered=drafted[1][2:])
+    return _Stored(*image.size, covered=image.size)
+
+
+def _filled(image: Image.Image, box: Box, input_size: InputSize) -> Tensor:
+    """Repeat the picture's border outwards. Shapes: an RGB image of the box's size -> (3, H, W), channels innermost."""
+    pixels = np.frombuffer(bytearray(image.tobytes()), np.uint8).reshape(box.height, box.width, 3)
+    below = input_size[0] - box.top - box.height
+    right = input_size[1] - box.left - box.width
+    if box.top or box.left or below or right:
+        pixels = np.pad(pixels, ((box.top, below), (box.left, right), (0, 0)), mode="edge")
+    return torch.from_numpy(pixels).permute(2, 0, 1)

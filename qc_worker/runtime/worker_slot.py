@@ -1,0 +1,40 @@
+"""A name for this worker process that its successor takes over, so that the broker ends at once what it left open."""
+
+import hashlib
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from qc_worker.domain.errors import SettingsError
+from qc_worker.runtime.state_folder import refused, usable
+
+
+@contextmanager
+def worker_slot(state_dir: Path) -> Iterator[str]:
+    """A name that no other running worker has: this machine, the state folder, and the first number that is free.
+
+    The lock goes with the process, however it ends; whoever starts next on the same folder gets the name. Raises
+    SettingsError.
+    """
+    folder = usable(usable(state_dir) / "workers")
+    where = hashlib.sha256(str(state_dir.resolve()).encode()).hexdigest()[:8]
+    for number in count():
+        lock = FileLock(folder / f"{number}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        except OSError as error:  # such as another user's lock
+            raise refused(state_dir, error) from None
+        except NotImplementedError:
+            advice = "name a folder on a disk of this machine by QC_STATE_DIR"
+            raise SettingsError(f"state folder {state_dir}: its file system has no locks; {advice}") from None
+        try:
+            yield f"{socket.gethostname()}.{where}.{number}"
+        finally:
+            lock.release()
+        return

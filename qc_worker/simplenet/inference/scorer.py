@@ -1,0 +1,267 @@
+"""One resident backbone judging frames of any number of lines in one batch."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from qc_worker.domain.errors import ModelError
+from qc_worker.imaging.preprocessing import Box
+from qc_worker.simplenet.anomaly_map import MASK_SIGMA_PX, anomaly_maps, image_scores
+from qc_worker.simplenet.backbones.backbone import Backbone
+from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.inference.compilation import ComputeLevels, compiled
+from qc_worker.simplenet.inference.folded import FoldedHead, fold, patch_scores
+from qc_worker.simplenet.inference.precision import NumberFormat, keep_float32, number_format
+from qc_worker.simplenet.patch_features import AggregatedLevels, concatenate
+from qc_worker.simplenet.regions import (
+    NOT_JUDGED,
+    Ignored,
+    IgnoredArea,
+    greyed,
+    ignored_area,
+    judged_maps,
+    judged_parts,
+)
+from qc_worker.simplenet.spec import EmbeddingSpec
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a batch got. Shapes: `scores` float32 (B,), `maps` float32 (B, H, W); both where they were computed.
+
+    Where a line's picture is not judged, its maps are minus infinity.
+    """
+
+    scores: Tensor
+    maps: Tensor
+    precision: NumberFormat
+    """In which backbone and heads were computed."""
+    behind: torch.cuda.Stream | None = None
+    """On CUDA: a queue behind this batch and no other."""
+    mask_levels: "MaskLevels | None" = None
+    """What masks are made of, where lines have mask heads."""
+
+    def reading(self) -> AbstractContextManager[object]:
+        """Within it this thread waits for this batch alone; else also for those that were queued after it."""
+        return nullcontext() if self.behind is None else torch.cuda.stream(self.behind)
+
+    def map_of(self, index: int) -> npt.NDArray[np.float32]:
+        """One frame's anomaly map, (H, W), brought to the CPU."""
+        anomaly_map: npt.NDArray[np.float32] = self.maps[index].cpu().numpy()
+        return anomaly_map
+
+    def mask_map_of(self, index: int) -> npt.NDArray[np.float32]:
+        """The map that one frame's mask is made of, (H, W), brought to the CPU; its anomaly map without a mask head.
+
+        Few frames are rejected: it is computed when it is asked for, and alone, for a CPU keeps kernels for every
+        shape, and several frames at once take as long.
+        """
+        mask_map = None if self.mask_levels is None else self.mask_levels.map_of(index)
+        return self.map_of(index) if mask_map is None else mask_map.cpu().numpy()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskLevels:
+    """A batch's feature maps of the mask levels. Shapes: `levels` (B, C_l, h_l, w_l) each."""
+
+    levels: tuple[Tensor, ...]
+    heads: tuple[FoldedHead, ...]
+    spec: EmbeddingSpec
+
+    @torch.no_grad()
+    def map_of(self, index: int) -> Tensor | None:
+        """One frame's map, minus infinity where nothing is judged; None without a mask head. Shape: (H, W)."""
+        head = self.heads[index]
+        if head.mask_head is None:
+            return None
+        own = [level[index : index + 1] for level in self.levels]
+        cells = patch_scores(own, [head.mask_head], self.spec.mask_grid)
+        mask_map = anomaly_maps(cells, self.spec.input_size, MASK_SIGMA_PX)[0]
+        return mask_map if head.ignored is None else mask_map.masked_fill_(head.ignored.pixels, NOT_JUDGED)
+
+
+class Scorer:
+    """Backbone, folded heads and anomaly maps in a row. Used by one thread."""
+
+    def __init__(
+        self, backbone: Backbone, spec: EmbeddingSpec, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
+        """Raises ModelError if `backbone` is not the one that `spec` describes."""
+        _check_fits(backbone, spec)
+        keep_float32(device, dtype)
+        self.spec = spec
+        self.device = device
+        self.dtype = dtype
+        self._levels = AggregatedLevels(backbone.to(device).compute_in(dtype), spec.backbone_pass)
+        self.level_channels = self._levels.channels
+        self.channels = sum(self.level_channels)
+        self.mask_channels = self._levels.mask_channels
+        self._compute_levels: ComputeLevels = self._levels
+        self._max_batch_size: int | None = None
+        self._copies = _queue(device) if device.type == "cuda" else None
+
+    def compile(self, max_batch_size: int) -> None:
+        """Compile the backbone, which takes tens of seconds the first time; scores stay equal but for rounding."""
+
+        def compiled_for(size: int) -> ComputeLevels:
+            return compiled(self._levels, input_size=self.spec.input_size, max_batch_size=size, device=self.device)
+
+        self._compute_levels = self._as_memory_allows(compiled_for, max_batch_size)
+
+    @torch.no_grad()
+    def warm_up(self, batch_sizes: Sequence[int]) -> None:
+        """Pass batches of these sizes through the backbone, so that the first frames find memory and kernels ready.
+
+        A tiled frame counts as its tiles.
+        """
+
+        def pass_blank(size: int) -> None:
+            self._compute_levels(self._to_device(torch.zeros((size, 3, *self.spec.input_size), dtype=torch.uint8)))
+
+        for size in dict.fromkeys(map(self.spec.backbone_pass.frames_within, batch_sizes)):
+            self._as_memory_allows(pass_blank, size)
+
+    def take_in(self, head: Head, ignored: Ignored | None = None) -> FoldedHead:
+        """Fold a head, bring it to the device and try it on one grey frame. Raises ModelError.
+
+        Frames that it judges are judged outside of `ignored` only; None: all of them.
+        """
+        _check_takes(head, self.level_channels, self.spec)
+        if head.mask_head is not None:
+            _check_takes(head.mask_head, self.mask_channels, self.spec)
+        folded = fold(head).to(self.device, self.dtype)
+        trial = self.score(torch.full((1, 3, *self.spec.input_size), 128, dtype=torch.uint8), [folded])
+        if not (bool(torch.isfinite(trial.maps).all()) and np.isfinite(trial.mask_map_of(0)).all()):
+            raise ModelError("the head gives scores that are not numbers")
+        return replace(folded, ignored=self.ignored_area(ignored))
+
+    def ignored_area(self, ignored: Ignored | None) -> IgnoredArea | None:
+        """Prepare what is not judged, on the device; None: all is judged."""
+        return None if ignored is None else ignored_area(ignored, self.spec.grid, self.device)
+
+    @torch.no_grad()
+    def score(self, pixels: Tensor, heads: Sequence[FoldedHead], *, boxes: Sequence[Box] | None = None) -> Scored:
+        """Judge a batch: `heads[i]`, taken in, judges `pixels[i]`; quickest where equal heads are neighbours.
+
+        A frame's score is that of its picture, which lies in `boxes[i]`; None: pictures fill the input.
+        Where the device's memory does not do for the batch, it is judged in halves, and so are later ones.
+        Shapes: uint8 (B, 3, H, W). Raises torch.AcceleratorError if the device is lost to this process.
+        """
+        if len(heads) != len(pixels):
+            raise ValueError(f"{len(pixels)} frames but {len(heads)} heads")
+        try:
+            parts = self._as_memory_allows(lambda size: self._in_parts(pixels, heads, boxes, size), len(pixels))
+        except RuntimeError:
+            # cuBLAS and cuDNN have words of their own for what a lost device itself says in one way.
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            raise
+        return parts[0] if len(parts) == 1 else self._joined(parts)
+
+    @torch.no_grad()
+    def embed(self, pixels: Tensor, area: IgnoredArea | None = None) -> Tensor:
+        """Embedding of a batch, on the device, by the plain backbone, without what lies in the ignored `area`.
+
+        Shapes: uint8 (B, 3, H, W) -> (B, C, h0, w0).
+        """
+        return self.embed_twice(pixels, area)[0]
+
+    @torch.no_grad()
+    def embed_twice(self, pixels: Tensor, area: IgnoredArea | None = None) -> tuple[Tensor, Tensor | None]:
+        """The embedding, and that of the mask levels in the cells of masks; None without mask levels.
+
+        Shapes: uint8 (B, 3, H, W) -> (B, C, h0, w0), (B, C_m, h_m, w_m).
+        """
+        levels, fine = self._split(self._levels(greyed(self._to_device(pixels), [area] * len(pixels))))
+        return concatenate(levels, self.spec.grid), concatenate(fine, self.spec.mask_grid) if fine else None
+
+    def _as_memory_allows(self, run: Callable[[int], T], size: int) -> T:
+        """Run for batches of `size`, halved until the device's memory does; later ones are as small from the start."""
+        size = min(size, self._max_batch_size or size)
+        while True:
+            try:
+                return run(size)
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+                size = self._max_batch_size = size // 2
+            # Not before the error is gone, whose traceback holds what the batch had got.
+            torch.cuda.empty_cache()
+
+    def _in_parts(
+        self, pixels: Tensor, heads: Sequence[FoldedHead], boxes: Sequence[Box] | None, size: int
+    ) -> list[Scored]:
+        parts = [slice(start, start + size) for start in range(0, len(pixels), size)]
+        return [self._score(pixels[part], heads[part], boxes[part] if boxes else None) for part in parts]
+
+    def _score(self, pixels: Tensor, heads: Sequence[FoldedHead], boxes: Sequence[Box] | None) -> Scored:
+        areas = [head.ignored for head in heads]
+        levels, fine = self._split(self._compute_levels(greyed(self._to_device(pixels), areas)))
+        cells = patch_scores(levels, heads, self.spec.grid)
+        scores = image_scores(cells, judged_parts(self.spec, areas, boxes))
+        masks = MaskLevels(fine, tuple(heads), self.spec) if fine else None
+        return self._scored(scores, judged_maps(cells, self.spec.input_size, areas), masks)
+
+    def _split(self, levels: Sequence[Tensor]) -> tuple[Sequence[Tensor], tuple[Tensor, ...]]:
+        """The aggregated levels, and the mask levels."""
+        count = len(self.spec.levels)
+        return levels[:count], tuple(levels[count:])
+
+    def _joined(self, parts: Sequence[Scored]) -> Scored:
+        scores, maps = torch.cat([part.scores for part in parts]), torch.cat([part.maps for part in parts])
+        masks = [part.mask_levels for part in parts if part.mask_levels is not None]
+        if not masks:
+            return self._scored(scores, maps)
+        fine = tuple(torch.cat(level) for level in zip(*(each.levels for each in masks), strict=True))
+        heads = tuple(head for each in masks for head in each.heads)
+        return self._scored(scores, maps, MaskLevels(fine, heads, self.spec))
+
+    def _scored(self, scores: Tensor, maps: Tensor, masks: MaskLevels | None = None) -> Scored:
+        behind = None
+        if self.device.type == "cuda":
+            # Of high priority, so that it is never one of the queues that copy to the device.
+            behind = _queue(self.device, priority=-1)
+            behind.wait_stream(torch.cuda.current_stream(self.device))
+        return Scored(scores, maps, number_format(self.dtype), behind, masks)
+
+    def _to_device(self, pixels: Tensor) -> Tensor:
+        # One layout always: compiled code is bound to it. As a rule pictures come in it, and nothing is copied.
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        if self._copies is None or pixels.is_cuda:
+            return pixels
+        # Pinned and in a queue of its own: only so does the copy run beside the batch before.
+        with torch.cuda.stream(self._copies):
+            copied = pixels.pin_memory().to(self.device, non_blocking=True)
+        computing = torch.cuda.current_stream(self.device)
+        computing.wait_stream(self._copies)
+        copied.record_stream(computing)  # else the next copy could be written over pixels that are still to be read
+        return copied
+
+
+def _queue(device: torch.device, priority: int = 0) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device, priority)  # type: ignore[no-untyped-call]  # torch leaves it out
+
+
+def _check_takes(head: Head, channels: tuple[int, ...], spec: EmbeddingSpec) -> None:
+    if head.shape.level_channels != channels:
+        raise ModelError(
+            f"the head takes levels of {head.shape.level_channels} channels, {spec.backbone} gives {channels}"
+        )
+
+
+def _check_fits(backbone: Backbone, spec: EmbeddingSpec) -> None:
+    if (backbone.name, backbone.levels) != (spec.backbone, spec.backbone_levels):
+        raise ModelError(f"expected {spec.backbone} {spec.backbone_levels}, got {backbone.name} {backbone.levels}")
+    if backbone.weights_sha256 != spec.weights_sha256:
+        raise ModelError(
+            f"the model was trained with other weights of {spec.backbone}: sha256 {spec.weights_sha256[:12]}..., "
+            f"here are {backbone.weights_sha256[:12]}..."
+        )

@@ -1,0 +1,56 @@
+"""What stands at the camera: pushes frames to `images`."""
+
+from types import TracebackType
+from typing import Any
+
+from kafka import KafkaProducer
+
+from qc_worker.domain.errors import TransportError
+from qc_worker.transport.kafka.connecting.access import KafkaAccess, transport_errors
+from qc_worker.transport.kafka.producer import DELIVERY_TIMEOUT_S, close_producer, open_producer
+from qc_worker.wire.images import ImageMessage
+
+
+class CameraProducer:
+    """Sends frames in order, without waiting for each; `flush` tells whether all have arrived."""
+
+    def __init__(self, access: KafkaAccess, *, topic: str, delivery_timeout_s: float = DELIVERY_TIMEOUT_S) -> None:
+        self._access = access
+        self._topic = topic
+        self._delivery_timeout_s = delivery_timeout_s
+        self._producer: KafkaProducer | None = None
+        self._unsettled: list[Any] = []
+
+    def send(self, message: ImageMessage, *, partition: int | None = None) -> Any:
+        """Hand one frame over; `.get(timeout_s)` on what is returned waits for its offset. Raises TransportError."""
+        if self._producer is None:
+            self._producer = open_producer(self._access, self._delivery_timeout_s)
+        with transport_errors(f"sending to {self._topic}"):
+            future = self._producer.send(
+                self._topic, value=message.content, key=message.key, headers=message.headers, partition=partition
+            )
+        self._unsettled = [f for f in self._unsettled if not f.succeeded()] + [future]
+        return future
+
+    def flush(self) -> None:
+        """Wait until every frame sent is acknowledged. Raises TransportError if one is not."""
+        if self._producer is None:
+            return
+        with transport_errors(f"sending to {self._topic}"):
+            self._producer.flush(timeout=2 * self._delivery_timeout_s)
+        missing = [future for future in self._unsettled if not future.succeeded()]
+        self._unsettled = []
+        if missing:
+            raise TransportError(f"{len(missing)} frames were not acknowledged; first: {missing[0].exception}")
+
+    def close(self) -> None:
+        """Flush and disconnect."""
+        if self._producer is not None:
+            close_producer(self._producer, timeout_s=self._delivery_timeout_s)
+            self._producer = None
+
+    def __enter__(self) -> "CameraProducer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()

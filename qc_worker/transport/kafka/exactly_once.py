@@ -1,0 +1,187 @@
+"""Inspections and dead letters, exactly once: one transaction with the offsets that they settle (KIP-98, KIP-447).
+
+Whatever goes wrong, the producer is thrown away and another is made under the same transactional id. Its start ends
+what the old one left open: an unfinished transaction is aborted, one whose commit had begun is committed. What then
+counts is what the group's committed offsets say.
+"""
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+import structlog
+from kafka import KafkaAdminClient, OffsetAndMetadata, TopicPartition
+from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
+from kafka.protocol.producer import InitProducerIdRequest, TxnOffsetCommitRequest
+
+from qc_worker.domain.errors import GroupRebalancing
+from qc_worker.domain.frame import Offsets, Partition
+from qc_worker.domain.inspection import Outcome
+from qc_worker.runtime.failpoints import failpoint
+from qc_worker.transport.kafka.connecting.access import Connections, KafkaAccess, open_client, transport_errors
+from qc_worker.transport.kafka.producer import check_acknowledged, close_producer, flush, open_producer, send_all
+from qc_worker.transport.outgoing import outgoing_records
+
+log = structlog.get_logger()
+
+DELIVERY_TIMEOUT_S = 15.0
+"""Shorter than at least once needs: giving up and trying again costs time here, never a duplicate."""
+TRANSACTION_TIMEOUT_S = 20.0
+"""After which the broker aborts the transaction of a machine that is gone; until then readers wait behind it."""
+ABORT_TIMEOUT_S = 3.0
+"""How long to wait for the end of a transaction that was refused, with whatever else the group wants of us waiting."""
+RETRY_BACKOFF_MS = 5
+"""A broker still busy with the end of the last transaction says so and is asked again, mostly once or twice."""
+
+
+class GroupMember(Protocol):
+    """The consumer whose offsets the transactions commit."""
+
+    def membership(self, partitions: Collection[Partition]) -> Any:
+        """ConsumerGroupMetadata; raises GroupRebalancing unless all of `partitions` are still ours."""
+        ...
+
+    def committed(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """Committed offsets; raises TransportError."""
+        ...
+
+    def to_commit(self, offsets: Offsets) -> dict[TopicPartition, OffsetAndMetadata]:
+        """Offsets as kafka-python commits them."""
+        ...
+
+    def settle(self, offsets: Offsets) -> None:
+        """They were committed."""
+        ...
+
+    def doubt(self, partitions: Collection[Partition]) -> None:
+        """They were committed or not: until they are settled, commit nothing there by other ways."""
+        ...
+
+
+def broker_has_transactions(access: KafkaAccess) -> bool:
+    """Whether it takes offsets with a consumer's membership into a transaction (KIP-447). Raises TransportError."""
+    connections = Connections()
+    admin = open_client(KafkaAdminClient, access, connections)
+    try:
+        return connections.offers(InitProducerIdRequest, 0) and connections.offers(TxnOffsetCommitRequest, 3)
+    finally:
+        admin.close()
+
+
+class ExactlyOnceSink:
+    """One transaction for each `publish`. A failed one may be repeated: what was committed after all is left out."""
+
+    def __init__(
+        self,
+        access: KafkaAccess,
+        *,
+        results_topic: str,
+        dead_letter_topic: str,
+        transactional_id: str,
+        group: GroupMember,
+        delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
+    ) -> None:
+        self._access = access
+        self._topics = {"results_topic": results_topic, "dead_letter_topic": dead_letter_topic}
+        self._transactional_id = transactional_id
+        self._group = group
+        self._delivery_timeout_s = delivery_timeout_s
+        self._producer: Any = None
+        self._in_doubt: dict[Partition, int] = {}
+
+    def start(self) -> None:
+        """Connect, fence off an older producer of this id, end its transaction. Raises TransportError."""
+        producer = open_producer(
+            self._access,
+            self._delivery_timeout_s,
+            transactional_id=self._transactional_id,
+            transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000),
+            retry_backoff_ms=RETRY_BACKOFF_MS,
+        )
+        try:
+            with transport_errors("starting transactions"):
+                producer.init_transactions()
+        except BaseException:
+            close_producer(producer, timeout_s=0)
+            raise
+        self._producer = producer
+
+    def publish(self, outcomes: Sequence[Outcome], offsets: Offsets) -> None:
+        if self._producer is None:
+            self.start()
+        owed = self._still_owed(outcomes)
+        if not owed:
+            return
+        membership = self._group.membership(offsets.keys())
+        try:
+            self._transact(owed, offsets, membership)
+        except GroupRebalancing:
+            self._abort()
+            self._discard()
+            raise
+        except BaseException:
+            self._in_doubt.update(offsets)
+            self._group.doubt(offsets.keys())
+            self._discard()
+            raise
+        self._group.settle(offsets)
+
+    def close(self) -> None:
+        self._discard()
+
+    def _still_owed(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Those that no transaction has committed; to be asked only when no transaction of ours is open."""
+        if not self._in_doubt:
+            return outcomes
+        committed = self._group.committed(self._in_doubt.keys())
+        self._group.settle(committed)
+        owed = [
+            outcome
+            for outcome in outcomes
+            if outcome.inspection.source.offset >= committed.get(outcome.inspection.source.shard, 0)
+        ]
+        log.info("transaction in doubt looked up", was_committed=len(outcomes) - len(owed), still_owed=len(owed))
+        self._in_doubt = {}
+        return owed
+
+    def _transact(self, outcomes: Sequence[Outcome], offsets: Offsets, membership: Any) -> None:
+        producer, manager = self._producer, self._producer._transaction_manager
+        with transport_errors("publishing in a transaction"):
+            try:
+                producer.begin_transaction()
+                sent = send_all(
+                    producer, [record for one in outcomes for record in outgoing_records(one, **self._topics)]
+                )
+                added = manager.send_offsets_to_transaction(self._group.to_commit(offsets), membership)
+                flush(producer, timeout_s=self._delivery_timeout_s)
+                if added.failed:  # then records not yet sent never are, and that is not what is wrong
+                    raise added.exception
+                check_acknowledged(sent)
+                failpoint("after-send")
+                self._wait_for(added)
+                failpoint("before-commit")
+                committed = manager.begin_commit()
+                producer._sender.wakeup()
+                failpoint("during-commit")
+                self._wait_for(committed)
+            except CommitFailedError as error:
+                raise GroupRebalancing(f"offsets refused: {error}") from error
+
+    def _wait_for(self, result: Any) -> None:
+        """Like kafka-python's own methods, which would wait for ever."""
+        self._producer._sender.wakeup()
+        if not result.wait(timeout_ms=self._delivery_timeout_s * 1000):
+            raise KafkaTimeoutError(f"no answer within {self._delivery_timeout_s:g} s")
+
+    def _abort(self) -> None:
+        """End a refused transaction, or readers would wait behind it until we publish again, which may be long."""
+        # Whatever fails here: the next start ends it, or the broker does after the transaction timeout.
+        with suppress(KafkaError, RuntimeError):
+            aborted = self._producer._transaction_manager.begin_abort()
+            self._producer._sender.wakeup()
+            aborted.wait(timeout_ms=ABORT_TIMEOUT_S * 1000)
+
+    def _discard(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            close_producer(producer, timeout_s=0)

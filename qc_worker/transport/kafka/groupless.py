@@ -1,0 +1,89 @@
+"""Consumers without a group, and how they know that they have read everything.
+
+By high watermark, not by end offset: Tansu 0.6.0 gives the end as one after the *first* record of the last batch,
+while the high watermark that comes with each fetch is right there and on Kafka.
+"""
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+
+from qc_worker.domain.errors import TransportError
+from qc_worker.transport.kafka.connecting.access import Connections, KafkaAccess, open_client, transport_errors
+
+READ_TIMEOUT_S = 30.0
+POLL_MS = 200
+
+
+class Reader:
+    """One consumer without a group, opened when it is first needed; `config` is kafka-python's."""
+
+    def __init__(self, access: KafkaAccess, **config: Any) -> None:
+        self._access = access
+        self._config = config
+        self._connections = Connections()
+        self._opened: KafkaConsumer | None = None
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._opened is not None:
+            with transport_errors("closing"):
+                self._opened.close(autocommit=False)
+            self._opened = None
+        self._connections.close()
+
+    def _reader(self) -> KafkaConsumer:
+        if self._opened is None:
+            self._opened = open_reader(self._access, self._connections, **self._config)
+        return self._opened
+
+
+def open_reader(access: KafkaAccess, connections: Connections, **config: Any) -> KafkaConsumer:
+    """A consumer without a group. Raises TransportError."""
+    settings = {"auto_offset_reset": "earliest", "isolation_level": "read_committed", **config}
+    return open_client(
+        KafkaConsumer,
+        access,
+        connections,
+        enable_auto_commit=False,
+        allow_auto_create_topics=False,
+        # Within a fetch session (KIP-227) brokers leave out partitions where nothing changed, and with them the
+        # high watermark that we wait for.
+        enable_incremental_fetch_sessions=False,
+        **settings,
+    )
+
+
+def partitions_of(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
+    """All partitions of a topic. Raises TransportError if it has none, which is to say that it is not there."""
+    with transport_errors(f"looking up {topic}"):
+        partitions = consumer.partitions_for_topic(topic)
+    if not partitions:
+        raise TransportError(f"topic {topic} does not exist; `qc-worker topics` creates it")
+    return [TopicPartition(topic, partition) for partition in sorted(partitions)]
+
+
+def read_to_end(consumer: KafkaConsumer) -> list[Any]:
+    """What lies on the assigned partitions from their positions on; oldest first, whatever the partition."""
+    records = poll_until(consumer, lambda: all(at_end(consumer, p) for p in consumer.assignment()))
+    return sorted(records, key=lambda record: (record.timestamp, record.offset))
+
+
+def poll_until(consumer: KafkaConsumer, done: Callable[[], bool]) -> list[Any]:
+    """Poll and gather until `done`. Raises TransportError after READ_TIMEOUT_S."""
+    records: list[Any] = []
+    deadline_s = monotonic() + READ_TIMEOUT_S
+    while not done():
+        if monotonic() > deadline_s:
+            raise TransportError(f"reading did not come to an end within {READ_TIMEOUT_S:.0f} s")
+        records += [record for batch in consumer.poll(timeout_ms=POLL_MS).values() for record in batch]
+    return records
+
+
+def at_end(consumer: KafkaConsumer, partition: TopicPartition) -> bool:
+    """Whether the position has reached the high watermark; False until a first fetch has told it."""
+    highwater = consumer.highwater(partition)
+    position = consumer.position(partition, timeout_ms=0)
+    return highwater is not None and position is not None and position >= highwater

@@ -1,0 +1,68 @@
+"""From settings to the models of the worker and what judges with them."""
+
+from pathlib import Path
+
+from qc_worker.domain.errors import SettingsError
+from qc_worker.engine.batcher import Batcher, BatchQueue
+from qc_worker.engine.decoding import DecodeThreads, Decoding
+from qc_worker.engine.gpu_decoding import GpuDecoding
+from qc_worker.engine.inference import BackbonePool, Computing, LoadBackbone, ModelRunner
+from qc_worker.engine.judge import HeatmapDesk, Judge
+from qc_worker.engine.model_loader import ModelLoader
+from qc_worker.engine.pipeline import Pipeline
+from qc_worker.ports import Clock
+from qc_worker.registry.store import FsspecModelStore
+from qc_worker.runtime.state_folder import usable
+from qc_worker.settings import Settings
+from qc_worker.simplenet.backbones.backbone import Backbone, load_backbone
+from qc_worker.simplenet.inference.precision import compute_dtype
+from qc_worker.simplenet.spec import EmbeddingSpec
+from qc_worker.wiring.shared import compute_device, image_limits
+
+
+def model_loader(settings: Settings, backbones: BackbonePool) -> ModelLoader:
+    """Loads models into copies in the state folder. Raises SettingsError if it cannot write there."""
+    store = FsspecModelStore(settings.model_store_url)
+    cache_dir = usable(settings.state_path) / "model-cache"
+    return ModelLoader(store, backbones, cache_dir=cache_dir, taken_up=FsspecModelStore(str(cache_dir)))
+
+
+def backbone_pool(settings: Settings, *, warmup_sizes: tuple[int, ...], compiled: bool = False) -> BackbonePool:
+    """Backbones as the settings want them computed. Raises SettingsError."""
+    device = compute_device(settings)
+    dtype = compute_dtype(device, settings.precision)
+    return BackbonePool(_load_from(settings.weights_path), Computing(device, dtype, compiled, warmup_sizes))
+
+
+def worker_pipeline(settings: Settings, backbones: BackbonePool, heatmaps: HeatmapDesk, clock: Clock) -> Pipeline:
+    """From admitted frames to outcomes, as the settings want it. Raises SettingsError."""
+    return Pipeline(
+        runner=ModelRunner(backbones, clock),
+        judge=Judge(heatmaps, clock, heatmap_pass_share=settings.heatmap_pass_share),
+        batches=BatchQueue(Batcher(max_size=settings.max_batch_size, max_wait_s=settings.max_wait_ms / 1000), clock),
+        decoding=_decoding(settings, clock),
+        clock=clock,
+    )
+
+
+def _decoding(settings: Settings, clock: Clock) -> Decoding:
+    limits = image_limits(settings)
+    if not settings.gpu_decode:
+        return DecodeThreads(threads=settings.decode_threads, limits=limits, clock=clock)
+    device = compute_device(settings)
+    if device.type != "cuda":
+        raise SettingsError(f"gpu_decode: device {device.type} decodes no JPEGs; switch it off")
+    return GpuDecoding(
+        device=device,
+        limits=limits,
+        max_batch_size=settings.max_batch_size,
+        cpu_threads=settings.decode_threads,
+        clock=clock,
+    )
+
+
+def _load_from(weights_dir: Path) -> LoadBackbone:
+    def load(spec: EmbeddingSpec) -> Backbone:
+        return load_backbone(spec.backbone, levels=spec.backbone_levels, weights_dir=weights_dir)
+
+    return load

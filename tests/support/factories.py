@@ -1,0 +1,201 @@
+"""Small real things for tests: records, encoded images, a model that any line can have."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from PIL import Image
+
+from qc_worker.domain.calibration import Calibration
+from qc_worker.domain.frame import Position, Record
+from qc_worker.domain.inspection import Inspection, Mask, Outcome, Verdict
+from qc_worker.domain.release import Release, ReleaseAction
+from qc_worker.ports import ModelStore
+from qc_worker.simplenet.backbones.backbone import Backbone, load_backbone
+from qc_worker.simplenet.card import ModelCard, SampleManifest, TrainingSettings
+from qc_worker.simplenet.checkpoint import CARD_FILE, file_sha256, load_model, save_card, save_model
+from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.head_shape import HeadShape
+from qc_worker.simplenet.inference.folded import FoldedHead, fold
+from qc_worker.simplenet.spec import EmbeddingSpec
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+SIDE = 64
+"""Input size of the test model: small, so that hundreds of frames take a second."""
+
+
+@dataclass(slots=True)
+class ManualClock:
+    """Time that passes when told to."""
+
+    seconds: float = 0.0
+    on_read: Callable[[], None] = field(default=lambda: None)
+
+    def monotonic(self) -> float:
+        self.on_read()
+        return self.seconds
+
+    def now(self) -> datetime:
+        return NOON + timedelta(seconds=self.seconds)
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+def jpeg(seed: int = 0, *, width: int = 96, height: int = 64) -> bytes:
+    """A small textured picture, another for every seed."""
+    return encoded("JPEG", seed, width=width, height=height)
+
+
+def encoded(image_format: str, seed: int = 0, *, width: int = 96, height: int = 64) -> bytes:
+    pixels = np.random.default_rng(seed).integers(96, 160, (height, width, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, image_format)
+    return buffer.getvalue()
+
+
+def png_bomb(side: int = 30_000) -> bytes:
+    """A PNG that says it is `side` pixels square and holds a few bytes."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1 << 16))), (b"IEND", b"")]
+    framed = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+
+
+def animated_gif() -> bytes:
+    buffer = io.BytesIO()
+    frames = [Image.new("RGB", (64, 64), color) for color in ("red", "green")]
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    return buffer.getvalue()
+
+
+def record(
+    offset: int = 0,
+    *,
+    partition: int = 0,
+    line: str = "A",
+    camera: str = "cam1",
+    content: bytes | None = None,
+    topic: str = "images",
+) -> Record:
+    """A record as a camera would have written it."""
+    return Record(
+        position=Position(topic, partition, offset),
+        key=f"{line}/{camera}".encode(),
+        content=jpeg(offset) if content is None else content,
+        headers=(("line", line.encode()), ("camera", camera.encode()), ("frame-id", f"f{partition}-{offset}".encode())),
+        appended_at=NOON,
+    )
+
+
+def outcome(of: Record, verdict: Verdict = Verdict.PASS) -> Outcome:
+    return Outcome(
+        Inspection(
+            frame_id="f", line="A", camera="c", captured_at=NOON, scored_at=NOON, source=of.position, verdict=verdict
+        ),
+        of.key,
+    )
+
+
+@cache
+def backbone() -> Backbone:
+    """The packaged one with its real weights."""
+    return load_backbone("efficientnet_lite0", levels=(16, 32), weights_dir=Path("no-such-folder"))
+
+
+def embedding_spec() -> EmbeddingSpec:
+    return EmbeddingSpec(
+        backbone="efficientnet_lite0",
+        weights_sha256=backbone().weights_sha256,
+        levels=(16, 32),
+        patch_size=3,
+        input_size=(SIDE, SIDE),
+        aspect="squash",
+        grid_stride=16,
+    )
+
+
+def head_shape() -> HeadShape:
+    return HeadShape(
+        level_channels=backbone().channels, adapted=(8, 8), components=(2, 0), discriminators=((0, 1),), hidden=16
+    )
+
+
+def head(seed: int = 0) -> Head:
+    """A head with random weights: its verdicts mean nothing, but it computes like any other."""
+    shape = head_shape()  # before seeding: the first time it loads, which draws numbers too
+    torch.manual_seed(seed)
+    return Head(shape).eval().requires_grad_(False)
+
+
+def folded_head(seed: int = 0) -> FoldedHead:
+    return fold(head(seed))
+
+
+def card(
+    line: str = "A",
+    version: str = "v1",
+    *,
+    scores: tuple[float, ...] = (-5.0, 0.0, 5.0),
+    ignored: Mask | None = None,
+) -> ModelCard:
+    return ModelCard(
+        line=line,
+        version=version,
+        embedding=embedding_spec(),
+        head=head_shape(),
+        calibration=Calibration(scores=scores, max_false_reject=0.25),
+        samples=SampleManifest(training=(), calibration=()),
+        training=TrainingSettings(),
+        seed=0,
+        duration_s=1.0,
+        created_at=NOON,
+        ignored=ignored,
+    )
+
+
+def add_version(
+    store: ModelStore,
+    line: str = "A",
+    version: str = "v1",
+    *,
+    seed: int = 0,
+    scores: tuple[float, ...] = (-5.0, 0.0, 5.0),
+    ignored: Mask | None = None,
+) -> Release:
+    """Save a model with random weights into the store and make the release that would announce it."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder)
+        save_model(path, head(seed), card(line, version, scores=scores, ignored=ignored))
+        card_sha256 = file_sha256(path / CARD_FILE)
+        store.add(path, line=line, version=version)
+    return Release(line=line, version=version, card_sha256=card_sha256, threshold=max(scores), released_at=NOON)
+
+
+def share_head(
+    store: ModelStore,
+    line: str = "A",
+    version: str = "v2",
+    *,
+    of: str = "v1",
+    scores: tuple[float, ...] = (-5.0, 0.0, 5.0),
+) -> Release:
+    """Store a version that has the head of `of`, made by `add_version`, and other scores; and its release."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder)
+        owner = load_model(store.fetch(line, of, into=path / "owner")).card
+        update = {"head_sha256": owner.head_sha256, "head_of": of, "derived_from": of}
+        save_card(path, card(line, version, scores=scores, ignored=owner.ignored).model_copy(update=update))
+        card_sha256 = file_sha256(path / CARD_FILE)
+        store.add(path, line=line, version=version)
+    return Release(line, version, card_sha256, max(scores), NOON, ReleaseAction.THRESHOLD)

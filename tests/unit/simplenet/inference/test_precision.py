@@ -1,0 +1,61 @@
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from qc_worker.domain.errors import SettingsError
+from qc_worker.simplenet.inference.precision import compute_dtype, keep_float32, multiplies_bfloat16, number_format
+
+CPU = torch.device("cpu")
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture
+def torchs_defaults() -> Iterator[None]:
+    """Of the whole process: other tests may have changed them, and this one will."""
+
+    def put_back() -> None:
+        torch.backends.cudnn.conv.fp32_precision = "tf32"  # type: ignore[attr-defined]
+        torch.backends.cuda.matmul.fp32_precision = "none"
+
+    put_back()
+    yield
+    put_back()
+
+
+def test_auto_is_bfloat16_exactly_where_the_processor_says_it_multiplies_it() -> None:
+    flags = {flag for line in open("/proc/cpuinfo") if line.startswith("flags") for flag in line.split()}  # noqa: SIM115, PTH123
+    made_for_it = bool(flags & {"amx_bf16", "avx512_bf16"})
+    assert multiplies_bfloat16(CPU) == made_for_it
+    assert compute_dtype(CPU) == (torch.bfloat16 if made_for_it else torch.float32)
+
+
+def test_float32_is_always_to_be_had() -> None:
+    assert compute_dtype(CPU, "float32") == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_number_format_is_named_as_torch_names_it(dtype: torch.dtype) -> None:
+    assert f"torch.{number_format(dtype)}" == str(dtype)
+
+
+def test_bfloat16_where_it_would_be_emulated_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    with pytest.raises(SettingsError, match="no instructions for it"):
+        compute_dtype(CPU, "bfloat16")
+    assert compute_dtype(CPU, "auto") == torch.float32
+
+
+@pytest.mark.usefixtures("torchs_defaults")
+def test_float32_on_cuda_is_not_rounded_to_tf32() -> None:
+    keep_float32(CUDA, torch.float32)
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"  # type: ignore[attr-defined]
+    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+    assert torch.backends.cuda.matmul.allow_tf32 is False  # the older name, which Inductor asks for, still answers
+
+
+@pytest.mark.usefixtures("torchs_defaults")
+@pytest.mark.parametrize(("device", "dtype"), [(CPU, torch.float32), (CUDA, torch.bfloat16)])
+def test_nothing_else_is_changed(device: torch.device, dtype: torch.dtype) -> None:
+    keep_float32(device, dtype)
+    assert torch.backends.cudnn.conv.fp32_precision == "tf32"  # type: ignore[attr-defined]

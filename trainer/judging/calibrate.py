@@ -1,0 +1,161 @@
+"""A threshold from held-out good frames, and what it promises."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.special import betaincinv
+from torch import Tensor
+
+from qc_worker.domain.calibration import Calibration, smallest_alpha
+from qc_worker.domain.errors import TrainingError
+from qc_worker.simplenet.anomaly_map import image_scores
+from qc_worker.simplenet.inference.folded import FoldedHead, patch_scores
+from qc_worker.simplenet.inference.scorer import Scored, Scorer
+from trainer.judging.group_calibration import GroupCalibration
+from trainer.progress import Advance
+from trainer.samples.reading import BATCH_SIZE, PictureBatch
+
+CONFIDENCE = 0.95
+MASK_SHARE = 0.05
+"""Share of the pixels of good frames over the baseline of masks."""
+MASK_FRAMES = 32
+"""Good frames that the baseline comes from, at the most."""
+WEAK_PEAKS = 0.25
+"""Share of good frames whose peak is so low that it says nothing on a reject either."""
+SAMPLED_EVERY = 4
+"""Pixels between those that it comes from; maps are smooth."""
+
+
+@dataclass(frozen=True, slots=True)
+class FalseRejectPromise:
+    """What a calibration says of the false-reject rate on good frames like the held-out ones."""
+
+    n: int
+    """Held-out good frames."""
+    alpha: float
+    """Bound of the rate, averaged over held-out sets."""
+    smallest_alpha: float
+    """The lowest bound that n frames can support."""
+    interval: tuple[float, float]
+    """Where the rate of this very threshold lies with 95 % confidence."""
+    groups: int = 0
+    """Groups that the held-out frames are of; 0: they have none."""
+    group_rate: float | None = None
+    """The rate on a group that is not among them, as leaving out one after the other has it; None: fewer than two."""
+    group_interval: tuple[float, float] | None = None
+    """Where that rate lies with 95 % confidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskMeasure:
+    """What good frames show in the maps that masks are made of."""
+
+    baseline: float
+    """What MASK_SHARE of their pixels exceed."""
+    peak: float
+    """Below it lie the peaks of WEAK_PEAKS of them."""
+
+
+def calibrate(
+    scores: Iterable[float], *, alpha: float, review_rate: float | None, masks: MaskMeasure | None = None
+) -> Calibration:
+    """Turn scores of held-out good frames into a calibration. Raises TrainingError."""
+    ascending = tuple(sorted(scores))
+    if not all(map(math.isfinite, ascending)):
+        raise TrainingError("the head gave scores that are not finite; nothing was released")
+    try:
+        return Calibration(
+            ascending,
+            max_false_reject=alpha,
+            review_rate=review_rate,
+            mask_baseline=masks.baseline if masks else None,
+            mask_peak=masks.peak if masks else None,
+        )
+    except ValueError as error:
+        raise TrainingError(str(error)) from None
+
+
+def raised_for_groups(calibration: Calibration, by_groups: GroupCalibration) -> Calibration:
+    """The calibration with the threshold for new groups, if that lies above its own.
+
+    Frames of the groups at hand are then rejected at a lower rate than was asked for, and that is what it states.
+    """
+    if by_groups.threshold <= calibration.threshold:
+        return calibration
+    return calibration.moved_to_score(by_groups.threshold, review_rate=calibration.review_rate)
+
+
+def promise(calibration: Calibration, by_groups: GroupCalibration | None = None) -> FalseRejectPromise:
+    """State what the calibration guarantees, and what to expect of new groups if frames have groups.
+
+    With k = floor(alpha (n + 1)), the share of good frames below the threshold follows Beta(n + 1 - k, k) over the
+    draw of the held-out frames: Vovk, "Conditional validity of inductive conformal predictors", ACML 2012;
+    Angelopoulos and Bates, arXiv:2107.07511, section 3.2. The rate above it is then Beta(k, n + 1 - k).
+    A threshold that was set as a score does not depend on the draw: its interval is that of a share of which k - 1
+    in n were seen (Clopper and Pearson, Biometrika 1934), which has the same upper end and a lower end below.
+    """
+    n, alpha = len(calibration.scores), calibration.max_false_reject
+    k = math.floor(alpha * (n + 1) + 1e-9)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = (float(betaincinv(k, n + 1 - k, q)) for q in (tail, 1 - tail))
+    if calibration.score_threshold is not None:
+        low = float(betaincinv(k - 1, n + 2 - k, tail)) if k > 1 else 0.0
+    found = FalseRejectPromise(n=n, alpha=alpha, smallest_alpha=smallest_alpha(n), interval=(low, high))
+    if by_groups is None:
+        return found
+    return replace(found, groups=by_groups.groups, group_rate=by_groups.rate, group_interval=by_groups.interval)
+
+
+def score_batches(
+    scorer: Scorer, head: FoldedHead, batches: Iterable[PictureBatch], *, advance: Advance
+) -> list[float]:
+    """Image scores in order, the way the worker scores."""
+    scores: list[float] = []
+    for scored in _scored(scorer, head, batches, advance):
+        scores.extend(scored.scores.tolist())
+    return scores
+
+
+def score_embeddings(scorer: Scorer, head: FoldedHead, rows: Sequence[Tensor], *, advance: Advance) -> list[float]:
+    """Image scores of frames whose embeddings are kept whole: the worker's but for rounding, without the backbone.
+
+    Shapes: (h0 w0, C) each.
+    """
+    scores: list[float] = []
+    for start in range(0, len(rows), BATCH_SIZE):
+        batch = torch.stack([each.to(scorer.dtype) for each in rows[start : start + BATCH_SIZE]]).to(scorer.device)
+        embedding = batch.view(len(batch), *scorer.spec.grid, -1).permute(0, 3, 1, 2)
+        levels = torch.split(embedding, list(scorer.level_channels), dim=1)
+        scores += image_scores(patch_scores(levels, [head] * len(batch), scorer.spec.grid)).tolist()
+        advance(len(batch))
+    return scores
+
+
+def measure_masks(
+    scorer: Scorer, head: FoldedHead, batches: Iterable[PictureBatch], *, advance: Advance
+) -> MaskMeasure | None:
+    """Measure good frames in the maps that masks are made of; None if nothing of them is judged.
+
+    Whether the head was fitted to those frames hardly matters: no promise hangs on it.
+    """
+    sampled, peaks = [np.empty(0, np.float32)], list[float]()
+    for scored in _scored(scorer, head, batches, advance):
+        for mask_map in map(scored.mask_map_of, range(len(scored.scores))):
+            sampled.append(mask_map[::SAMPLED_EVERY, ::SAMPLED_EVERY].ravel())
+            peaks.append(float(mask_map.max()))
+    pixels, shown = np.concatenate(sampled), [peak for peak in peaks if math.isfinite(peak)]
+    judged = pixels[np.isfinite(pixels)]
+    if not (judged.size and shown):
+        return None
+    return MaskMeasure(baseline=float(np.quantile(judged, 1 - MASK_SHARE)), peak=float(np.quantile(shown, WEAK_PEAKS)))
+
+
+def _scored(scorer: Scorer, head: FoldedHead, batches: Iterable[PictureBatch], advance: Advance) -> Iterator[Scored]:
+    with torch.inference_mode():
+        for batch in batches:
+            heads = [head] * len(batch.pixels)
+            yield scorer.score(batch.pixels, heads, boxes=batch.boxes)
+            advance(len(heads))

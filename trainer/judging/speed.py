@@ -1,0 +1,31 @@
+"""How many frames a second a new model judges on this machine."""
+
+from collections.abc import Sequence
+
+import torch
+
+from qc_worker.ports import Clock
+from qc_worker.simplenet.inference.folded import FoldedHead
+from qc_worker.simplenet.inference.scorer import Scorer
+from trainer.samples.reading import SampleReader
+
+BATCH_SIZE = 8
+"""Frames passed at once, as a worker does with its defaults."""
+ROUNDS = 2
+"""The quicker one counts: the first may still have to ask for memory."""
+SHORTEST_S = 1e-9
+
+
+def measure_frames_per_s(
+    scorer: Scorer, head: FoldedHead, reader: SampleReader, samples: Sequence[str], *, clock: Clock
+) -> float:
+    """Time model passes alone: backbone as the scorer has it, head and anomaly map, up to the scores on the CPU."""
+    batch = next(reader.batches(samples[:BATCH_SIZE]))
+    heads = [head] * len(batch.pixels)
+    durations_s = []
+    with torch.inference_mode():
+        for _ in range(ROUNDS):
+            started_s = clock.monotonic()
+            scorer.score(batch.pixels, heads, boxes=batch.boxes).scores.tolist()
+            durations_s.append(clock.monotonic() - started_s)
+    return len(heads) / max(min(durations_s), SHORTEST_S)

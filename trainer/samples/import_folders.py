@@ -1,0 +1,141 @@
+"""What an import takes of a folder or a data set, and folders that are not what the flag says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qc_worker.domain.errors import InvalidFrame, SettingsError
+from qc_worker.domain.feedback import Judgement
+from qc_worker.domain.names import LineName, readable
+from qc_worker.imaging.image_files import find_images
+from qc_worker.imaging.preprocessing import ImageLimits, opened
+from trainer.datasets.folder_check import check_judgement
+from trainer.datasets.labelled import DataSet, Labelled, merged
+from trainer.datasets.labelled_folder import open_dataset
+from trainer.datasets.mask_files import Files, masks_beside, match_masks, same_stem
+
+MASK_OF_ANOTHER = "mask of another picture"
+KEPT_FOR_EVALUATE = "good test image, kept for evaluate"
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFile:
+    """An image file on its way into the store."""
+
+    path: Path
+    folder: Path
+    """The one that was imported: origins count from here."""
+    masks: Files = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImportTask:
+    """Files to import under one judgement, and what was found beside them."""
+
+    line: LineName
+    judgement: Judgement
+    folder: Path
+    """Reports name files from here on."""
+    files: tuple[SampleFile, ...]
+    left_out: Mapping[str, Files] = field(default_factory=dict)
+    has_masks: bool = False
+    """Whether a picture without a mask is worth telling."""
+    unused_masks: Files = ()
+    layout: str | None = None
+    """Of a data set, and how it was split; None for a folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFolder:
+    """One folder to import, and one of its masks."""
+
+    line: LineName
+    judgement: Judgement
+    folder: Path
+    masks: Path | None = None
+
+    def task(self, limits: ImageLimits) -> ImportTask:
+        """Choose the files. Raises SettingsError if there are none, or some of another judgement."""
+        for folder in filter(None, (self.folder, self.masks)):
+            if not folder.is_dir():
+                raise SettingsError(f"{readable(folder)} is not a folder")
+        found = find_images(self.folder)
+        files = tuple(path for path in found.files if not self._is_in_masks(path))
+        if not files:
+            raise SettingsError(f"{readable(self.folder)} holds no image files{_told(found.left_out)}")
+        check_judgement(self.folder, files, line=self.line, judgement=self.judgement)
+        beside = masks_beside(files)
+        matched = match_masks(files, self.folder, self.masks) if self.masks else beside
+        of_files = {**beside.masks, **_masks_of_same_stem(files, limits), **matched.masks}
+        masks = {path for each in of_files.values() for path in each}.union(beside.unused)
+        taken = tuple(path for path in files if path not in masks)
+        not_taken = tuple(path for path in files if path in masks)
+        return ImportTask(
+            line=self.line,
+            judgement=self.judgement,
+            folder=self.folder,
+            files=tuple(SampleFile(path, self.folder, of_files.get(path, ())) for path in taken),
+            left_out=merged(found.left_out, {MASK_OF_ANOTHER: not_taken} if not_taken else {}),
+            has_masks=self.masks is not None or any(path in of_files for path in taken),
+            unused_masks=matched.unused if self.masks and self.masks.resolve() != self.folder.resolve() else (),
+        )
+
+    def _is_in_masks(self, path: Path) -> bool:
+        """Masks may lie in a folder among the pictures' own."""
+        return self.masks is not None and self.masks != self.folder and path.is_relative_to(self.masks)
+
+
+def dataset_tasks(line: LineName, folder: Path) -> list[ImportTask]:
+    """All of a data set but its good test images, which are left for `evaluate`. Raises SettingsError."""
+    dataset = open_dataset(folder)
+    good = [each for each in dataset.training if each.is_good]
+    if not any(each.files for each in good):
+        raise SettingsError(
+            f"{readable(dataset.folder)} holds no good frames to train on: there is no folder train/good: "
+            "give good frames from elsewhere with --good DIR, and each folder of defects with --defect DIR"
+        )
+    defects = [each for each in (*dataset.training, *dataset.test) if not each.is_good]
+    kept = tuple(path for each in dataset.test if each.is_good for path in each.files)
+    tasks = [_dataset_task(line, Judgement.GOOD, dataset, good, kept=kept)]
+    has_defects = any(each.files for each in defects)
+    return [*tasks, _dataset_task(line, Judgement.DEFECT, dataset, defects)] if has_defects else tasks
+
+
+def _dataset_task(
+    line: LineName, judgement: Judgement, dataset: DataSet, kinds: Sequence[Labelled], *, kept: Files = ()
+) -> ImportTask:
+    is_good = judgement is Judgement.GOOD
+    files = (SampleFile(path, each.root, each.masks.get(path, ())) for each in kinds for path in each.files)
+    return ImportTask(
+        line=line,
+        judgement=judgement,
+        folder=dataset.folder,
+        files=tuple(files),
+        # What else was found belongs to neither; it is told once.
+        left_out=merged(dataset.left_out, {KEPT_FOR_EVALUATE: kept} if kept else {}) if is_good else {},
+        has_masks=not is_good and any(each.masks for each in kinds),
+        unused_masks=() if is_good else dataset.unused_masks,
+        layout=dataset.layout,
+    )
+
+
+def _masks_of_same_stem(files: Sequence[Path], limits: ImageLimits) -> dict[Path, Files]:
+    """Masks that lie beside their picture and differ in the suffix alone: of two colours at most, unlike it."""
+    found: dict[Path, Files] = {}
+    for paths in same_stem(files):
+        masks = tuple(path for path in paths if _has_two_colours(path, limits))
+        if masks and len(masks) < len(paths):
+            found |= {path: masks[:1] for path in paths if path not in masks}
+    return found
+
+
+def _has_two_colours(path: Path, limits: ImageLimits) -> bool:
+    try:
+        with opened(path.read_bytes(), limits) as image:
+            return image.getcolors(maxcolors=2) is not None
+    except (InvalidFrame, OSError):
+        return False
+
+
+def _told(left_out: Mapping[str, Files]) -> str:
+    return f" (found: {', '.join(f'{reason}: {len(paths)}' for reason, paths in left_out.items())})" if left_out else ""
