@@ -25,7 +25,7 @@ def inspection_entry(record: Record, *, letters_from: datetime | None, kept_from
     return InspectionEntry(
         source=_possible(inspection.source),
         camera=record.key,
-        shard=record.position.shard,
+        partition=record.position.topic_partition,
         failed=failed,
         letter_due=failed and _is_behind(record, letters_from),
         successors_kept=_is_behind(record, kept_from),

@@ -68,7 +68,7 @@ class InspectionEntry:
     source: Position
     camera: bytes | None
     """Its key; without one nobody promised an order."""
-    shard: Partition
+    partition: Partition
     """Where it lies; there is no order between partitions."""
     failed: bool
     """It says that the frame could not be judged."""
@@ -112,8 +112,10 @@ class Ledger:
     """The books of the frames from `starts` to before `ends`; frames behind those are counted as waiting."""
 
     def __init__(self, starts: Offsets, ends: Offsets) -> None:
-        self._pages = {shard: _Page(shard, start, ends.get(shard, start)) for shard, start in starts.items()}
-        self._topics = {shard.topic for shard in starts}
+        self._pages = {
+            partition: _Page(partition, start, ends.get(partition, start)) for partition, start in starts.items()
+        }
+        self._topics = {partition.topic for partition in starts}
         self._findings = {kind: Finding() for kind in Kind}
         self._ahead: dict[Kind, list[Position]] = {Kind.NO_FRAME: [], Kind.UNEXPLAINED_DEAD_LETTER: []}
         self._last_of_camera: dict[tuple[Partition, Partition, bytes], int] = {}
@@ -121,7 +123,7 @@ class Ledger:
 
     def add_frame(self, position: Position, *, selected: bool = True) -> None:
         """A record on `images`; those not selected only explain their inspections."""
-        page = self._pages[position.shard]
+        page = self._pages[position.topic_partition]
         if position.offset >= page.end:
             page.waiting += selected
         elif position.offset >= page.start:
@@ -155,11 +157,11 @@ class Ledger:
         """A record on `results` or `images.dlq` that belongs to nobody."""
         self._findings[Kind.UNREADABLE].add(position)
 
-    def add_expired(self, shard: Partition, first: int, end: int) -> None:
+    def add_expired(self, partition: Partition, first: int, end: int) -> None:
         """Offsets that retention removed before they were judged."""
         finding = self._findings[Kind.EXPIRED]
         for offset in range(first, min(end, first + LIST_LIMIT)):
-            finding.add(Position(*shard, offset))
+            finding.add(Position(*partition, offset))
         finding.count += max(0, end - first - LIST_LIMIT)
 
     def add_committed_past_end(self, committed: Position) -> None:
@@ -174,14 +176,14 @@ class Ledger:
         """
         for kind, positions in self._ahead.items():
             for position in sorted(positions):
-                if position.offset >= newest.get(position.shard, 0):
+                if position.offset >= newest.get(position.topic_partition, 0):
                     self._findings[kind].add(position)
-        totals = [self._totals(page, oldest.get(page.shard, 0)) for _, page in sorted(self._pages.items())]
+        totals = [self._totals(page, oldest.get(page.partition, 0)) for _, page in sorted(self._pages.items())]
         return Balance(tuple(totals), self._findings, self._unordered)
 
     def _page_of(self, source: Position, stray: Kind) -> "_Page | None":
         """The page if it holds the position; a position that can hold no frame is a finding of the kind `stray`."""
-        page = self._pages.get(source.shard)
+        page = self._pages.get(source.topic_partition)
         if page is None:
             if source.topic in self._topics:
                 self._findings[stray].add(source)
@@ -194,7 +196,7 @@ class Ledger:
     def _comes_late(self, entry: InspectionEntry) -> bool:
         if entry.camera is None:
             return False
-        key = (entry.source.shard, entry.shard, entry.camera)
+        key = (entry.source.topic_partition, entry.partition, entry.camera)
         last = self._last_of_camera.get(key)
         if last is None and len(self._last_of_camera) >= MAX_CAMERAS:
             self._unordered += 1
@@ -211,9 +213,9 @@ class Ledger:
             for kind, wrong in _wrong(marks, present).items():
                 offsets = np.flatnonzero(wrong)
                 counts[kind] += len(offsets)
-                self._add_found(kind, page.shard, offsets + first)
+                self._add_found(kind, page.partition, offsets + first)
         return PartitionTotals(
-            partition=page.shard,
+            partition=page.partition,
             start=page.start,
             end=page.end,
             frames=frames,
@@ -225,18 +227,18 @@ class Ledger:
             waiting=page.waiting,
         )
 
-    def _add_found(self, kind: Kind, shard: Partition, offsets: np.ndarray) -> None:
+    def _add_found(self, kind: Kind, partition: Partition, offsets: np.ndarray) -> None:
         finding = self._findings[kind]
         finding.count += len(offsets)
         room = LIST_LIMIT - len(finding.positions)
-        finding.positions += [Position(*shard, int(offset)) for offset in offsets[:room]]
+        finding.positions += [Position(*partition, int(offset)) for offset in offsets[:room]]
 
 
 class _Page:
     """One partition of `images`."""
 
-    def __init__(self, shard: Partition, start: int, end: int) -> None:
-        self.shard = shard
+    def __init__(self, partition: Partition, start: int, end: int) -> None:
+        self.partition = partition
         self.start = start
         self.end = max(start, end)
         self.marks = bytearray(self.end - start)

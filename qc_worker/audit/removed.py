@@ -19,38 +19,38 @@ class RemovedFrames:
 
     def __init__(self, oldest: Offsets) -> None:
         self._oldest = oldest
-        self._judged = {shard: Runs() for shard in oldest}
+        self._judged = {partition: Runs() for partition in oldest}
         self._known_from: dict[Partition, int] = {}
         self._last_frame: dict[Partition, int] = {}
         self._broken: set[Partition] = set()
 
     def add_frame(self, position: Position) -> None:
         """A record that is still there, in the order of its partition."""
-        last = self._last_frame.get(position.shard, position.offset - 1)
+        last = self._last_frame.get(position.topic_partition, position.offset - 1)
         if position.offset != last + 1:
             # Marks of transactions take offsets too, and once removed, nobody can tell them from frames.
-            self._broken.add(position.shard)
-        self._last_frame[position.shard] = position.offset
+            self._broken.add(position.topic_partition)
+        self._last_frame[position.topic_partition] = position.offset
 
     def add_inspection(self, entry: InspectionEntry) -> None:
         """A record on `results`."""
-        shard, offset = entry.source.shard, entry.source.offset
-        if offset >= self._oldest.get(shard, 0):
+        partition, offset = entry.source.topic_partition, entry.source.offset
+        if offset >= self._oldest.get(partition, 0):
             return
-        self._judged[shard].add(offset)
+        self._judged[partition].add(offset)
         if entry.successors_kept:
-            self._known_from[shard] = min(offset, self._known_from.get(shard, offset))
+            self._known_from[partition] = min(offset, self._known_from.get(partition, offset))
 
     def unjudged(self, committed: Offsets) -> Iterator[tuple[Partition, int, int]]:
         """Gaps, as partition, first offset and end: those between inspections, and all behind the committed offset."""
-        for shard, oldest in sorted(self._oldest.items()):
-            settled = min(committed.get(shard, oldest), oldest)
+        for partition, oldest in sorted(self._oldest.items()):
+            settled = min(committed.get(partition, oldest), oldest)
             # A partition is judged in order: behind an inspection with all its successors, what has none had none.
-            if shard in self._known_from and shard not in self._broken:
-                for first, end in self._judged[shard].gaps(self._known_from[shard], settled):
-                    yield shard, first, end
+            if partition in self._known_from and partition not in self._broken:
+                for first, end in self._judged[partition].gaps(self._known_from[partition], settled):
+                    yield partition, first, end
             if settled < oldest:
-                yield shard, settled, oldest
+                yield partition, settled, oldest
 
 
 class Runs:

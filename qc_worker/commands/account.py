@@ -61,8 +61,8 @@ class Accountant:
         self._add_committed_past_ends(ledger, committed, newest)
         self._add_frames(ledger, removed, starts)
         self._add_inspections(ledger, removed, since)
-        for shard, first, end in removed.unjudged(committed):
-            ledger.add_expired(shard, first, end)
+        for partition, first, end in removed.unjudged(committed):
+            ledger.add_expired(partition, first, end)
         self._add_dead_letters(ledger, since)
         balance = ledger.balance(oldest=books.oldest(settings.images_topic), newest=books.ends(settings.images_topic))
         return Account(
@@ -94,25 +94,28 @@ class Accountant:
         if removed_until is None:
             return starts
         provable = books.at(images, removed_until + timedelta(milliseconds=1))
-        if any(provable[shard] > start for shard, start in starts.items()):
+        if any(provable[partition] > start for partition, start in starts.items()):
             self._notes.append(
                 f"retention has removed inspections older than {removed_until.isoformat(timespec='seconds')}: "
                 "the books before that cannot be proven, and start there"
             )
-        return {shard: max(start, provable[shard]) for shard, start in starts.items()}
+        return {partition: max(start, provable[partition]) for partition, start in starts.items()}
 
     def _settled(self, starts: Offsets, committed: Offsets, ends: Offsets) -> Offsets:
         """Where the frames end that must have their inspections: at the group's committed offsets."""
-        settled = {shard: min(committed.get(shard, start), ends.get(shard, start)) for shard, start in starts.items()}
-        frames = sum(max(0, settled[shard] - start) for shard, start in starts.items())
+        settled = {
+            partition: min(committed.get(partition, start), ends.get(partition, start))
+            for partition, start in starts.items()
+        }
+        frames = sum(max(0, settled[partition] - start) for partition, start in starts.items())
         if frames > MAX_FRAMES:
             raise SettingsError(f"{frames} frames are more than the {MAX_FRAMES} of one account: give a later --since")
         return settled
 
     def _add_committed_past_ends(self, ledger: Ledger, committed: Offsets, ends: Offsets) -> None:
-        for shard, offset in sorted(committed.items()):
-            if offset > ends[shard]:
-                ledger.add_committed_past_end(Position(*shard, offset))
+        for partition, offset in sorted(committed.items()):
+            if offset > ends[partition]:
+                ledger.add_committed_past_end(Position(*partition, offset))
 
     def _add_frames(self, ledger: Ledger, removed: RemovedFrames, starts: Offsets) -> None:
         for record in self._read(self._settings.images_topic, starts):
@@ -155,7 +158,7 @@ class Accountant:
     def _read(self, topic: str, starts: Offsets) -> Iterable[Record]:
         ends = self._books.ends(topic)
         return with_progress(
-            self._books.read(starts), topic, total=sum(ends[shard] - starts[shard] for shard in starts)
+            self._books.read(starts), topic, total=sum(ends[partition] - starts[partition] for partition in starts)
         )
 
     def _note_emptied(self) -> None:
@@ -168,7 +171,7 @@ class Accountant:
     def _emptied(self) -> list[Partition]:
         topic = self._settings.results_topic
         oldest, ends = self._books.oldest(topic), self._books.ends(topic)
-        return [shard for shard, first in sorted(oldest.items()) if 0 < first == ends[shard]]
+        return [partition for partition, first in sorted(oldest.items()) if 0 < first == ends[partition]]
 
 
 def _checked(since: str | None, line: str | None) -> datetime | None:
@@ -189,5 +192,5 @@ def _time(since: str) -> datetime:
         raise SettingsError(f"--since {since[:80]!r}: expected {expected}") from None
 
 
-def _named(shard: Partition) -> str:
-    return f"{shard.topic}:{shard.partition}"
+def _named(partition: Partition) -> str:
+    return f"{partition.topic}:{partition.partition}"

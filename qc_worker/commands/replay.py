@@ -107,7 +107,7 @@ class NoHeatmaps:
 def _inspection_record(books: KafkaBooks, topic: str, frame: Record) -> Record | None:
     wanted = ("ce_id", str(frame.position).encode())
     starts, ends = books.at(topic, frame.appended_at - CLOCK_SLACK), books.ends(topic)
-    total = sum(ends[shard] - start for shard, start in starts.items())
+    total = sum(ends[partition] - start for partition, start in starts.items())
     for published in with_progress(books.read(starts), f"looking through {topic}", total=total):
         if wanted in published.headers:
             return published

@@ -35,7 +35,7 @@ class Position:
         return cls(topic, int(numbers[0]), int(numbers[1]))
 
     @property
-    def shard(self) -> Partition:
+    def topic_partition(self) -> Partition:
         return Partition(self.topic, self.partition)
 
 

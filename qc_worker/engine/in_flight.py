@@ -55,7 +55,7 @@ class Committable:
     @property
     def offsets(self) -> Offsets:
         """The next offset to read of each partition once these are published."""
-        return {ticket.record.position.shard: ticket.record.position.offset + 1 for ticket in self.tickets}
+        return {ticket.record.position.topic_partition: ticket.record.position.offset + 1 for ticket in self.tickets}
 
 
 class InFlight:
@@ -84,7 +84,7 @@ class InFlight:
         A frame delivered again makes void what came from there on: its partition was away in the meantime.
         """
         ticket = Ticket(record, polled_at)
-        tickets = self._tickets.setdefault(record.position.shard, deque())
+        tickets = self._tickets.setdefault(record.position.topic_partition, deque())
         while tickets and tickets[-1].record.position.offset >= record.position.offset:
             self._make_void([tickets.pop()])
         tickets.append(ticket)
@@ -108,7 +108,7 @@ class InFlight:
     def retire(self, published: Committable) -> None:
         """Forget what has been published."""
         for ticket in published.tickets:
-            tickets = self._tickets.get(ticket.record.position.shard)
+            tickets = self._tickets.get(ticket.record.position.topic_partition)
             if tickets and tickets[0] is ticket:
                 tickets.popleft()
                 self._subtract(ticket)

@@ -44,7 +44,7 @@ def commit(rig: KafkaRig, group: str, *offsets: int) -> None:
     """What the workers' group has settled, by partition."""
     committed: Offsets = {Partition(rig.topics.images, number): offset for number, offset in enumerate(offsets)}
     consumer = open_client(KafkaConsumer, rig.access, group_id=group, enable_auto_commit=False)
-    consumer.assign([TopicPartition(*shard) for shard in committed])
+    consumer.assign([TopicPartition(*partition) for partition in committed])
     consumer.commit(to_commit(committed))
     consumer.close(autocommit=False)
 

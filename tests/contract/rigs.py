@@ -203,11 +203,14 @@ class KafkaRig:
     def committed(self, group: str) -> dict[Partition, int]:
         consumer = open_client(KafkaConsumer, self.access, group_id=group, enable_auto_commit=False)
         try:
-            shards = [Partition(self.topics.images, number) for number in range(PARTITIONS)]
-            found = {shard: consumer.committed(to_topic_partition(shard), timeout_ms=10_000) for shard in shards}
+            partitions = [Partition(self.topics.images, number) for number in range(PARTITIONS)]
+            found = {
+                partition: consumer.committed(to_topic_partition(partition), timeout_ms=10_000)
+                for partition in partitions
+            }
         finally:
             consumer.close(autocommit=False)
-        return {shard: offset for shard, offset in found.items() if offset is not None}
+        return {partition: offset for partition, offset in found.items() if offset is not None}
 
 
 def topic_plans(topics: Topics) -> tuple[TopicPlan, ...]:

@@ -22,7 +22,7 @@ def test_all_records_are_read_from_anywhere_as_often_as_asked(kafka_rig: KafkaRi
     sent = frames(kafka_rig, 5) + frames(kafka_rig, 3, partition=1)
     oldest = books.oldest(kafka_rig.topics.images)
     assert sorted(record.position for record in books.read(oldest)) == sent
-    later = {shard: offset + 2 for shard, offset in oldest.items()}
+    later = {partition: offset + 2 for partition, offset in oldest.items()}
     assert sorted(record.position for record in books.read(later)) == [*sent[2:5], sent[7]]
     assert [record.position for record in books.read(oldest)] != []
 
@@ -113,8 +113,8 @@ def test_books_that_retention_has_cut_start_where_they_can_be_proven(
     sleep(0.01)
     judge(kafka_rig, *frames(kafka_rig, 3))
     commit(kafka_rig, settings.consumer_group, 6)
-    (shard,) = [shard for shard, end in books.ends(settings.results_topic).items() if end]
-    delete_records(kafka_rig.access, TopicPartition(*shard), 3)
+    (partition,) = [partition for partition, end in books.ends(settings.results_topic).items() if end]
+    delete_records(kafka_rig.access, TopicPartition(*partition), 3)
     kept = account(settings, books)
     assert kept.balance.clean
     assert kept.balance.partitions[0].frames < 6
@@ -158,8 +158,8 @@ def test_frames_whose_inspections_retention_removed_are_not_expired(
     commit(kafka_rig, settings.consumer_group, 6)
     delete_records(kafka_rig.access, TopicPartition(settings.images_topic, 0), 4)
     assert found(account(settings, books)) == {}
-    (shard,) = [shard for shard, end in books.ends(settings.results_topic).items() if end]
-    delete_records(kafka_rig.access, TopicPartition(*shard), inspections_removed)
+    (partition,) = [partition for partition, end in books.ends(settings.results_topic).items() if end]
+    delete_records(kafka_rig.access, TopicPartition(*partition), inspections_removed)
     assert Kind.EXPIRED not in found(account(settings, books))
 
 

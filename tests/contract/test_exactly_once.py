@@ -67,7 +67,7 @@ class Site:
 
     @property
     def offsets(self) -> Offsets:
-        return {record.position.shard: record.position.offset + 1 for record in self.records}
+        return {record.position.topic_partition: record.position.offset + 1 for record in self.records}
 
     def published(self) -> list[int]:
         """Offsets of the frames whose inspections readers see, by partition."""
@@ -102,7 +102,7 @@ def test_inspections_and_offsets_appear_together(site: Site) -> None:
 def test_many_transactions_in_a_row(site: Site) -> None:
     sink = site.sink()
     for record, one in zip(site.records, site.outcomes, strict=True):
-        sink.publish([one], {record.position.shard: record.position.offset + 1})
+        sink.publish([one], {record.position.topic_partition: record.position.offset + 1})
     assert site.published() == site.all_of_them
     assert site.committed() == site.offsets
 

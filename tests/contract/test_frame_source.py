@@ -36,7 +36,7 @@ def test_committed_records_are_not_delivered_again(rig: Rig) -> None:
     first, second = frame(rig, b"first"), frame(rig, b"second")
     source = joined(rig, group)
     poll_records(source, 2)
-    source.commit({first.shard: first.offset + 1})
+    source.commit({first.topic_partition: first.offset + 1})
     source.close()
     assert [record.position for record in poll_records(joined(rig, group), 1)] == [second]
 
@@ -78,17 +78,19 @@ def test_two_members_split_the_partitions_and_each_goes_on_at_its_place(rig: Rig
     (kept,), (moved,) = old.assignment(), new.assignment()
     after = frame(rig, b"after", partition=kept.partition)
     assert [record.position for record in poll_records(old, 1)] == [after]
-    assert [(record.position.shard, record.content) for record in poll_records(new, 1)] == [(moved, b"before")]
+    assert [(record.position.topic_partition, record.content) for record in poll_records(new, 1)] == [
+        (moved, b"before")
+    ]
 
 
 def test_commit_leaves_out_partitions_of_others(rig: Rig) -> None:
     group = unique("group")
-    shards = {frame(rig, b"frame", partition=partition).shard for partition in range(PARTITIONS)}
+    partitions = {frame(rig, b"frame", partition=partition).topic_partition for partition in range(PARTITIONS)}
     old = joined(rig, group)
     poll_records(old, PARTITIONS)
     new = split(rig, group, old)
     new.pause()
-    old.commit(dict.fromkeys(shards, 1))
+    old.commit(dict.fromkeys(partitions, 1))
 
     def settled() -> bool:
         # A commit during a rebalance is made up for by the polls that follow.
@@ -97,7 +99,7 @@ def test_commit_leaves_out_partitions_of_others(rig: Rig) -> None:
         return 1 in rig.committed(group).values()
 
     eventually(settled)
-    moved = {shard for shard, offset in rig.committed(group).items() if offset}
+    moved = {partition for partition, offset in rig.committed(group).items() if offset}
     assert moved == old.assignment()
 
 

@@ -30,7 +30,7 @@ def test_an_expelled_member_loses_its_partitions_once_and_reads_on_from_what_is_
     source = joined(apache_rig, group)
     assert isinstance(source, KafkaFrameSource)
     poll_records(source, 2)
-    source.commit({first.shard: first.offset + 1})
+    source.commit({first.topic_partition: first.offset + 1})
     assert source.take_lost() == frozenset()
     owned, on_lost = source.assignment(), source.on_lost
     losses: list[set[TopicPartition]] = []
@@ -54,9 +54,9 @@ def test_frames_that_expired_before_they_were_judged_are_told(apache_rig: KafkaR
     first, *_, last = [frame(apache_rig, b"frame") for _ in range(5)]
     source = joined(apache_rig, group)
     poll_records(source, 5)
-    source.commit({first.shard: first.offset + 1})
+    source.commit({first.topic_partition: first.offset + 1})
     source.close()
-    expire(apache_rig, to_topic_partition(first.shard), before=last.offset)
+    expire(apache_rig, to_topic_partition(first.topic_partition), before=last.offset)
     expired = metrics.EXPIRED_FRAMES._value.get()
     with capture_logs() as logs:
         assert [record.position for record in poll_records(joined(apache_rig, group), 1)] == [last]
@@ -71,12 +71,12 @@ def test_an_old_answer_about_committed_offsets_is_not_taken_for_a_new_one(apache
     first, *_, last = [frame(apache_rig, b"frame") for _ in range(5)]
     one = joined_to_kafka(apache_rig, group)
     poll_records(one, 5)
-    one.commit({first.shard: last.offset})
-    partition = to_topic_partition(first.shard)
+    one.commit({first.topic_partition: last.offset})
+    partition = to_topic_partition(first.topic_partition)
     old = Future().success({partition: OffsetAndMetadata(first.offset, "", -1)})
     if asked_by == "committed":
         one._consumer._coordinator._offset_fetch_futures[frozenset({partition})] = old
-        assert one.committed({first.shard}) == {first.shard: last.offset}
+        assert one.committed({first.topic_partition}) == {first.topic_partition: last.offset}
         return
     one.close()
     two = apache_rig.source(group)
@@ -91,12 +91,12 @@ def test_a_frame_that_is_read_from_before_the_committed_offset_is_not_taken_in(a
     group = unique("group")
     first, *_, last = [frame(apache_rig, b"frame") for _ in range(5)]
     source = joined_to_kafka(apache_rig, group)
-    partition = to_topic_partition(first.shard)
+    partition = to_topic_partition(first.topic_partition)
     source._consumer.commit({partition: OffsetAndMetadata(last.offset, "", -1)})
     with pytest.raises(TransportError, match="is committed to"):
         poll_records(source, 1)
     assert [record.position for record in poll_records(source, 1)] == [last]
-    assert source.committed({first.shard}) == {first.shard: last.offset}
+    assert source.committed({first.topic_partition}) == {first.topic_partition: last.offset}
 
 
 def test_a_partition_that_has_lost_its_end_is_read_from_its_beginning_and_told(apache_rig: KafkaRig) -> None:
@@ -104,7 +104,7 @@ def test_a_partition_that_has_lost_its_end_is_read_from_its_beginning_and_told(a
     first = frame(apache_rig, b"frame")
     one = joined_to_kafka(apache_rig, group)
     poll_records(one, 1)
-    one._consumer.commit({to_topic_partition(first.shard): OffsetAndMetadata(first.offset + 50, "", -1)})
+    one._consumer.commit({to_topic_partition(first.topic_partition): OffsetAndMetadata(first.offset + 50, "", -1)})
     one.close(in_order=False)
     with capture_logs() as logs:
         assert [record.position for record in poll_records(joined(apache_rig, group), 1)] == [first]
@@ -121,7 +121,7 @@ def test_what_is_owed_is_committed_before_leaving_in_order(
     with monkeypatch.context() as broken:
         broken.setattr(source._consumer, "commit", lose_the_answer(source._consumer.commit))
         with pytest.raises(TransportError, match="committing offsets"):
-            source.commit({first.shard: first.offset + 1})
+            source.commit({first.topic_partition: first.offset + 1})
     source.close()
     assert [record.position for record in poll_records(joined(apache_rig, group), 1)] == [second]
 

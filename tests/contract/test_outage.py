@@ -71,12 +71,12 @@ def test_source_outlives_its_broker_and_reads_on_when_it_is_back(site: Site, mon
     site.push(b"before")
     source = site.source()
     eventually(lambda: source.poll(timeout_s=0.2, max_records=1))
-    shard = next(iter(source.assignment()))
+    partition = next(iter(source.assignment()))
     assert source.reachable()
     site.broker.stop()
     eventually(lambda: not polled_quietly(source) and not source.reachable())
     with pytest.raises(TransportError, match="committing"):
-        source.commit({shard: 1})
+        source.commit({partition: 1})
     site.come_back()
     site.push(b"after")
     assert eventually(lambda: polled_quietly(source), timeout_s=60) == [b"after"]

@@ -20,7 +20,7 @@ from qc_worker.wire.json_types import decode_inspection
 from tests.conftest import started
 from tests.contract.rigs import Rig, Topics, frame, outcome, topic_plans
 
-SHARD = Partition("images", 0)
+PARTITION = Partition("images", 0)
 
 
 def letter(source: Position, content: bytes) -> DeadLetter:
@@ -74,8 +74,8 @@ def test_offsets_are_committed_after_the_inspection_lies_on_the_topic(rig: Rig) 
     seen: list[tuple[int, Offsets]] = []
     sink = rig.sink(lambda offsets: seen.append((len(rig.records(rig.topics.results)), offsets)))
     sink.start()
-    sink.publish([outcome(Position("images", 0, 0)), outcome(Position("images", 0, 1))], {SHARD: 2})
-    assert seen == [(2, {SHARD: 2})]
+    sink.publish([outcome(Position("images", 0, 0)), outcome(Position("images", 0, 1))], {PARTITION: 2})
+    assert seen == [(2, {PARTITION: 2})]
 
 
 def test_dead_letter_keeps_key_bytes_and_headers(rig: Rig) -> None:
@@ -130,7 +130,7 @@ def test_memory_sink_commits_nothing_when_publishing_fails() -> None:
     sink.start()
     broker.available = False
     with pytest.raises(TransportError):
-        sink.publish([outcome(Position("images", 0, 0))], {SHARD: 1})
+        sink.publish([outcome(Position("images", 0, 0))], {PARTITION: 1})
     broker.available = True
     assert committed == []
     assert broker.end(Partition("results", 0)) == broker.end(Partition("results", 1)) == 0
@@ -151,14 +151,14 @@ def test_kafka_sink_commits_nothing_while_the_broker_is_gone_and_goes_on_when_it
     sink = impatient_sink(broker, topics, committed)
     broker.stop()
     with pytest.raises(TransportError):
-        sink.publish([outcome(Position("images", 0, 0))], {SHARD: 1})
+        sink.publish([outcome(Position("images", 0, 0))], {PARTITION: 1})
     with pytest.raises(TransportError, match="no Kafka broker answers"):
-        sink.publish([outcome(Position("images", 0, 0))], {SHARD: 1})
+        sink.publish([outcome(Position("images", 0, 0))], {PARTITION: 1})
     assert committed == []
     broker.start()
     ensure_topics(KafkaAccess(broker.bootstrap_servers), topic_plans(topics))  # it keeps nothing over a restart
-    sink.publish([outcome(Position("images", 0, 0))], {SHARD: 1})
-    assert committed == [{SHARD: 1}]
+    sink.publish([outcome(Position("images", 0, 0))], {PARTITION: 1})
+    assert committed == [{PARTITION: 1}]
     sink.close()
 
 
@@ -168,7 +168,7 @@ def test_failed_publish_leaves_no_thread_behind(broker: EmbeddedBroker) -> None:
     sink = impatient_sink(broker, Topics(), [])
     broker.stop()
     with pytest.raises(TransportError):
-        sink.publish([outcome(Position("images", 0, 0))], {SHARD: 1})
+        sink.publish([outcome(Position("images", 0, 0))], {PARTITION: 1})
     assert active_count() == threads
 
 

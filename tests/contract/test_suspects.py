@@ -16,7 +16,7 @@ def test_frames_in_flight_when_a_worker_dies_are_tried_one_at_a_time(apache_rig:
     (suspect,) = poll_records(two, 1)
     assert (suspect.position, suspect.crashes) == (first, 1)
     assert two.under_suspicion()
-    two.commit({first.shard: first.offset + 1})
+    two.commit({first.topic_partition: first.offset + 1})
     (suspect,) = poll_records(two, 1)
     assert (suspect.position.offset, suspect.crashes) == (first.offset + 1, 1)
     die(two)
@@ -39,10 +39,10 @@ def test_frames_after_the_suspects_wait_until_every_partition_is_cleared(apache_
     tried = list(poll_records(two, 1))  # looked up now, so what comes later is known to have killed nobody
     after = {frame(apache_rig, b"after", partition=tried[0].position.partition) for _ in range(3)}
     while len(tried) < PARTITIONS:
-        two.commit({tried[-1].position.shard: tried[-1].position.offset + 1})
+        two.commit({tried[-1].position.topic_partition: tried[-1].position.offset + 1})
         tried += poll_records(two, 1)
     assert {record.position for record in tried} == suspects
-    two.commit({tried[-1].position.shard: tried[-1].position.offset + 1})
+    two.commit({tried[-1].position.topic_partition: tried[-1].position.offset + 1})
     assert {record.position for record in poll_records(two, 3)} == after
     assert not two.under_suspicion()
 
@@ -57,7 +57,7 @@ def test_a_suspicion_goes_along_when_the_group_gives_a_partition_to_another_work
     old = joined(apache_rig, group)
     for _ in range(PARTITIONS):  # each is looked up when its first frame comes
         (suspect,) = poll_records(old, 1)
-        old.commit({suspect.position.shard: suspect.position.offset})  # not judged yet
+        old.commit({suspect.position.topic_partition: suspect.position.offset})  # not judged yet
     new = split(apache_rig, group, old)
     (suspect,) = poll_records(new, 1)
     assert suspect.crashes == 1

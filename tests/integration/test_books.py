@@ -85,8 +85,8 @@ def commit_past(plant: Plant, position: Position) -> None:
     """What no worker does: settle a frame without its inspection."""
     group = plant.environment["QC_CONSUMER_GROUP"]
     consumer = open_client(KafkaConsumer, plant.access, group_id=group, enable_auto_commit=False)
-    consumer.assign([TopicPartition(*position.shard)])
-    consumer.commit(to_commit({Partition(*position.shard): position.offset + 1}))
+    consumer.assign([TopicPartition(*position.topic_partition)])
+    consumer.commit(to_commit({Partition(*position.topic_partition): position.offset + 1}))
     consumer.close(autocommit=False)
 
 

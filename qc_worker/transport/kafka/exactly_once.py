@@ -138,7 +138,7 @@ class ExactlyOnceSink:
         owed = [
             outcome
             for outcome in outcomes
-            if outcome.inspection.source.offset >= committed.get(outcome.inspection.source.shard, 0)
+            if outcome.inspection.source.offset >= committed.get(outcome.inspection.source.topic_partition, 0)
         ]
         log.info("transaction in doubt looked up", was_committed=len(outcomes) - len(owed), still_owed=len(owed))
         self._in_doubt = {}

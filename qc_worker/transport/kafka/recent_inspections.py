@@ -52,7 +52,7 @@ class _Newest:
 
     def add_all(self, records: Iterable[Record]) -> None:
         for record in records:
-            self._since.setdefault(record.position.shard, record.appended_at)
+            self._since.setdefault(record.position.topic_partition, record.appended_at)
             inspection = of_line(record, self._line)
             if inspection is not None:
                 self._found.append((record.appended_at, inspection))

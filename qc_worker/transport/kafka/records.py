@@ -53,5 +53,5 @@ def first_offsets(records: Sequence[Record]) -> dict[Partition, int]:
     """Where they begin, by partition; offset order within each is taken for granted."""
     first: dict[Partition, int] = {}
     for record in records:
-        first.setdefault(record.position.shard, record.position.offset)
+        first.setdefault(record.position.topic_partition, record.position.offset)
     return first

@@ -179,7 +179,7 @@ class MemoryFeedbackSource:
 
     def poll(self, *, timeout_s: float) -> Sequence[Feedback]:
         records = self._source.poll(timeout_s=timeout_s, max_records=500)
-        self._polled.update({record.position.shard: record.position.offset + 1 for record in records})
+        self._polled.update({record.position.topic_partition: record.position.offset + 1 for record in records})
         return [feedback for feedback in map(_decoded_feedback, records) if feedback is not None]
 
     def commit(self) -> None:
@@ -197,9 +197,9 @@ class MemoryFrameReader:
         self._broker = broker
 
     def read(self, position: Position) -> Record | None:
-        if position.shard not in self._broker.partitions(position.topic):
+        if position.topic_partition not in self._broker.partitions(position.topic):
             return None
-        records = self._broker.read(position.shard, position.offset, max_records=1)
+        records = self._broker.read(position.topic_partition, position.offset, max_records=1)
         return records[0] if records and records[0].position == position else None
 
     def close(self) -> None:

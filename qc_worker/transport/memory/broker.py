@@ -66,7 +66,7 @@ class MemoryBroker:
     def remove_before(self, position: Position) -> None:
         """What retention does."""
         with self._changed:
-            self._first_offsets[position.shard] = position.offset
+            self._first_offsets[position.topic_partition] = position.offset
 
     def wait_for_change(self, *, timeout_s: float, until: Callable[[], bool]) -> None:
         """Block until `until` holds or the time is over."""

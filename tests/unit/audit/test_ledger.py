@@ -44,17 +44,17 @@ def clean(count: int, *, failed: Iterable[int] = ()) -> Plant:
 
 
 def balance(plant: Plant, *, starts: Sequence[int] = (0, 0), ends: Sequence[int] | None = None) -> Balance:
-    shards = [Partition("images", number) for number in range(PARTITIONS)]
-    newest = {s: max((p.offset + 1 for p in plant.frames if p.shard == s), default=0) for s in shards}
-    settled = newest if ends is None else dict(zip(shards, ends, strict=True))
-    ledger = Ledger(dict(zip(shards, starts, strict=True)), settled)
+    partitions = [Partition("images", number) for number in range(PARTITIONS)]
+    newest = {s: max((p.offset + 1 for p in plant.frames if p.topic_partition == s), default=0) for s in partitions}
+    settled = newest if ends is None else dict(zip(partitions, ends, strict=True))
+    ledger = Ledger(dict(zip(partitions, starts, strict=True)), settled)
     for position in plant.frames:
         ledger.add_frame(position)
     for inspection in plant.inspections:
         ledger.add_inspection(inspection)
     for source in plant.letters:
         ledger.add_dead_letter(source)
-    return ledger.balance(oldest=dict.fromkeys(shards, 0), newest=newest)
+    return ledger.balance(oldest=dict.fromkeys(partitions, 0), newest=newest)
 
 
 def found(kept: Balance) -> dict[Kind, list[Position]]:
@@ -111,10 +111,10 @@ def test_inspection_of_another_topic_is_none_of_its_business() -> None:
 
 
 def test_frame_that_retention_removed_while_it_was_read_is_not_wrong() -> None:
-    shard = Partition("images", 0)
-    ledger = Ledger({shard: 0}, {shard: 5})
+    partition = Partition("images", 0)
+    ledger = Ledger({partition: 0}, {partition: 5})
     ledger.add_inspection(entry(at(1)))
-    kept = ledger.balance(oldest={shard: 3}, newest={shard: 5})
+    kept = ledger.balance(oldest={partition: 3}, newest={partition: 5})
     assert kept.clean
 
 
@@ -131,7 +131,7 @@ def test_order_is_per_camera() -> None:
 
 
 def test_order_between_partitions_of_results_or_without_a_key_was_never_promised() -> None:
-    other = replace(entry(at(1)), shard=Partition("results", 1))
+    other = replace(entry(at(1)), partition=Partition("results", 1))
     assert balance(Plant(clean(2).frames, [other, entry(at(0))])).clean
     assert balance(Plant(clean(2).frames, [entry(at(1), camera=None), entry(at(0), camera=None)])).clean
 
@@ -154,14 +154,14 @@ def test_dead_letter_that_retention_may_have_removed_is_not_missing() -> None:
 
 
 def test_other_lines_frames_are_left_out_with_all_that_is_wrong_with_them() -> None:
-    shard = Partition("images", 0)
-    ledger = Ledger({shard: 0}, {shard: 4})
+    partition = Partition("images", 0)
+    ledger = Ledger({partition: 0}, {partition: 4})
     for offset in range(4):
         ledger.add_frame(at(offset), selected=offset % 2 == 0)
     for offset in (0, 1, 1, 2):
         ledger.add_inspection(entry(at(offset)))
     ledger.add_dead_letter(at(3))
-    kept = ledger.balance(oldest={shard: 0}, newest={shard: 4})
+    kept = ledger.balance(oldest={partition: 0}, newest={partition: 4})
     assert kept.clean
     assert (kept.partitions[0].frames, kept.partitions[0].inspections) == (2, 2)
 
@@ -175,10 +175,10 @@ def test_only_the_first_positions_of_each_kind_are_kept() -> None:
 
 
 def test_expired_frames_are_counted_and_the_first_are_named() -> None:
-    shard = Partition("images", 0)
-    ledger = Ledger({shard: 10_000}, {shard: 10_000})
-    ledger.add_expired(shard, 5_000, 10_000)
-    finding = ledger.balance(oldest={shard: 10_000}, newest={shard: 10_000}).findings[Kind.EXPIRED]
+    partition = Partition("images", 0)
+    ledger = Ledger({partition: 10_000}, {partition: 10_000})
+    ledger.add_expired(partition, 5_000, 10_000)
+    finding = ledger.balance(oldest={partition: 10_000}, newest={partition: 10_000}).findings[Kind.EXPIRED]
     assert (finding.count, finding.positions[0], len(finding.positions)) == (5_000, at(5_000), LIST_LIMIT)
 
 

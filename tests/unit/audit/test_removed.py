@@ -11,7 +11,7 @@ from qc_worker.audit.ledger import InspectionEntry
 from qc_worker.audit.removed import RemovedFrames, Runs
 from qc_worker.domain.frame import Partition, Position
 
-SHARD = Partition("images", 0)
+PARTITION = Partition("images", 0)
 RESULTS = Partition("results", 0)
 OLDEST = 10
 
@@ -24,17 +24,17 @@ def unjudged(
     frames: Iterable[int] = range(OLDEST, OLDEST + 5),
 ) -> list[int]:
     """Offsets found, where retention has left those from OLDEST on; `doubtful`: what followed them may be gone too."""
-    removed, doubtful = RemovedFrames({SHARD: OLDEST}), set(doubtful)
+    removed, doubtful = RemovedFrames({PARTITION: OLDEST}), set(doubtful)
     for offset in frames:
-        removed.add_frame(Position(*SHARD, offset))
+        removed.add_frame(Position(*PARTITION, offset))
     for offset in inspected:
         kept = offset not in doubtful
-        source = Position(*SHARD, offset)
+        source = Position(*PARTITION, offset)
         removed.add_inspection(
             InspectionEntry(source, b"A/1", RESULTS, failed=False, letter_due=False, successors_kept=kept)
         )
-    found = removed.unjudged({SHARD: OLDEST + 5} if committed is None else committed)
-    return [offset for shard, first, end in found for offset in range(first, end) if shard == SHARD]
+    found = removed.unjudged({PARTITION: OLDEST + 5} if committed is None else committed)
+    return [offset for partition, first, end in found for offset in range(first, end) if partition == PARTITION]
 
 
 def test_removed_frames_that_were_judged_are_none_of_its_business() -> None:
@@ -50,8 +50,8 @@ def test_frames_removed_before_a_worker_came_back_are_found_behind_the_last_insp
 
 
 def test_what_the_group_has_not_reached_is_found_once() -> None:
-    assert unjudged([0, 1], committed={SHARD: 4}) == [2, 3, 4, 5, 6, 7, 8, 9]
-    assert unjudged([], committed={SHARD: 4}) == [4, 5, 6, 7, 8, 9]
+    assert unjudged([0, 1], committed={PARTITION: 4}) == [2, 3, 4, 5, 6, 7, 8, 9]
+    assert unjudged([], committed={PARTITION: 4}) == [4, 5, 6, 7, 8, 9]
 
 
 def test_partition_without_a_committed_offset_still_has_its_gaps() -> None:
@@ -77,7 +77,7 @@ def test_where_frames_left_have_gaps_of_their_own_removed_offsets_need_not_have_
 
 
 def test_inspections_of_other_topics_are_none_of_its_business() -> None:
-    removed = RemovedFrames({SHARD: OLDEST})
+    removed = RemovedFrames({PARTITION: OLDEST})
     source = Position("other", 0, 3)
     removed.add_inspection(
         InspectionEntry(source, b"A/1", RESULTS, failed=False, letter_due=False, successors_kept=True)

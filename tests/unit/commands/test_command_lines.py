@@ -55,10 +55,10 @@ def test_files_are_printed_as_they_were_named(capsys: pytest.CaptureFixture[str]
 
 def test_partitions_are_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
     topic = "plant-7.images-" + "t" * 180
-    shards = [Partition(topic, number) for number in range(2)]
-    ledger = Ledger(dict.fromkeys(shards, 0), dict.fromkeys(shards, 3_000_000))
+    partitions = [Partition(topic, number) for number in range(2)]
+    ledger = Ledger(dict.fromkeys(partitions, 0), dict.fromkeys(partitions, 3_000_000))
     ledger.add_frame(Position(topic, 1, 2))
-    balance = ledger.balance(oldest=dict.fromkeys(shards, 0), newest=dict.fromkeys(shards, 3_000_000))
+    balance = ledger.balance(oldest=dict.fromkeys(partitions, 0), newest=dict.fromkeys(partitions, 3_000_000))
     print_account(Account("g", None, None, balance, ("see [left]",)))
     printed = shown(capsys)
     assert f"{topic}:0 " in printed
@@ -68,8 +68,8 @@ def test_partitions_are_printed_whole(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_partitions_are_printed_whole_on_a_terminal_of_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    shard = Partition("images", 0)
-    balance = Ledger({shard: 0}, {shard: 123_456}).balance(oldest={shard: 0}, newest={shard: 123_456})
+    partition = Partition("images", 0)
+    balance = Ledger({partition: 0}, {partition: 123_456}).balance(oldest={partition: 0}, newest={partition: 123_456})
     print_account(Account("g", None, None, balance, ()), Console(width=80))
     printed = shown(capsys)
     assert "images:0 " in printed

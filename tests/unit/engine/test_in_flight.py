@@ -61,8 +61,8 @@ def test_every_frame_is_published_once_and_in_order_whatever_order_they_finish_i
         for ticket in committable.tickets:
             position = ticket.record.position
             published.setdefault(position.partition, []).append(position.offset)
-        for shard, offset in committable.offsets.items():
-            assert offset == published[shard.partition][-1] + 1
+        for partition, offset in committable.offsets.items():
+            assert offset == published[partition.partition][-1] + 1
         frames.retire(committable)
     assert all(offsets == list(range(len(offsets))) for offsets in published.values())
     assert sum(map(len, published.values())) == 12

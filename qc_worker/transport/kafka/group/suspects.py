@@ -95,7 +95,7 @@ class Trials:
     def crashes(self, position: Position) -> int:
         """How many processes have died with that frame in flight."""
         with self._lock:
-            offset, note = self._notes.get(position.shard, (0, Note(self.worker)))
+            offset, note = self._notes.get(position.topic_partition, (0, Note(self.worker)))
         if position.offset == offset:
             return note.crashes
         return 1 if position.offset < note.until else 0

@@ -5,7 +5,7 @@ from qc_worker.domain.frame import Partition, Position
 from qc_worker.engine.intake import MAX_CRASHES
 from qc_worker.transport.kafka.group.suspects import Note, Trials, decode_note, left_by_the_dead
 
-SHARD = Partition("images", 0)
+PARTITION = Partition("images", 0)
 REACH = 8
 NOTES = st.builds(Note, worker=st.text(max_size=20), crashes=st.integers(0, 9), until=st.integers(0, 1 << 40))
 
@@ -36,19 +36,19 @@ class Broker:
         """Live until all is judged (True) or a frame kills us (False)."""
         trials = Trials(name)
         inherited = left_by_the_dead(self.note, self.offset, reach=REACH, end=self.frames) if self.note else None
-        self.note = trials.begin(SHARD, self.offset, inherited)
+        self.note = trials.begin(PARTITION, self.offset, inherited)
         while self.offset < self.frames:
             count = 1 if trials.under_suspicion else REACH
             batch = range(self.offset, min(self.offset + count, self.frames))
-            doomed = {offset for offset in batch if trials.crashes(Position(*SHARD, offset)) >= MAX_CRASHES}
+            doomed = {offset for offset in batch if trials.crashes(Position(*PARTITION, offset)) >= MAX_CRASHES}
             if self.poison & set(batch) - doomed:
                 self.crashes += 1
                 return False
             self.refused += sorted(doomed)
             self.judged += [offset for offset in batch if offset not in doomed]
             self.offset = batch[-1] + 1
-            self.note = trials.note_at(SHARD, self.offset)
-            trials.settle({SHARD: self.offset})
+            self.note = trials.note_at(PARTITION, self.offset)
+            trials.settle({PARTITION: self.offset})
         return True
 
 
@@ -65,42 +65,42 @@ def test_every_poisonous_frame_is_found_and_no_other_is_blamed(frames: int, pois
 
 def test_frames_that_came_after_a_death_are_above_suspicion() -> None:
     trials = Trials("two")
-    trials.begin(SHARD, 5, left_by_the_dead(Note("one"), 5, reach=REACH, end=7))
-    assert trials.suspects() == {SHARD: 7}
-    assert [trials.crashes(Position(*SHARD, offset)) for offset in (5, 6, 7)] == [1, 1, 0]
-    trials.settle({SHARD: 6})
-    trials.absolve(SHARD)  # nothing but marks of transactions up to 7
+    trials.begin(PARTITION, 5, left_by_the_dead(Note("one"), 5, reach=REACH, end=7))
+    assert trials.suspects() == {PARTITION: 7}
+    assert [trials.crashes(Position(*PARTITION, offset)) for offset in (5, 6, 7)] == [1, 1, 0]
+    trials.settle({PARTITION: 6})
+    trials.absolve(PARTITION)  # nothing but marks of transactions up to 7
     assert not trials.under_suspicion
 
 
 def test_a_worker_that_leaves_in_order_leaves_no_note_but_open_suspicions() -> None:
     trials = Trials("one")
-    trials.begin(SHARD, 5, None)
-    assert trials.parting() == {SHARD: (5, None)}
-    trials.begin(SHARD, 5, Note("dead", crashes=2, until=9))
+    trials.begin(PARTITION, 5, None)
+    assert trials.parting() == {PARTITION: (5, None)}
+    trials.begin(PARTITION, 5, Note("dead", crashes=2, until=9))
     assert trials.under_suspicion
-    assert trials.parting() == {SHARD: (5, Note("", crashes=2, until=9))}
-    trials.settle({SHARD: 9})
+    assert trials.parting() == {PARTITION: (5, Note("", crashes=2, until=9))}
+    trials.settle({PARTITION: 9})
     assert not trials.under_suspicion
-    trials.forget([SHARD])
+    trials.forget([PARTITION])
     assert trials.parting() == {}
 
 
 def test_a_worker_that_leaves_in_doubt_commits_nothing_there() -> None:
     trials = Trials("one")
     other = Partition("images", 1)
-    for partition in (SHARD, other):
+    for partition in (PARTITION, other):
         trials.begin(partition, 5, None)
-    trials.doubt([SHARD])
+    trials.doubt([PARTITION])
     assert trials.parting() == {other: (5, None)}
-    trials.settle({SHARD: 9})
-    assert trials.parting() == {SHARD: (9, None), other: (5, None)}
+    trials.settle({PARTITION: 9})
+    assert trials.parting() == {PARTITION: (9, None), other: (5, None)}
 
 
 def test_doubt_ends_when_the_committed_offset_is_looked_up_anew() -> None:
     trials = Trials("one")
-    trials.begin(SHARD, 5, None)
-    trials.forget([SHARD])
-    trials.doubt([SHARD])  # it was taken away while the transaction was under way
-    trials.begin(SHARD, 9, None)
-    assert trials.parting() == {SHARD: (9, None)}
+    trials.begin(PARTITION, 5, None)
+    trials.forget([PARTITION])
+    trials.doubt([PARTITION])  # it was taken away while the transaction was under way
+    trials.begin(PARTITION, 9, None)
+    assert trials.parting() == {PARTITION: (9, None)}
