@@ -32,11 +32,11 @@ lint: $(READY) ## ruff, mypy --strict, import contracts, generated documents up 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m qc_worker.wire.schema --check
-	$(BIN)/python -m docs.tables --check
+	$(BIN)/python -m tools.doc_tables --check
 
 docs: $(READY) ## Write the generated documents: JSON Schemas, AsyncAPI, the tables in docs
 	$(BIN)/python -m qc_worker.wire.schema
-	$(BIN)/python -m docs.tables
+	$(BIN)/python -m tools.doc_tables
 
 bench: $(BENCH_READY) ## Run every benchmark; each prints one JSON object
 	@failed=0; for benchmark in $(filter-out benchmarks/__init__.py,$(sort $(wildcard benchmarks/*.py))); do \
@@ -45,7 +45,7 @@ bench: $(BENCH_READY) ## Run every benchmark; each prints one JSON object
 
 clean: ## Remove .venv and every cache; models and samples stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
-	find qc_worker trainer tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
+	find qc_worker trainer tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

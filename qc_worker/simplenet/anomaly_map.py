@@ -35,7 +35,7 @@ def anomaly_maps(patch_scores: Tensor, input_size: InputSize, sigma_px: float = 
 def image_scores(patch_scores: Tensor, judged: Tensor | None = None) -> Tensor:
     """The mean of each frame's highest patch scores, of TOP_SHARE of the cells that are judged.
 
-    Steadier than the paper's maximum: one odd cell of a good frame is not yet a defect (docs/model.md has the figures).
+    Steadier than the paper's maximum: one odd cell of a good frame is not yet a defect (docs/explanation/model.md).
     Shapes: (B, h0, w0), `judged` bool (B, h0, w0), None: all cells -> (B,).
     """
     cells = patch_scores.flatten(1)

@@ -1,4 +1,4 @@
-"""The published contract: writes docs/schemas/*.json and docs/asyncapi.json, or checks that they are up to date.
+"""Write or check the published contract: schemas/*.json and asyncapi.json in docs/reference.
 
 python -m qc_worker.wire.schema [--check] [--docs FOLDER]
 """
@@ -12,18 +12,20 @@ from pathlib import Path
 from qc_worker.wire.asyncapi import asyncapi_document
 from qc_worker.wire.json_schemas import json_schemas
 
+FOLDER = Path("docs/reference")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write or check the documents; 1 if a check found a stale one."""
     parser = argparse.ArgumentParser(prog="python -m qc_worker.wire.schema", description=f"{__doc__}".split("\n\n")[0])
     parser.add_argument("--check", action="store_true", help="change nothing, fail if a document is stale")
-    parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of the documents (default: docs)")
+    parser.add_argument("--docs", type=Path, default=FOLDER, help=f"folder of the documents (default: {FOLDER})")
     options = parser.parse_args(arguments)
     return check(options.docs) if options.check else write(options.docs)
 
 
 def documents() -> Mapping[str, str]:
-    """Text of every generated document, by its path below the docs folder."""
+    """Return the text of every generated document, by its path below the folder."""
     schemas = {f"schemas/{name}.schema.json": schema for name, schema in json_schemas().items()}
     return {path: _text(document) for path, document in (schemas | {"asyncapi.json": asyncapi_document()}).items()}
 

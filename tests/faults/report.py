@@ -1,4 +1,4 @@
-"""What the fault matrix measured, kept in `docs/faults.json` and shown in `docs/FAULTS.md`."""
+"""Keep what the fault matrix measured in docs/reference: `faults.json`, shown as `fault-matrix.md`."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,9 +13,9 @@ import pytest
 from tests.faults.cell import DRAINED_WITHIN_S
 from tests.faults.site import Ending
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs/reference"
 KEPT = DOCS / "faults.json"
-SHOWN = DOCS / "FAULTS.md"
+SHOWN = DOCS / "fault-matrix.md"
 RANDOM = "random faults, seed"
 """How the names of random runs begin."""
 

@@ -1,4 +1,5 @@
 import ast
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -9,10 +10,10 @@ import typer
 import typer.main
 import yaml
 
-from docs.tables import TABLES, with_tables
 from qc_worker.domain.errors import Reason
 from qc_worker.domain.inspection import Verdict
 from qc_worker.settings import Settings
+from tools.doc_tables import TABLES, with_tables
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [
@@ -22,6 +23,7 @@ PAGES = [
 ]
 TEXTS = {path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 EVERYTHING = "\n".join(TEXTS.values())
+LINK = re.compile(r"\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"\b(qc-worker|qc-trainer) ([a-z]+)((?: +(?!\|)[^\s`|]+)*)")
 
 
@@ -32,13 +34,25 @@ def test_generated_tables_are_current(page: str) -> None:
 
 @pytest.mark.parametrize("page", TEXTS)
 def test_links_lead_somewhere(page: str) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[page]):
+    for target in re.findall(LINK, TEXTS[page]):
         if target.startswith("https://"):
             continue
         path, _, anchor = target.partition("#")
         linked = (REPOSITORY / page).parent / path if path else REPOSITORY / page
         assert linked.exists(), f"{page} links to {target}"
         assert not anchor or anchor in _anchors(linked), f"{page} links to {target}"
+
+
+def test_every_page_is_reachable_from_the_index() -> None:
+    reached: set[str] = set()
+    waiting = ["docs/README.md"]
+    while waiting:
+        page = waiting.pop()
+        reached.add(page)
+        targets = (target.partition("#")[0] for target in re.findall(LINK, TEXTS[page]) if "://" not in target)
+        linked = {os.path.normpath(Path(page).parent / target) for target in targets if target}
+        waiting += sorted((linked & TEXTS.keys()) - reached)
+    assert {page for page in TEXTS if page.startswith("docs/")} <= reached
 
 
 def test_commands_and_options_in_the_documents_exist() -> None:
@@ -66,7 +80,7 @@ def test_environment_variables_in_the_documents_exist() -> None:
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_is_explained(reason: Reason) -> None:
-    assert f"| `{reason}` |" in TEXTS["docs/operations.md"]
+    assert f"| `{reason}` |" in TEXTS["docs/reference/reasons.md"]
 
 
 @pytest.mark.parametrize("verdict", Verdict)
@@ -81,7 +95,7 @@ def test_python_in_the_readme_is_python_of_ten_lines() -> None:
 
 
 def test_glossary_is_in_order_and_has_no_word_twice() -> None:
-    terms = re.findall(r"^\| ([^|]+?) \|", TEXTS["docs/GLOSSARY.md"], re.MULTILINE)[1:]
+    terms = re.findall(r"^\| ([^|]+?) \|", TEXTS["docs/reference/glossary.md"], re.MULTILINE)[1:]
     terms = [term for term in terms if not term.startswith("-")]
     assert terms == sorted(set(terms), key=str.lower)
 

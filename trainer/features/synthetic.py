@@ -2,7 +2,7 @@
 
 They cover what factories see, from obvious to barely visible: pits, cracks, scratches, foreign texture, misplaced
 pieces, broken edges, wrong light, loss of focus. None of them is modelled on a particular data set. They decide nothing
-else, for they do not rank heads as real defects do (docs/model.md has the figures).
+else, for they do not rank heads as real defects do (docs/explanation/model.md has the figures).
 
 Blending by thresholded noise follows DRAEM (Zavrtanik et al., ICCV 2021), moving a piece CutPaste (Li et al., CVPR
 2021).

@@ -1,7 +1,7 @@
 """What each backbone is used with unless the trainer is told otherwise; chosen by evidence.
 
 Decided on the labelled defects of six real products, by the mean, the worst and the recall at 1 % false rejects
-(docs/model.md says how, docs/variants.md has every variant that was tried). Nothing was measured with
+(docs/explanation/model.md says how, docs/explanation/variants.md lists every variant). Nothing was measured with
 `wide_resnet50_2`, whose strides are the paper's, and with transformers: the rest is taken over.
 """
 

@@ -51,7 +51,7 @@ class TimmLevels:
 class LiteLevels:
     """EfficientNet-Lite cut after chosen stages: of stride 32's two the first, which finds more defects.
 
-    Its last stage, one block of 320 channels, is close to the classes that it was trained for (docs/model.md).
+    Its last stage, one block of 320 channels, is close to the classes that it learned (docs/explanation/model.md).
     """
 
     STAGES: ClassVar[Mapping[int, int]] = MappingProxyType({2: 1, 4: 2, 8: 3, 16: 5, 32: 6})

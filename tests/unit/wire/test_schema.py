@@ -32,7 +32,7 @@ SCHEMAS = {
 
 @pytest.mark.parametrize("path", documents())
 def test_committed_document_is_current(path: str) -> None:
-    assert (REPOSITORY / "docs" / path).read_text(encoding="utf-8") == documents()[path], "run `make docs`"
+    assert (REPOSITORY / "docs/reference" / path).read_text(encoding="utf-8") == documents()[path], "run `make docs`"
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

@@ -1,6 +1,6 @@
-"""The tables in docs/*.md that are generated from the code: settings, metrics, model card, training, backbones.
+"""Generate the tables in docs that come from the code: settings, metrics, model card, training, backbones.
 
-Run as `python -m docs.tables [--check]`.
+Run as `python -m tools.doc_tables [--check]`.
 """
 
 import sys
@@ -18,11 +18,11 @@ from qc_worker.settings import Settings
 from qc_worker.simplenet.card import ModelCard, TrainingSettings
 from trainer.fitting.defaults import BACKBONE_DEFAULTS, BackboneDefaults
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1] / "docs"
 
 
 def main(arguments: list[str]) -> int:
-    """Write the tables into their pages, or check that they are there; 1 if a check found a stale page."""
+    """Write the tables into their pages, or check that they are current; return 1 if a check found a stale page."""
     stale = [page for page in TABLES if with_tables(page) != (FOLDER / page).read_text(encoding="utf-8")]
     if "--check" in arguments:
         sys.stderr.writelines(f"error: the tables of docs/{page} are stale; run `make docs`\n" for page in stale)
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
 
 
 def with_tables(page: str) -> str:
-    """The page with today's tables, each between its two marks."""
+    """Return the page with current tables, each between its two marks."""
     text = (FOLDER / page).read_text(encoding="utf-8")
     for name, table in TABLES[page].items():
         begin, end = f"<!-- {name}: written by `make docs` -->", f"<!-- {name}: end -->"
@@ -43,29 +43,29 @@ def with_tables(page: str) -> str:
 
 
 def settings_table() -> str:
-    """One row per setting; the environment's name is QC_ and the setting's in capitals."""
+    """Make one row per setting; the environment variable is QC_ and the setting's name in capitals."""
     rows = ((f"`{name}`", f"`QC_{name.upper()}`", default, meaning) for name, default, meaning in _fields(Settings))
     return _table(("`qc.toml`", "environment", "default", "meaning"), rows)
 
 
 def metrics_table() -> str:
-    """One row per metric, in the order of the code."""
+    """Make one row per metric, in the order of the code."""
     collectors = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
     return _table(("metric", "kind", "labels", "meaning"), map(_metric, collectors))
 
 
 def card_table() -> str:
-    """One row per field of the model card."""
+    """Make one row per field of the model card."""
     return _table(("field", "meaning"), ((f"`{name}`", meaning) for name, _, meaning in _fields(ModelCard)))
 
 
 def training_table() -> str:
-    """One row per training setting; without the defaults, which are the backbone's."""
+    """Make one row per training setting; the defaults depend on the backbone, so they are in its table."""
     return _table(("setting", "meaning"), ((f"`{name}`", meaning) for name, _, meaning in _fields(TrainingSettings)))
 
 
 def backbones_table() -> str:
-    """One row per backbone with defaults of its own."""
+    """Make one row per backbone with defaults of its own."""
     names = [field.name for field in fields(BackboneDefaults)]
     rows = (
         (f"`{backbone}`", *(str(getattr(defaults, name)) for name in names))
@@ -75,8 +75,10 @@ def backbones_table() -> str:
 
 
 TABLES: Mapping[str, Mapping[str, Callable[[], str]]] = {
-    "operations.md": {"settings": settings_table, "metrics": metrics_table},
-    "model.md": {"backbones": backbones_table, "training": training_table, "card": card_table},
+    "reference/settings.md": {"settings": settings_table},
+    "reference/monitoring.md": {"metrics": metrics_table},
+    "reference/backbones.md": {"backbones": backbones_table},
+    "reference/model-card.md": {"card": card_table, "training": training_table},
 }
 
 
