@@ -13,7 +13,8 @@ from qc_worker.transport.redis.heatmap_cache import cache_answers
 SESSION_TIMEOUT_MS = 2_000
 """Tansu answers JoinGroup after half the session timeout, so there, and only there, it must be short."""
 DELIVERY: Literal["at-least-once"] = "at-least-once"
-"""Tansu answers requests for transactions, but readers see aborted records, and offsets of any generation are accepted."""
+"""Tansu answers requests for transactions, but readers see aborted records, and offsets of any generation are
+accepted."""
 CACHE_MEMORY = "256mb"
 PORT_ATTEMPTS = 3
 
