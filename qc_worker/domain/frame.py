@@ -31,7 +31,7 @@ class Position:
         """Parse `topic:partition:offset`, as `str` writes it. Raises ValueError."""
         topic, *numbers = text.rsplit(":", 2)
         if not topic or len(numbers) != 2 or not all(n.isascii() and n.isdigit() and len(n) < 19 for n in numbers):
-            raise ValueError(f"{text[:300]!r} is no position: expected topic:partition:offset")
+            raise ValueError(f"{text[:300]!r} is not a position: expected topic:partition:offset")
         return cls(topic, int(numbers[0]), int(numbers[1]))
 
     @property
