@@ -22,7 +22,7 @@ def kafka_address(text: str) -> tuple[str, int]:
         raise ValueError(f"{address!r} is not host:port (an IPv6 address in brackets: [::1]:9092)")
     host, port = found["host"], int(found["port"])
     if not 1 <= port <= MAX_PORT:
-        raise ValueError(f"{address!r} has an impossible port: 1 to {MAX_PORT}")
+        raise ValueError(f"{address!r} has an impossible port: use 1 to {MAX_PORT}")
     if host.startswith("["):
         host = host[1:-1]
         _check_ipv6(host, address)

@@ -106,7 +106,7 @@ class Inspection:
     reason: Reason | None = None
     """Reason why the frame could not be judged; null for pass, reject and review."""
     detail: str | None = None
-    """The reason in a sentence."""
+    """Explanation of the reason in a sentence; null without a reason."""
     model_version: str | None = None
     """Version of the model that judged; null if none did."""
     precision: str | None = None
@@ -116,7 +116,7 @@ class Inspection:
     p_value: float | None = None
     """Share of held-out good frames at least this unusual, conformal: (1 + count) / (n + 1)."""
     threshold: float | None = None
-    """Scores above it are rejected."""
+    """Threshold of the score; scores above it are rejected."""
     image_size: tuple[int, int] | None = None
     """Height and width of the original image after EXIF orientation, pixels."""
     defects: tuple[Defect, ...] = ()

@@ -35,7 +35,7 @@ class Release:
     card_sha256: str
     """SHA-256 of card.json, which in turn states the SHA-256 of head.safetensors."""
     threshold: float
-    """Scores above it are rejected."""
+    """Threshold of the score; scores above it are rejected."""
     released_at: datetime
     """Time of the announcement, UTC."""
     action: ReleaseAction = ReleaseAction.RETRAIN

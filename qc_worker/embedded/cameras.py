@@ -115,7 +115,7 @@ class Schedule:
         self._period_s = 1 / rate_hz
 
     def wait_turn(self) -> None:
-        """Wait until the next turn is due. After a long pause the missed turns are dropped, not made up for."""
+        """Wait until the next turn is due. After a long pause the missed turns are dropped, not caught up."""
         now_s = self._monotonic()
         self._due_s = max(self._due_s, now_s - self.MOST_CATCH_UP_S)
         if self._due_s > now_s:

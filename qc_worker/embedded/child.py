@@ -18,12 +18,12 @@ _PR_SET_PDEATHSIG = 1
 
 def main(command: list[str]) -> None:
     """Run the server until it ends or standard input does."""
-    # Later killed by SIGKILL: neither server holds anything worth saving, and Tansu takes 5 s to end on SIGTERM.
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)  # noqa: PLW1509, S603
     # SIGTERM to the process group asks the server to end in order; the supervisor must wait for that.
     signal.signal(signal.SIGTERM, lambda *_: None)
     Thread(target=_end_with, args=(server,), daemon=True).start()
     sys.stdin.buffer.read()
+    # SIGKILL: neither server holds anything worth saving, and Tansu takes 5 s to end on SIGTERM.
     server.kill()
     server.wait()
 

@@ -42,7 +42,7 @@ def image_scores(patch_scores: Tensor, judged: Tensor | None = None) -> Tensor:
     cells = patch_scores.flatten(1)
     if judged is None:
         return cells.topk(_top_count(cells.shape[1]), dim=1).values.mean(dim=1)
-    # Few frames have padding or an ignored area, so each may take its own time.
+    # Few frames have padding or an ignored area, so computing each on its own costs little.
     return torch.stack([_top_mean(cells[index][mask.flatten()]) for index, mask in enumerate(judged)])
 
 

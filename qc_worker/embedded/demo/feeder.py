@@ -15,7 +15,7 @@ from qc_worker.wire.images import encode_frame
 
 CHECK_EVERY_FRAMES = 5
 MOST_BEHIND_S = 4.0
-"""The worker counts as behind when it would take this long to catch up at the present rate."""
+"""The worker counts as behind if it would take longer than this to catch up at the present rate."""
 SLOWEST_HZ = 0.5
 
 

@@ -16,7 +16,7 @@ from qc_worker.simplenet.roc import auroc
 
 @dataclass(frozen=True, slots=True)
 class SentFrame:
-    """A frame that went out; `defect` is the truth about it."""
+    """A frame that was sent, with its true label: a defect kind, or None for a good part."""
 
     frame_id: str
     line: str

@@ -72,11 +72,11 @@ class Program:
         return self._supervisor.poll()
 
     def wait(self) -> int:
-        """Wait until it ends."""
+        """Wait until it ends; return its exit code."""
         return self._supervisor.wait()
 
     def stop(self) -> None:
-        """Ask it to end in order; kill it if it does not."""
+        """Ask it to end in order; kill it after STOP_TIMEOUT_S."""
         if self._supervisor.poll() is None:
             os.killpg(self._supervisor.pid, signal.SIGTERM)
             try:

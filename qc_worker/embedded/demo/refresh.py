@@ -18,7 +18,7 @@ from qc_worker.transport.kafka.feedback import FeedbackProducer
 ACCEPTED_FRAMES = 24
 TAKE_UP_TIMEOUT_S = 60.0
 SLOWDOWN = 1.5
-"""A retrain beside a running worker takes about this many times as long as one that has the machine to itself."""
+"""A retrain beside a running worker takes about this many times as long as one without."""
 
 
 class Step(StrEnum):

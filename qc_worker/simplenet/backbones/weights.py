@@ -92,7 +92,7 @@ def _fetch(url: str, path: Path) -> str:
     with urlopen(url, timeout=DOWNLOAD_STALL_S) as response, path.open("wb") as file:  # noqa: S310 -- torchvision's https
         while chunk := response.read(CHUNK_BYTES):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not done after {DOWNLOAD_LIMIT_S:.0f} s")
+                raise TimeoutError(f"timed out: not downloaded within {DOWNLOAD_LIMIT_S:.0f} s")
             digest.update(chunk)
             file.write(chunk)
     return digest.hexdigest()

@@ -103,7 +103,7 @@ class KafkaBooks(Reader):
         return {to_partition(p): at if at is not None and at.timestamp >= since_ms else None for p, at in found.items()}
 
     def _hidden_for_long(self, partition: TopicPartition) -> TransportError:
-        with transport_errors(f"waiting for what lies on {partition.topic}"):  # it may be the broker that is away
+        with transport_errors(f"waiting for what lies on {partition.topic}"):  # fails if the broker does not answer
             stable = self._reader().end_offsets([partition])[partition]
         return TransportError(
             f"an open transaction hides what lies on {partition.topic}:{partition.partition} from offset {stable} on, "
