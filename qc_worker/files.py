@@ -1,4 +1,4 @@
-"""Files on disk: digests, bounded reading, writing whole or not at all."""
+"""Reads files within a bound, computes their digests, and writes them whole or not at all."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from qc_worker.domain.errors import ModelError
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file as hex. Raises ModelError."""
+    """Compute the SHA-256 of a file as hex. Raises ModelError."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -21,7 +21,7 @@ def read_bounded(path: Path, *, max_bytes: int) -> bytes:
     """Read a whole file of at most `max_bytes`. Raises ModelError."""
     try:
         with path.open("rb") as file:
-            # One byte more than allowed: what the folder says of the size may be stale, what was read is not.
+            # One byte more than allowed: the size in the directory may be stale, the bytes that were read are not.
             content = file.read(max_bytes + 1)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from None
@@ -39,7 +39,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside `path`, then rename; what is half-written is removed. Raises OSError."""
+    """Write beside `path`, then rename; a partial file is removed. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tmp-", delete=False) as file:
         partial = Path(file.name)

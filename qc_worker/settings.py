@@ -1,6 +1,6 @@
-"""Every setting, in one place: flags win over the environment (QC_*), that over qc.toml, that over the defaults.
+"""Defines every setting: flags win over the environment (QC_*), that over qc.toml, that over the defaults.
 
-The only reader of the environment.
+No other module reads the environment.
 """
 
 import os
@@ -20,15 +20,15 @@ CONFIG_VARIABLE = "QC_CONFIG"
 CONFIG_FILE = "qc.toml"
 MEBIBYTE = 1024 * 1024
 MAY_BE_EMPTY = "redis_url"
-"""The one setting to which empty means something: no heatmaps."""
+"""The one setting for which empty has a meaning: no heatmaps."""
 
 UNKNOWN_HOME = Path("~")
 
 
 class Settings(BaseSettings):
-    """Names are those of qc.toml; the environment has them in capitals with QC_ before.
+    """All settings. Names are those of qc.toml; environment variables have the same names in capitals, after QC_.
 
-    Empty means unset, wherever it stands: Compose passes a variable that is not set as an empty one.
+    An empty value counts as unset, wherever it is set: Compose passes a variable that is not set as an empty one.
     """
 
     model_config = SettingsConfigDict(
@@ -37,72 +37,73 @@ class Settings(BaseSettings):
         extra="forbid",
         frozen=True,
         use_attribute_docstrings=True,
-        validate_default=False,  # an unknown home folder matters to who uses the state folder only
+        validate_default=False,  # an unknown home folder is an error only where the state folder is used
     )
 
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
-    """Brokers to ask first, `host:port`, comma-separated."""
+    """Brokers to connect to first, `host:port`, comma-separated."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    """How to talk to the brokers."""
+    """Protocol of the connections to the brokers."""
     kafka_ssl_cafile: Path | None = None
-    """Certificate authority that signed the brokers' certificates."""
+    """File with the authority that signed the brokers' certificates, in PEM form; empty: the system's authorities."""
     kafka_ssl_certfile: Path | None = None
-    """Certificate by which the client shows who it is (mTLS), in PEM form, its chain after it."""
+    """File with the client's own certificate (mTLS), in PEM form, followed by its chain."""
     kafka_ssl_keyfile: Path | None = None
-    """Private key of that certificate, in PEM form; empty: it lies in the same file."""
+    """File with the private key of that certificate, in PEM form; empty: it is in the certificate's file."""
     kafka_ssl_key_password: SecretStr | None = None
-    """Password of the private key where it has one; better from the environment than from a file."""
+    """Password of the private key, if it has one; set it in the environment rather than in a file."""
     kafka_ssl_key_password_file: Path | None = None
-    """File that holds this password and nothing else, as Docker and Kubernetes mount secrets."""
+    """File that holds only this password, as Docker and Kubernetes mount secrets."""
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    """How to log in where the protocol is SASL_*."""
+    """Login mechanism, used if the protocol is SASL_*."""
     kafka_sasl_username: str | None = None
-    """User name at the brokers."""
+    """User name for the brokers."""
     kafka_sasl_password: SecretStr | None = None
-    """Password at the brokers; better from the environment than from a file."""
+    """Password for the brokers; set it in the environment rather than in a file."""
     kafka_sasl_password_file: Path | None = None
-    """File that holds this password and nothing else, as Docker and Kubernetes mount secrets."""
+    """File that holds only this password, as Docker and Kubernetes mount secrets."""
     images_topic: str = "images"
-    """Frames come from here."""
+    """Topic from which frames are read."""
     results_topic: str = "results"
-    """Inspections go here."""
+    """Topic to which inspections are published."""
     dead_letter_topic: str = "images.dlq"
-    """Frames that could not be judged go here."""
+    """Topic to which frames that could not be judged are published."""
     feedback_topic: str = "feedback"
-    """Operators' verdicts come from here."""
+    """Topic with the verdicts of operators."""
     models_topic: str = "models"
-    """Releases are announced here; compacted."""
+    """Topic on which releases are announced; compacted."""
     partitions: int = Field(default=6, ge=1)
     """Partitions of `images`, `results`, `images.dlq` and `feedback` when they are created."""
     replication_factor: int = Field(default=1, ge=1)
     """Copies of each partition when topics are created; 3 in production."""
     consumer_group: str = "qc-worker"
-    """Workers of one group share the frames."""
+    """Consumer group of the workers; they share the frames."""
     session_timeout_ms: int = Field(default=45_000, ge=1_000)
-    """How long a silent worker keeps its partitions."""
+    """Milliseconds after which a worker that sends no heartbeats loses its partitions."""
     max_poll_interval_ms: int = Field(default=300_000, ge=1_000)
-    """How long a worker that answers the broker but takes no frames keeps its partitions."""
+    """Milliseconds after which a worker that sends heartbeats but polls no frames loses its partitions."""
     metadata_max_age_ms: int = Field(default=30_000, ge=1_000)
-    """Within this, partitions that are added to `images` are noticed and shared out."""
+    """Milliseconds within which partitions that are added to `images` are noticed and assigned."""
     broker_patience_s: float = Field(default=120, gt=0)
-    """How long a worker waits for brokers that do not answer before it ends with exit code 75, and at its start for a
-    model store that has none of the announced models."""
+    """Seconds that a worker waits for brokers that do not answer before it ends with exit code 75; at its start also
+    for a model store that has none of the announced models."""
     delivery: Literal["auto", "exactly-once", "at-least-once"] = "auto"
-    """`auto`: exactly once where the broker has transactions, else at least once."""
+    """`auto`: exactly once if the broker has transactions, else at least once."""
 
     # Not in repr: the URL may hold a password.
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
     """Heatmap cache; empty: no heatmaps. `redis://` or `rediss://` (TLS) name one server, `redis+cluster://` a node of
     a Redis Cluster, `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB` Sentinels."""
     redis_timeout_ms: float = Field(default=50, gt=0, le=60_000)
-    """How long an answer of the heatmap cache is waited for, and a connection to it; more than its round trip."""
+    """Time limit for an answer of the heatmap cache, and for a connection to it, milliseconds; must exceed its round
+    trip."""
     heatmap_ttl_s: int = Field(default=86_400, ge=1)
-    """How long heatmaps are kept."""
+    """Seconds for which heatmaps are kept."""
     heatmap_pass_share: float = Field(default=0.01, ge=0, le=1)
     """Share of passed frames that get a heatmap too."""
 
     state_dir: Path = Field(default_factory=lambda: _data_home() / "qc-worker")
-    """Where models, samples and caches live unless said otherwise."""
+    """Folder of models, samples and caches, unless they have folders of their own."""
     model_store: str = Field(default="", repr=False)
     """Folder or fsspec URL of the model store; empty: `models` in the state folder."""
     sample_store: Path | None = None
@@ -115,40 +116,44 @@ class Settings(BaseSettings):
     torch_threads: int = Field(default=0, ge=0)
     """Threads of one forward pass on a CPU; 0: one per core."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """`auto`: bfloat16 where the device is made for it, else float32."""
+    """`auto`: bfloat16 if the device has instructions for it, else float32."""
     compile: bool = True
-    """Compile the backbone before the first frame: takes long at the first start only; without g++ it is left plain."""
+    """Compile the backbone before the first frame, which takes long at the first start only; without g++ it runs
+    uncompiled."""
     max_batch_size: int = Field(default=8, ge=1, le=256)
-    """Frames in one backbone pass at the most; a frame that is cut into tiles counts as its tiles."""
+    """Most frames in one backbone pass; a frame that is cut into tiles counts as its tiles."""
     max_wait_ms: float = Field(default=20, ge=0)
-    """How long a frame waits for others to share its batch."""
+    """Longest time that a frame waits for others to share its batch, milliseconds."""
     decode_threads: int = Field(default=2, ge=1)
     """Threads that decode images."""
     gpu_decode: bool = False
-    """Decode JPEGs on the GPU (nvJPEG), what it refuses on the CPU; pixels differ a little from the trainer's (CPU)."""
+    """Decode JPEGs on the GPU (nvJPEG), and those that it refuses on the CPU; pixels differ a little from the
+    trainer's (CPU)."""
     deadline_ms: dict[str, PositiveInt] = Field(default_factory=dict)
-    """Milliseconds from capture to verdict, by line; a frame's own header `deadline-ms` wins."""
+    """Milliseconds from capture to verdict, by line; a frame's own header `deadline-ms` takes precedence."""
     max_in_flight_frames: int = Field(default=128, ge=1)
-    """Frames in the worker at once."""
+    """Most frames in the worker at once."""
     max_in_flight_bytes: int = Field(default=256 * MEBIBYTE, ge=MEBIBYTE)
-    """Encoded bytes in the worker at once."""
+    """Most encoded bytes in the worker at once."""
     max_frame_bytes: int = Field(default=16 * MEBIBYTE, ge=1024)
-    """Larger frames become dead letters."""
+    """Largest frame, encoded bytes; larger ones become dead letters."""
     max_frame_pixels: int = Field(default=32_000_000, ge=1024)
-    """Images with more pixels become dead letters, before they are decoded; the worst formats take 20 bytes a pixel."""
+    """Largest image, pixels; larger ones become dead letters before they are decoded. The worst formats take 20
+    bytes a pixel."""
     give_back_memory_s: float = Field(default=30, ge=0)
-    """How often freed memory goes back to the system, a pause of 10 to 30 ms; 0: never, the process keeps its peak."""
+    """Seconds between returns of freed memory to the system, each a pause of 10 to 30 ms; 0: never, the process
+    keeps its peak."""
 
     health_host: str = "127.0.0.1"
     """Address of /livez, /readyz and /metrics."""
     health_port: int = Field(default=8080, ge=0, le=65535)
     """Port of /livez, /readyz and /metrics; 0: any free one."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least severe log lines shown."""
+    """Lowest severity of log lines that are shown."""
     log_format: Literal["auto", "json", "console"] = "auto"
-    """`auto`: for people on a terminal, JSON elsewhere."""
+    """`auto`: readable lines on a terminal, JSON elsewhere."""
     failpoints: str = ""
-    """For tests: where the process is to die, as `after-send=3`."""
+    """For tests: points at which the process dies, as `after-send=3`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -190,7 +195,7 @@ class Settings(BaseSettings):
     def state_path(self) -> Path:
         """The state folder. Raises SettingsError if it is not named and the user has no home folder."""
         if self.state_dir.is_relative_to(UNKNOWN_HOME):
-            raise SettingsError(f"no home folder for user {os.getuid()}: name the state folder by QC_STATE_DIR")
+            raise SettingsError(f"no home folder for user {os.getuid()}: set QC_STATE_DIR to a state folder")
         return self.state_dir
 
     @property
@@ -224,12 +229,12 @@ class Settings(BaseSettings):
 
 
 def config_file() -> Path:
-    """The settings file, which need not be there unless QC_CONFIG names it."""
+    """Return the path of the settings file, which must exist only if QC_CONFIG names it."""
     return _expanded(Path(os.environ.get(CONFIG_VARIABLE) or CONFIG_FILE))
 
 
 def load_settings(**flags: Any) -> Settings:
-    """Build the settings; flags that are None or empty were not given. Raises SettingsError."""
+    """Build the settings; flags that are None or empty count as not given. Raises SettingsError."""
     given = {name: flag for name, flag in flags.items() if name == MAY_BE_EMPTY or not _is_empty(flag)}
     try:
         config = config_file()
@@ -245,7 +250,7 @@ def load_settings(**flags: Any) -> Settings:
 
 
 def _data_home() -> Path:
-    """The user's folder for what programs keep; in UNKNOWN_HOME where HOME is unset and passwd has no entry."""
+    """Return the user's folder for program data; UNKNOWN_HOME if HOME is unset and passwd has no entry."""
     try:
         folder = user_data_path()
     except RuntimeError:
@@ -261,7 +266,7 @@ def _expanded(path: Path) -> Path:
     try:
         return path.expanduser()
     except RuntimeError:
-        raise ValueError(f"{path}: no home folder is known for this user; write the whole path") from None
+        raise ValueError(f"{path}: this user has no known home folder; write the full path") from None
 
 
 def _described(error: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""qc.toml as people save it: with a byte-order mark, in UTF-8 or in Windows' UTF-16."""
+"""Reads qc.toml as people save it: with a byte-order mark, in UTF-8 or in Windows' UTF-16."""
 
 import codecs
 import tomllib
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """What the file says; nothing if there is none. Raises ValueError with one line that names the file."""
+    """Read the settings in a file; empty if there is no file. Raises ValueError with one line that names the file."""
     try:
         if not path.is_file():
             return {}

@@ -3,8 +3,8 @@
 QcError
 ├── SettingsError    the command ends with exit code 2 and one line
 ├── InvalidFrame     the frame becomes an `error` inspection and a dead letter
-├── TransportError   try again; nothing was committed
-│   └── GroupRebalancing   poll first, then try again
+├── TransportError   retry; nothing was committed
+│   └── GroupRebalancing   poll first, then retry
 ├── DeviceLost       the process ends with exit code 75; a new one may get the device back
 ├── ModelError       refuse the model, keep the one that is resident
 └── TrainingError    the retrain ends with exit code 2; nothing was written
@@ -14,7 +14,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a frame could not be judged; a metric label, so the set is closed."""
+    """Reason why a frame could not be judged; a metric label, so the set is closed."""
 
     BAD_HEADERS = "bad_headers"
     UNREADABLE = "unreadable"
@@ -45,15 +45,15 @@ class InvalidFrame(QcError):
 
 
 class TransportError(QcError):
-    """Broker or cache did not do what was asked; asking again may help."""
+    """The broker or the cache failed; a retry may help."""
 
 
 class GroupRebalancing(TransportError):
-    """The consumer group is being reshuffled: what is still ours can be published after the next poll."""
+    """The consumer group is rebalancing: poll once, then publish the frames of partitions that are still ours."""
 
 
 class DeviceLost(QcError):
-    """The GPU, or the thread that computes, does nothing more for this process; a frame in flight may be why."""
+    """The GPU or the inference thread no longer works in this process; a frame in flight may be the cause."""
 
 
 class ModelError(QcError):

@@ -1,4 +1,4 @@
-"""What operators say of parts."""
+"""Operators' verdicts on frames."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ _DOCUMENTED: dict[str, bool] = {"use_attribute_docstrings": True}
 
 
 class Judgement(StrEnum):
-    """What a person says of a part."""
+    """A person's verdict on a part."""
 
     GOOD = "good"
     DEFECT = "defect"
@@ -30,8 +30,8 @@ class Feedback:
     source: Position
     """Topic, partition and offset of the frame, as in its inspection."""
     verdict: Judgement
-    """What the person says."""
+    """The person's verdict."""
     accepted_by: str
-    """Who says so."""
+    """Name of the person."""
     accepted_at: datetime
-    """When, UTC."""
+    """Time of the verdict, UTC."""

@@ -1,4 +1,4 @@
-"""A record as it lies on the topic, and the frame it carries."""
+"""Identifies records by their position, and holds a record as polled and the frame that it carries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Partition(NamedTuple):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """Where a record lies: the one identity of a frame that nobody can forge."""
+    """Topic, partition and offset of a record: the one identity of a frame that nobody can forge."""
 
     topic: str
     partition: int
@@ -28,10 +28,10 @@ class Position:
 
     @classmethod
     def parse(cls, text: str) -> "Position":
-        """Read what `str` writes. Raises ValueError."""
+        """Parse `topic:partition:offset`, as `str` writes it. Raises ValueError."""
         topic, *numbers = text.rsplit(":", 2)
         if not topic or len(numbers) != 2 or not all(n.isascii() and n.isdigit() and len(n) < 19 for n in numbers):
-            raise ValueError(f"{text[:300]!r} is no position: expected topic:partition:offset")
+            raise ValueError(f"{text[:300]!r} is not a position: expected topic:partition:offset")
         return cls(topic, int(numbers[0]), int(numbers[1]))
 
     @property
@@ -53,13 +53,14 @@ class Record:
     headers: tuple[tuple[str, bytes], ...]
     appended_at: datetime
     crashes: int = 0
-    """How many processes have died with it in flight, as far as is known."""
+    """Number of processes known to have died with this record in flight."""
     unreadable: str | None = None
-    """Why it could not be read off the topic; `content` is then what could be kept of it."""
+    """Reason why it could not be read from the topic; `content` then holds the part that could be kept. None: it is
+    readable."""
 
 
 class IgnoredHeader(NamedTuple):
-    """An optional header that could not be used, by name, and why."""
+    """An optional header that could not be used: its name and the reason."""
 
     name: str
     why: str
@@ -77,9 +78,9 @@ class Frame:
     camera: CameraName
     frame_id: FrameId
     captured_at: datetime | None
-    """Its header, else its record's time; None: a header that says no time for certain."""
+    """Capture time from the header, else the record's time; None if the header's time is invalid or ambiguous."""
     content: bytes
     traceparent: str | None = None
     deadline_ms: int | None = None
-    """How long after its capture the verdict is wanted, milliseconds; None: no matter."""
+    """Milliseconds after capture within which the verdict is wanted; None: no deadline."""
     ignored: tuple["IgnoredHeader", ...] = ()

@@ -1,7 +1,7 @@
 """The published outcome of judging one frame.
 
-These classes are the schema: the JSON Schema and the AsyncAPI document are generated from them
-(see `qc_worker.wire.schema`), so a docstring here is documentation for every consumer.
+These classes are the schema: the JSON Schema and the AsyncAPI document are generated from them (see
+`qc_worker.wire.schema`), so a docstring here is documentation for every consumer.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ _DOCUMENTED: dict[str, bool] = {"use_attribute_docstrings": True}
 
 
 class Verdict(StrEnum):
-    """What is to happen with the part."""
+    """Decision on what happens to the part."""
 
     PASS = "pass"  # noqa: S105  (a verdict, not a password)
     """Looks like the good samples of its line."""
@@ -66,7 +66,7 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class StageTimings:
-    """Milliseconds the frame spent in each stage."""
+    """Milliseconds that the frame spent in each stage."""
 
     __pydantic_config__: ClassVar = _DOCUMENTED
 
@@ -79,12 +79,12 @@ class StageTimings:
     postprocess: float = 0.0
     """Calibration, mask, defects, heatmap."""
     total: float = 0.0
-    """From polling the record to handing over its inspection."""
+    """Time from polling the record to handing over its inspection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """Exactly one for every record on `images`."""
+    """Outcome of judging one record of `images`; there is exactly one inspection for each record."""
 
     __pydantic_config__: ClassVar = _DOCUMENTED
 
@@ -95,28 +95,28 @@ class Inspection:
     camera: str | None
     """Camera; null if neither header nor key names one."""
     captured_at: datetime | None
-    """When the camera took the frame (its header; else the record's timestamp), UTC; null for a header that could be
-    several times or none, see `notes`."""
+    """Capture time, UTC: from the camera's header, else the record's timestamp; null if the header's time is invalid or
+    ambiguous, see `notes`."""
     scored_at: datetime
-    """When the verdict was made, UTC."""
+    """Time of the verdict, UTC."""
     source: Position
     """Topic, partition and offset of the judged record."""
     verdict: Verdict
-    """What is to happen with the part."""
+    """Decision on what happens to the part."""
     reason: Reason | None = None
-    """Why the frame could not be judged; null for pass, reject and review."""
+    """Reason why the frame could not be judged; null for pass, reject and review."""
     detail: str | None = None
-    """The reason in a sentence."""
+    """Explanation of the reason in a sentence; null without a reason."""
     model_version: str | None = None
     """Version of the model that judged; null if none did."""
     precision: str | None = None
     """Number format of the model's arithmetic, `float32` or `bfloat16`; null if no model judged."""
     score: float | None = None
-    """Anomaly score of the image: the mean of its highest patch scores, padding and ignored area left out."""
+    """Anomaly score of the image: the mean of its highest patch scores, without padding and ignored area."""
     p_value: float | None = None
     """Share of held-out good frames at least this unusual, conformal: (1 + count) / (n + 1)."""
     threshold: float | None = None
-    """Scores above it are rejected."""
+    """Threshold of the score; scores above it are rejected."""
     image_size: tuple[int, int] | None = None
     """Height and width of the original image after EXIF orientation, pixels."""
     defects: tuple[Defect, ...] = ()
@@ -126,9 +126,9 @@ class Inspection:
     heatmap_key: str | None = None
     """Redis key of heatmap and thumbnail; null if none was cached."""
     late: bool = False
-    """Whether the verdict was made after the frame's deadline."""
+    """True if the verdict was made after the frame's deadline."""
     notes: tuple[str, ...] = ()
-    """What of the frame's headers was ignored, and why, a sentence each; never a reason not to judge it."""
+    """Headers of the frame that were ignored, one sentence each with the reason; the frame is judged all the same."""
     stage_ms: StageTimings = field(default_factory=StageTimings)
     """Milliseconds spent in each stage."""
     schema_version: str = SCHEMA_VERSION
@@ -137,7 +137,7 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All that one record leads to; published together with its offset."""
+    """Everything that is published for one record, together with its offset."""
 
     inspection: Inspection
     key: bytes | None

@@ -1,4 +1,4 @@
-"""Names that come from outside, checked before they meet a path, a key or a label."""
+"""Checks names that come from outside before they become part of a path, a key or a label."""
 
 import re
 from pathlib import Path
@@ -37,7 +37,7 @@ def model_version(text: str) -> ModelVersion:
 
 
 def readable(name: str | Path) -> str:
-    """A file's name as text that can be printed and stored; bytes that are no UTF-8 become escapes."""
+    """Convert a file's name to text that can be printed and stored; bytes that are not UTF-8 become escapes."""
     try:
         return str(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # a lone surrogate that stands for no byte

@@ -1,4 +1,4 @@
-"""What the trainer announces and what operators say."""
+"""Releases: announcements by the trainer that a version of a line's model goes live."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ _DOCUMENTED: dict[str, bool] = {"use_attribute_docstrings": True}
 
 
 class ReleaseAction(StrEnum):
-    """What made a version live."""
+    """Action that made a version live."""
 
     RETRAIN = "retrain"
     PROMOTE = "promote"
@@ -20,10 +20,10 @@ class ReleaseAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A line's model goes live.
+    """Announcement that a version of a line's model goes live.
 
-    Its folder is `<line>/<version>` in the model store of whoever reads this, so that a release can never point a
-    worker at another place.
+    The model's folder is `<line>/<version>` in the reader's own model store, so a release can never point a worker to
+    another place.
     """
 
     __pydantic_config__: ClassVar = _DOCUMENTED
@@ -35,19 +35,20 @@ class Release:
     card_sha256: str
     """SHA-256 of card.json, which in turn states the SHA-256 of head.safetensors."""
     threshold: float
-    """Scores above it are rejected."""
+    """Threshold of the score; scores above it are rejected."""
     released_at: datetime
-    """When it was announced, UTC."""
+    """Time of the announcement, UTC."""
     action: ReleaseAction = ReleaseAction.RETRAIN
-    """What made this version live."""
+    """Action that made this version live."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Figures of the training or of a moved threshold: sample counts, false-reject rate, seconds."""
 
 
 def live_stack(history: Sequence[Release]) -> list[Release]:
-    """Releases of a line that went live, the live one last; a rollback takes away what it went back over.
+    """Return the releases of a line that went live and were not rolled back, the live one last.
 
-    So rolling back twice goes two versions back, and not to and fro.
+    A rollback removes the releases after its target, so rolling back twice goes two versions back instead of toggling
+    between two versions.
     """
     stack: list[Release] = []
     for release in history:
@@ -60,10 +61,13 @@ def live_stack(history: Sequence[Release]) -> list[Release]:
 
 
 def leading_up_to(release: Release, history: Sequence[Release]) -> list[Release]:
-    """Releases of its line that may stand in for one, oldest first: none that was gone back over, none after it."""
+    """Return the releases of its line that may stand in for `release`, oldest first.
+
+    None of them was rolled back, and none came after it.
+    """
     stack = live_stack(history)
     versions = [lived.version for lived in stack]
     if release.version in versions:
         return stack[: versions.index(release.version)]
-    # Gone back to what is not in this history: whatever is may be what was gone back over.
+    # The target of this rollback is not in the history, so any release in it may be one that was rolled back.
     return [] if release.action is ReleaseAction.ROLLBACK else stack

@@ -1,4 +1,4 @@
-"""Cameras to try everything on: they know the truth about every frame, and keep an absolute schedule."""
+"""Cameras for the demo and tests: they know the true label of every frame and send on an absolute schedule."""
 
 import itertools
 import random
@@ -16,7 +16,7 @@ CAMERAS_PER_LINE = 2
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """An encoded frame, and what is wrong with the part: a defect kind, or None."""
+    """An encoded frame with its true label: a defect kind, or None for a good part."""
 
     line: str
     camera: str
@@ -35,7 +35,7 @@ class SimulatedCamera:
     stride: int
 
     def shots(self) -> Iterator[Shot]:
-        """Shoot without end."""
+        """Yield shots without end."""
         for index in itertools.count(self.first, self.stride):
             frame = self.simulation.frame(index)
             yield Shot(self.line, self.camera, frame.content, frame.defect)
@@ -43,7 +43,7 @@ class SimulatedCamera:
 
 @dataclass(frozen=True, slots=True)
 class FolderCamera:
-    """Shows every `stride`-th file of a list, from file `first` on, and again from the start when it is through."""
+    """Shows every `stride`-th file of a list, from file `first` on, and starts again at the end of the list."""
 
     line: str
     camera: str
@@ -52,7 +52,7 @@ class FolderCamera:
     stride: int
 
     def shots(self) -> Iterator[Shot]:
-        """Shoot without end."""
+        """Yield shots without end."""
         for index in itertools.count(self.first, self.stride):
             path, defect = self.files[index % len(self.files)]
             yield Shot(self.line, self.camera, path.read_bytes(), defect)
@@ -62,7 +62,7 @@ Camera = SimulatedCamera | FolderCamera
 
 
 def simulated_cameras(lines: Sequence[str], *, seed: int) -> list[Camera]:
-    """Two cameras a line, each photographing every other part."""
+    """Build two cameras per line, each photographing every other part."""
     return [
         SimulatedCamera(line, f"cam{number + 1}", Simulation(line, seed=seed), number, CAMERAS_PER_LINE)
         for number in range(CAMERAS_PER_LINE)
@@ -71,19 +71,19 @@ def simulated_cameras(lines: Sequence[str], *, seed: int) -> list[Camera]:
 
 
 def folder_cameras(lines: Sequence[str], files: Sequence[tuple[Path, str | None]]) -> list[Camera]:
-    """Two cameras a line; together they show every file once before any comes again."""
+    """Build two cameras per line; together they show every file once before any file is repeated."""
     names = [(line, f"cam{number + 1}") for number in range(CAMERAS_PER_LINE) for line in lines]
     return [FolderCamera(line, camera, files, first, len(names)) for first, (line, camera) in enumerate(names)]
 
 
 def interleaved(cameras: Sequence[Camera]) -> Iterator[Shot]:
-    """One shot of each camera in turn, without end."""
+    """Yield one shot of each camera in turn, without end."""
     for together in zip(*(camera.shots() for camera in cameras), strict=True):
         yield from together
 
 
 def labelled_files(folder: Path, *, seed: int) -> list[tuple[Path, str | None]]:
-    """Files below `<folder>/test` with their defect kind, shuffled; None for `good`. Raises SettingsError."""
+    """List the files below `<folder>/test` with their defect kind, shuffled; None for `good`. Raises SettingsError."""
     test = folder / "test"
     if not test.is_dir():
         raise SettingsError(f"{folder} is not laid out as MVTec AD is: there is no folder test")
@@ -111,11 +111,11 @@ class Schedule:
         return 1 / self._period_s
 
     def change_rate(self, rate_hz: float) -> None:
-        """Take this rate from the next turn on."""
+        """Use this rate from the next turn on."""
         self._period_s = 1 / rate_hz
 
     def wait_turn(self) -> None:
-        """Wait until the next turn is due. After a long pause the missed turns are dropped, not made up for."""
+        """Wait until the next turn is due. After a long pause the missed turns are dropped, not caught up."""
         now_s = self._monotonic()
         self._due_s = max(self._due_s, now_s - self.MOST_CATCH_UP_S)
         if self._due_s > now_s:

@@ -1,13 +1,9 @@
-"""Runs one server that never outlives the process that wanted it.
+"""Runs one server, and kills it when the process that wanted it ends.
 
 `python child.py SERVER ARGUMENTS...` starts the server and waits on its own standard input, a pipe whose other end only
 the wanting process holds. However that process ends, also by SIGKILL, the pipe closes and the server is killed.
 
-Why not PR_SET_PDEATHSIG alone: it fires when the *thread* that forked ends, it needs code between fork and exec of a
-process full of threads (torch, kafka), and macOS has nothing like it. Here it only covers the supervisor's own death:
-the supervisor has a single thread while it forks, and that thread lives to the end.
-
-Standard library only, so that starting the supervisor takes some tens of milliseconds.
+Standard library only, so that the supervisor starts within some tens of milliseconds.
 """
 
 import ctypes
@@ -22,12 +18,12 @@ _PR_SET_PDEATHSIG = 1
 
 def main(command: list[str]) -> None:
     """Run the server until it ends or standard input does."""
-    # SIGKILL: both servers hold nothing worth saving, and Tansu takes 5 s over a SIGTERM.
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)  # noqa: PLW1509, S603
-    # SIGTERM to the process group asks the server to end in order; the supervisor must stay until it has.
+    # SIGTERM to the process group asks the server to end in order; the supervisor must wait for that.
     signal.signal(signal.SIGTERM, lambda *_: None)
     Thread(target=_end_with, args=(server,), daemon=True).start()
     sys.stdin.buffer.read()
+    # SIGKILL: neither server holds anything worth saving, and Tansu takes 5 s to end on SIGTERM.
     server.kill()
     server.wait()
 
@@ -37,6 +33,9 @@ def _end_with(server: subprocess.Popen[bytes]) -> None:
 
 
 def _die_with_parent() -> None:
+    # Covers the supervisor's own death only. In the wanting process it would not do: it fires when the *thread* that
+    # forked ends, it needs code between fork and exec of a process full of threads (torch, kafka), and macOS has
+    # nothing like it. The supervisor has a single thread while it forks, and that thread lives to the end.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

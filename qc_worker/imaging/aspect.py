@@ -1,9 +1,9 @@
-"""How a picture of any shape and depth becomes the rectangle of 8-bit pixels that enters the backbone: the choices."""
+"""Types for bringing pictures of any shape and depth to the rectangle of 8-bit pixels that enters the backbone."""
 
 from typing import Literal, get_args
 
 Aspect = Literal["squash", "pad"]
-"""How a picture is brought to the input size.
+"""Method that brings a picture to the input size.
 
 squash: each side is scaled to that of the input size, whatever the picture's own ratio.
 pad: the picture keeps its ratio, as large as the input size has room for, and its border is repeated to fill the rest.
@@ -11,7 +11,7 @@ pad: the picture keeps its ratio, as large as the input size has room for, and i
 
 
 InputSize = tuple[int, int]
-"""Height and width of what enters the backbone, pixels."""
+"""Height and width of the backbone's input, pixels."""
 
 
 BitDepth = Literal[8, 10, 12, 14, 16]

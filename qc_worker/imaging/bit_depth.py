@@ -1,7 +1,7 @@
-"""How many bits hold the brightness of pictures that come in 16 a channel.
+"""Finds how many bits hold the brightness of pictures that come in 16 a channel.
 
-Sensors have 10, 12 or 14 bits, and camera SDKs write them into 16 as they are, aligned right: taken for full 16 bits
-they are nearly black. What is meant is a matter of the line's camera, so it is found once from its good frames.
+Sensors have 10, 12 or 14 bits, and camera SDKs store them in 16, aligned right: read as full 16 bits such a picture is
+nearly black. The depth depends on the line's camera, so it is found once from the line's good frames.
 """
 
 from PIL import Image, ImageFile
@@ -15,17 +15,17 @@ PNG_SIGNATURE_BYTES = 8
 
 
 def holds_wide_colour(image: ImageFile.ImageFile) -> bool:
-    """Whether the file has 16 bits a channel in colour, of which Pillow keeps the upper 8; to ask before loading."""
+    """Return True for colour of 16 bits a channel, of which Pillow keeps the upper 8; call it before loading."""
     arguments = image.tile[0][3] if image.tile else ""
     raw_mode = arguments[0] if isinstance(arguments, tuple) else arguments
     return not image.mode.startswith("I") and ";16" in str(raw_mode)
 
 
 def bits_needed(image: ImageFile.ImageFile, content: bytes) -> int | None:
-    """How many bits a picture needs: by its highest value, or by its file where that says more and can be right.
+    """Count the bits that a picture needs; None if no bit depth applies to it: 8 bits, floats, or packed integers.
 
-    None for pictures to which no bit depth applies: 8 bits, floats, or packed to the bits that they have.
-    Raises InvalidFrame for colour that is aligned right, whose lower bits are lost.
+    The count is that of its highest value, or the one that its file states if that is larger and at most 16. Raises
+    InvalidFrame for colour that is aligned right, whose lower bits are lost.
     """
     if holds_wide_colour(image):
         image.load()
@@ -40,12 +40,12 @@ def bits_needed(image: ImageFile.ImageFile, content: bytes) -> int | None:
 
 
 def depth_for(bits: int) -> BitDepth:
-    """The smallest depth that holds so many bits."""
+    """Return the smallest bit depth that holds so many bits."""
     return next((depth for depth in BIT_DEPTHS if depth >= bits), FULL_DEPTH)
 
 
 def check_colour(image: ImageFile.ImageFile, bit_depth: int) -> None:
-    """Refuse colour of 16 bits a channel where a line has fewer; before it is loaded. Raises InvalidFrame."""
+    """Refuse colour of 16 bits a channel on a line of fewer; call it before loading. Raises InvalidFrame."""
     if bit_depth != FULL_DEPTH and holds_wide_colour(image):
         raise InvalidFrame(Reason.UNDECODABLE, f"colour of 16 bits a channel on a line of {bit_depth}: align it left")
 
@@ -58,7 +58,7 @@ def _check_wide_colour(image: Image.Image) -> None:
 
 
 def _significant_bits(content: bytes) -> int | None:
-    """What a PNG's sBIT chunk says of its first channel; it stands before the pixels."""
+    """Read the first channel's bits from a PNG's sBIT chunk, which precedes the pixels; None if there is none."""
     at = PNG_SIGNATURE_BYTES
     while at + 9 <= len(content):
         length, name = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]

@@ -1,4 +1,4 @@
-"""Where the defects are: connected regions of a map."""
+"""Finds the defects in an anomaly map, as connected regions."""
 
 import math
 from typing import Any
@@ -15,7 +15,8 @@ from qc_worker.imaging.preprocessing import content_box
 
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=np.uint8)
 REGION_HEIGHT = 0.35
-"""Between less, which blurs small defects, and more, of which only the core of large ones is left."""
+"""Share of the height at which regions are cut: lower would blur small defects, higher would leave only the core of
+large ones."""
 SEEN_BY_PEOPLE = (Verdict.REJECT, Verdict.REVIEW)
 
 
@@ -28,12 +29,12 @@ def published_defects(
     image_size: tuple[int, int],
     aspect: Aspect,
 ) -> tuple[tuple[Defect, ...], Mask | None]:
-    """Find what an inspection says of where the defects are: regions, largest first, and one mask of them all.
+    """Find the defects that an inspection publishes: regions, largest first, and one mask of them all.
 
-    How strong they are, and roughly where, is read from `anomaly_map`, which the verdict comes from: over half of its
-    height. There `mask_map` says where exactly, unless it shows less than it does on most good frames: what is missing,
-    or faint and wide, has no fine traces. A verdict that people look at shows one defect at least; a pass shows none.
-    Shapes: both maps (H, W); `image_size` is height, width.
+    Their strength and rough place come from `anomaly_map`, as the verdict does: they lie where it is over half of its
+    height. There `mask_map` gives the exact outline, unless its peak is below that of most good frames: a missing
+    feature, or a faint and wide defect, leaves no fine traces. A reject or review has at least one defect, any other
+    verdict none. Shapes: both maps (H, W); `image_size` is height, width.
     """
     if verdict not in SEEN_BY_PEOPLE:
         return (), None
@@ -46,17 +47,17 @@ def published_defects(
 
 
 def half_height(picture_map: npt.NDArray[np.float32]) -> float:
-    """Half-way between the map's median and its peak; infinity if nothing of it is judged. Shapes: (h, w)."""
+    """Compute the value half-way between a map's median and its peak; infinity if nothing is judged. Shapes: (h, w)."""
     judged = picture_map[np.isfinite(picture_map)].astype(np.float64)
     return float((np.median(judged) + judged.max()) / 2) if judged.size else np.inf
 
 
 def defective_pixels(picture_map: npt.NDArray[np.floating], usual: float | None) -> npt.NDArray[np.bool_]:
-    """Mark what belongs to the strongest defect, and to others that are nearly as strong. Shapes: (h, w).
+    """Mark the pixels of the strongest defect, and of others that are nearly as strong. Shapes: (h, w).
 
-    A region is what lies over REGION_HEIGHT of the map's peak, measured from what few pixels of good frames exceed,
-    `usual`, or from the map's median where the peak is not over that; it counts if its own peak is at least half-way
-    from there to the highest. Empty if nothing of the map is judged.
+    The foot is `usual`, which few pixels of good frames exceed, or the map's median if the peak does not exceed
+    `usual`. Regions lie over the outline, which is REGION_HEIGHT of the way from the foot to the peak; a region counts
+    if its own peak is at least half-way from the outline to the peak. Empty if nothing of the map is judged.
     """
     judged = picture_map[np.isfinite(picture_map)].astype(np.float64)
     if not judged.size:
@@ -67,7 +68,7 @@ def defective_pixels(picture_map: npt.NDArray[np.floating], usual: float | None)
     labels, count = ndimage.label(picture_map >= outline, structure=EIGHT_NEIGHBOURS)
     peaks = ndimage.maximum(picture_map, labels, np.arange(count + 1))
     counts = np.asarray(peaks) >= (outline + peak) / 2
-    counts[0] = False  # what belongs to no region
+    counts[0] = False  # label 0: pixels of no region
     over: npt.NDArray[np.bool_] = counts[labels]
     return over
 
@@ -75,7 +76,7 @@ def defective_pixels(picture_map: npt.NDArray[np.floating], usual: float | None)
 def described(
     picture_map: npt.NDArray[np.float32], over: npt.NDArray[np.bool_], image_size: tuple[int, int]
 ) -> tuple[tuple[Defect, ...], Mask]:
-    """Regions, largest first, in pixels of the original; and one mask of them all.
+    """List the regions, largest first, in pixels of the original; and encode one mask of them all.
 
     Cells that touch at a corner belong together. The mask has the map's resolution and covers the whole image. Shapes:
     (h, w) of the map without padding; `image_size` is height, width.
@@ -92,13 +93,13 @@ def described(
 def without_padding(
     anomaly_map: npt.NDArray[np.float32], image_size: tuple[int, int], aspect: Aspect
 ) -> npt.NDArray[np.float32]:
-    """The part of an (H, W) map that the picture covers."""
+    """Crop an (H, W) map to the part that the picture covers."""
     box = content_box(image_size, (anomaly_map.shape[0], anomaly_map.shape[1]), aspect)
     return anomaly_map[box.top : box.top + box.height, box.left : box.left + box.width]
 
 
 def encode_mask(mask: npt.NDArray[np.bool_]) -> Mask:
-    """A boolean (h, w) array in COCO's compressed run-length encoding."""
+    """Encode a boolean (h, w) array in COCO's compressed run-length encoding."""
     encoded: dict[str, Any] = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
     return Mask(size=(mask.shape[0], mask.shape[1]), counts=encoded["counts"].decode("ascii"))
 
@@ -106,9 +107,9 @@ def encode_mask(mask: npt.NDArray[np.bool_]) -> Mask:
 def _defect(
     where: tuple[slice, slice], area_cells: int, peak: float, map_size: tuple[int, int], image_size: tuple[int, int]
 ) -> Defect:
-    """Boxes grow to whole pixels, so that they never cut into their region.
+    """Describe one region; its box grows to whole pixels, so that it never cuts into the region.
 
-    Reckoned in whole numbers, so that rounding never puts one outside of the picture.
+    Computed in integers, so that rounding never puts a box outside of the picture.
     """
     (top, bottom), (left, right) = (
         (span.start * pixels // cells, -(-span.stop * pixels // cells))

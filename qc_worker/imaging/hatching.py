@@ -1,4 +1,4 @@
-"""How people are shown where nothing is judged: thin diagonal lines, through which the picture stays visible."""
+"""Draws thin diagonal lines where nothing is judged; the picture stays visible between them."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ OPACITY = 0.5
 
 
 def at_size(ignored: npt.NDArray[np.bool_], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Bring it to the width and height of a picture, in Pillow's order, by nearest neighbour."""
+    """Resize the mask to a picture's width and height, in Pillow's order, by nearest neighbour."""
     return np.asarray(Image.fromarray(ignored).resize(size, Image.Resampling.NEAREST))
 
 

@@ -1,4 +1,4 @@
-"""The anomaly map as a picture for people."""
+"""Renders the anomaly map as a picture for people."""
 
 import io
 from functools import cache
@@ -15,7 +15,7 @@ from qc_worker.imaging.preprocessing import Picture, content_box
 LONGEST_SIDE_PX = 512
 THUMBNAIL_QUALITY = 80
 SMALLEST_SPAN = 1e-3
-"""Between no heat and the threshold, where a whole frame lies over it."""
+"""Least distance from no heat to the threshold, for frames that lie over it as a whole."""
 MAX_OPACITY = 0.65
 
 # Polynomials of the Turbo colour map: Mikhailov, "Turbo, an improved rainbow colormap", Google AI blog, 2019.
@@ -31,14 +31,14 @@ _TURBO = np.array(
 def render_heatmap(
     picture: Picture, anomaly_map: npt.NDArray[np.float32], threshold: float, aspect: Aspect
 ) -> tuple[bytes, bytes]:
-    """Heatmap over the frame (PNG) and the frame itself (JPEG), in the original's aspect ratio.
+    """Encode the heatmap over the frame (PNG) and the frame itself (JPEG), in the original's aspect ratio.
 
-    Green is the threshold on every frame, dark red the frame's own peak if that is over it; what has the frame's usual
-    score, its median, or less is left as it is. Where nothing is judged, lines are drawn instead.
+    Green is the threshold on every frame; dark red is the frame's own peak if that is over the threshold. Pixels at or
+    below the frame's median score stay as they are. Where nothing is judged, lines are drawn instead.
     Shapes: `anomaly_map` (H, W), minus infinity where nothing is judged.
     """
     heatmap, frame = heatmap_and_frame(picture, anomaly_map, threshold, aspect)
-    # Level 1: the worker renders while frames wait, and the cache forgets soon.
+    # Level 1, the fastest: frames wait while the worker renders, and the cache drops entries soon.
     return _encode(heatmap, "PNG", compress_level=1), _encode(frame, "JPEG", quality=THUMBNAIL_QUALITY)
 
 
@@ -49,13 +49,13 @@ def heatmap_and_frame(
     aspect: Aspect,
     longest_side_px: int = LONGEST_SIDE_PX,
 ) -> tuple[Image.Image, Image.Image]:
-    """Render what `render_heatmap` encodes, with sides of at most `longest_side_px`."""
+    """Render heatmap and frame, as `render_heatmap` encodes them, with sides of at most `longest_side_px`."""
     size = _shown_size(picture.image_size, longest_side_px)
     frame = _frame(picture, aspect).resize(size, Image.Resampling.BILINEAR)
     scores = without_padding(anomaly_map, picture.image_size, aspect)
     ignored = np.isneginf(scores)
     usual = float(np.median(scores[~ignored])) if not ignored.all() else threshold
-    # The least heat: minus infinity has no averages.
+    # Ignored pixels get the least heat: minus infinity cannot be averaged.
     shown = Image.fromarray(np.where(ignored, np.float32(usual), scores))
     span = max(SMALLEST_SPAN, threshold - usual)
     heat = _heat(np.asarray(shown.resize(size, Image.Resampling.BILINEAR)), threshold, span)
@@ -66,17 +66,17 @@ def heatmap_and_frame(
 
 
 def turbo(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """RGB in 0..1 for values in 0..1. Shapes: (...) -> (..., 3)."""
+    """Map values in 0..1 to RGB in 0..1. Shapes: (...) -> (..., 3)."""
     powers = values[..., None] ** np.arange(6, dtype=values.dtype)
     colours: npt.NDArray[np.floating] = np.clip(powers @ _TURBO.T.astype(values.dtype), 0, 1)
     return colours
 
 
 def _heat(scores: npt.NDArray[np.float32], threshold: float, span: float) -> npt.NDArray[np.uint8]:
-    """128 at the threshold, 0 a span below it, 255 at the peak or a span above, whichever is higher.
+    """Convert scores to heat: 0 a span below the threshold, 128 at it, 255 at the peak or, if higher, a span above.
 
-    Scores may be negative, so a ratio would not do. Scaled by the peak, or the neighbourhood of a strong defect would
-    be as red as the defect.
+    Scores may be negative, so a ratio to the threshold would not work. Scaled by the peak; otherwise the neighbourhood
+    of a strong defect would be as red as the defect.
     """
     over = scores - threshold
     span_above = max(span, float(over.max()))
@@ -86,7 +86,7 @@ def _heat(scores: npt.NDArray[np.float32], threshold: float, span: float) -> npt
 
 @cache
 def _colours() -> npt.NDArray[np.uint8]:
-    """RGB for each of 256 heats, (256, 3)."""
+    """Compute RGB for each of 256 heats, (256, 3)."""
     return np.round(turbo(np.linspace(0, 1, 256)) * 255).astype(np.uint8)
 
 
@@ -98,7 +98,7 @@ def _frame(picture: Picture, aspect: Aspect) -> Image.Image:
 
 
 def _shown_size(image_size: tuple[int, int], longest_side_px: int) -> tuple[int, int]:
-    """Width and height, as Pillow wants them."""
+    """Compute width and height, in Pillow's order."""
     height, width = image_size
     scale = min(1.0, longest_side_px / max(height, width))
     return max(1, round(width * scale)), max(1, round(height * scale))

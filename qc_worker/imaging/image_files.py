@@ -1,4 +1,4 @@
-"""Finding image files in folders that people made."""
+"""Finds image files in folders that people made."""
 
 import os
 import shlex
@@ -18,12 +18,12 @@ IMAGE_SUFFIXES = frozenset(
         *(".qoi", ".rgb", ".rgba", ".sgi", ".tga", ".tif", ".tiff", ".vda", ".vst", ".webp"),
     }
 )
-"""Every suffix that files of the formats that are decoded go by."""
+"""All suffixes of files in the formats that are decoded."""
 LONGEST_SUFFIX = 8
 
 HIDDEN = "hidden"
 UNOPENED = "folder that cannot be opened"
-"""With what the system says of it."""
+"""The system's reason is appended."""
 BROKEN_LINK = "broken link"
 REACHED_TWICE = "folder reached twice"
 NO_FILE = "neither file nor folder"
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class FoundImages:
-    """Files with an image's suffix, by path, and all else that was found, by reason."""
+    """Files with an image's suffix, by path, and everything else, by the reason for leaving it out."""
 
     files: tuple[Path, ...]
     left_out: Mapping[str, tuple[Path, ...]]
@@ -45,7 +45,7 @@ class FoundImages:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Files in `folder` and below with an image's suffix, by path. What else there is is counted in the log."""
+    """List the files in `folder` and below that have an image's suffix, by path; log a count of everything else."""
     found = find_images(folder)
     counts = {reason: len(paths) for reason, paths in found.left_out.items()}
     if found.files and counts.keys() - {HIDDEN}:
@@ -54,7 +54,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def find_images(folder: Path) -> FoundImages:
-    """Search `folder` to the bottom, by way of links too, each folder once. Hidden ones are left out."""
+    """Search `folder` and all folders below, also through links, each folder once; hidden ones are left out."""
     search = _Search()
     search.run(folder)
     left_out = {reason: tuple(sorted(paths)) for reason, paths in sorted(search.left_out.items())}
@@ -62,7 +62,7 @@ def find_images(folder: Path) -> FoundImages:
 
 
 def quoted(name: str | Path) -> str:
-    """A file's name as a shell takes it; bytes that are no UTF-8 as bash, zsh and ksh write them."""
+    """Quote a file's name for a shell; bytes that are not UTF-8 are escaped as bash, zsh and ksh write them."""
     text = readable(name)
     if text == str(name):
         return shlex.quote(text)
@@ -75,7 +75,8 @@ class _Search:
     files: list[Path] = field(default_factory=list)
     left_out: dict[str, list[Path]] = field(default_factory=dict)
     _links: deque[Path] = field(default_factory=deque)
-    """To folders. They wait until all real folders were seen, so that a file goes by its own name where it has one."""
+    """Links to folders. They wait until all real folders were seen, so that a file is listed by its real path if it
+    has one."""
     _seen: set[tuple[int, int]] = field(default_factory=set)
 
     def run(self, folder: Path) -> None:
@@ -86,7 +87,7 @@ class _Search:
                 waiting += self._look_into(waiting.pop())
 
     def _look_into(self, folder: Path) -> Iterator[Path]:
-        """Sort in what lies in a folder; gives the folders in it."""
+        """Sort in the entries of a folder; yield the folders in it."""
         try:
             if self._is_known(folder):
                 self._leave_out(REACHED_TWICE, folder)
@@ -135,7 +136,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_file(path: Path) -> bool:
-    """True as well for what cannot be told: reading it then says why."""
+    """Return True also if the system cannot say: reading the file then gives the reason."""
     try:
         return path.is_file()
     except OSError:

@@ -1,15 +1,12 @@
-"""JPEGs decoded in batches by the GPU (nvJPEG), everything else by the CPU. No worker uses it unless it is told to.
+"""Decodes JPEGs in batches on the GPU (nvJPEG), everything else on the CPU; used only with the setting `gpu_decode`.
 
-A frame's fate does not depend on which of the two decodes it: the header passes the CPU's own checks first, what is not
-a plain and complete JPEG goes to the CPU, and so does what nvJPEG refuses; only the CPU's refusal is final.
+Both accept the same frames: the header passes the CPU's own checks first, everything but a plain and complete JPEG goes
+to the CPU, and so does a frame that nvJPEG refuses; only the CPU's refusal is final.
 
-Pixels do depend on it a little. nvJPEG decodes at full size, where the CPU takes a large JPEG at a fraction; the mean
-over blocks stands in for the fraction. With libjpeg's full decode in nvJPEG's place: up to 4 grey levels from the CPU's
-pixels, 0.4 in the mean; where the CPU decodes at full size too, 1 and 0.01. What nvJPEG's own arithmetic adds has not
-been measured yet.
-
-torchvision has deprecated its decoders in favour of torchcodec's. That one turns pictures upright by itself, so the
-orientation must not be applied again when `_full_size` changes over.
+Pixels differ a little. nvJPEG decodes at full size, where the CPU decodes a large JPEG at a fraction; the mean over
+blocks replaces the fraction. Measured with libjpeg's full decode in place of nvJPEG: up to 4 grey levels from the CPU's
+pixels, 0.4 in the mean; where the CPU decodes at full size too, 1 and 0.01. The further difference by nvJPEG's own
+arithmetic has not been measured yet.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +26,7 @@ from qc_worker.imaging.preprocessing import Box, ImageLimits, Picture, as_stored
 from qc_worker.imaging.resize import resize_dimension
 
 CALL_PIXELS = 64_000_000
-"""Decoded at once: at three bytes each, what a call takes of the device's memory."""
+"""Most pixels decoded in one call, which takes three bytes of the device's memory for each."""
 _END_OF_IMAGE = b"\xff\xd9"
 _YCBCR_COMPONENTS = (1, 2, 3)
 # EXIF orientation: whether rows become columns, then which dimensions are flipped.
@@ -46,7 +43,7 @@ _UPRIGHT: dict[int, tuple[bool, tuple[int, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class JpegHeader:
-    """Of a JPEG that nvJPEG may decode: its size as stored, in pixels, and its EXIF orientation."""
+    """Header of a JPEG that nvJPEG may decode: its size as stored, in pixels, and its EXIF orientation."""
 
     width: int
     height: int
@@ -54,7 +51,7 @@ class JpegHeader:
 
 
 class NvJpegDecoder:
-    """Decodes batches of frames on `device`; used by one thread. On a machine without CUDA all is left to the CPU."""
+    """Decodes batches of frames on `device`; used by one thread. Without CUDA the CPU decodes everything."""
 
     def __init__(
         self,
@@ -66,7 +63,7 @@ class NvJpegDecoder:
         cpu_threads: int,
         bit_depth: int = FULL_DEPTH,
     ) -> None:
-        self._bit_depth = bit_depth  # of what is no JPEG
+        self._bit_depth = bit_depth  # for frames that are not JPEGs
         self._input_size = input_size
         self._aspect: Aspect = aspect
         self._limits = limits
@@ -114,7 +111,7 @@ class NvJpegDecoder:
         return replace(picture, pixels=picture.pixels.to(self._device)) if self._device else picture
 
     def _full_size(self, contents: Sequence[bytes]) -> list[Tensor | None]:
-        """Pictures as stored, uint8 (3, h, w); None for those that nvJPEG refuses or has no memory for."""
+        """Decode to pictures as stored, uint8 (3, h, w); None for those that nvJPEG refuses or has no memory for."""
         encoded = [torch.frombuffer(bytearray(content), dtype=torch.uint8) for content in contents]
         on_cuda = self._device is not None and self._device.type == "cuda"
         if on_cuda:
@@ -122,11 +119,13 @@ class NvJpegDecoder:
             # ours: kernels still queued there may have yet to read what lay in that memory before.
             torch.cuda.current_stream(self._device).synchronize()
         try:
+            # torchvision has deprecated this decoder in favour of torchcodec's, which turns pictures upright by itself:
+            # after a change to that, the orientation must not be applied again.
             return list(decode_jpeg(encoded, mode=ImageReadMode.RGB, device=self._device))
         except RuntimeError:
-            # One refusal fails the call without a word on which frame it was.
+            # One refused frame fails the whole call, and the error does not name it.
             if on_cuda:
-                # The others' decoding may still be queued, into memory that is free again.
+                # Decoding of the others may still be queued, into memory that is free again.
                 torch.cuda.synchronize(self._device)
             if len(contents) == 1:
                 return [None]
@@ -141,13 +140,13 @@ class NvJpegDecoder:
         inner_size = as_stored((box.height, box.width), header.orientation)
         try:
             inner = shrink_on_device(picture, inner_size, as_stored(self._input_size, header.orientation))
-        except RuntimeError:  # out of memory, or a scale for which the kernel has too little of its own
+        except RuntimeError:  # out of memory, or a scale that needs more memory than the kernel has
             return None
         return Picture(_filled(_upright(inner, header.orientation), box, self._input_size), image_size)
 
 
 def plain_jpeg_header(content: bytes, limits: ImageLimits) -> JpegHeader | None:
-    """Check as `decode_picture` does, without decoding; None for what the CPU has to decode or to refuse."""
+    """Read a header with the checks of `decode_picture`; None if the CPU has to decode or to refuse the frame."""
     try:
         with opened(content, limits) as image:
             if not content.endswith(_END_OF_IMAGE) or not _is_plain(image):
@@ -173,7 +172,7 @@ def shrink_on_device(picture: Tensor, size: tuple[int, int], input_size: InputSi
 
 
 def _is_plain(image: Image.Image) -> bool:
-    """Grey or YCbCr, one picture, with a scan: what every decoder reads alike."""
+    """Return True for one grey or YCbCr picture with a scan, which all decoders read alike."""
     if image.format != "JPEG" or not isinstance(image, JpegImageFile) or not image.tile or min(image.size) < 1:
         return False
     if image.mode == "L":
@@ -187,7 +186,7 @@ def _is_plain(image: Image.Image) -> bool:
 
 
 def _calls(headers: dict[int, JpegHeader]) -> Iterator[list[int]]:
-    """Neighbours that one call may decode: CALL_PIXELS at most, but one frame at least."""
+    """Group neighbours into calls of at most CALL_PIXELS, but at least one frame."""
     call: list[int] = []
     pixels = 0
     for index, header in headers.items():
@@ -202,7 +201,7 @@ def _calls(headers: dict[int, JpegHeader]) -> Iterator[list[int]]:
 
 
 def _block_side(height: int, width: int, input_size: InputSize) -> int:
-    """By how much the CPU's path would decode smaller: libjpeg knows these four."""
+    """Return by how much smaller the CPU's path would decode: libjpeg offers 1, 2, 4 and 8."""
     scale = min(height // input_size[0], width // input_size[1])
     return max(side for side in (1, 2, 4, 8) if side <= max(1, scale))
 

@@ -1,4 +1,4 @@
-"""Pillow's pixel modes on their way to 8 bits, strip by strip: nothing wide is ever as large as the picture."""
+"""Converts Pillow's pixel modes to 8 bits, strip by strip, so that no wide copy is ever as large as the picture."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,16 +14,16 @@ from qc_worker.imaging.tiff_pages import is_half_float, packed_bits
 Strip = npt.NDArray[np.uint8]
 
 STRIP_PIXELS = 1 << 18
-"""A strip and its copies then stay in a core's cache."""
+"""Small enough for a strip and its copies to stay in a core's cache."""
 _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 
 
 def eight_bit_strips(image: Image.Image, *, row_multiple: int = 1, bit_depth: int = FULL_DEPTH) -> Iterator[Strip]:
-    """Rows of any mode from top to bottom, as many at once as STRIP_PIXELS hold, rounded down to `row_multiple`.
+    """Convert rows of any mode, from top to bottom, in strips of STRIP_PIXELS, rounded down to `row_multiple` rows.
 
-    Shapes: (rows, width, 1) for grey, (rows, width, 4) for colour, whose fourth is padding or alpha. What is
-    transparent is black: colours are multiplied by their alpha. `bit_depth`: of grey integers of more than 8 bits.
-    Raises InvalidFrame for a range that cannot be told, or values beyond the bit depth.
+    Shapes: (rows, width, 1) for grey, (rows, width, 4) for colour, whose fourth is padding or alpha. Transparent pixels
+    are black: colours are multiplied by their alpha. `bit_depth` applies to grey integers of more than 8 bits.
+    Raises InvalidFrame for an unknown range of values, or values beyond the bit depth.
     """
     to_eight_bits = _conversion(image, bit_depth)
     for strip in _strips(image, row_multiple):
@@ -31,13 +31,13 @@ def eight_bit_strips(image: Image.Image, *, row_multiple: int = 1, bit_depth: in
 
 
 def holds_integers(image: Image.Image) -> bool:
-    """Whether pixels are grey integers of more than 8 bits, to which a line's bit depth applies."""
+    """Return True for grey integers of more than 8 bits, to which a line's bit depth applies."""
     return image.mode.startswith("I") and not is_half_float(image)
 
 
 def highest_value(image: Image.Image) -> int:
-    """The highest value of any channel of a loaded picture of whole numbers."""
-    # NumPy's, since Pillow has none of big-endian integers.
+    """Return the highest value of any channel of a loaded picture of integers."""
+    # By NumPy: Pillow has no maximum of big-endian integers.
     return max(int(np.asarray(strip).max()) for strip in _strips(image, 1))
 
 
@@ -67,7 +67,7 @@ def _grey(strip: Image.Image) -> Strip:
 
 
 def _colour(strip: Image.Image) -> Strip:
-    # Pillow keeps four bytes a pixel; to pack them to three takes longer than to carry the fourth along.
+    # Pillow keeps four bytes a pixel; packing them to three would take longer than keeping the fourth.
     return _pixels(strip if strip.mode == "RGB" else strip.convert("RGB"), "RGBX")
 
 
@@ -76,23 +76,23 @@ def _over_black(strip: Image.Image) -> Strip:
 
 
 def _straight(strip: Image.Image) -> Image.Image:
-    """RGBA with colours that are not multiplied by alpha."""
+    """Convert to RGBA with colours that are not multiplied by alpha."""
     return (strip.convert("LA") if strip.mode == "La" else strip).convert("RGBA")
 
 
 def _shows_anything(image: Image.Image) -> bool:
-    """Whether alpha is anywhere above 0; where it is not, the byte is unused, as OpenCV and camera SDKs leave it."""
+    """Return True if alpha is anywhere above 0; if not, the byte is unused, as OpenCV and camera SDKs leave it."""
     return any(_straight(strip).getchannel("A").getextrema()[1] for strip in _strips(image, 1))
 
 
 def _without_alpha(strip: Image.Image) -> Strip:
-    if strip.mode in ("La", "RGBa"):  # whose colours Pillow would divide by alpha, which is 0
+    if strip.mode in ("La", "RGBa"):  # Pillow would divide their colours by alpha, which is 0
         strip = Image.merge("RGB" if strip.mode == "RGBa" else "L", strip.split()[:-1])
     return _colour(strip)
 
 
 def _pixels(image: Image.Image, raw_mode: str) -> Strip:
-    # In a bytearray, since torch takes no read-only memory without a warning.
+    # In a bytearray: torch warns about read-only memory.
     pixels = np.frombuffer(bytearray(image.tobytes("raw", raw_mode)), np.uint8)
     return pixels.reshape(image.height, image.width, len(raw_mode))
 
@@ -105,13 +105,13 @@ def _integers(strip: Image.Image, bits: int) -> Strip:
         raise InvalidFrame(
             Reason.UNDECODABLE,
             f"brightness up to {found} on a line of {bits} bits, which end at {highest}: "
-            "set the camera as it was, or retrain",
+            "restore the camera's settings, or retrain the line",
         )
     return _rounded(pixels, 255 / highest)
 
 
 def _floats(image: Image.Image) -> Callable[[Image.Image], Strip]:
-    """Whether 0..1 or 0..255 is meant can only be told from all of the picture."""
+    """Choose the scale by all of the picture: only its extremes show if 0..1 or 0..255 is meant."""
     halves = is_half_float(image)
 
     def values(strip: Image.Image) -> npt.NDArray[np.floating]:
@@ -120,14 +120,14 @@ def _floats(image: Image.Image) -> Callable[[Image.Image], Strip]:
 
     extremes = [(strip.min(), strip.max()) for strip in map(values, _strips(image, 1))]
     lowest, highest = (float(extreme) for extreme in (np.min(extremes), np.max(extremes)))
-    if not (lowest >= 0 and highest <= 255):  # also when they are not numbers
+    if not (lowest >= 0 and highest <= 255):  # true also for NaN
         raise InvalidFrame(Reason.UNDECODABLE, "floating-point pixels outside of 0..255 have no known range")
     scale = 255 if highest <= 1 else 1
     return lambda strip: np.round(values(strip) * scale).astype(np.uint8)[..., None]
 
 
 def _rounded(pixels: npt.NDArray[np.integer], scale: float) -> Strip:
-    """Exact for every 16-bit value: none lies near a tie."""
+    """Scale and round, exactly for every 16-bit value: none lies near a tie."""
     scaled = pixels * np.float32(scale)
     scaled += np.float32(0.5)
     return scaled.astype(np.uint8)[..., None]

@@ -1,6 +1,6 @@
-"""From encoded bytes to the rectangle that enters the backbone: one path for training and serving.
+"""Decodes pictures to the rectangle that enters the backbone, by one path for training and serving.
 
-What arrives as RGB, and how:
+Each kind of pixels becomes RGB as follows:
 
 - grey, 1-bit, palette, CMYK, YCbCr, HSV: Pillow's conversion; colour profiles are not applied.
 - alpha and transparent palette entries: laid over black; alpha that is 0 everywhere is an unused byte.
@@ -10,7 +10,7 @@ What arrives as RGB, and how:
 - floating point: 0..1 if no pixel is above 1, else 0..255.
 - EXIF orientation is applied; `image_size` is the size after it.
 
-Of a TIFF with previews the page of full resolution is meant.
+In a TIFF with previews, the page of full resolution is decoded.
 
 Refused: anything with several frames (except the first picture of an MPO, as phones write them), formats that are
 documents, containers or run other programs (EPS, PDF, WMF, ...), truncated files.
@@ -50,7 +50,7 @@ FORMATS = (
     "DIB",
 )
 
-Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound; ours is a setting, and checked before anything is decoded
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit; ours is a setting, and checked before anything is decoded
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -67,7 +67,7 @@ SIDEWAYS = (5, 6, 7, 8)
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What is refused before anything is decoded."""
+    """Limits that are checked before anything is decoded."""
 
     max_bytes: int
     max_pixels: int
@@ -94,40 +94,40 @@ class Box(NamedTuple):
 def decode_picture(
     content: bytes, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits, bit_depth: int = FULL_DEPTH
 ) -> Picture:
-    """Decode, turn upright, bring to RGB of `input_size`. Any number of threads may.
+    """Decode, turn upright, convert to RGB of `input_size`. Any number of threads may call it.
 
     `bit_depth`: how many of its bits a picture of 16 a channel uses (`EmbeddingSpec.bit_depth`).
 
     Raises InvalidFrame.
     """
     with opened(content, limits) as image:
-        # Handed to the decoder at once: each block of 64 KB would otherwise wait for the interpreter's lock.
+        # Give the decoder everything at once: each block of 64 KB would otherwise wait for the interpreter's lock.
         image.decodermaxblock = len(content)
         return _to_picture(image, input_size, aspect, bit_depth)
 
 
 def picture_size(content: bytes, limits: ImageLimits) -> tuple[int, int]:
-    """Height and width after EXIF orientation, pixels, from the header alone. Any number of threads may.
+    """Read height and width after EXIF orientation, pixels, from the header alone. Any number of threads may call it.
 
-    A PNG that states its orientation behind its pixels, which would have to be decoded for that, counts as upright.
+    A PNG that states its orientation after its pixels, which would have to be decoded for that, counts as upright.
     Raises InvalidFrame.
     """
     with opened(content, limits) as image:
-        # Of a TIFF Pillow states the upright size from the start.
+        # Pillow gives the upright size of a TIFF from the start.
         is_upright = image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info)
         return as_stored((image.height, image.width), 1 if is_upright else _orientation(image))
 
 
 def stack_pixels(pixels: Sequence[Tensor]) -> Tensor:
-    """Stack pictures' pixels to (B, 3, H, W) with the channels innermost, as they are and as backbones like them.
+    """Stack pictures' pixels to (B, 3, H, W), keeping the channels innermost in memory, as backbones need them.
 
-    `torch.stack` would move the channels outwards, and what comes next back inwards: ten times the work.
+    `torch.stack` would move the channels outwards, and the next step would move them back: ten times the work.
     """
     return torch.stack([each.permute(1, 2, 0) for each in pixels]).permute(0, 3, 1, 2)
 
 
 def content_box(image_size: tuple[int, int], input_size: InputSize, aspect: Aspect) -> Box:
-    """Where in the rectangle of `input_size` the picture lies: all of it for `squash`, centred for `pad`."""
+    """Compute the picture's place in the rectangle of `input_size`: all of it for `squash`, centred for `pad`."""
     full_height, full_width = input_size
     if aspect == "squash":
         return Box(0, 0, full_width, full_height)
@@ -141,16 +141,13 @@ def content_box(image_size: tuple[int, int], input_size: InputSize, aspect: Aspe
 
 
 def as_stored(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    """Swap two sides, or not, from upright to how a picture of this EXIF orientation is stored, or back."""
+    """Swap the two sides for a picture whose EXIF orientation turns it sideways: from upright to as stored, or back."""
     return (size[1], size[0]) if orientation in SIDEWAYS else size
 
 
 @contextmanager
 def opened(content: bytes, limits: ImageLimits) -> Iterator[ImageFile.ImageFile]:
-    """Read the header only and check it; whatever fails within the block is an InvalidFrame too.
-
-    Raises InvalidFrame.
-    """
+    """Open a picture by its header and check it; any failure within the block becomes an InvalidFrame."""
     if not content:
         raise InvalidFrame(Reason.EMPTY, "the frame has no bytes")
     if len(content) > limits.max_bytes:
@@ -164,7 +161,7 @@ def opened(content: bytes, limits: ImageLimits) -> Iterator[ImageFile.ImageFile]
     except InvalidFrame:
         raise
     except MemoryError:
-        raise InvalidFrame(Reason.TOO_MANY_PIXELS, "decoding takes more memory than there is") from None
+        raise InvalidFrame(Reason.TOO_MANY_PIXELS, "out of memory while decoding") from None
     except UnidentifiedImageError:
         raise InvalidFrame(Reason.UNDECODABLE, "not an image of a known format") from None
     except Exception as error:  # noqa: BLE001 -- Pillow's plugins raise nearly anything on broken input
@@ -182,7 +179,7 @@ def _check_header(image: Image.Image, limits: ImageLimits) -> None:
 def _to_picture(image: ImageFile.ImageFile, input_size: InputSize, aspect: Aspect, bit_depth: int) -> Picture:
     check_colour(image, bit_depth)
     stored = _load(image, input_size)
-    # Asked only now: loading a TIFF turns it upright and takes the tag away.
+    # Read after loading, because that turns a TIFF upright and removes the tag.
     orientation = _orientation(image)
     image_size = as_stored((stored.height, stored.width), orientation)
     box = content_box(image_size, input_size, aspect)
@@ -197,7 +194,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 class _Stored(NamedTuple):
-    """The picture as stored, before orientation: its size, and how much of what was decoded it covers."""
+    """The picture as stored, before orientation: its size, and the part of the decoded pixels that it covers."""
 
     width: int
     height: int

@@ -1,8 +1,8 @@
-"""Antialiased bilinear resize of a decoded picture: Pillow's numbers at a quarter of Pillow's time.
+"""Resizes decoded pictures (antialiased, bilinear) as Pillow does, in a quarter of Pillow's time.
 
-A triangle filter as wide as the scale, first along the rows, then along the columns, rounded to 8 bits after each:
-what `Image.resize(..., BILINEAR)` does. PyTorch's kernel for it works on four bytes at once and takes weights of 16
-instead of 22 bits, so one value in a thousand to one in twenty differs, by one level; tests hold it to that.
+A triangle filter as wide as the scale, first along the rows, then along the columns, rounded to 8 bits after each: the
+same as `Image.resize(..., BILINEAR)`. PyTorch's kernel works on four bytes at once and has weights of 16 instead of 22
+bits, so one value in a thousand to one in twenty differs, by one level; tests check that limit.
 """
 
 import torch
@@ -14,7 +14,7 @@ from qc_worker.imaging.aspect import FULL_DEPTH
 from qc_worker.imaging.pixel_modes import Strip, eight_bit_strips
 
 LANES = 4
-"""Channels that the kernel takes at once."""
+"""Channels that the kernel processes at once."""
 
 
 def shrink(
@@ -22,8 +22,8 @@ def shrink(
 ) -> Image.Image:
     """Resize a loaded picture of any mode to 8-bit grey or RGB. `size` and `covered` are (width, height).
 
-    `covered` is how much of the decoded size is picture: a JPEG decoded at a fraction may end within its last pixel.
-    Raises InvalidFrame for a range of values that cannot be told, or values beyond the bit depth.
+    `covered` is the part of the decoded size that is picture: a JPEG decoded at a fraction may end within its last
+    pixel. Raises InvalidFrame for an unknown range of values, or values beyond the bit depth.
     """
     strips = eight_bit_strips(image, row_multiple=LANES, bit_depth=bit_depth)
     narrowed = [_along_rows(strip, size[0], covered[0]) for strip in strips]
@@ -35,30 +35,31 @@ def shrink(
 
 
 def _along_rows(strip: Strip, width: int, covered: float) -> Tensor:
-    """Shapes: (h, w, C) -> (h, width, C)."""
+    """Resize the rows. Shapes: (h, w, C) -> (h, width, C)."""
     rows = torch.from_numpy(strip)
     height, full_width, channels = rows.shape
     if channels == 1 and height % LANES == 0:
-        # Rows know nothing of each other, so four blocks of grey rows can be the four channels of one picture.
+        # Rows are independent of each other, so four blocks of grey rows can be the four channels of one picture.
         blocks = rows.view(1, LANES, height // LANES, full_width)
         return resize_dimension(blocks, 3, width, covered).reshape(height, width, 1)
     return resize_dimension(rows[None].permute(0, 3, 1, 2), 3, width, covered)[0].permute(1, 2, 0)
 
 
 def _along_columns(rows: Tensor, height: int, covered: float) -> Tensor:
-    """Shapes: (h, w, C) -> (height, w, C)."""
+    """Resize the columns. Shapes: (h, w, C) -> (height, w, C)."""
     full_height, width, channels = rows.shape
     if channels == 1 and width % LANES == 0:
-        # Nor do columns: each four that are neighbours are one pixel of four channels.
+        # So are columns: each four neighbours are one pixel of four channels.
         lanes = rows.reshape(1, full_height, width // LANES, LANES).permute(0, 3, 1, 2)
         return resize_dimension(lanes, 2, height, covered)[0].permute(1, 2, 0).reshape(height, width, 1)
     return resize_dimension(rows[None].permute(0, 3, 1, 2), 2, height, covered)[0].permute(1, 2, 0).contiguous()
 
 
 def resize_dimension(pictures: Tensor, dimension: int, length: int, covered: float) -> Tensor:
-    """Resize one of (1, C, h, w)'s last two dimensions, of which the first `covered` become `length`.
+    """Resize one of the last two dimensions of (1, C, h, w), of which the first `covered` become `length`.
 
-    Where that is not all of it, `length` must be smaller: PyTorch takes equal lengths for nothing to do.
+    If `covered` is not all of the dimension, `length` must be smaller than that: PyTorch does nothing for equal
+    lengths.
     """
     if pictures.shape[dimension] == covered:
         size = [length if each == dimension else pictures.shape[each] for each in (2, 3)]

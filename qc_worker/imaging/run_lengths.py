@@ -1,7 +1,7 @@
-"""Reading masks back from COCO's compressed run-length encoding, whoever wrote them.
+"""Decodes masks from COCO's compressed run-length encoding, as any tool writes them.
 
-Runs go down the columns and begin with what is not in the mask. Each is written as the difference to the run of the
-same kind before it, five bits a character from the lowest: 32 says that more follow, 16 in the last one is the sign.
+Runs go down the columns and begin with pixels outside of the mask. Each is written as the difference to the run of the
+same kind before it, five bits a character from the lowest: 32 means that more follow, 16 in the last one is the sign.
 """
 
 import numpy as np
@@ -10,13 +10,13 @@ import numpy.typing as npt
 from qc_worker.domain.inspection import Mask
 
 MAX_CHARACTERS = 1 << 20
-"""A mask drawn by people takes a few thousand."""
+"""Masks drawn by people take a few thousand."""
 BITS, MORE, NEGATIVE = 5, 32, 16
 MAX_BITS = 35
 
 
 def decode_mask(mask: Mask) -> npt.NDArray[np.bool_]:
-    """Decode a mask; shape: its `size`. Raises ValueError unless its runs fill that size exactly."""
+    """Decode a mask to an array of its `size`. Raises ValueError unless its runs fill that size exactly."""
     height, width = mask.size
     if len(mask.counts) > MAX_CHARACTERS:
         raise ValueError(f"a mask of {len(mask.counts)} characters, at most {MAX_CHARACTERS} are read")
@@ -40,8 +40,8 @@ def _runs(counts: str) -> list[int]:
             continue
         if code & NEGATIVE:
             value -= 1 << shift
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))  # COCO's: the first three are as they are
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))  # COCO writes the first three as they are
         value = shift = 0
     if shift:
-        raise ValueError("the runs of the mask are cut off")
+        raise ValueError("the runs of the mask are truncated")
     return runs

@@ -1,4 +1,4 @@
-"""What Pillow makes of TIFF files, put right: which page is meant, floats of 16 and 64 bits, what it misreads."""
+"""Corrects how Pillow reads TIFF files: which page is meant, floats of 16 and 64 bits, layouts that it misreads."""
 
 import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin
@@ -13,27 +13,27 @@ SEPARATE_PLANES = 2
 WHITE_IS_ZERO = 0
 MAX_PAGES = 256
 PREVIEW_SHARE = 0.25
-"""A page of at most this share of the largest one's pixels is taken for a preview, whether or not it says so."""
+"""A page of at most this share of the largest one's pixels counts as a preview, even if it is not marked as one."""
 
-# Pillow knows floats of 32 bits alone. Those of 64 it can unpack; those of 16 are read as integers of the same bytes.
+# Pillow supports floats of 32 bits only. It can unpack those of 64; those of 16 are read as integers of the same bytes.
 for _order, _wide, _narrow in ((b"II", "F;64F", "I;16"), (b"MM", "F;64BF", "I;16B")):
     TiffImagePlugin.OPEN_INFO.setdefault((_order, 1, (FLOATING,), 1, (64,), ()), ("F", _wide))
     TiffImagePlugin.OPEN_INFO.setdefault((_order, 1, (FLOATING,), 1, (16,), ()), (_narrow, _narrow))
 
 
 def is_half_float(image: Image.Image) -> bool:
-    """Whether the image's 16-bit integers are floating-point numbers of 16 bits."""
+    """Return True if the image's 16-bit integers are floating-point numbers of 16 bits."""
     return _tag(image, SAMPLE_FORMAT) == FLOATING and image.mode.startswith("I;16")
 
 
 def packed_bits(image: Image.Image) -> int | None:
-    """How many bits integers have that a TIFF packs closer than in 16; None: it does not."""
+    """Return the bits of integers that a TIFF packs closer than in 16; None if it does not."""
     bits = _bits(image) if image.format == "TIFF" else 16
     return bits if 8 < bits < 16 else None
 
 
 def bits_stated(image: Image.Image) -> int | None:
-    """How many bits a TIFF says that its integers have; None: it is none, says nothing or nothing of use."""
+    """Return the bits that a TIFF states for its integers; None if it is no TIFF or states nothing usable."""
     if image.format != "TIFF" or _tag(image, SAMPLE_FORMAT) == FLOATING:
         return None
     stated = max(_tag(image, MAX_SAMPLE_VALUE) or 0, _tag(image, S_MAX_SAMPLE_VALUE) or 0)
@@ -41,7 +41,7 @@ def bits_stated(image: Image.Image) -> int | None:
 
 
 def select_page(image: ImageFile.ImageFile) -> None:
-    """Go to the page that is meant: the one of full resolution. Raises InvalidFrame if that cannot be told."""
+    """Go to the page of full resolution. Raises InvalidFrame if that is ambiguous or has an unsupported layout."""
     pages = _pages(image)
     full = [page for page in pages if not page.is_reduced] or pages
     if full is pages and SUB_IFDS in _tags(image):
@@ -59,7 +59,7 @@ def select_page(image: ImageFile.ImageFile) -> None:
 
 
 class _Page:
-    """One page's place, size and whether it says of itself that it is a preview or a mask."""
+    """Number and size of a page, and True in `is_reduced` if it is marked as a preview or a mask."""
 
     def __init__(self, number: int, image: Image.Image) -> None:
         self.number = number
@@ -80,7 +80,7 @@ def _pages(image: ImageFile.ImageFile) -> list[_Page]:
 
 
 def _check_layout(image: ImageFile.ImageFile) -> None:
-    """Refuse what Pillow would decode to something else than others show."""
+    """Refuse layouts that Pillow would decode to another picture than other programs show."""
     is_wide = image.mode in ("F", "I") or image.mode.startswith("I;16")
     if _tag(image, PHOTOMETRIC) == WHITE_IS_ZERO and is_wide:
         raise InvalidFrame(
@@ -92,7 +92,7 @@ def _check_layout(image: ImageFile.ImageFile) -> None:
 
 
 def _mend_float_order(image: ImageFile.ImageFile) -> None:
-    """Libtiff gives floats in this machine's order, where Pillow takes them for big-endian as the file has them."""
+    """Read libtiff's floats in this machine's byte order: libtiff has converted them, but Pillow does not know."""
     native = {"F;32BF": "F;32NF", "F;64BF": "F;64NF", "F;64F": "F;64NF"}
     for index, tile in enumerate(image.tile):
         arguments = tile[3]

@@ -1,4 +1,4 @@
-"""How commands end: whatever goes wrong becomes one line and an exit code that says whether to try again."""
+"""Ends commands: every error becomes one line and an exit code that says whether to try again."""
 
 import errno
 import sys
@@ -19,7 +19,7 @@ from qc_worker.runtime.state_folder import UNUSABLE, remedy
 
 USAGE_ERROR = 2
 TRY_AGAIN = 75
-"""EX_TEMPFAIL of sysexits.h: nothing is wrong with what was asked; the broker was away or the device was lost."""
+"""EX_TEMPFAIL of sysexits.h: the command was right, but the broker did not answer or the device was lost."""
 INTERRUPTED = 130
 PASSING_ERRNOS = frozenset({errno.EAGAIN, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
 PACKAGES = frozenset({"qc_worker", "trainer"})
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 def run_command_line(app: Callable[[], None]) -> NoReturn:
-    """Run a command line and end the process with its exit code; all output has been written then, or was told."""
+    """Run a command line and end the process with its exit code, once all output is written or its failure reported."""
     guard_standard_streams()
     threading.excepthook = _thread_ended
     sys.exit(_exit_code(app))
@@ -57,7 +57,7 @@ def _exit_code(app: Callable[[], None]) -> int:
             try:
                 app()
             finally:
-                sys.stdout.flush()  # at the interpreter's own exit an error would be a traceback
+                sys.stdout.flush()  # an error in the interpreter's own flush at exit would be a traceback
     except typer.Exit as ended:
         return ended.exit_code
     except SystemExit as ended:
@@ -66,7 +66,7 @@ def _exit_code(app: Callable[[], None]) -> int:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether trying again may help; nobody knows it of an error that nobody thought of."""
+    """Return True if trying again may help, which is assumed of unexpected errors."""
     if isinstance(error, QcError):
         return isinstance(error, TransportError | DeviceLost)
     if isinstance(error, OSError):
@@ -95,7 +95,7 @@ def _name(file: object) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """The innermost line of ours that it went through."""
+    """Find the innermost line of our own code that the error went through."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
         if PACKAGES.intersection(path.parts):

@@ -1,4 +1,4 @@
-"""/livez, /readyz and /metrics over plain HTTP, for probes and Prometheus."""
+"""Serves /livez, /readyz and /metrics over plain HTTP, for probes and Prometheus."""
 
 import errno
 import json
@@ -53,7 +53,7 @@ class HealthServer:
                 self._answer()
 
             def _answer(self) -> bytes:
-                """Send all but the body, which is returned."""
+                """Send status and headers; return the body."""
                 page = pages.get(self.path.partition("?")[0])
                 status, content_type, body = page() if page else (HTTPStatus.NOT_FOUND, "text/plain", b"not found\n")
                 self.send_response(status)
@@ -72,17 +72,17 @@ class _Server(ThreadingHTTPServer):
     def __init__(
         self, family: socket.AddressFamily, address: tuple[Any, ...], handler: type[BaseHTTPRequestHandler]
     ) -> None:
-        self.address_family = family  # http.server knows IPv4 only unless told
+        self.address_family = family  # http.server's default is IPv4 only
         super().__init__(address, handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep quiet about a probe that did not wait for its answer."""
+        """Ignore the error of a probe that did not wait for its answer."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 def _listening(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> _Server:
-    """The server at the first of the host's addresses that can be had, IPv4 before IPv6. Raises SettingsError."""
+    """Open the server at the first usable address of the host, IPv4 before IPv6. Raises SettingsError."""
     refused = OSError(errno.EADDRNOTAVAIL, "it has no address")
     for family, address in _addresses(host, port):
         try:

@@ -1,4 +1,4 @@
-"""structlog set up once per process: JSON for machines, colours for people."""
+"""Sets up structlog once per process: JSON for machines, colours for people."""
 
 import logging
 import sys
@@ -25,9 +25,9 @@ def configure_logging(level: str = "info", log_format: LogFormat = "auto") -> No
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_handler(shared, console)], level=max(_severity(level), logging.INFO), force=True)
-    # kafka-python reports every rebalance, reconnect and refused connection; our own lines say what matters of them.
+    # kafka-python reports every rebalance, reconnect and refused connection; our own lines report those that matter.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    # Pillow complains of hostile images on its own account; an inspection says it already.
+    # Pillow logs broken images by itself; their inspections report them already.
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="PIL")
 

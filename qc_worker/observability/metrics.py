@@ -1,6 +1,6 @@
-"""Every metric of the worker.
+"""Defines every metric of the worker.
 
-The label `line` only ever holds lines with a resident model: names from outside have no bound.
+The label `line` only ever holds lines with a resident model: the number of names from outside has no bound.
 """
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -13,17 +13,17 @@ IGNORED_HEADERS = Counter("qc_ignored_headers_total", "Optional headers that cou
 LATE_VERDICTS = Counter("qc_late_verdicts_total", "Verdicts made after the frame's deadline.")
 DROPPED_FRAMES = Counter("qc_dropped_frames_total", "Frames in flight left to the new owner of their partition.")
 EXPIRED_FRAMES = Counter("qc_expired_frames_total", "Frames that retention removed before they were judged.")
-FRAME_SECONDS = Histogram("qc_frame_seconds", "From polling a frame to its published inspection.", buckets=_SECONDS)
+FRAME_SECONDS = Histogram("qc_frame_seconds", "Time from polling a frame to publishing its verdict.", buckets=_SECONDS)
 DECODE_SECONDS = Histogram("qc_decode_seconds", "Decoding and preprocessing one frame.", buckets=_SECONDS)
 INFERENCE_SECONDS = Histogram("qc_inference_seconds", "One batch through backbone and heads.", buckets=_SECONDS)
 PUBLISH_SECONDS = Histogram("qc_publish_seconds", "Publishing and committing once.", buckets=_SECONDS)
 BATCH_FRAMES = Histogram("qc_batch_frames", "Frames in a batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256))
 IN_FLIGHT_FRAMES = Gauge("qc_in_flight_frames", "Frames between polling and committing.")
 IN_FLIGHT_BYTES = Gauge("qc_in_flight_bytes", "Encoded bytes between polling and committing.")
-HEAP_BYTES = Gauge("qc_heap_in_use_bytes", "Allocated and not freed, when freed memory was last given back (glibc).")
+HEAP_BYTES = Gauge("qc_heap_in_use_bytes", "Allocated bytes when freed memory was last returned to the system (glibc).")
 LAG_FRAMES = Gauge("qc_lag_frames", "Frames on the topic that this worker has yet to poll.")
 ASSIGNED_PARTITIONS = Gauge("qc_assigned_partitions", "Partitions of `images` this worker owns.")
-TRANSPORT_FAILURES = Counter("qc_transport_failures_total", "Turns of the loop that the broker did not answer.")
+TRANSPORT_FAILURES = Counter("qc_transport_failures_total", "Turns of the loop that a failure of the broker ended.")
 RELEASES = Counter("qc_releases_total", "Releases read from `models`.", ["outcome"])
 RESIDENT_MODELS = Gauge("qc_resident_models", "Lines with a model in memory.")
-HEATMAPS = Counter("qc_heatmaps_total", "Heatmaps made, by what became of them.", ["outcome"])
+HEATMAPS = Counter("qc_heatmaps_total", "Heatmaps, by outcome.", ["outcome"])

@@ -1,4 +1,4 @@
-"""What commands print: one JSON object for scripts, tables for people. Names from outside are never read as markup."""
+"""Prints one JSON object for scripts and tables for people; names from outside are never read as markup."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from qc_worker.domain.names import readable
 from qc_worker.observability.table_layout import laid_out
 
 UNLIMITED = 1 << 20
-"""Columns of what is no terminal: nothing is cut or folded there."""
+"""Columns if the stream is no terminal: nothing is cut or folded there."""
 
 _unprintable = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """Controls, other line ends, changes of direction."""
@@ -26,22 +26,22 @@ Cell = str | Text
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON object on one line; figures that are not numbers become null."""
+    """Print one JSON object on one line; figures that are not finite become null."""
     sys.stdout.write(json.dumps(_jsonable(document), default=str) + "\n")
 
 
 def plain(text: object) -> str:
-    r"""Show what would move the cursor, end the line or not be encodable as `\x1b` or the like; the rest stays."""
+    r"""Escape what would move the cursor, end the line or not be encodable, as `\x1b` or the like; keep the rest."""
     return _unprintable.sub(lambda found: found[0].encode("unicode_escape").decode(), readable(str(text)))
 
 
 def multiline(texts: Sequence[object]) -> Text:
-    """A cell of several lines, or a line of its own for each."""
+    """Join texts to a cell with one line for each."""
     return Text("\n".join(map(plain, texts)))
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that takes text as it is, as wide as the terminal; without one as wide as the text."""
+    """Make a console that takes text as it is, as wide as the terminal; without a terminal as wide as the text."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else UNLIMITED
     return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
@@ -57,10 +57,10 @@ def print_table(
     framed: bool = True,
     to: Console | None = None,
 ) -> None:
-    """Print a table of which nothing is cut: on a narrow terminal it loses its frame, then has a line for each cell.
+    """Print a table without cutting anything: if the terminal is narrow, without its frame, or with one line per cell.
 
-    `right`: columns of figures. `copied`: columns that people copy from; neither they nor figures are folded. Without
-    a frame there is no header.
+    `right`: columns of figures. `copied`: columns that people copy from. Neither is folded. Without a frame there is no
+    header.
     """
     to = to or console()
     every = [list(map(_text, row)) for row in (columns, *rows, *([total] if total else ()))]

@@ -1,4 +1,4 @@
-"""Standard output and error of a process: full disks, closed descriptors, readers that left, missing letters."""
+"""Guards standard output and error against full disks, closed descriptors, readers that left and missing letters."""
 
 import io
 import os
@@ -11,13 +11,13 @@ from qc_worker.domain.errors import SettingsError
 
 STANDARD_DESCRIPTORS = (0, 1, 2)
 STRICT_HANDLERS = frozenset({"strict", "surrogateescape"})
-"""Error handlers of encodings that raise for some names; others were somebody's choice."""
+"""Error handlers of encodings that raise for some names; any other is the user's choice and stays."""
 
 
 def guard_standard_streams() -> None:
     r"""Let writing to stdout end in one line of error at the worst, and writing to stderr never fail.
 
-    Letters that an encoding lacks are written as `\xe9` or the like. What was closed counts as /dev/null.
+    Letters that the encoding lacks are written as `\xe9` or the like. A closed stream is replaced by /dev/null.
     """
     _open_closed_descriptors()
     sys.stdout = _guarded(sys.stdout, Output)
@@ -25,13 +25,13 @@ def guard_standard_streams() -> None:
 
 
 class Output(io.TextIOWrapper):
-    """Standard output. A reader that left (`| head`) is no error: the command ends as if it had been read.
+    """Standard output. If the reader has left (`| head`), the command ends as if everything had been read.
 
-    Other failures raise SettingsError, once: what follows is dropped, so that nothing fails again at the exit.
+    Other failures raise SettingsError, once: later output is dropped, so that nothing fails again at the exit.
     """
 
     replaced: TextIO
-    """Kept, for when it goes it closes what both write to."""
+    """Kept alive: when it is deleted, it closes the buffer that both write to."""
 
     def write(self, text: str, /) -> int:
         with self._one_line_errors():
@@ -59,10 +59,10 @@ class Output(io.TextIOWrapper):
 
 
 class Diagnostics(io.TextIOWrapper):
-    """Standard error. Its own failures are dropped, since there is nowhere left to say them; the next line is tried."""
+    """Standard error. Its own failures are dropped, since nothing is left to report them; the next line is tried."""
 
     replaced: TextIO
-    """As above."""
+    """See `Output.replaced`."""
 
     def write(self, text: str, /) -> int:
         with suppress(OSError):
@@ -75,7 +75,7 @@ class Diagnostics(io.TextIOWrapper):
 
 
 def _open_closed_descriptors() -> None:
-    """Else the next file or socket that is opened gets the number, and output of a library goes into it."""
+    """Open /dev/null for each closed descriptor: otherwise the next file opened gets its number, and our output."""
     for descriptor in STANDARD_DESCRIPTORS:
         try:
             os.fstat(descriptor)
@@ -84,7 +84,7 @@ def _open_closed_descriptors() -> None:
 
 
 def _guarded(stream: TextIO | None, kind: type[Output] | type[Diagnostics]) -> TextIO:
-    """The stream with another class; one that is not a plain text file (a test's) stays as it is."""
+    """Give the stream another class; one that is not a plain text file (a test's) stays as it is."""
     if stream is None:
         return kind(open(os.devnull, "wb"), encoding="utf-8", errors="backslashreplace")  # noqa: PTH123
     if type(stream) is not io.TextIOWrapper:

@@ -1,4 +1,4 @@
-"""How wide the columns of a table are, so that on a terminal nothing of it is cut."""
+"""Chooses the widths of a table's columns, so that on a terminal nothing of it is cut."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 NARROWEST = 8
-"""Cells that may be folded are not folded to less."""
+"""Cells that may be folded keep at least this width."""
 NARROWEST_HEADER = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Widths of the columns' text; without a frame there is room for more of it."""
+    """Widths of the columns' text, and whether there is room for a frame."""
 
     widths: list[int]
     framed: bool
@@ -21,7 +21,7 @@ class Layout:
 def laid_out(rows: Sequence[Sequence[str]], *, rigid: Collection[int], width: int) -> Layout | None:
     """Lay out a table, its first row the header; None if it does not fit into `width`.
 
-    Headers may be folded, at words if there is room, and cells but those of `rigid` columns.
+    Headers may be folded, at words if there is room, and so may cells, except those of `rigid` columns.
     """
     header, *body = [[max(map(cell_len, cell.split("\n"))) for cell in row] for row in rows]
     cells = [max((row[number] for row in body), default=1) for number in range(len(header))]
@@ -38,7 +38,7 @@ def laid_out(rows: Sequence[Sequence[str]], *, rigid: Collection[int], width: in
 
 
 def _grown(widths: Sequence[int], goals: Sequence[Sequence[int]], room: int) -> list[int]:
-    """Widen columns to one goal after the other while there is room, those first that lack most."""
+    """Widen columns to one goal after the other while there is room, starting with those that lack most."""
     grown = list(widths)
     for goal in goals:
         if sum(map(max, grown, goal)) <= room:

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all."""
+"""Creates folders that appear whole or not at all."""
 
 import filecmp
 import shutil
@@ -13,10 +13,10 @@ _INCOMING = ".incoming-"
 
 
 def place(target: Path, fill: Callable[[Path], None]) -> Path:
-    """Let `fill` write into a folder beside `target`, then put that in its place. Returns `target`.
+    """Let `fill` write into a folder beside `target`, then move that to `target`. Returns `target`.
 
-    Filled anew each time, so that a cache folder that went bad on disk mends itself; but left alone where nothing
-    changed, because another worker on this machine may be reading it.
+    The folder is filled each time, so that a cached one that was damaged on disk is repaired; but a target that is
+    still the same is left alone, because another worker on this machine may be reading it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target.parent)
@@ -44,14 +44,14 @@ def _swap(incoming: Path, target: Path) -> None:
     try:
         incoming.rename(target)
     except OSError:
-        # Another worker was quicker; what it put there is the same version.
+        # Another worker was faster; it put the same version there.
         if not target.is_dir():
             raise
     shutil.rmtree(outgoing, ignore_errors=True)
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a crash left half-way."""
+    """Remove partial folders that a crash left."""
     for leftover in folder.glob(f"{_INCOMING}*"):
         with suppress(FileNotFoundError):
             if leftover.stat().st_mtime < time() - STALE_AFTER_S:

@@ -1,7 +1,8 @@
-"""Versions that share the head of another version of their line: their folder in the store holds card.json alone.
+"""Finds the head of a version that shares the head of another version of its line.
 
-So a new threshold costs a small file. The card names the version whose folder has the head, and the head's digest.
-Nothing in the product removes a version; who does it by hand keeps those that `qc-trainer versions` shows as `head of`.
+The folder of such a version in the store holds card.json alone, so a new threshold costs a small file. The card names
+the version whose folder has the head, and the head's digest. The product never removes a version; people who do it by
+hand must keep those that `qc-trainer versions` shows as `head of`.
 """
 
 import json
@@ -20,16 +21,16 @@ CARD_FILE = "card.json"
 
 @dataclass(frozen=True, slots=True)
 class SharedHead:
-    """Where a shared head lies, and its digest."""
+    """Version whose folder holds a shared head, and the head's digest."""
 
     version: str
     sha256: str
 
 
 def shared_head(card: Path, version: str) -> SharedHead | None:
-    """The head that `version` shares, by its card; None: it has its own. Raises ModelError or OSError.
+    """Read from its card which head `version` shares; None if it has its own. Raises ModelError or OSError.
 
-    Only the two fields are looked at: the card is checked as a whole by who builds the model.
+    Only these two fields are checked here; the whole card is checked when the model is built.
     """
     document = _document(card)
     owner = document.get("head_of")
@@ -38,14 +39,14 @@ def shared_head(card: Path, version: str) -> SharedHead | None:
     try:
         shared = SharedHead(names.model_version(owner), str(document.get("head_sha256")))
     except (TypeError, ValueError):
-        raise ModelError(f"{version} shares the head of {owner!r}, which is no version") from None
+        raise ModelError(f"{version} shares the head of {owner!r}, which is not a version") from None
     if shared.version == version:
         raise ModelError(f"{version} shares the head of itself")
     return shared
 
 
 def local_head(folder: Path, shared: SharedHead) -> Path | None:
-    """A verified copy of the head in one of the version folders below `folder`, if there is one."""
+    """Find a verified copy of the head in the version folders below `folder`; None if there is none."""
     for version in _versions_with(folder, shared):
         try:
             if file_sha256(version / HEAD_FILE) == shared.sha256:
@@ -56,7 +57,7 @@ def local_head(folder: Path, shared: SharedHead) -> Path | None:
 
 
 def _versions_with(folder: Path, shared: SharedHead) -> Iterator[Path]:
-    """Version folders whose card states that head, the head's own first; most heads need not be read for it."""
+    """Yield the version folders whose card states that head, the head's own first; so few heads must be read."""
     others = sorted(path.parent for path in folder.glob(f"[!.]*/{CARD_FILE}"))
     for version in sorted(others, key=lambda path: path.name != shared.version):
         try:
@@ -67,7 +68,7 @@ def _versions_with(folder: Path, shared: SharedHead) -> Iterator[Path]:
 
 
 def _document(card: Path) -> dict[str, Any]:
-    """An unreadable card is empty here: who builds the model says what is wrong with it."""
+    """Read a card; an unreadable one counts as empty here, and building the model reports what is wrong with it."""
     try:
         document = json.loads(card.read_bytes())
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Model folders on a disk or on anything that fsspec has a name for (`s3://`, `gs://`, `memory://`, ...).
+"""Stores model folders on a disk or on anything that fsspec has a name for (`s3://`, `gs://`, `memory://`, ...).
 
 <line>/<version>/head.safetensors   not there if the card says that the version shares another's (`shared_heads`)
 <line>/<version>/card.json          written last: a version exists if and only if this file does
@@ -28,31 +28,31 @@ log = structlog.get_logger()
 RELEASES_FILE = "releases.jsonl"
 MEBIBYTE = 1024 * 1024
 MAX_BYTES = {HEAD_FILE: 1024 * MEBIBYTE, CARD_FILE: 64 * MEBIBYTE, RELEASES_FILE: 64 * MEBIBYTE}
-"""No honest file is larger; a store gone wrong must not fill the worker's disk or memory."""
+"""No valid file is larger; a damaged store must not fill the worker's disk or memory."""
 STALE_AFTER = timedelta(hours=1)
-"""Half-written leftovers older than this belong to nobody any more."""
+"""Partial folders older than this are removed: nobody can still be writing them."""
 
 
 def without_secrets(url: str) -> str:
-    """The URL without user and password, fit for messages."""
+    """Return the URL without user and password, for messages."""
     scheme, separator, rest = url.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}" if separator else url
 
 
 class FsspecModelStore:
-    """A folder by default; every line and version name is checked before it becomes part of a path."""
+    """Model store on any file system of fsspec; names of lines and versions are checked before they enter a path."""
 
     def __init__(self, url: str) -> None:
         try:
             self._fs, root = url_to_fs(url)
         except ImportError as error:
-            # fsspec's own words: which package to install.
+            # fsspec's message names the package to install.
             raise SettingsError(f"model_store {without_secrets(url)!r}: {error}") from error
         except ValueError as error:
             known = "a folder, or a URL that fsspec has a name for (s3://, gs://, ...)"
             raise SettingsError(f"model_store {without_secrets(url)!r} cannot be used: give {known}") from error
         except Exception as error:
-            # Some kinds connect at once.
+            # Some file systems connect at once.
             raise TransportError(f"model_store {without_secrets(url)!r}: {_reason(error)}") from error
         self._root = root.rstrip("/")
 
@@ -97,7 +97,7 @@ class FsspecModelStore:
         with _store_errors(f"recording a release of {release.line}"):
             names.model_version(release.version)
             rows = [*self._release_rows(release.line), encode_release(release)]
-            # Written anew and moved into place: readers see the old history or the new one, never half a row.
+            # Written beside it, then moved into place: readers see the old history or the new one, never half a row.
             self._replace(self._history(release.line), b"".join(row + b"\n" for row in rows))
 
     def _complete(self, line: str) -> list[str]:
@@ -105,7 +105,7 @@ class FsspecModelStore:
         return [version for version in self._folders(folder) if self._fs.exists(f"{folder}/{version}/{CARD_FILE}")]
 
     def _folders(self, path: str) -> list[str]:
-        """Names of the folders in a folder, sorted; those that no line or version could have are not ours."""
+        """List the names of the folders in a folder, sorted; names that no line or version can have are left out."""
         try:
             entries = self._fs.ls(path, detail=True, refresh=True)
         except FileNotFoundError:
@@ -121,7 +121,7 @@ class FsspecModelStore:
         return [row for row in self._fs.cat_file(history).splitlines() if row.strip()]
 
     def _download(self, line: str, version: str, folder: Path) -> None:
-        """Both files into `folder`, wherever the head lies: a local copy never depends on another one."""
+        """Copy both files into `folder`, wherever the head is stored: a local copy never depends on another one."""
         home = self._home(line, version)
         self._download_file(f"{home}/{CARD_FILE}", folder)
         shared = shared_head(folder / CARD_FILE, version)
@@ -137,7 +137,7 @@ class FsspecModelStore:
         self._fs.get_file(path, str(folder / path.rpartition("/")[2]))
 
     def _home_of_shared(self, line: str, version: str, shared: SharedHead) -> str:
-        """Folder of the version whose head is shared. Raises ModelError if it has gone."""
+        """Return the folder of the version whose head is shared. Raises ModelError if it is gone."""
         home = self._home(line, shared.version)
         if not self._fs.exists(f"{home}/{HEAD_FILE}"):
             raise ModelError(
@@ -196,7 +196,7 @@ class FsspecModelStore:
 
 @contextmanager
 def _store_errors(what: str, into: Path | None = None) -> Iterator[None]:
-    """Whatever a file system of any kind raises means that the store cannot be used now, or the folder of copies."""
+    """Turn any error of a file system into a ModelError: the store, or the folder of copies, cannot be used now."""
     try:
         yield
     except ModelError:

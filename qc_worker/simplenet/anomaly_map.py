@@ -1,4 +1,4 @@
-"""From patch scores to the anomaly map and the image's score (paper, section 3.6).
+"""Turns patch scores into the anomaly map and the image's score (paper, section 3.6).
 
 Bilinear resize and Gaussian filter are linear and separable, so both fold into one matrix for each side:
 map = M_h p M_w^T with M = G U, for each side: U (S x n) resizes n cells to S pixels and G (S x S) filters.
@@ -16,9 +16,9 @@ from qc_worker.imaging.aspect import InputSize
 
 SMOOTHING_SIGMA_PX = 4.0
 MASK_SIGMA_PX = 1.0
-"""Cells that say where a defect is are fine, and so is what they show."""
+"""Smaller than SMOOTHING_SIGMA_PX: masks are made from finer cells, and must stay as fine."""
 TOP_SHARE = 0.03
-"""Share of a frame's cells that make its score."""
+"""Share of a frame's cells, those with the highest scores, whose mean is the frame's score."""
 
 
 def anomaly_maps(patch_scores: Tensor, input_size: InputSize, sigma_px: float = SMOOTHING_SIGMA_PX) -> Tensor:
@@ -33,20 +33,21 @@ def anomaly_maps(patch_scores: Tensor, input_size: InputSize, sigma_px: float = 
 
 
 def image_scores(patch_scores: Tensor, judged: Tensor | None = None) -> Tensor:
-    """The mean of each frame's highest patch scores, of TOP_SHARE of the cells that are judged.
+    """Average the highest patch scores of each frame, TOP_SHARE of the cells that are judged.
 
-    Steadier than the paper's maximum: one odd cell of a good frame is not yet a defect (docs/explanation/model.md).
+    Steadier than the paper's maximum: one unusual cell of a good frame is not yet a defect (docs/explanation/model.md
+    has the figures).
     Shapes: (B, h0, w0), `judged` bool (B, h0, w0), None: all cells -> (B,).
     """
     cells = patch_scores.flatten(1)
     if judged is None:
         return cells.topk(_top_count(cells.shape[1]), dim=1).values.mean(dim=1)
-    # Few frames have padding or an ignored area, so each may take its own time.
+    # Few frames have padding or an ignored area, so computing each on its own costs little.
     return torch.stack([_top_mean(cells[index][mask.flatten()]) for index, mask in enumerate(judged)])
 
 
 def _top_mean(cells: Tensor) -> Tensor:
-    """NOT_JUDGED, minus infinity, if there is none. Shapes: (n,) -> ()."""
+    """Average the highest scores; NOT_JUDGED, minus infinity, if there are no cells. Shapes: (n,) -> ()."""
     if not len(cells):
         return cells.new_tensor(-math.inf)
     return cells.topk(_top_count(len(cells))).values.mean()
@@ -58,7 +59,7 @@ def _top_count(cells: int) -> int:
 
 @lru_cache(maxsize=32)
 def _resize_and_smooth(cells: int, length: int, sigma_px: float, device: torch.device) -> Tensor:
-    """M = G U, (length, cells): its columns are what each cell alone would give."""
+    """Compute M = G U, (length, cells): its columns are the maps of single cells."""
     units = torch.eye(cells, dtype=torch.float64)[None]
     resized = F.interpolate(units, size=length, mode="linear", align_corners=False)[0].T
     smoothed = gaussian_filter1d(resized.numpy(), sigma_px, axis=0, mode="reflect", truncate=4.0)

@@ -1,6 +1,6 @@
-"""A model on disk: a folder with head.safetensors and card.json, the card written last.
+"""Saves and loads models: a folder with head.safetensors and card.json, the card written last.
 
-Whatever is read is held to be hostile until its digest, size, names, shapes and numbers have been checked.
+Files are treated as hostile until their digest, size, names, shapes and numbers have been checked.
 """
 
 import hashlib
@@ -41,9 +41,9 @@ CARD_FILE = "card.json"
 MAX_HEAD_BYTES = 512 << 20
 MAX_CARD_BYTES = 64 << 20
 MAX_REASON = 200
-"""Characters of what a card says wrongly; it may hold numbers of any length."""
+"""Most characters of a card's error that are quoted; it may hold numbers of any length."""
 EARLIER_SCHEMAS = ("1.0",)
-"""Of cards that had other fields: their models have to be made again."""
+"""Schemas of cards with other fields: their models must be retrained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Model:
 
 
 def save_model(folder: Path, head: Head, card: ModelCard) -> ModelCard:
-    """Write the head, then the card with the head's digest, which it returns. Raises ModelError."""
+    """Write the head, then the card with the head's digest; return that card. Raises ModelError."""
     content = _head_bytes(head)
     sealed = card.model_copy(update={"head_sha256": hashlib.sha256(content).hexdigest()})
     write_whole(folder / HEAD_FILE, content)
@@ -81,7 +81,7 @@ def load_model(folder: Path, *, card_sha256: str | None = None) -> Model:
 
 
 def head_sha256(head: Head) -> str:
-    """Digest that the head will have on disk; names its version."""
+    """Compute the digest that the head will have on disk; it names the version."""
     return hashlib.sha256(_head_bytes(head)).hexdigest()
 
 
@@ -107,7 +107,7 @@ def _refuse_earlier(content: bytes) -> None:
         card = json.loads(content)
         schema_version, line = str(card["schema_version"]), line_name(str(card["line"]))
     except (ValueError, TypeError, KeyError, RecursionError):
-        return  # no card at all, which is for others to say
+        return  # not a card at all: the validation reports it
     if schema_version in EARLIER_SCHEMAS:
         raise ModelError(f"this model was made by an earlier version: run `qc-trainer retrain --line {line}`")
 

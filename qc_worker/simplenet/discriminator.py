@@ -21,11 +21,11 @@ class Discriminator(nn.Module):
         return self.after_activation(self.before_activation(features))
 
     def before_activation(self, features: Tensor) -> Tensor:
-        """The first layer, affine in eval mode. Shapes: (N, C) -> (N, hidden)."""
+        """Apply the first layer, which is affine in eval mode. Shapes: (N, C) -> (N, hidden)."""
         hidden: Tensor = self.norm(self.body(features))
         return hidden
 
     def after_activation(self, hidden: Tensor) -> Tensor:
-        """Shapes: (N, hidden) -> (N,)."""
+        """Apply the activation and the last layer. Shapes: (N, hidden) -> (N,)."""
         normality: Tensor = self.tail(self.activation(hidden))
         return normality.squeeze(-1)

@@ -1,4 +1,4 @@
-"""What differs between production lines: standardiser, adaptors, local whitening, discriminators."""
+"""The layers that differ between production lines: standardiser, adaptors, local whitening, discriminators."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,9 +17,9 @@ from qc_worker.simplenet.standardiser import Standardiser
 class Head(nn.Module):
     """A line's own layers.
 
-    A patch's score is the sum of its parts', distances and discriminators, each normalised by what good frames score:
-    sum_p (s_p - offset_p) / scale_p. Edges of the picture and of the part score higher on good frames too, so `offset`
-    and `scale` may differ between cells. Shapes: (parts, rows, columns).
+    A patch's score is the sum over the head's parts (distances and discriminators), each normalised by its scores on
+    good frames: sum_p (s_p - offset_p) / scale_p. Edges of the picture and of the part score higher on good frames too,
+    so `offset` and `scale` may differ between cells. Shapes: (parts, rows, columns).
     """
 
     adaptors: Sequence[Adaptor]
@@ -28,14 +28,14 @@ class Head(nn.Module):
     offset: Tensor
     scale: Tensor
     mask_head: "Head | None"
-    """Judges finer cells, from finer levels: where a defect is, not whether there is one."""
+    """Judges finer cells, from finer levels: it locates defects, but does not decide if there is one."""
 
     def __init__(self, shape: HeadShape) -> None:
         super().__init__()
         self.shape = shape
         self.standardiser = Standardiser(sum(shape.level_channels))
         adaptors = nn.ModuleList(map(Adaptor, shape.level_channels, shape.adapted))
-        # A ModuleList is a sequence of what it holds, but has no type for it.
+        # A ModuleList is a sequence of its modules, but its type does not say so.
         self.adaptors = cast(Sequence[Adaptor], adaptors)
         whitenings = nn.ModuleList(
             LocalWhitening(shape.adapted[level], shape.components[level], shape.nearest) for level in shape.distances
@@ -51,22 +51,22 @@ class Head(nn.Module):
         self.mask_head = None if shape.mask_head is None else Head(shape.mask_head)
 
     def adopt(self, mask_head: "Head") -> None:
-        """Take in a fitted mask head."""
+        """Add a fitted mask head."""
         self.shape = replace(self.shape, mask_head=mask_head.shape)
         self.mask_head = mask_head
 
     def adapt(self, standardised: Tensor) -> list[Tensor]:
-        """Adapted features of each level. Shapes: (N, sum C_l) -> (N, d_l) each."""
+        """Compute the adapted features of each level. Shapes: (N, sum C_l) -> (N, d_l) each."""
         levels = torch.split(standardised, list(self.shape.level_channels), dim=1)
         return [adaptor(level) for adaptor, level in zip(self.adaptors, levels, strict=True)]
 
     def inputs(self, adapted: list[Tensor], index: int) -> Tensor:
-        """What a discriminator reads: adapted features of its levels side by side. Shapes: (N, d_l) each -> (N, d)."""
+        """Concatenate the adapted features that a discriminator reads. Shapes: (N, d_l) each -> (N, d)."""
         return torch.cat([adapted[level] for level in self.shape.discriminators[index]], dim=1)
 
     @torch.no_grad()
     def part_scores(self, patches: Tensor) -> Tensor:
-        """Score of every part, as it is; needs eval mode. Shapes: (N, sum C_l) -> (parts, N)."""
+        """Compute the score of every part, not normalised; needs eval mode. Shapes: (N, sum C_l) -> (parts, N)."""
         adapted = self.adapt(self.standardiser(patches))
         distances = [
             local_distances(adapted[level], whitening.centres, whitening.whiteners, whitening.nearest)
@@ -79,9 +79,10 @@ class Head(nn.Module):
 
     @torch.no_grad()
     def patch_scores(self, embedding: Tensor) -> Tensor:
-        """Anomaly score of every patch; higher is more anomalous. Needs eval mode.
+        """Compute the anomaly score of every patch; higher is more anomalous. Needs eval mode.
 
-        The plain form, which training and tests hold `folded` against. Shapes: (B, sum C_l, h, w) -> (B, h, w).
+        This is the plain form: training uses it, and tests compare `folded` with it. Shapes: (B, sum C_l, h, w) -> (B,
+        h, w).
         """
         batch, channels, height, width = embedding.shape
         patches = embedding.permute(0, 2, 3, 1).reshape(-1, channels)

@@ -1,4 +1,4 @@
-"""How large the parts of a head are, as its card states: what a file holds is checked against it before it is used."""
+"""Sizes of a head's parts, as its card states them; a file's tensors are checked against them before they are used."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ MAX_SIDE = 2_048
 
 @dataclass(frozen=True, slots=True)
 class HeadShape:
-    """How large each part of a head is."""
+    """Sizes of a head's parts."""
 
     level_channels: tuple[int, ...]
     """Channels of each level of the embedding."""
@@ -21,15 +21,15 @@ class HeadShape:
     components: tuple[int, ...]
     """Gaussians of each level's local whitening; 0: no distance is measured at that level."""
     discriminators: tuple[tuple[int, ...], ...]
-    """Which levels, by index, each discriminator reads."""
+    """Levels, by index, that each discriminator reads."""
     hidden: int
     """Hidden units of each discriminator."""
     cells: tuple[int, int] = (1, 1)
-    """Rows and columns of the grid at whose cells the parts' scores are normalised; (1, 1): all cells alike."""
+    """Rows and columns of the grid in whose cells the parts' scores are normalised; (1, 1): all cells alike."""
     nearest: int = 4
-    """Gaussians, nearest by their centres, whose distance is measured; the least counts."""
+    """Gaussians, nearest by their centres, to which the distance is measured; the smallest counts."""
     mask_head: "HeadShape | None" = None
-    """Of the head that says where a defect is; null: the same head says both."""
+    """Shape of the head that locates defects; null: the score's own head does that too."""
 
     @property
     def distances(self) -> tuple[int, ...]:
@@ -38,12 +38,12 @@ class HeadShape:
 
     @property
     def parts(self) -> int:
-        """How many scores are added: distances first, then discriminators."""
+        """Number of scores that are added: distances first, then discriminators."""
         return len(self.distances) + len(self.discriminators)
 
 
 def check_shape(shape: HeadShape) -> None:
-    """Raise ValueError for a head that cannot be, or that is larger than any of ours."""
+    """Raise ValueError for a head that is impossible, or larger than any of ours."""
     levels = len(shape.level_channels)
     if not 1 <= levels == len(shape.adapted) == len(shape.components) <= MAX_LEVELS:
         raise ValueError(f"a head states channels, adapted channels and components of each of 1 to {MAX_LEVELS} levels")

@@ -1,15 +1,16 @@
-"""Distances in locally whitened space: a mixture of Gaussians, each with a covariance of its own.
+"""Measures distances in locally whitened space: a mixture of Gaussians, each with a covariance of its own.
 
-One covariance for all of a picture drowns what varies little where it is: a thread, an edge, the background. So adapted
-features are compared with what good features near them look like: the Mahalanobis distance to the best of the nearest
-components (as PaDiM's, arXiv:2011.08785, which has one Gaussian for each cell and so needs parts in one pose).
+One covariance for the whole picture would hide deviations of what varies little in its place: a thread, an edge, the
+background. So adapted features are compared with good features that are similar to them: the Mahalanobis distance to
+the best of the nearest components (as PaDiM's, arXiv:2011.08785, which has one Gaussian for each cell and so needs
+parts in one pose).
 """
 
 import torch
 from torch import Tensor, nn
 
 BLOCKS_MULTIPLE = 64
-"""Batched products have a multiple of so many blocks, the last ones empty."""
+"""The number of blocks in a batched product is a multiple of this; the last ones are empty."""
 
 
 class LocalWhitening(nn.Module):
@@ -19,14 +20,14 @@ class LocalWhitening(nn.Module):
     whiteners: Tensor
 
     def __init__(self, channels: int, components: int, nearest: int) -> None:
-        """`nearest`: of how many components, nearest by their centres, the distance is measured; the least counts."""
+        """Create standard Gaussians; the smallest distance to the `nearest` of them, by their centres, counts."""
         super().__init__()
         self.nearest = nearest
         self.register_buffer("centres", torch.zeros(components, channels))
         self.register_buffer("whiteners", torch.eye(channels).repeat(components, 1, 1))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Give the distance of each feature; what tests hold `local_distances` against. Shapes: (N, d) -> (N,)."""
+        """Compute the distance of each feature; tests compare `local_distances` with it. Shapes: (N, d) -> (N,)."""
         nearest = nearest_components(features, self.centres, self.nearest)
         offsets = features[:, None] - self.centres[nearest]
         whitened = torch.einsum("nmd,nmde->nme", offsets, self.whiteners[nearest])
@@ -35,15 +36,15 @@ class LocalWhitening(nn.Module):
 
 def nearest_components(features: Tensor, centres: Tensor, count: int) -> Tensor:
     """Find the components whose centres are nearest. Shapes: (N, d), (K, d) -> int64 (N, min(count, K))."""
-    # |q - c|^2 without |q|^2, which is the same for all.
+    # |q - c|^2 without |q|^2, which is equal for all centres.
     closeness = torch.addmm(-centres.square().sum(dim=1) / 2, features, centres.T)
     return closeness.topk(min(count, len(centres)), dim=1).indices
 
 
 def local_distances(features: Tensor, centres: Tensor, whiteners: Tensor, count: int) -> Tensor:
-    """Give the distance of each feature, as `LocalWhitening` does, without a copy of a whitener for each of them.
+    """Compute the distance of each feature, as `LocalWhitening` does, without a copy of a whitener for each of them.
 
-    Features of one component are put into blocks of equal length, so that one batched product does for all.
+    Features of one component are put into blocks of equal length, so that one batched product serves all.
     `whiteners` may have a shorter number format; everything else is float32.
     Shapes: (N, d), (K, d), (K, d, d) -> float32 (N,).
     """
@@ -63,7 +64,7 @@ def local_distances(features: Tensor, centres: Tensor, whiteners: Tensor, count:
 
 
 def _block_length(pairs: int, components: int) -> int:
-    """A power of two near the mean number of pairs of a component: longer ones are padding, shorter ones copies."""
+    """Choose a power of two near the mean pairs per component: longer blocks are padding, shorter ones copies."""
     return 1 << max(2, (pairs // components).bit_length() - 1)
 
 
@@ -78,5 +79,5 @@ def _slots(owners: Tensor, components: int, length: int) -> tuple[Tensor, Tensor
     position = torch.arange(len(owners), device=owners.device) - first_pair[owners]
     block = torch.where(position < length, owners, first_further[owners] + position // length - 1)
     more = torch.arange(components, device=owners.device).repeat_interleave(further)
-    # Few different counts: a CPU's kernels are kept for every shape that was ever multiplied.
+    # Padded to few different counts: a CPU keeps kernels for every shape that it ever multiplied.
     return block * length + position % length, nn.functional.pad(more, (0, -len(more) % BLOCKS_MULTIPLE))

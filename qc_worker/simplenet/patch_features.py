@@ -1,4 +1,4 @@
-"""Locally aware patch features (paper, equations 1-3)."""
+"""Computes locally aware patch features (paper, equations 1-3)."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,8 @@ from qc_worker.simplenet.stitching import stitched_maps
 class AggregatedLevels(nn.Module):
     """Backbone and neighbourhood aggregation: everything that lines share.
 
-    Levels finer than the grid are averaged to its cells; coarser ones stay as they are, for that costs less.
-    Maps of mask levels follow as they are. With a tiling the backbone sees tiles; maps are averaged once they are
-    stitched.
+    Levels finer than the grid are averaged to its cells; coarser ones stay as they are, which costs less. Maps of mask
+    levels follow unchanged. With a tiling the backbone sees tiles; maps are averaged after they are stitched.
     Shapes: uint8 (B, 3, H, W) -> for each level z_l (B, C_l, h_l, w_l), in the backbone's number format.
     """
 
@@ -32,12 +31,12 @@ class AggregatedLevels(nn.Module):
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Of each aggregated level."""
+        """Channels of each aggregated level."""
         return tuple(self.backbone.channels[index] for index in self._levels)
 
     @property
     def mask_channels(self) -> tuple[int, ...]:
-        """Of each mask level."""
+        """Channels of each mask level."""
         return tuple(self.backbone.channels[index] for index in self._mask_levels)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
@@ -46,7 +45,7 @@ class AggregatedLevels(nn.Module):
         return self.aggregated(self.backbone(pixels))
 
     def aggregated(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """What follows the backbone. Shapes: its maps of the whole input -> those of `forward`."""
+        """Aggregate the backbone's maps. Shapes: its maps of the whole input -> those of `forward`."""
         levels = [coarsened(aggregate(maps[index], self.patch_size), self.grid) for index in self._levels]
         return levels + [maps[index] for index in self._mask_levels]
 
@@ -57,7 +56,7 @@ def embed(level_maps: Sequence[Tensor], patch_size: int, grid: tuple[int, int]) 
 
 
 def concatenate(aggregated: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
-    """The embedding of aggregated levels, o = concat_l(resize(z_l -> h0 x w0)).
+    """Concatenate aggregated levels to the embedding, o = concat_l(resize(z_l -> h0 x w0)).
 
     Shapes: (B, C_l, h_l, w_l) for each level -> (B, sum C_l, h0, w0).
     """
@@ -81,7 +80,7 @@ def coarsened(level_map: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def resize(level_map: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, align_corners=False. Shapes: (B, C, h, w) -> (B, C, *size)."""
+    """Resize bilinearly, align_corners=False. Shapes: (B, C, h, w) -> (B, C, *size)."""
     if level_map.shape[-2:] == size:
         return level_map
     return F.interpolate(level_map, size=size, mode="bilinear", align_corners=False)

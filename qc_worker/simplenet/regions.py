@@ -1,4 +1,4 @@
-"""A line's ignored area: what of its pictures is not judged.
+"""Applies a line's ignored area, the part of its pictures that is not judged.
 
 Its pixels are grey before the backbone sees them, in training as in scoring, so nothing in it has any influence on a
 score. Cells that lie wholly in it take no part in the anomaly map, and its pixels are minus infinity there: never over
@@ -37,7 +37,8 @@ class IgnoredArea:
     cells: Tensor
     """Cells without any pixel that is judged, bool (h0, w0)."""
     gain: Tensor
-    """What makes an average over all cells one over the other cells, at each pixel that is judged; float32 (H, W)."""
+    """Factor that turns an average over all cells into one over the judged cells, at each judged pixel; float32 (H,
+    W)."""
 
 
 def ignored_area(ignored: Ignored, grid: tuple[int, int], device: torch.device) -> IgnoredArea:
@@ -49,23 +50,23 @@ def ignored_area(ignored: Ignored, grid: tuple[int, int], device: torch.device) 
 
 
 def judged_cells(ignored: Ignored, grid: tuple[int, int]) -> Tensor:
-    """Cells with at least one pixel that is judged: bool (h0 w0,), row by row."""
+    """Find the cells with at least one pixel that is judged: bool (h0 w0,), row by row."""
     judged = torch.from_numpy(~ignored).float()[None]
     return F.adaptive_max_pool2d(judged, grid).flatten() > 0
 
 
 def greyed(pixels: Tensor, areas: Sequence[IgnoredArea | None]) -> Tensor:
-    """Paint over the ignored area of each frame; without any, the very same tensor. Shape: uint8 (B, 3, H, W)."""
+    """Paint over the ignored area of each frame; without any, return the same tensor. Shape: uint8 (B, 3, H, W)."""
     if all(area is None for area in areas):
         return pixels
-    painted = pixels.clone()  # pictures are shown to people as they came
+    painted = pixels.clone()  # people are shown the original pixels
     for frames, area in _runs(areas):
         painted[frames].masked_fill_(area.pixels, GREY)
     return painted
 
 
 def judged_maps(patch_scores: Tensor, input_size: InputSize, areas: Sequence[IgnoredArea | None]) -> Tensor:
-    """Anomaly maps over what is judged, NOT_JUDGED elsewhere; changes `patch_scores`.
+    """Compute anomaly maps over what is judged, NOT_JUDGED elsewhere; changes `patch_scores`.
 
     Shapes: (B, h0, w0) -> (B, H, W).
     """
@@ -80,7 +81,7 @@ def judged_maps(patch_scores: Tensor, input_size: InputSize, areas: Sequence[Ign
 def judged_parts(
     spec: EmbeddingSpec, areas: Sequence[IgnoredArea | None], boxes: Sequence[Box] | None
 ) -> Tensor | None:
-    """Cells that count for each frame: in its picture, not its padding, and not ignored; None: all cells of all.
+    """Mark the cells that count for each frame: in its picture, not in its padding, not ignored; None: all cells.
 
     A cell counts if its centre lies in the picture's box. Shape: bool (B, h0, w0).
     """
@@ -97,7 +98,7 @@ def judged_parts(
 
 
 def _cells_of(box: Box, spec: EmbeddingSpec) -> Tensor:
-    """Cells whose centre lies in the box, at least one. Shape: bool (h0, w0)."""
+    """Mark the cells whose centre lies in the box, at least one. Shape: bool (h0, w0)."""
     rows = _between(spec.grid[0], box.top, box.height, spec.input_size[0])
     columns = _between(spec.grid[1], box.left, box.width, spec.input_size[1])
     return rows[:, None] & columns[None]
@@ -112,7 +113,7 @@ def _between(cells: int, start: int, length: int, side: int) -> Tensor:
 
 
 def _runs(areas: Sequence[IgnoredArea | None]) -> Iterator[tuple[slice, IgnoredArea]]:
-    """Neighbours that share an ignored area, as frames of one line do; frames without one are left out."""
+    """Find neighbours that share an ignored area, as frames of one line do; frames without one are left out."""
     start = 0
     for area, frames in groupby(areas):
         end = start + len(list(frames))

@@ -1,4 +1,4 @@
-"""How well scores separate normal from anomalous: areas under rank curves, exact, ties included.
+"""Measures how well scores separate normal from anomalous: areas under rank curves, exact, ties included.
 
 Every curve here is a ROC curve with weighted positives, so no curve is ever built. A positive with score s and weight w
 lifts the curve by w while the false-positive rate runs from a = #{normal > s} / N to b = #{normal >= s} / N, and its
@@ -15,7 +15,10 @@ CHUNK = 1 << 20
 
 
 def auroc(normal: Iterable[float], anomalous: Iterable[float]) -> float:
-    """Chance that an anomalous score exceeds a normal one; a tie counts half (Fawcett 2006). NaN if either is empty."""
+    """Compute the chance that an anomalous score exceeds a normal one; a tie counts half (Fawcett 2006).
+
+    NaN if either is empty.
+    """
     ascending = np.sort(np.fromiter(normal, dtype=np.float32))
     positives = np.fromiter(anomalous, dtype=np.float32)
     return ranked_area([ascending], positives, np.ones(len(positives)), limit=1.0)
@@ -24,7 +27,7 @@ def auroc(normal: Iterable[float], anomalous: Iterable[float]) -> float:
 def ranked_area(
     ascending: Sequence[Scores], positives: Scores, weights: npt.NDArray[np.float64], *, limit: float
 ) -> float:
-    """Area under the weighted ROC curve for false-positive rates from 0 to `limit`, divided by `limit`.
+    """Compute the area under the weighted ROC curve for false-positive rates from 0 to `limit`, divided by `limit`.
 
     `ascending`: sorted arrays that together hold the normal scores; `positives`, `weights`: (n,).
     NaN if there are no normal scores or no positives.

@@ -1,4 +1,4 @@
-"""What makes two frames share one backbone pass."""
+"""Describes the steps from frame to embedding, and the part of them that frames of a batch share."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ COST_UNIT_PIXELS = 256 * 256
 
 @dataclass(frozen=True, slots=True)
 class BackbonePass:
-    """What runs once for a batch, whatever lines its frames belong to (the batcher's key)."""
+    """Computation that runs once for a batch, whatever lines its frames belong to (the batcher's key)."""
 
     backbone: str
     weights_sha256: str
@@ -34,28 +34,28 @@ class BackbonePass:
 
     @property
     def tiling(self) -> Tiling | None:
-        """How the input is cut; None: it is not. Raises ValueError if it cannot be cut into so many tiles."""
+        """Tiles of the input; None: it is not cut. Raises ValueError if it cannot be cut into so many tiles."""
         return None if self.tiles == 1 else tiling_of(self.input_size, self.tiles, math.lcm(*self.backbone_levels))
 
     @property
     def tiles_per_frame(self) -> int:
-        """What a frame counts in a batch."""
+        """Number of tiles that a frame counts as in a batch."""
         tiling = self.tiling
         return tiling.count if tiling else 1
 
     def frames_within(self, max_tiles: int) -> int:
-        """How many frames make a batch of at most `max_tiles` tiles; one at least, however many it has."""
+        """Return the number of frames in a batch of at most `max_tiles` tiles; one at least, however many it has."""
         return max(1, max_tiles // self.tiles_per_frame)
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingSpec:
-    """From decoded frame to embedding; a head fits one spec only."""
+    """Steps from decoded frame to embedding; a head fits one spec only."""
 
     backbone: str
     """Name, as `load_backbone` takes it."""
     weights_sha256: str
-    """Of the weights file: another file gives other features, so a head would not fit."""
+    """Digest of the weights file: another file gives other features, so a head would not fit."""
     levels: tuple[int, ...]
     """Strides of the feature maps, ascending, e.g. (8, 16)."""
     patch_size: int
@@ -63,15 +63,16 @@ class EmbeddingSpec:
     input_size: InputSize
     """Height and width of the rectangle that enters the backbone, pixels."""
     aspect: Aspect
-    """How a picture is brought to that size."""
+    """Method that brings a picture to that size."""
     grid_stride: int
     """Stride of the cells that are judged, one of `levels`: finer maps are averaged, coarser ones resized to them."""
     tiles: int = 1
-    """Into how many overlapping tiles the long side is cut for the backbone; 1: it sees the input whole."""
+    """Number of overlapping tiles into which the long side is cut for the backbone; 1: it sees the input whole."""
     bit_depth: BitDepth = FULL_DEPTH
-    """How many bits hold the brightness of pictures of 16 a channel, aligned right; pictures of 8 are as they are."""
+    """Number of bits that hold the brightness of pictures of 16 a channel, aligned right; pictures of 8 are not
+    affected."""
     mask_levels: tuple[int, ...] = ()
-    """Strides of the maps that say where a defect is, ascending, at cells of the first; none: its score's cells do."""
+    """Strides of the maps that locate defects, ascending, at cells of the first; empty: the score's own cells do."""
 
     @property
     def backbone_levels(self) -> tuple[int, ...]:
@@ -80,12 +81,12 @@ class EmbeddingSpec:
 
     @property
     def mask_grid(self) -> tuple[int, int]:
-        """Rows and columns of the cells that masks are made of, rounded up; those of `grid` without mask levels."""
+        """Rows and columns of the cells that masks are made from, rounded up; those of `grid` without mask levels."""
         return cells_of(self.input_size, min(self.mask_levels, default=self.grid_stride))
 
     @property
     def cost(self) -> float:
-        """Pixels that the backbone sees of a frame, overlaps included, in those of a 256 x 256 input."""
+        """Pixels that the backbone sees of a frame, overlaps included, as a multiple of a 256 x 256 input."""
         tiling = self.backbone_pass.tiling
         height, width = tiling.tile_size if tiling else self.input_size
         return self.backbone_pass.tiles_per_frame * height * width / COST_UNIT_PIXELS
@@ -97,7 +98,7 @@ class EmbeddingSpec:
 
     @property
     def backbone_pass(self) -> BackbonePass:
-        """Without the aspect: once decoded, a rectangle is a rectangle."""
+        """The spec's backbone pass; it leaves out the aspect, which has no influence on decoded frames."""
         return BackbonePass(
             backbone=self.backbone,
             weights_sha256=self.weights_sha256,
@@ -111,6 +112,6 @@ class EmbeddingSpec:
 
 
 def cells_of(input_size: InputSize, stride: int) -> tuple[int, int]:
-    """Rows and columns of a map of that stride, rounded up."""
+    """Compute rows and columns of a map of that stride, rounded up."""
     height, width = input_size
     return -(-height // stride), -(-width // stride)

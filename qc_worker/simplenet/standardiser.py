@@ -1,6 +1,6 @@
-"""Embeddings with mean 0 and standard deviation 1 per channel, by statistics of the training frames.
+"""Standardises embeddings to mean 0 and standard deviation 1 per channel, by statistics of the training frames.
 
-Not in the paper: it makes the noise's sigma mean the same on every backbone.
+Not in the paper: it gives the noise's sigma the same meaning on every backbone.
 """
 
 import torch
@@ -10,7 +10,7 @@ FLOOR_SHARE = 0.01
 
 
 class Standardiser(nn.Module):
-    """z = (o - mean) / std per channel; the identity until it adopts any. Shapes: (N, C) -> (N, C)."""
+    """z = (o - mean) / std per channel; the identity until `adopt` is called. Shapes: (N, C) -> (N, C)."""
 
     mean: Tensor
     std: Tensor
@@ -26,8 +26,8 @@ class Standardiser(nn.Module):
     def adopt(self, mean: Tensor, std: Tensor) -> None:
         """Take the statistics of good frames' embeddings, (C,) each.
 
-        A channel that is all but constant on good frames is kept from being blown up: its standard deviation is
-        at least 1 % of the channels' average.
+        A channel that hardly varies on good frames must not be magnified: its standard deviation is set to at least 1 %
+        of the channels' average.
         """
         floor = std.mean() * FLOOR_SHARE
         self.mean.copy_(mean)

@@ -1,4 +1,4 @@
-"""A backbone run on tiles, its feature maps stitched to those of the whole input."""
+"""Runs a backbone on tiles and stitches its feature maps to those of the whole input."""
 
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -10,13 +10,13 @@ from qc_worker.imaging.preprocessing import stack_pixels
 from qc_worker.simplenet.tiles import Span, Tiling
 
 TILES_AT_ONCE = 8
-"""In one pass, however many frames: as many as training passes frames, so that all its passes have one size."""
+"""Tiles in one pass, however many frames: as many as training passes frames, so that all its passes have one size."""
 
 
 def stitched_maps(
     pixels: Tensor, tiling: Tiling, compute: Callable[[Tensor], Sequence[Tensor]], *, at_once: int = TILES_AT_ONCE
 ) -> list[Tensor]:
-    """Pass the tiles of all frames through `compute`, `at_once` at a time, and stitch what it gives.
+    """Pass the tiles of all frames through `compute`, `at_once` at a time, and stitch the maps.
 
     Shapes: uint8 (B, 3, H, W) -> for each level (B, C_l, H / stride, W / stride), channels innermost in memory.
     """
@@ -44,7 +44,7 @@ def _whole(level_map: Tensor, pixels: Tensor, tiling: Tiling) -> Tensor:
 
 
 def _paste(whole: Tensor, tile_map: Tensor, row: Span, column: Span, stride: int) -> None:
-    """Copy the cells of a tile that count to where they lie in the frame."""
+    """Copy the cells of a tile that count to their place in the frame."""
     top, bottom, left, right = (
         side // stride for side in (row.kept_from, row.kept_to, column.kept_from, column.kept_to)
     )

@@ -1,7 +1,7 @@
-"""Where a large input is cut into overlapping tiles, so that a backbone runs on pieces of a size that it knows.
+"""Cuts a large input into overlapping tiles, so that a backbone runs on pieces of a size that it knows.
 
-Tiles are how the backbone is run and no more: each tile's feature maps are cropped by half the overlap and stitched, so
-all that follows sees one map of the whole input. For that, every tile starts at a multiple of the coarsest stride.
+Tiles change only how the backbone is run: each tile's feature maps are cropped by half the overlap and stitched, so
+everything after it sees one map of the whole input. For that, every tile starts at a multiple of the coarsest stride.
 """
 
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from functools import lru_cache
 from itertools import pairwise
 
 MAX_TILES = 8
-"""Along the long side."""
+"""Most tiles along the long side."""
 MARGIN_PX = 64
-"""What is cropped at least where two tiles meet: next to its border a network sees zeros instead of the frame.
+"""Least number of pixels that are cropped where two tiles meet: near its border a network sees zeros, not the frame.
 
-How far `efficientnet_lite0`'s maps of screws (640 x 640 px, 2 x 2 tiles) are from those of a whole pass in the cells at
-seams, as a share of the maps' variance; circuit boards give the same within a quarter:
+Deviation of `efficientnet_lite0`'s maps of screws (640 x 640 px, 2 x 2 tiles) from those of a whole pass, in the cells
+at seams, as a share of the maps' variance; circuit boards give the same within a quarter:
 
 | margin, px | pixels passed | stride 8 | stride 16 | stride 32 |
 |---|---|---|---|---|
@@ -43,18 +43,18 @@ class Tiling:
 
     @property
     def tile_size(self) -> tuple[int, int]:
-        """Height and width, pixels."""
+        """Height and width of a tile, pixels."""
         return self.rows[0].stop, self.columns[0].stop
 
     @property
     def count(self) -> int:
-        """Tiles of one frame."""
+        """Number of tiles of one frame."""
         return len(self.rows) * len(self.columns)
 
 
 @lru_cache(maxsize=256)
 def tiling_of(input_size: tuple[int, int], tiles: int, stride: int) -> Tiling:
-    """Cut the long side into `tiles` tiles, the other into as few as keep tiles no longer that way than the other.
+    """Cut the long side into `tiles` tiles, and the other into as few as keep tiles no longer that way.
 
     `stride` is the backbone's coarsest. Raises ValueError if sides are not multiples of it, or too short.
     """
@@ -75,7 +75,7 @@ def tiling_of(input_size: tuple[int, int], tiles: int, stride: int) -> Tiling:
 
 
 def _tile_length(length: int, count: int, overlap: int, stride: int) -> int:
-    """The least multiple of `stride` with which `count` tiles cover `length` and overlap by at least `overlap`."""
+    """Compute the least multiple of `stride` at which `count` tiles cover `length` and overlap by `overlap`."""
     return -(-(length + (count - 1) * overlap) // (count * stride)) * stride
 
 

@@ -1,4 +1,4 @@
-"""The largest records that topics, producers and consumers are set up for."""
+"""Limits on the size of records, for which topics, producers and consumers are set up."""
 
 MEBIBYTE = 1024 * 1024
 RECORD_HEADROOM_BYTES = MEBIBYTE
@@ -6,4 +6,4 @@ RECORD_HEADROOM_BYTES = MEBIBYTE
 MAX_RECORD_BYTES = 16 * MEBIBYTE + RECORD_HEADROOM_BYTES
 """The largest record that topics, producers and consumers are set up for."""
 MAX_DEAD_LETTER_BYTES = MAX_RECORD_BYTES + RECORD_HEADROOM_BYTES
-"""A dead letter is the largest frame and a few headers more; it must fit, or one frame would stop the line."""
+"""Size of a dead letter: the largest frame and a few headers more. It must fit, or one frame would stop the line."""

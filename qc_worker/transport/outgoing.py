@@ -1,4 +1,4 @@
-"""What goes out for each judged record, whatever broker it goes to."""
+"""Builds the records that are published for each judged record, for any broker."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,13 +11,13 @@ from qc_worker.wire.json_types import encode_inspection
 
 LONGEST_CONTENT_BYTES = MAX_DEAD_LETTER_BYTES - RECORD_HEADROOM_BYTES
 LONGEST_KEY_BYTES = 1024
-"""A line, a slash and a camera have 129 at the most; what is longer is no key of ours and is cut."""
+"""A line, a slash and a camera have 129 at the most; a longer key is not ours and is truncated."""
 LONGEST_HEADERS_BYTES = RECORD_HEADROOM_BYTES // 2
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRecord:
-    """One record on its way out."""
+    """One record to be published."""
 
     topic: str
     key: bytes | None
@@ -26,14 +26,14 @@ class OutgoingRecord:
 
 
 def outgoing_records(outcome: Outcome, *, results_topic: str, dead_letter_topic: str) -> Iterator[OutgoingRecord]:
-    """Dead letter, if any, then inspection: whoever sees the reason finds the bytes already there."""
+    """Yield the dead letter, if any, then the inspection: whoever reads the reason finds the bytes already there."""
     if outcome.dead_letter is not None:
         yield dead_letter_record(dead_letter_topic, outcome.dead_letter)
     yield inspection_record(results_topic, outcome.key, outcome.inspection)
 
 
 def inspection_record(topic: str, key: bytes | None, inspection: Inspection) -> OutgoingRecord:
-    """An inspection as a CloudEvent in Kafka's binary mode; its id is the position of the judged record."""
+    """Build an inspection as a CloudEvent in Kafka's binary mode; its id is the position of the judged record."""
     headers = write_headers(
         [
             ("ce_specversion", "1.0"),
@@ -48,10 +48,10 @@ def inspection_record(topic: str, key: bytes | None, inspection: Inspection) -> 
 
 
 def dead_letter_record(topic: str, letter: DeadLetter) -> OutgoingRecord:
-    """The original key, bytes and headers, with reason and origin added as headers.
+    """Build a dead letter: the original key, bytes and headers, with reason and origin added as headers.
 
-    What is over the size that the topic takes is cut off, and a header tells how many bytes there were: a dead letter
-    that can never be published would stop the line.
+    A record that is too large for the topic is truncated, and a header gives its original size: a dead letter that can
+    never be published would stop the line.
     """
     header_bytes = sum(len(name.encode()) + len(text) for name, text in letter.headers)
     if header_bytes > LONGEST_HEADERS_BYTES:

@@ -1,4 +1,4 @@
-"""The AsyncAPI 3.0 document: who sends what on which topic, generated from the same types as the messages.
+"""Builds the AsyncAPI 3.0 document (who sends what on which topic) from the same types as the messages.
 
 https://www.asyncapi.com/docs/reference/specification/v3.0.0
 """
@@ -27,7 +27,7 @@ LINE_KEY: Schema = {"type": "string", "pattern": NAME_PATTERN, "description": "T
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A topic: its setting, what lies on it, and how it is kept."""
+    """A topic: its setting, its messages, and True in `compacted` if it keeps only the newest record of each key."""
 
     name: str
     setting: str
@@ -38,7 +38,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What one application does on a channel."""
+    """Action of one application on a channel."""
 
     application: str
     action: Literal["send", "receive"]
@@ -56,11 +56,11 @@ CHANNELS = (
 )
 
 OPERATIONS = (
-    Operation("camera", "send", "images", "Hand in a frame; in order per camera."),
+    Operation("camera", "send", "images", "Send a frame; in order per camera."),
     Operation("worker", "receive", "images", "Judge frames; workers of one group share them.", group="consumer_group"),
     Operation("worker", "send", "results", "Publish the inspection of a frame."),
-    Operation("worker", "send", "deadLetters", "Set aside a record that could not be judged."),
-    Operation("worker", "receive", "models", "Take up releases between two batches."),
+    Operation("worker", "send", "deadLetters", "Publish a record that could not be judged."),
+    Operation("worker", "receive", "models", "Swap in the models of new releases between two batches."),
     Operation("trainer", "receive", "feedback", "Gather accepted good frames as samples."),
     Operation("trainer", "receive", "images", "Read accepted frames back by position; commits nothing."),
     Operation("trainer", "send", "models", "Announce that a version is live."),
@@ -158,7 +158,7 @@ def _json_message(model: str, *, key: Schema) -> Schema:
 
 
 def _key_binding(key: Schema) -> Schema:
-    # Written out each time: the official schema's `oneOf` refuses a reference here.
+    # Repeated in each message: the official schema's `oneOf` refuses a reference here.
     return {"kafka": {"key": key, "bindingVersion": KAFKA_BINDING}}
 
 
@@ -167,7 +167,7 @@ def _cloud_event_headers() -> Schema:
         **_envelope(EVENT_TYPE, source="/lines/A/cameras/top"),
         "ce_id": {"type": "string", "pattern": FRAME_ID_PATTERN, "description": "The frame id."},
     }
-    optional = {"ce_time": _stamp("When the frame was taken")} | _name_headers()
+    optional = {"ce_time": _stamp("Capture time")} | _name_headers()
     return {"type": "object", "required": list(required), "properties": required | optional}
 
 
@@ -175,7 +175,7 @@ def _inspection_headers() -> Schema:
     required = {
         **_envelope(INSPECTION_TYPE, source="/topics/images"),
         "ce_id": {"type": "string", "description": "`topic:partition:offset` of the judged record."},
-        "ce_time": {"type": "string", "format": "date-time", "description": "When the verdict was made."},
+        "ce_time": {"type": "string", "format": "date-time", "description": "Time of the verdict."},
         "content-type": {"type": "string", "const": "application/json"},
     }
     return {"type": "object", "required": list(required), "properties": required}
@@ -196,7 +196,7 @@ def _plain_headers() -> Schema:
             "pattern": FRAME_ID_PATTERN,
             "description": "The frame id; without it the frame is named by its position.",
         },
-        "captured-at": _stamp("When the frame was taken; without it the record's timestamp counts"),
+        "captured-at": _stamp("Capture time; without it the record's timestamp counts"),
     }
     return {"type": "object", "properties": own | _name_headers(), "not": {"required": ["ce_specversion"]}}
 
@@ -220,7 +220,7 @@ def _dead_letter_headers() -> Schema:
         DETAIL_HEADER: {"type": "string", "description": "The reason in a sentence."},
         SOURCE_HEADER: {"type": "string", "description": "`topic:partition:offset` of the original record."},
     }
-    cut = {"type": "string", "description": "Bytes of the original record, if it was too large to be kept whole."}
+    cut = {"type": "string", "description": "Bytes of the original frame, if it was too large and is truncated."}
     return {"type": "object", "required": list(added), "properties": added | {CONTENT_BYTES_HEADER: cut}}
 
 

@@ -1,4 +1,4 @@
-"""Dead letters: the original key, bytes and headers, with the reason added as headers."""
+"""Writes and reads the headers of dead letters: the original ones, with reason and origin added."""
 
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import DeadLetter
@@ -10,7 +10,7 @@ SOURCE_HEADER = "qc-source"
 
 
 def dead_letter_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
-    """The original headers, then why and where the record came from."""
+    """Return the original headers, followed by reason, detail and position of the original record."""
     return [
         *letter.headers,
         *write_headers(
@@ -24,7 +24,7 @@ def dead_letter_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
 
 
 def dead_letter_source(headers: Headers) -> Position:
-    """Where the original record lies, whatever its own headers say: ours come last. Raises ValueError."""
+    """Read the position of the original record; our header is the last of its name. Raises ValueError."""
     for name, raw in reversed(headers):
         if name == SOURCE_HEADER:
             return Position.parse(raw.decode(errors="replace"))

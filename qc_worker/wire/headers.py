@@ -1,4 +1,4 @@
-"""Kafka headers: only those that are used are read, and none costs the others."""
+"""Reads and writes Kafka headers; only those that are used are read, and a bad one does not affect the others."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 Headers = tuple[tuple[str, bytes], ...]
 
 INSPECTION_TYPE = "io.qc-worker.inspection.v1"
-"""CloudEvents type of what lies on `results`."""
+"""CloudEvents type of the records on `results`."""
 CONTENT_BYTES_HEADER = "qc-content-bytes"
-"""On a dead letter that was cut: how many bytes the frame had."""
+"""On a truncated dead letter: the number of bytes of the original frame."""
 HEADER_BYTES_HEADER = "qc-header-bytes"
-"""On a dead letter whose own headers were left out: how many bytes they had."""
+"""On a dead letter without its own headers: the number of bytes that they had."""
 
 MAX_HEADER_BYTES = 8192
 
@@ -23,13 +23,13 @@ _UNITS_IN_A_SECOND = (1, 1_000, 1_000_000, 1_000_000_000)
 
 
 def read_headers(headers: Headers, wanted: Collection[str]) -> dict[str, bytes]:
-    """The wanted headers that are not empty, by lower-case name; the last of a name counts."""
+    """Return the wanted headers that are not empty, by lower-case name; the last of a name counts."""
     found = {name.lower(): raw for name, raw in headers}
     return {name: found[name] for name in wanted if found.get(name)}
 
 
 def text_of(raw: bytes) -> str:
-    """A header's text. Raises ValueError: too long, or not UTF-8."""
+    """Decode a header's text. Raises ValueError: too long, or not UTF-8."""
     if len(raw) > MAX_HEADER_BYTES:
         raise ValueError(f"longer than {MAX_HEADER_BYTES} bytes")
     try:
@@ -44,7 +44,7 @@ def write_headers(pairs: Iterable[tuple[str, str | None]]) -> list[tuple[str, by
 
 
 def parse_time(text: str) -> datetime:
-    """ISO 8601 with an offset, or a number since 1970 whose size tells its unit, as UTC. Raises ValueError."""
+    """Parse ISO 8601 with an offset, or a number since 1970 whose size shows its unit, to UTC. Raises ValueError."""
     text = text.strip()
     if _NUMBER.match(text):
         return _since_1970(text)
@@ -58,11 +58,11 @@ def parse_time(text: str) -> datetime:
 
 
 def _since_1970(text: str) -> datetime:
-    """By magnitude: seconds, milli-, micro- or nanoseconds of the years 2000 to 2100."""
+    """Parse a number by its magnitude: seconds, milli-, micro- or nanoseconds of the years 2000 to 2100."""
     for units in _UNITS_IN_A_SECOND:
         seconds = float(text) / units
         if _SECONDS_OF_2000 <= seconds < _SECONDS_OF_2100:
-            # Whole numbers are divided as such: a double holds nanoseconds since 1970 to about 200 of them only.
+            # Integers are divided exactly: a double holds nanoseconds since 1970 only to about 200 of them.
             return _EPOCH + (_exact(int(text), units) if text.isdecimal() else timedelta(seconds=seconds))
     raise ValueError(f"{text[:40]!r} is no time from 2000 to 2100 in seconds, milli-, micro- or nanoseconds since 1970")
 

@@ -1,9 +1,9 @@
-"""Records of `images`: CloudEvents in Kafka's binary mode, or plain headers.
+"""Reads and writes records of `images`: CloudEvents in Kafka's binary mode, or plain headers.
 
 `line` and `camera` come from headers of that name, else from the key `line/camera`. The frame id is `frame-id` or
-`ce_id`, the capture time `captured-at` or `ce_time`; a frame without them is named by its position and dated by its
-record. Headers of other names are none of our business. Optional ones that cannot be used are ignored and noted:
-a frame that arrives whole is judged.
+`ce_id`, the capture time `captured-at` or `ce_time`; without them a frame is named by its position and dated by its
+record. Other headers are ignored. Optional headers that cannot be used are ignored and noted: a frame that arrives
+whole is judged.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +21,7 @@ from qc_worker.wire.headers import parse_time, read_headers, text_of, write_head
 EVENT_TYPE = "io.qc-worker.frame.v1"
 FRAME_IDS = ("frame-id", "ce_id")
 CAPTURE_TIMES = ("captured-at", "ce_time")
-"""Of these the first that can be used counts."""
+"""The first of these headers that can be used counts."""
 USED_HEADERS = frozenset({"line", "camera", *FRAME_IDS, *CAPTURE_TIMES, "traceparent", "deadline-ms"})
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ LONGEST_DEADLINE_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a record says of its frame, as far as it can be read; `problem`: why that is not enough to judge it."""
+    """Headers and key of a record, as far as they can be read; `problem`: why that is not enough to judge its frame."""
 
     line: LineName | None
     camera: CameraName | None
@@ -46,7 +46,7 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class ImageMessage:
-    """What a camera hands to its producer."""
+    """Key, content and headers of a frame, ready for a camera's producer."""
 
     key: bytes | None
     content: bytes
@@ -56,7 +56,7 @@ class ImageMessage:
 def encode_frame(
     content: bytes, *, line: str, camera: str, captured_at: datetime, frame_id: str | None = None
 ) -> ImageMessage:
-    """Wrap an encoded image. Raises ValueError for a name the worker would refuse."""
+    """Build the message of an encoded image. Raises ValueError for a name that the worker would refuse."""
     key = f"{names.line_name(line)}/{names.camera_name(camera)}"
     headers = write_headers(
         [
@@ -91,7 +91,7 @@ def decode_record(record: Record) -> Frame:
 
 
 def read_claims(record: Record) -> Claims:
-    """Read what there is; each header for itself, so that a bad one costs no other."""
+    """Read headers and key as far as possible; each on its own, so that a bad one does not affect the others."""
     if record.unreadable is not None:
         return Claims(None, None, None, record.appended_at, problem=InvalidFrame(Reason.UNREADABLE, record.unreadable))
     headers = _Headers(read_headers(record.headers, USED_HEADERS))
@@ -111,21 +111,21 @@ def read_claims(record: Record) -> Claims:
 
 
 def claimed_line(record: Record) -> str:
-    """The line that the record claims, checked or not; that of a frame if `decode_record` takes it."""
+    """Return the line that the record claims, checked or not; a frame from `decode_record` has the same line."""
     raw = read_headers(record.headers, ["line"]).get("line")
     return raw.decode(errors="replace") if raw else _names_in_key(record.key)[0]
 
 
 @dataclass(slots=True)
 class _Headers:
-    """Headers that are used, and what was wrong with them: optional ones are ignored, a bad name is a problem."""
+    """The headers that are used, and the problems with them: optional ones are ignored, a bad name is a problem."""
 
     found: Mapping[str, bytes]
     ignored: list[IgnoredHeader] = field(default_factory=list)
     problem: str | None = None
 
     def name(self, header: str, in_key: str, check: Callable[[str], T]) -> T | None:
-        """The header's name, else the key's; None: neither is one, and the first such is the problem."""
+        """Check the header's name, else the key's; None if it is invalid, and the first such is the problem."""
         try:
             return check(text_of(self.found[header]) if header in self.found else in_key)
         except ValueError as error:
@@ -133,7 +133,7 @@ class _Headers:
             return None
 
     def first(self, wanted: Iterable[str], read: Callable[[str], T]) -> T | None:
-        """What the first of these that can be read says; those before it are ignored."""
+        """Read the first of these headers that is valid; None if there is none. Invalid ones are noted as ignored."""
         for header in wanted:
             try:
                 if header in self.found:
@@ -156,7 +156,7 @@ def _position_as_id(record: Record) -> FrameId:
 
 
 def _appended_at(record: Record, headers: _Headers) -> datetime | None:
-    """The record's time, unless the camera gave a time of its own that cannot be told."""
+    """Return the record's time; None if the camera gave a time of its own that cannot be read."""
     return None if any(header in headers.found for header in CAPTURE_TIMES) else record.appended_at
 
 

@@ -1,4 +1,4 @@
-"""JSON Schemas of what goes over the wire as JSON, generated from the domain's types."""
+"""Generates the JSON Schemas of the messages in JSON from the domain's types."""
 
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ COMPONENT_REF = "#/components/schemas/{model}"
 
 _ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {"inspection": INSPECTION, "release": RELEASE, "feedback": FEEDBACK}
 
-# What the decoders check beyond the types.
+# The decoders check these patterns in addition to the types.
 _PATTERNS: Final = {
     "Release": {"line": NAME_PATTERN, "version": NAME_PATTERN},
     "Feedback": {"line": NAME_PATTERN, "frame_id": FRAME_ID_PATTERN},
@@ -25,12 +25,12 @@ _PATTERNS: Final = {
 
 
 def json_schemas() -> dict[str, Schema]:
-    """Self-contained draft 2020-12 schemas, by name."""
+    """Generate self-contained draft 2020-12 schemas, by name."""
     return {name: _document(name, adapter) for name, adapter in _ADAPTERS.items()}
 
 
 def component_schemas() -> dict[str, Schema]:
-    """The same types as AsyncAPI components, by type name; references point into `#/components/schemas`."""
+    """Generate AsyncAPI components of the same types, by type name; references point into `#/components/schemas`."""
     components: dict[str, Schema] = {}
     for adapter in _ADAPTERS.values():
         schema = _schema(adapter, COMPONENT_REF)
@@ -40,7 +40,7 @@ def component_schemas() -> dict[str, Schema]:
 
 
 def _document(name: str, adapter: TypeAdapter[Any]) -> Schema:
-    # A URN and no address: the schema is found in the repository and in the package, not on a host.
+    # A URN, not an address: the schema is in the repository and in the package, not on a host.
     return {"$schema": DIALECT, "$id": f"urn:qc-worker:schema:{name}:{SCHEMA_VERSION}", **_schema(adapter)}
 
 

@@ -1,4 +1,4 @@
-"""JSON <-> domain values, checked both ways by pydantic."""
+"""Converts between JSON and domain values, checked both ways by pydantic."""
 
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ FEEDBACK = TypeAdapter(Feedback)
 
 
 def encode_inspection(inspection: Inspection) -> bytes:
-    """One inspection as JSON."""
+    """Encode an inspection as JSON."""
     return INSPECTION.dump_json(inspection)
 
 
@@ -27,7 +27,7 @@ def decode_inspection(raw: bytes) -> Inspection:
 
 
 def encode_release(release: Release) -> bytes:
-    """One release as JSON."""
+    """Encode a release as JSON."""
     return RELEASE.dump_json(release)
 
 
@@ -40,7 +40,7 @@ def decode_release(raw: bytes) -> Release:
 
 
 def encode_feedback(feedback: Feedback) -> bytes:
-    """One operator's verdict as JSON."""
+    """Encode an operator's verdict as JSON."""
     return FEEDBACK.dump_json(feedback)
 
 
@@ -50,7 +50,7 @@ def decode_feedback(raw: bytes) -> Feedback:
     names.line_name(feedback.line)
     names.frame_id(feedback.frame_id)
     if not (0 <= feedback.source.partition < 2**31 and 0 <= feedback.source.offset < 2**63):
-        raise ValueError(f"source: {feedback.source} is no position")
+        raise ValueError(f"source: {feedback.source} is not a position")
     return feedback
 
 

@@ -16,7 +16,7 @@ FOLDER = Path("docs/reference")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write or check the documents; 1 if a check found a stale one."""
+    """Write or check the documents; return 1 if a check found a stale one."""
     parser = argparse.ArgumentParser(prog="python -m qc_worker.wire.schema", description=f"{__doc__}".split("\n\n")[0])
     parser.add_argument("--check", action="store_true", help="change nothing, fail if a document is stale")
     parser.add_argument("--docs", type=Path, default=FOLDER, help=f"folder of the documents (default: {FOLDER})")
@@ -25,13 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def documents() -> Mapping[str, str]:
-    """Return the text of every generated document, by its path below the folder."""
+    """Build the text of every generated document, by its path below docs/reference."""
     schemas = {f"schemas/{name}.schema.json": schema for name, schema in json_schemas().items()}
     return {path: _text(document) for path, document in (schemas | {"asyncapi.json": asyncapi_document()}).items()}
 
 
 def check(docs: Path) -> int:
-    """Name every stale document on stderr."""
+    """Name every stale document on stderr; return 1 if there is one."""
     stale = [path for path, text in documents().items() if not _is_current(docs / path, text)]
     for path in stale:
         sys.stderr.write(f"error: {docs / path} is stale; run `make docs`\n")

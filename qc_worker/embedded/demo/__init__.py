@@ -1,1 +1,1 @@
-"""`qc-worker demo`: cameras, a worker, heatmaps, and a line retrained and taken up while frames flow."""
+"""The demo (`qc-worker demo`): cameras, a worker, heatmaps, and a line whose new model goes live while frames flow."""

@@ -1,4 +1,4 @@
-"""What people see while the demo runs: a live table on a terminal, a line now and then elsewhere. All on stderr."""
+"""Shows the demo's progress on stderr: a live table on a terminal, a line every few seconds elsewhere."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ STYLES = {Verdict.PASS: "green", Verdict.REVIEW: "yellow", Verdict.REJECT: "red"
 
 
 class Display:
-    """Shows where the demo stands; `update` as often as you like."""
+    """Shows the demo's progress; call `update` as often as you like."""
 
     def __init__(self, ledger: Ledger, feeder: Feeder, refresh: Refresh, *, lines: Sequence[str], frames: int) -> None:
         self._ledger = ledger
@@ -47,7 +47,7 @@ class Display:
             self._live.stop()
 
     def update(self) -> None:
-        """Show how things stand now."""
+        """Show the current state."""
         self._counts.append((monotonic(), self._ledger.inspections))
         while self._counts[0][0] < monotonic() - RATE_WINDOW_S:
             self._counts.popleft()
@@ -87,7 +87,7 @@ class Display:
 
     def _remark(self) -> str:
         if self._feeder.holding:
-            return f"{self._refresh.step}: the last frames wait until it is taken up"
+            return f"{self._refresh.step}: the last frames wait until it is live"
         if self._feeder.rate_hz < 0.95 * self._feeder.wanted_hz:
             return f"{self._refresh.step}; the worker is behind, cameras slowed down to {self._feeder.rate_hz:.1f}/s"
         if self._refresh.step is Step.RETRAINING:

@@ -1,4 +1,4 @@
-"""Pushes shots to `images` at a steady rate, slower while the worker is behind or a retrain is awaited."""
+"""Sends shots to `images` at a steady rate, and slower while the worker is behind or a retrain runs."""
 
 import math
 import threading
@@ -15,7 +15,7 @@ from qc_worker.wire.images import encode_frame
 
 CHECK_EVERY_FRAMES = 5
 MOST_BEHIND_S = 4.0
-"""The worker counts as behind when it would take this long to catch up at the present rate."""
+"""The worker counts as behind if it would take longer than this to catch up at the present rate."""
 SLOWEST_HZ = 0.5
 
 
@@ -50,7 +50,7 @@ class Feeder:
         return self._wanted_hz
 
     def frames_per_s(self) -> float:
-        """Frames sent per second while nothing but the worker's pace set the rate; NaN before the first."""
+        """Compute the frames sent per second while only the worker's pace limited the rate; NaN before the first."""
         return len(self._at_full_rate) / sum(self._at_full_rate) if self._at_full_rate else math.nan
 
     def start(self, frames: int, *, reserve: int) -> None:
@@ -59,22 +59,22 @@ class Feeder:
         self._thread.start()
 
     def ask_rate(self, rate_hz: float) -> None:
-        """Send at this rate, as far as the worker keeps up."""
+        """Send at this rate from now on, as far as the worker keeps up."""
         self._wanted_hz = max(rate_hz, SLOWEST_HZ)
         self._schedule.change_rate(self._wanted_hz)
 
     def release_reserve(self) -> None:
-        """Let the last frames go."""
+        """Allow the reserved last frames to be sent."""
         self._free.set()
 
     def finished(self) -> bool:
-        """Whether all frames are out. Raises the QcError that ended the sending."""
+        """Return True once all frames are sent. Raises the QcError that ended the sending."""
         if self._failure is not None:
             raise self._failure
         return self._thread is not None and not self._thread.is_alive()
 
     def stop(self) -> None:
-        """Send no more; what was sent arrives."""
+        """Stop sending and wait for the thread; frames already sent still arrive."""
         self._stop.set()
         self._free.set()
         if self._thread is not None:

@@ -1,4 +1,4 @@
-"""The demo's last picture: its most striking rejects, thumbnail beside heatmap."""
+"""Saves the demo's pictures: its most striking rejects, thumbnail beside heatmap."""
 
 import io
 import os
@@ -26,14 +26,14 @@ INK, PAPER = (32, 36, 42), (250, 250, 250)
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Where the pictures are."""
+    """Paths of the saved pictures."""
 
     heatmap: Path
     sheet: Path
 
 
 def check_writable(folder: Path) -> None:
-    """Find out before a minute of work what would fail after it. Raises SettingsError."""
+    """Check at the start that the demo's pictures can be saved at its end. Raises SettingsError."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise SettingsError(f"the demo's pictures go into the folder {folder}, but {there} is a file: move it away")
@@ -44,9 +44,9 @@ def check_writable(folder: Path) -> None:
 
 
 def save_gallery(frames: Sequence[JudgedFrame], cache: HeatmapCache, folder: Path) -> Gallery | None:
-    """Fetch heatmaps of rejects from the cache and save them; None if it has none, or they cannot be saved.
+    """Fetch heatmaps of rejects from the cache and save them; None if the cache has none, or they cannot be saved.
 
-    By then the figures of the demo are there, and worth more than its pictures.
+    A failure to save is only logged: the demo's figures are complete by then, and matter more than its pictures.
     """
     found = [(frame, entry) for frame in _striking(frames) if (entry := _entry(frame, cache))][: COLUMNS * ROWS]
     if not found:
@@ -63,7 +63,7 @@ def save_gallery(frames: Sequence[JudgedFrame], cache: HeatmapCache, folder: Pat
 
 
 def _striking(frames: Sequence[JudgedFrame]) -> list[JudgedFrame]:
-    """True rejects, lines in turn and each line's kinds of defects in turn, so that the few that are shown differ."""
+    """Order true rejects by score, alternating between lines and, within a line, between kinds of defects."""
     rejects = [f for f in frames if f.inspection.verdict is Verdict.REJECT and f.sent.defect is not None]
     rejects.sort(key=_excess, reverse=True)
     by_kind = _in_turn(rejects, lambda frame: f"{frame.sent.line} {frame.sent.defect}")
@@ -71,7 +71,7 @@ def _striking(frames: Sequence[JudgedFrame]) -> list[JudgedFrame]:
 
 
 def _in_turn(frames: Sequence[JudgedFrame], group: Callable[[JudgedFrame], str]) -> list[JudgedFrame]:
-    """The first of every group, then the second of every group, and so on."""
+    """Order the frames: the first of every group, then the second of every group, and so on."""
     seen: Counter[str] = Counter()
     turns: list[int] = []
     for frame in frames:

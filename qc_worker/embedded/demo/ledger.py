@@ -1,4 +1,4 @@
-"""The demo's bookkeeping: every frame sent, every inspection that came back."""
+"""Records every frame that the demo sent and every inspection that came back."""
 
 import math
 import threading
@@ -16,7 +16,7 @@ from qc_worker.simplenet.roc import auroc
 
 @dataclass(frozen=True, slots=True)
 class SentFrame:
-    """A frame that went out; `defect` is the truth about it."""
+    """A frame that was sent, with its true label: a defect kind, or None for a good part."""
 
     frame_id: str
     line: str
@@ -25,14 +25,17 @@ class SentFrame:
 
 @dataclass(frozen=True, slots=True)
 class JudgedFrame:
-    """A frame with the first inspection that came for it."""
+    """A frame with its first inspection."""
 
     sent: SentFrame
     inspection: Inspection
 
 
 class Ledger:
-    """Filled by the cameras' thread and the reader's; frames are matched by the ids that the demo gave them."""
+    """Frames sent and inspections received; filled by the cameras' thread and the reader's.
+
+    Frames are matched by the ids that the demo gave them.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,12 +45,12 @@ class Ledger:
         self._duplicates = 0
 
     def record_sent(self, frame: SentFrame) -> None:
-        """To be called before the frame goes out, or its inspection could be the quicker one."""
+        """Record a frame; call this before sending it, or its inspection could come first."""
         with self._lock:
             self._sent[frame.frame_id] = frame
 
     def record_inspection(self, inspection: Inspection) -> None:
-        """Count an inspection; those of frames that the demo did not send are none of its business."""
+        """Count an inspection; those of frames that the demo did not send are ignored."""
         with self._lock:
             sent = self._sent.get(inspection.frame_id or "")
             if sent is None:
@@ -80,36 +83,36 @@ class Ledger:
         return len(self._sent) - len(self._judged)
 
     def judged(self, line: str | None = None) -> list[JudgedFrame]:
-        """Judged frames in the order their inspections came."""
+        """Return the judged frames in the order of their inspections; `line` None: of all lines."""
         with self._lock:
             frames = list(self._judged.values())
         return [frame for frame in frames if line in (None, frame.sent.line)]
 
     def first_scored_at(self, line: str, version: str) -> datetime | None:
-        """When a model version judged its first frame."""
+        """Return the time at which a model version judged its first frame; None if it has judged none."""
         with self._lock:
             return self._first_scored_at.get((line, version))
 
     def model_versions(self, line: str) -> tuple[str, ...]:
-        """Versions that judged frames of the line, in order of appearance."""
+        """Return the versions that judged frames of the line, in order of appearance."""
         with self._lock:
             found = [(scored_at, version) for (of, version), scored_at in self._first_scored_at.items() if of == line]
         return tuple(version for _, version in sorted(found))
 
 
 def verdict_counts(frames: Iterable[JudgedFrame]) -> dict[str, int]:
-    """How often each verdict was given."""
+    """Count the frames by verdict."""
     return dict(Counter(frame.inspection.verdict.value for frame in frames))
 
 
 def reject_quality(frames: Iterable[JudgedFrame]) -> RejectQuality:
-    """How many of the rejects show a defect."""
+    """Count the rejects, and those of them that show a defect."""
     rejects = [frame for frame in frames if frame.inspection.verdict is Verdict.REJECT]
     return RejectQuality(rejects=len(rejects), right=sum(frame.sent.defect is not None for frame in rejects))
 
 
 def latency(frames: Sequence[JudgedFrame]) -> LatencyMs:
-    """From taking the frame to its verdict."""
+    """Compute percentiles of the time from capture to verdict; NaN without frames."""
     told = [frame.inspection for frame in frames]
     spent_s = [(one.scored_at - one.captured_at).total_seconds() for one in told if one.captured_at]
     if not spent_s:
@@ -118,9 +121,10 @@ def latency(frames: Sequence[JudgedFrame]) -> LatencyMs:
 
 
 def image_auroc(frames: Iterable[JudgedFrame]) -> float:
-    """How well anomaly scores tell defects from good parts; NaN unless both were seen.
+    """Compute how well anomaly scores separate defects from good parts (AUROC); NaN unless both were seen.
 
-    Scores count from the threshold of the model that gave them, so that frames of two versions can be compared.
+    Each score is taken relative to the threshold of the model that gave it, so that frames of two versions can be
+    compared.
     """
     good: list[float] = []
     bad: list[float] = []

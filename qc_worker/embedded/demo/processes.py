@@ -1,4 +1,4 @@
-"""The real command lines as child processes: each in a session of its own, and gone when the demo is."""
+"""Runs the real command lines as child processes, each in a session of its own; all end with the demo."""
 
 import os
 import signal
@@ -42,20 +42,20 @@ PASSED_ON = (
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
-    """The environment that makes a child work on the demo's servers and folders."""
+    """Build the environment in which a child uses the demo's servers and folders."""
     fields = {name: getattr(settings, name) for name in PASSED_ON}
     chosen = {f"QC_{name.upper()}": str(value) for name, value in fields.items() if value is not None}
-    # A demo is over before compiling would have paid.
+    # A demo ends before compiling would save time.
     return {**os.environ, **chosen, "QC_HEALTH_HOST": LOOPBACK, "QC_COMPILE": "false"}
 
 
 class Program:
-    """One command of ours, running; its output goes to a file, or (None) to our stderr, where bars are live."""
+    """One of our commands as a process; its output goes to the file `log`, or without one to our stderr."""
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path | None = None) -> None:
         self._log = log
         output = log.open("wb") if log else None
-        # The supervisor's stdin is the string that ties the program to us: see `child`.
+        # The program is killed when this stdin closes, so it ends when we do: see `child`.
         self._supervisor = subprocess.Popen(  # noqa: S603
             [sys.executable, "-I", child.__file__, sys.executable, "-m", *arguments],
             stdin=subprocess.PIPE,
@@ -68,15 +68,15 @@ class Program:
             output.close()
 
     def exit_code(self) -> int | None:
-        """The exit code; None while it runs."""
+        """Return the exit code; None while it runs."""
         return self._supervisor.poll()
 
     def wait(self) -> int:
-        """Wait until it ends."""
+        """Wait until it ends; return its exit code."""
         return self._supervisor.wait()
 
     def stop(self) -> None:
-        """Ask it to end in order; kill it if it does not."""
+        """Ask it to end in order; kill it after STOP_TIMEOUT_S."""
         if self._supervisor.poll() is None:
             os.killpg(self._supervisor.pid, signal.SIGTERM)
             try:
@@ -86,15 +86,15 @@ class Program:
         self.kill()
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it and wait until it is gone."""
         if self._supervisor.stdin is not None:
             self._supervisor.stdin.close()
         self._supervisor.wait()
 
     def last_words(self) -> str:
-        """The end of its log."""
+        """Return the end of its log."""
         lines = self._log.read_text(errors="replace").splitlines() if self._log else []
-        return "\n".join(lines[-LOG_TAIL_LINES:]) or "it said nothing"
+        return "\n".join(lines[-LOG_TAIL_LINES:]) or "no output"
 
 
 class WorkerProgram:
@@ -112,7 +112,7 @@ class WorkerProgram:
         self.stop()
 
     def wait_ready(self) -> None:
-        """Wait until it has partitions and models. Raises TransportError with its last words."""
+        """Wait until it has partitions and models. Raises TransportError with the end of its log."""
         deadline_s = monotonic() + READY_TIMEOUT_S
         while not self._answers("/readyz"):
             self.check()
@@ -121,12 +121,12 @@ class WorkerProgram:
             sleep(PROBE_EVERY_S)
 
     def check(self) -> None:
-        """See that it still runs. Raises TransportError with its last words."""
+        """Check that it still runs. Raises TransportError with the end of its log."""
         if self._program.exit_code() is not None:
             raise TransportError(f"the worker ended with code {self._program.exit_code()}: {self.last_words()}")
 
     def releases_taken_up(self) -> int:
-        """How many releases it has made resident so far."""
+        """Return the number of releases that it has made resident so far."""
         metrics = (self._answers("/metrics") or b"").decode()
         wanted = 'qc_releases_total{outcome="taken_up"} '
         counts = [line.removeprefix(wanted) for line in metrics.splitlines() if line.startswith(wanted)]
@@ -162,7 +162,7 @@ class Trainer:
         self._run(*_retrain(line, seed))
 
     def start_retrain(self, line: str, *, seed: int, log: Path) -> Program:
-        """The same aside, its output in a file."""
+        """Train and announce in the background, with the output in a file."""
         return Program(["trainer.cli", *_retrain(line, seed)], self._environment, log)
 
     def _run(self, *arguments: str) -> None:
@@ -176,5 +176,5 @@ class Trainer:
 
 
 def _retrain(line: str, seed: int) -> tuple[str, ...]:
-    """At 256 px: the demo is to run on any laptop, and `auto` would take nearly twice the pixels."""
+    """Build the arguments of a retrain at 256 px, for any laptop: `auto` would take nearly twice the pixels."""
     return "retrain", "--line", line, "--seed", str(seed), "--input-size", "256"

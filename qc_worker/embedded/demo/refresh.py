@@ -1,4 +1,4 @@
-"""The demo's turning point: feedback for accepted frames, a retrain aside, the new version taken up in flight."""
+"""Drives the demo's model change: feedback for good frames, a retrain in the background, the new version live."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -18,21 +18,21 @@ from qc_worker.transport.kafka.feedback import FeedbackProducer
 ACCEPTED_FRAMES = 24
 TAKE_UP_TIMEOUT_S = 60.0
 SLOWDOWN = 1.5
-"""A retrain beside a running worker takes about this many times as long as one that has the machine to itself."""
+"""A retrain beside a running worker takes about this many times as long as one without."""
 
 
 class Step(StrEnum):
-    """How far the refresh has got; the words are shown."""
+    """Progress of the model change; people see these words."""
 
     WATCHING = "watching"
     RETRAINING = "feedback sent, retraining while frames flow"
     ANNOUNCED = "new model announced"
-    TAKEN_UP = "new model taken up"
-    LATE = "new model announced, but not taken up in time"
+    TAKEN_UP = "new model live"
+    LATE = "new model announced, but not live in time"
 
 
 class Refresh:
-    """A little state machine; `advance` is called again and again."""
+    """State machine of the model change; call `advance` repeatedly."""
 
     def __init__(
         self, line: str, *, ledger: Ledger, feeder: Feeder, worker: WorkerProgram, trainer: Trainer, store: ModelStore
@@ -50,11 +50,11 @@ class Refresh:
         self.release: Release | None = None
 
     def has_candidates(self) -> bool:
-        """Whether a frame that passed, and rightly so, can be accepted."""
+        """Return True if a good frame has passed, so that it can be accepted."""
         return any(map(_is_accepted, self._ledger.judged(self._line)))
 
     def begin(self, feedback: FeedbackProducer, clock: Clock, *, seed: int, log: Path) -> None:
-        """Accept some frames that passed and are good, and start the retrain."""
+        """Send feedback for some good frames that passed, and start the retrain."""
         accepted = [frame for frame in self._ledger.judged(self._line) if _is_accepted(frame)][:ACCEPTED_FRAMES]
         for frame in accepted:
             feedback.send(_feedback(frame, clock.now()))
@@ -63,11 +63,11 @@ class Refresh:
         self.step = Step.RETRAINING
 
     def stretch(self, frames_left: int, *, retrain_s: float) -> None:
-        """Let the frames that are left last as long as the retrain probably takes."""
+        """Slow down so that the frames that are left last as long as the retrain probably takes."""
         self._feeder.ask_rate(min(self._feeder.wanted_hz, frames_left / (retrain_s * SLOWDOWN)))
 
     def advance(self, *, full_rate_hz: float) -> None:
-        """Look whether the next step is reached. Raises TrainingError if the retrain failed."""
+        """Move on to the next step if it is reached. Raises TrainingError if the retrain failed."""
         if self.step is Step.RETRAINING and self._retrained():
             self.release = self._store.releases(self._line)[-1]
             self._announced_s = monotonic()
@@ -76,14 +76,14 @@ class Refresh:
             self._await_take_up(full_rate_hz)
 
     def swap_s(self) -> float | None:
-        """From the announcement to the first inspection by the new version; None if there is none."""
+        """Return the seconds from the announcement to the new version's first inspection; None if there is none."""
         if self.release is None:
             return None
         first = self._ledger.first_scored_at(self._line, self.release.version)
         return None if first is None else (first - self.release.released_at).total_seconds()
 
     def stop(self) -> None:
-        """End a retrain that still runs."""
+        """Stop a retrain that is still running."""
         if self._program is not None:
             self._program.stop()
 

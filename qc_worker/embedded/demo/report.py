@@ -1,4 +1,4 @@
-"""What the demo found out about itself."""
+"""The demo's figures, and the JSON object that `--json` prints."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class LatencyMs:
 
 @dataclass(frozen=True, slots=True)
 class RejectQuality:
-    """How many rejects there are, and how many of them show a defect."""
+    """Number of rejects, and of those that show a defect."""
 
     rejects: int
     right: int
@@ -28,8 +28,8 @@ class RejectQuality:
 class DemoReport:
     """The demo in figures.
 
-    `frames_per_s` is what flowed while the cameras were not slowed down to outlast the retrain; `swap_s` runs from the
-    release's announcement to the first inspection by its model (None: never taken up).
+    `frames_per_s` is the rate while the cameras were not slowed down for the retrain; `swap_s` is the time from the
+    release's announcement to the first inspection by its model (None: its model judged nothing).
     """
 
     frames_sent: int
@@ -49,11 +49,11 @@ class DemoReport:
 
     @property
     def sound(self) -> bool:
-        """Whether every frame has exactly one inspection and the new model was taken up."""
+        """True if every frame has exactly one inspection and the new model went live."""
         return not self.missing and not self.duplicates and self.swap_s is not None
 
     def document(self) -> dict[str, Any]:
-        """What `--json` prints; figures that there are not are null."""
+        """Build the object that `--json` prints; unknown figures are null."""
         latency = self.latency_ms
         return {
             "frames_sent": self.frames_sent,

@@ -1,4 +1,4 @@
-"""The demo from the empty machine to the report: servers, topics, training, worker, then the show."""
+"""Runs the whole demo: servers, topics, training, worker, then the show."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from qc_worker.transport.kafka.topics import TopicPlan, ensure_topics
 DEFAULT_FRAMES = 1500
 FEWEST_FRAMES = 8
 RATE_HZ = 15.0
-"""What a worker with the small backbone keeps up with on two cores, cameras and retrain beside it."""
+"""Frames per second that a worker with the small backbone sustains on two cores, beside cameras and retrain."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What the command line asks for. `frames` None: enough to see it all."""
+    """Options of the command line. `frames` None: enough to see every step."""
 
     images: Path | None = None
     frames: int | None = None
@@ -36,7 +36,7 @@ class DemoOptions:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """From settings to what the demo talks to."""
+    """The clock, and functions that turn settings into the demo's connections."""
 
     clock: Clock
     kafka_access: Callable[[Settings], KafkaAccess]
@@ -44,7 +44,7 @@ class Wiring:
 
 
 def run_demo(options: DemoOptions, settings: Settings, wiring: Wiring) -> DemoReport:
-    """Train two lines, judge their frames, retrain one of them in flight. Raises QcError."""
+    """Train two lines, judge their frames, retrain one of them while frames flow. Raises QcError."""
     frames = DEFAULT_FRAMES if options.frames is None else options.frames
     if frames < FEWEST_FRAMES:
         raise SettingsError(f"--frames {frames}: the demo needs at least {FEWEST_FRAMES}")
@@ -74,7 +74,7 @@ def _parts_of_folder(options: DemoOptions, settings: Settings, frames: int) -> P
 
 
 def _train(trainer: Trainer, parts: Parts, *, seed: int) -> float:
-    """Train every line; seconds that the last one took."""
+    """Train every line; return the seconds that the last one took."""
     spent_s = 0.0
     for number, (line, good) in enumerate(parts.good.items()):
         trainer.import_good(line, good)

@@ -1,4 +1,4 @@
-"""The part of the demo that moves: frames flow, verdicts come back, a line is retrained and taken up."""
+"""Runs the show: frames flow, verdicts come back, one line is retrained and its new model goes live."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ LAST_LOOK_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ShowPlan:
-    """How much of it; `retrain_s` is what a retrain took before, `seed` the next one's."""
+    """Size and pace of the show; `retrain_s` is the duration of the retrain before, `seed` is for the next one."""
 
     frames: int
     rate_hz: float
@@ -41,12 +41,12 @@ class ShowPlan:
 
     @property
     def reserve(self) -> int:
-        """Frames kept back until the new model is taken up: the last fifth."""
+        """Frames held back until the new model is live: the last fifth."""
         return max(2, self.frames // 5)
 
     @property
     def retrain_after(self) -> int:
-        """Inspections after which the retrain starts: a third."""
+        """Number of inspections after which the retrain starts: a third of the frames."""
         return self.frames // 3
 
 
@@ -74,7 +74,7 @@ class Show:
         self._feedback = FeedbackProducer(access, topic=settings.feedback_topic)
 
     def run(self, parts: Parts) -> DemoReport:
-        """Push all frames and wait for their inspections; Ctrl-C ends it early. Raises QcError."""
+        """Send all frames and wait for their inspections; Ctrl-C ends it early. Raises QcError."""
         with ExitStack() as stack:
             stack.callback(self._reader.close)
             stack.callback(self._feedback.close)
@@ -96,7 +96,7 @@ class Show:
             return self._report(feeder, refresh, interrupted=interrupted)
 
     def _watch(self, feeder: Feeder, refresh: Refresh) -> bool:
-        """Look on until all is over; whether somebody interrupted."""
+        """Update the display until every frame is judged; return True if the user interrupted."""
         display = Display(self._ledger, feeder, refresh, lines=LINES, frames=self._plan.frames)
         feeder.start(self._plan.frames, reserve=self._plan.reserve)
         try:
@@ -120,7 +120,7 @@ class Show:
             refresh.stretch(plan.frames - plan.reserve - feeder.sent, retrain_s=plan.retrain_s)
 
     def _drain(self, display: Display) -> None:
-        """Wait until every frame sent has its inspection, not for ever."""
+        """Wait until every frame sent has its inspection, but not longer than DRAIN_TIMEOUT_S."""
         deadline_s = monotonic() + DRAIN_TIMEOUT_S
         while self._ledger.missing and monotonic() < deadline_s:
             self._look_on(display)
@@ -135,7 +135,7 @@ class Show:
             self._ledger.record_inspection(published.inspection)
 
     def _report(self, feeder: Feeder, refresh: Refresh, *, interrupted: bool) -> DemoReport:
-        # Only a worker that has ended can publish no duplicate any more.
+        # Stop the worker first: while it runs it may still publish a duplicate.
         self._worker.stop()
         for published in self._reader.read(timeout_s=LAST_LOOK_S):
             self._ledger.record_inspection(published.inspection)

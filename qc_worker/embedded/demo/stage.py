@@ -1,4 +1,4 @@
-"""Where the demo takes place: servers, folders and cameras, the user's where they were named, else its own."""
+"""Prepares servers, folders and cameras for the demo: the user's if they are set, else its own."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,12 +19,12 @@ LINES = ("A", "B")
 TRAINING_FRAMES = 200
 """Enough for the default false-reject rate of 1 %: half of them calibrate."""
 MAX_EMBEDDED_BYTES = 1 << 30
-"""The embedded broker keeps all it is fed in memory."""
+"""Limit for all frames of a demo on the embedded broker, which keeps them in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the cameras see, and the folder of good images of each line."""
+    """The cameras, and the folder of good images of each line."""
 
     cameras: Sequence[Camera]
     good: dict[str, Path]
@@ -32,22 +32,25 @@ class Parts:
 
 @contextmanager
 def opened_stage(settings: Settings) -> Iterator[Settings]:
-    """Settings with servers that run and a state folder that exists. Raises SettingsError, TransportError, OSError."""
+    """Provide settings with running servers and an existing state folder.
+
+    Raises SettingsError, TransportError, OSError.
+    """
     with ExitStack() as stack:
-        folders = _own_folders(settings, stack)  # before the servers: it is quick to find out that they cannot be made
+        folders = _own_folders(settings, stack)  # before the servers, which take longer: folders may be refused
         folders["state_dir"].mkdir(parents=True, exist_ok=True)
         yield settings.model_copy(update=_servers(settings, stack) | _own_names() | folders)
 
 
 def _own_names() -> dict[str, str]:
-    """Topics and a group that nobody else has: on the user's broker the demo must not touch the plant's."""
+    """Make topic and group names that nobody else has: on the user's broker the demo must not touch the plant's."""
     prefix = f"qc-demo-{uuid4().hex[:8]}"
     names = {f"{name}_topic": f"{prefix}.{name}" for name in ("images", "results", "dead_letter", "feedback", "models")}
     return {**names, "consumer_group": prefix}
 
 
 def _own_folders(settings: Settings, stack: ExitStack) -> dict[str, Any]:
-    """Stores of the demo's own; the backbone weights that the user has are used."""
+    """Choose stores of the demo's own; the user's backbone weights are used."""
     if "state_dir" in settings.model_fields_set:
         state_dir = settings.state_path / "demo"
     else:
@@ -57,7 +60,7 @@ def _own_folders(settings: Settings, stack: ExitStack) -> dict[str, Any]:
 
 
 def simulated_parts(folder: Path, *, seed: int) -> Parts:
-    """Flanges on line A, brackets on line B; writes the training images into `folder`."""
+    """Prepare flanges on line A and brackets on line B; write the training images into `folder`."""
     good = {line: folder / line / GOOD for line in LINES}
     for line, images in good.items():
         write_good_frames(images, line=line, seed=seed + 1, frames=TRAINING_FRAMES)
@@ -65,7 +68,7 @@ def simulated_parts(folder: Path, *, seed: int) -> Parts:
 
 
 def parts_of_folder(folder: Path, *, frames: int, seed: int, embedded: bool) -> Parts:
-    """Both lines learn `train/good`; `test` is dealt out to all cameras. Raises SettingsError."""
+    """Let both lines learn `train/good`; deal out the files of `test` to all cameras. Raises SettingsError."""
     good = folder / "train" / GOOD
     if not good.is_dir() or not image_files(good):
         raise SettingsError(f"{folder} is not laid out as MVTec AD is: there are no images in train/good")

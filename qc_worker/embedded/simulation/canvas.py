@@ -1,4 +1,4 @@
-"""The drawing ground: where each pixel lies on the part, distances to outlines, and the surface that light falls on.
+"""Geometry for drawing parts: pixel coordinates on the part, distances to outlines, and the surface that is lit.
 
 All arrays are float32 of shape (height, width) unless said otherwise; lengths are pixels.
 """
@@ -19,7 +19,7 @@ FRAME_SIZE = (320, 384)
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """How the part lies below the camera: centre and turn jitter from part to part."""
+    """Position of the part below the camera; centre and angle vary from part to part."""
 
     centre_x: float
     centre_y: float
@@ -27,7 +27,7 @@ class Pose:
     scale: float
 
     def part_coordinates(self) -> tuple[Field, Field]:
-        """Each pixel's place on the part (u to the right, v down, origin at the part's centre)."""
+        """Compute each pixel's place on the part (u to the right, v down, origin at the part's centre)."""
         height, width = FRAME_SIZE
         y, x = np.ogrid[0:height, 0:width]
         dx = ((x - self.centre_x) / self.scale).astype(np.float32)
@@ -65,12 +65,12 @@ class Surface:
 
 
 def circle(u: Field, v: Field, radius: float) -> Field:
-    """Signed distance to a circle around the origin."""
+    """Compute the signed distance to a circle around the origin."""
     return np.hypot(u, v) - np.float32(radius)
 
 
 def rounded_box(u: Field, v: Field, half: tuple[float, float], radius: float) -> Field:
-    """Signed distance to a rectangle with round corners; `half` is half its width and height."""
+    """Compute the signed distance to a rectangle with round corners; `half` is half its width and height."""
     du = np.abs(u) - np.float32(half[0] - radius)
     dv = np.abs(v) - np.float32(half[1] - radius)
     outside: Field = np.hypot(np.maximum(du, 0), np.maximum(dv, 0))
@@ -78,19 +78,19 @@ def rounded_box(u: Field, v: Field, half: tuple[float, float], radius: float) ->
 
 
 def chamfer(outline: Field, width: float, slope: float = 0.9) -> Field:
-    """Relief of a chamfer that falls over the last `width` pixels before the edge."""
+    """Build the relief of a chamfer that falls over the last `width` pixels before the edge."""
     depth: Field = np.clip(-outline - np.float32(width), -width - 1, 0)
     return depth * np.float32(slope)
 
 
 def step(distance: Field, width: float) -> Field:
-    """0 inside, 1 outside, rising over `width` pixels."""
+    """Build a step: 0 inside, 1 outside, rising over `width` pixels."""
     rising: Field = np.clip(distance / np.float32(width) + np.float32(0.5), 0, 1)
     return rising
 
 
 def fold(u: Field, v: Field, count: int) -> tuple[Field, Field, NDArray[np.intp]]:
-    """Turn every point into the first of `count` equal sectors; also the sector it came from."""
+    """Rotate every point into the first of `count` equal sectors; also return the sector that it came from."""
     sector = np.round(np.arctan2(v, u) * np.float32(count / math.tau)).astype(np.intp) % count
     angle = (sector * np.float32(math.tau / count)).astype(np.float32)
     cos, sin = np.cos(angle), np.sin(angle)

@@ -1,4 +1,4 @@
-"""Defects, from obvious to barely visible; each changes a surface's relief or tone, light does the rest."""
+"""Adds defects, from obvious to barely visible, to a surface's relief and tone; light does the rest."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,7 @@ Point = tuple[float, float]
 
 
 def scratch(surface: Surface, rng: Generator) -> Surface:
-    """A slightly bent groove with bright lips, across the marks as often as not."""
+    """Add a slightly bent groove with bright lips, in any direction."""
     x, y = _place(surface, rng, margin_px=12)
     angle, length = rng.uniform(0, np.pi), rng.uniform(36, 130)
     bend = rng.uniform(-0.25, 0.25)
@@ -30,7 +30,7 @@ def scratch(surface: Surface, rng: Generator) -> Surface:
 
 
 def dent(surface: Surface, rng: Generator) -> Surface:
-    """An oval hollow from a knock."""
+    """Add an oval hollow from a knock."""
     blob = _blob(_place(surface, rng, margin_px=9), rng, radii_px=(9, 18), wobble=0.15)
     hollow = np.exp(-1.3 * blob * blob)
     depth = rng.uniform(6, 15)
@@ -38,7 +38,7 @@ def dent(surface: Surface, rng: Generator) -> Surface:
 
 
 def stain(surface: Surface, rng: Generator) -> Surface:
-    """Dried coolant: darker, with a drying rim."""
+    """Add dried coolant: darker, with a drying rim."""
     blob = _blob(_place(surface, rng, margin_px=10), rng, radii_px=(13, 32), wobble=0.45)
     body = 1 / (1 + np.exp(np.clip((blob - 1) * 12, -30, 30)))
     rim = np.exp(-(((blob - 1) / 0.10) ** 2))
@@ -47,7 +47,7 @@ def stain(surface: Surface, rng: Generator) -> Surface:
 
 
 def crack(surface: Surface, rng: Generator) -> Surface:
-    """A jagged dark line that starts at an edge."""
+    """Add a jagged dark line that starts at an edge."""
     x, y = _edge_point(surface, rng)
     angle = np.arctan2(*_inward(surface, x, y)[::-1])
     points = [(x, y)]
@@ -62,7 +62,7 @@ def crack(surface: Surface, rng: Generator) -> Surface:
 
 
 def burr(surface: Surface, rng: Generator) -> Surface:
-    """Ragged metal left standing along a stretch of an edge."""
+    """Add ragged metal left standing along a stretch of an edge."""
     x, y = _edge_point(surface, rng)
     height, width = FRAME_SIZE
     rows, columns = np.ogrid[0:height, 0:width]
@@ -85,7 +85,7 @@ DEFECT_KINDS: tuple[str, ...] = (*DEFECTS, MISSING_FEATURE)
 
 
 def _place(surface: Surface, rng: Generator, *, margin_px: float) -> Point:
-    """A point on the metal, `margin_px` from any edge."""
+    """Choose a point on the metal, `margin_px` from any edge."""
     candidates = np.flatnonzero(surface.outline < -margin_px)
     y, x = divmod(int(rng.choice(candidates)), FRAME_SIZE[1])
     return float(x), float(y)
@@ -98,7 +98,7 @@ def _edge_point(surface: Surface, rng: Generator) -> Point:
 
 
 def _inward(surface: Surface, x: float, y: float) -> tuple[float, float]:
-    """Direction from an edge into the metal (x, y)."""
+    """Compute the direction from an edge into the metal (x, y)."""
     row, column = int(y), int(x)
     outline = surface.outline
     return (
@@ -108,7 +108,7 @@ def _inward(surface: Surface, x: float, y: float) -> tuple[float, float]:
 
 
 def _distance_to_path(points: list[Point]) -> Field:
-    """Distance of every pixel to a polyline."""
+    """Compute the distance of every pixel to a polyline."""
     height, width = FRAME_SIZE
     y, x = np.ogrid[0:height, 0:width]
     x, y = x.astype(np.float32), y.astype(np.float32)
@@ -121,7 +121,7 @@ def _distance_to_path(points: list[Point]) -> Field:
 
 
 def _blob(centre: Point, rng: Generator, *, radii_px: tuple[float, float], wobble: float) -> Field:
-    """Distance from a wobbly oval's centre in units of its radius: 1 on its outline."""
+    """Compute the distance from a wobbly oval's centre in units of its radius: 1 on its outline."""
     height, width = FRAME_SIZE
     y, x = np.ogrid[0:height, 0:width]
     dx, dy = (x - np.float32(centre[0])).astype(np.float32), (y - np.float32(centre[1])).astype(np.float32)

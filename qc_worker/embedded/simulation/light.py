@@ -1,4 +1,4 @@
-"""Light and camera: from a surface to grey levels, and from those to a colour picture.
+"""Lights and photographs a surface: first grey levels, then a colour picture.
 
 Machined metal reflects along its marks, so highlights follow Kajiya and Kay's anisotropic term (SIGGRAPH 1989):
 a turned face shows the bow tie, a brushed face a band.
@@ -20,7 +20,7 @@ HIGHLIGHT_WIDTH = 0.14
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What differs from frame to frame: pose, lamp, exposure, focus."""
+    """Conditions that differ from frame to frame: pose, lamp, exposure, focus."""
 
     pose: Pose
     lamp: tuple[float, float]
@@ -29,7 +29,7 @@ class Scene:
 
 
 def draw_scene(rng: Generator) -> Scene:
-    """A fixture that holds parts to a few pixels and degrees, a lamp that hardly drifts."""
+    """Draw a scene: the fixture holds parts to a few pixels and degrees, and the lamp hardly drifts."""
     height, width = FRAME_SIZE
     return Scene(
         pose=Pose(
@@ -45,7 +45,7 @@ def draw_scene(rng: Generator) -> Scene:
 
 
 def shade(surface: Surface, scene: Scene) -> Field:
-    """Grey levels 0..255 of the metal, before blur and noise."""
+    """Compute the grey levels 0..255 of the metal, before blur and noise."""
     height, width = FRAME_SIZE
     y, x = np.ogrid[0:height, 0:width]
     to_lamp_x = (scene.lamp[0] - x).astype(np.float32) / np.float32(LAMP_HEIGHT)
@@ -83,14 +83,14 @@ def _noisy(grey: Image.Image, sensor: Field) -> Image.Image:
 
 
 def _shadow(outline: Field) -> Field:
-    """The part's shadow falls to the lower right, and into its openings."""
+    """Compute the part's shadow, which falls to the lower right and into its openings."""
     thrown = np.roll(outline, (7, 6), axis=(0, 1))
     return 0.28 + 0.72 * step(thrown - 4, 22)
 
 
 @cache
 def _belt() -> Field:
-    """Conveyor: a matt woven ground, brighter towards the lamp."""
+    """Draw the conveyor: a matt woven ground, brighter towards the lamp."""
     height, width = FRAME_SIZE
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     weave = np.sin(x * 1.35 + y * 0.75) * np.sin(y * 1.35 - x * 0.75)
@@ -102,7 +102,7 @@ def _belt() -> Field:
 
 @cache
 def _ramps(shades: tuple[Colour, ...]) -> tuple[list[int], ...]:
-    """One look-up table of 256 entries for each channel."""
+    """Build one look-up table of 256 entries for each channel."""
     stops = np.linspace(0, 255, len(shades))
     return tuple(
         np.interp(np.arange(256), stops, channel).round().astype(int).tolist() for channel in zip(*shades, strict=True)

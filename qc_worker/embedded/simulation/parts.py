@@ -1,4 +1,4 @@
-"""The parts that the simulated lines make: a turned brass flange, a brushed steel bracket, a milled bronze gear.
+"""Draws the parts that the simulated lines make: a turned brass flange, a brushed steel bracket, a milled bronze gear.
 
 A part is drawn from signed distances in its own coordinates, so its pose costs no quality.
 """
@@ -21,7 +21,7 @@ Drawing = Callable[[Pose, Generator, int | None], Surface]
 
 @dataclass(frozen=True, slots=True)
 class PartKind:
-    """What a line makes. `shades` colour the metal from deep shadow to highlight; `features` can be missing."""
+    """Kind of part. `shades` colour the metal from deep shadow to highlight; one of `features` can be missing."""
 
     name: str
     draw: Drawing
@@ -30,7 +30,7 @@ class PartKind:
 
 
 def draw_flange(pose: Pose, rng: Generator, missing: int | None) -> Surface:
-    """Turned disc with a raised hub, a bore with keyway and six bolt holes; `missing` is the hole left out."""
+    """Draw a turned disc with a raised hub, a bore with keyway and six bolt holes; `missing` is the hole left out."""
     u, v = pose.part_coordinates()
     radius = np.hypot(u, v)
     hole_u, hole_v, sector = fold(u, v, 6)
@@ -53,7 +53,7 @@ def draw_flange(pose: Pose, rng: Generator, missing: int | None) -> Surface:
 
 
 def draw_bracket(pose: Pose, rng: Generator, missing: int | None) -> Surface:
-    """Brushed plate with a counterbored hole, two slots, four corner holes and an engraved number.
+    """Draw a brushed plate with a counterbored hole, two slots, four corner holes and an engraved number.
 
     `missing` is the feature left out: 0 to 3 the corner holes, 4 and 5 the slots.
     """
@@ -79,7 +79,7 @@ def draw_bracket(pose: Pose, rng: Generator, missing: int | None) -> Surface:
 
 
 def draw_gear(pose: Pose, rng: Generator, missing: int | None) -> Surface:
-    """Spur gear with 24 teeth, a ring groove and five lightening holes; `missing` is the hole left out."""
+    """Draw a spur gear with 24 teeth, a ring groove and five lightening holes; `missing` is the hole left out."""
     u, v = pose.part_coordinates()
     radius = np.hypot(u, v)
     tooth_u, tooth_v, _ = fold(u, v, 24)
@@ -103,14 +103,14 @@ def draw_gear(pose: Pose, rng: Generator, missing: int | None) -> Surface:
 
 
 def _turned(radius: Field, rng: Generator) -> Field:
-    """Lathe marks: fresh concentric rings for every part."""
+    """Draw lathe marks: new concentric rings for every part."""
     rings = rng.standard_normal(400).astype(np.float32)
     finer: Field = np.interp(np.arange(0, 400, 0.2), np.arange(400), rings).astype(np.float32)
     return finer[(radius * 7).astype(np.intp)]
 
 
 def _brushed(pose: Pose, rng: Generator) -> Field:
-    """Brush marks: another stretch of the same brushing for every part."""
+    """Draw brush marks: another stretch of the same brushing for every part."""
     offset = (float(rng.uniform(-240, 240)), float(rng.uniform(-240, 240)))
     return pose.lay(_brushing(), offset=offset) * 4 - 2
 

@@ -1,4 +1,4 @@
-"""A factory to try everything on: machined parts drawn from a seed, some of them defective, with masks.
+"""Simulates production lines: machined parts drawn from a seed, some of them defective, with masks.
 
 The same seed, line and index give the same frame, byte for byte, on any machine with the same numpy and Pillow.
 """
@@ -44,19 +44,19 @@ class Simulation:
         self.part: PartKind = _KINDS.get(line) or list(_KINDS.values())[self._line % len(_KINDS)]
 
     def frame(self, index: int) -> SimulatedFrame:
-        """The part at `index`, encoded as JPEG; defective at the line's defect share."""
+        """Draw the part at `index`, encoded as JPEG; defective at the line's defect share."""
         image, mask, defect = self.draw(index, self.defect_at(index))
         encoded = io.BytesIO()
         image.save(encoded, "JPEG", quality=JPEG_QUALITY)
         return SimulatedFrame(content=encoded.getvalue(), defect=defect, mask=mask)
 
     def defect_at(self, index: int) -> str | None:
-        """The defect kind the part at `index` has; None for a good part."""
+        """Return the defect kind of the part at `index`; None for a good part."""
         rng = self._rng(index, "plan")
         return str(rng.choice(DEFECT_KINDS)) if rng.random() < self._defect_share else None
 
     def draw(self, index: int, defect: str | None) -> tuple[Image.Image, NDArray[np.bool_], str | None]:
-        """The part at `index` with the defect asked for: the RGB picture, the mask, the defect."""
+        """Draw the part at `index` with a given defect; return the RGB picture, the mask, the defect."""
         scene = draw_scene(self._rng(index, "scene"))
         good = self._surface(index, scene, missing=None)
         surface = self._with_defect(index, scene, good, defect)
@@ -114,7 +114,7 @@ def _write_frames(
 
 
 def _visible(metal: Field, surface: Surface, twin_metal: Field, twin: Surface) -> NDArray[np.bool_]:
-    """Where a defective part looks different from its defect-free twin, small gaps closed."""
+    """Mark the pixels where a defective part looks different from its defect-free twin; small gaps are closed."""
     changed = np.abs(_on_belt(metal, surface) - _on_belt(twin_metal, twin)) > VISIBLE_GREY_LEVELS
     closed = Image.fromarray(changed.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(5))
     return np.asarray(closed.filter(ImageFilter.MinFilter(3))) > 0

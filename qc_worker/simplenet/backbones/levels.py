@@ -1,4 +1,4 @@
-"""A network cut down to the feature maps that are asked for."""
+"""The interface of a network that is cut down to the feature maps asked for, and the checks that all of them share."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -9,24 +9,27 @@ from qc_worker.domain.errors import ModelError
 
 
 class Levels(Protocol):
-    """What `Backbone` needs of a network; built by `wide_resnet` and `timm_levels`."""
+    """A network as `Backbone` needs it; built by `wide_resnet` and `timm`."""
 
     module: nn.Module
     """Holds the parameters."""
     channels: tuple[int, ...]
     """Channels of each level asked for."""
     mean: tuple[float, ...]
-    """Of the pixels in 0..1 that the weights were trained on, per colour."""
+    """Mean of the pixels in 0..1 that the weights were trained on, per colour."""
     std: tuple[float, ...]
-    """Likewise."""
+    """Their standard deviation, per colour."""
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Normalised (B, 3, H, W) -> one (B, C_l, H/stride, W/stride) for each level asked for, in that order."""
+        """Compute the map of each level asked for, in that order.
+
+        Shapes: normalised (B, 3, H, W) -> (B, C_l, H / stride, W / stride) each.
+        """
         ...
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Fill a network. Raises ModelError unless names and shapes are exactly the network's."""
+    """Load tensors into a network. Raises ModelError unless names and shapes are exactly the network's."""
     try:
         network.load_state_dict(dict(state), strict=True)
     except RuntimeError as error:
@@ -34,7 +37,7 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: str) 
 
 
 def first_complaint(error: Exception) -> str:
-    """Give the first tensor that torch complains about, below its heading; one line."""
+    """Return the first tensor that torch complains about, without the heading before it; one line."""
     first = str(error).strip().splitlines()[1:2] or [str(error)]
     return first[0].strip()[:200]
 

@@ -1,4 +1,4 @@
-"""Backbones from timm, by name."""
+"""Builds backbones from timm, by name."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,8 +19,8 @@ from qc_worker.simplenet.backbones.weights import read_state
 class TimmLevels:
     """A timm network without the blocks below the deepest level.
 
-    A network that takes pictures of any size gives maps of ceil(S / stride) cells: convolutions round up by themselves;
-    for a transformer a picture whose sides are no multiples of its patches is stretched to the next ones.
+    If the network takes pictures of any size, its maps have ceil(S / stride) cells: convolutions round up by
+    themselves; for a transformer a picture is stretched until its sides are multiples of the patches.
     """
 
     def __init__(self, network: Any, levels: tuple[int, ...], *, name: str = "", takes_any_size: bool = True) -> None:
@@ -38,7 +38,7 @@ class TimmLevels:
         self._intermediates = network.forward_intermediates
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Give the maps, without class and register tokens. Raises ModelError at a size that the network lacks."""
+        """Compute the maps, without class and register tokens. Raises ModelError for a size that the network lacks."""
         if self._only_size and self._only_size != tuple(images.shape[-2:]):
             height, width = self._only_size
             raise ModelError(f"{self._name} takes frames of {height} x {width} px only; give that as the input size")
@@ -49,9 +49,9 @@ class TimmLevels:
 
 
 class LiteLevels:
-    """EfficientNet-Lite cut after chosen stages: of stride 32's two the first, which finds more defects.
+    """EfficientNet-Lite cut after chosen stages; of the two with stride 32 the first, which finds more defects.
 
-    Its last stage, one block of 320 channels, is close to the classes that it learned (docs/explanation/model.md).
+    The second, one block of 320 channels, is close to the classes that it was trained for (docs/explanation/model.md).
     """
 
     STAGES: ClassVar[Mapping[int, int]] = MappingProxyType({2: 1, 4: 2, 8: 3, 16: 5, 32: 6})
@@ -70,7 +70,7 @@ class LiteLevels:
         self._intermediates = network.forward_intermediates
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Give the maps. Shapes: (B, 3, H, W) -> (B, C_l, H / stride, W / stride) each, rounded up."""
+        """Compute the maps. Shapes: (B, 3, H, W) -> (B, C_l, H / stride, W / stride) each, rounded up."""
         found: list[Tensor] = self._intermediates(
             images, indices=self.indices, intermediates_only=True, stop_early=True, extra_blocks=True
         )
@@ -80,7 +80,7 @@ class LiteLevels:
 def stretched(images: Tensor, multiple: int) -> Tensor:
     """Enlarge both sides to the next multiples, so that each patch has as many pixels.
 
-    Padding would be a border that no camera saw, and the map would end outside of the picture.
+    Padding would add a border that no camera saw, and the map would extend beyond the picture.
     Shapes: (B, 3, H, W) -> (B, 3, H', W').
     """
     size = [-(-side // multiple) * multiple for side in images.shape[-2:]]
@@ -90,18 +90,18 @@ def stretched(images: Tensor, multiple: int) -> Tensor:
 
 
 def is_timm(name: str) -> bool:
-    """Whether timm knows the name; also what keeps paths and URLs out of file names."""
+    """Return True if timm knows the name, which is also the check that keeps paths and URLs out of file names."""
     return "/" not in name and ":" not in name and bool(timm.is_model(name))
 
 
 def timm_strides(name: str) -> tuple[int, ...]:
-    """Strides of a timm network's feature maps, ascending; no memory is taken for its weights. Raises ModelError."""
+    """Return the strides of a timm network's maps, ascending, without memory for its weights. Raises ModelError."""
     with torch.device("meta"):
         return tuple(sorted(set(strides_of(empty_network(name)))))
 
 
 def timm_levels(name: str, levels: tuple[int, ...], file: Path) -> TimmLevels:
-    """Any timm network with timm's own weights in a file. Raises ModelError."""
+    """Build any timm network with timm's own weights from a file. Raises ModelError."""
     state = read_state(file)
     if is_transformer(name):
         network = transformer(name, state, file)
@@ -113,7 +113,7 @@ def timm_levels(name: str, levels: tuple[int, ...], file: Path) -> TimmLevels:
 
 
 def efficientnet_lite0(levels: tuple[int, ...], file: Path) -> "LiteLevels":
-    """EfficientNet-Lite0; the file may have timm's names or those of the PyPI package. Raises ModelError."""
+    """Build EfficientNet-Lite0; the file may have timm's names or those of the PyPI package. Raises ModelError."""
     network = empty_network("tf_efficientnet_lite0")
     state = read_state(file)
     expected = network.state_dict()
@@ -136,8 +136,8 @@ def in_order(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dic
 def _map_at(strides: Sequence[int], stride: int) -> int:
     """Choose among several maps with one stride: the last, which has seen most; of a ViT's blocks an inner one.
 
-    All blocks of a ViT have its patches' stride. The last ones are bent to what it was trained for; the one at two
-    thirds of the depth (8th of 12) is among those that Dinomaly compares (3rd to 10th, arXiv:2405.14325).
+    All blocks of a ViT have the stride of its patches. The last ones are specialised for its training task; the one at
+    two thirds of the depth (8th of 12) is among those that Dinomaly compares (3rd to 10th, arXiv:2405.14325).
     """
     if len(set(strides)) == 1:
         return -(-2 * len(strides) // 3) - 1

@@ -1,4 +1,4 @@
-"""timm's networks, empty or with the weights of a file; transformers for frames of any size."""
+"""Builds timm's networks, empty or with the weights of a file; transformers take frames of any size."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ PATCHES = "patch_embed.proj.weight"
 
 
 def empty_network(name: str, **options: Any) -> Any:
-    """Build a network with random weights, for somebody to fill. Raises ModelError."""
+    """Build a network with random weights, to be filled. Raises ModelError."""
     try:
         network = timm.create_model(name, **options)
     except RuntimeError as error:
@@ -28,20 +28,20 @@ def empty_network(name: str, **options: Any) -> Any:
 
 
 def strides_of(network: Any) -> list[int]:
-    """Give the stride of each feature map, in the network's order."""
+    """Return the stride of each feature map, in the network's order."""
     return [level["reduction"] for level in network.feature_info]
 
 
 def is_transformer(name: str) -> bool:
-    """Tell networks with position embeddings for a grid: timm says that they have a fixed input size."""
+    """Return True for networks with position embeddings for a grid: timm says that their input size is fixed."""
     return bool(timm.get_pretrained_cfg_value(name, "fixed_input_size"))
 
 
 def transformer(name: str, state: Mapping[str, Tensor], file: Path) -> Any | None:
     """Build a transformer for pictures of any size with its weights; None if timm has it for one size only.
 
-    timm itself renames what the authors of DINOv2 and DINOv3 published, and resizes position embeddings: here to the
-    network's own grid, later in each pass to that of the picture. Raises ModelError.
+    timm renames the tensors that the authors of DINOv2 and DINOv3 published, and resizes position embeddings: here to
+    the network's own grid, later in each pass to that of the picture. Raises ModelError.
     """
     try:
         with torch.device("meta"):
@@ -54,12 +54,12 @@ def transformer(name: str, state: Mapping[str, Tensor], file: Path) -> Any | Non
         network = empty_network(name, pretrained=True, pretrained_cfg_overlay=overlay, dynamic_img_size=True)
     except Exception as error:  # noqa: BLE001  (weights of another network lead to any exception in timm's renaming)
         raise ModelError(f"{file} does not fit {name}: {type(error).__name__}: {first_complaint(error)}") from None
-    network.pretrained_cfg.pop("state_dict", None)  # else in memory twice
+    network.pretrained_cfg.pop("state_dict", None)  # otherwise the weights stay in memory twice
     return network
 
 
 def _check_patches(name: str, expected: Mapping[str, Tensor], state: Mapping[str, Tensor], file: Path) -> None:
-    """Raise ModelError for patches of another size, which timm would resample in silence, and for no weights at all."""
+    """Raise ModelError for no weights at all, and for patches of another size, which timm would resample silently."""
     if not state:
         raise ModelError(f"{file} has no weights in it")
     own, given = expected.get(PATCHES), state.get(PATCHES)
@@ -70,9 +70,9 @@ def _check_patches(name: str, expected: Mapping[str, Tensor], state: Mapping[str
 def _without_zero_biases(
     name: str, expected: Mapping[str, Tensor], state: Mapping[str, Tensor], file: Path
 ) -> dict[str, Tensor]:
-    """Leave out biases of queries and values, as DINOv3 is published, for a network that has none.
+    """Leave out the zero biases of queries and values that DINOv3's files have, for a network without them.
 
-    timm would drop them whatever they are, and print to stdout. Those of keys cancel out. Raises ModelError.
+    timm would drop them even if they were not zero, and print to stdout. Biases of keys cancel out. Raises ModelError.
     """
     if "storage_tokens" not in state or any(key.endswith("q_bias") for key in expected):
         return dict(state)

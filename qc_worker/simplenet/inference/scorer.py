@@ -1,4 +1,4 @@
-"""One resident backbone judging frames of any number of lines in one batch."""
+"""Judges batches with frames of any number of lines, by one resident backbone."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -35,34 +35,34 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a batch got. Shapes: `scores` float32 (B,), `maps` float32 (B, H, W); both where they were computed.
+    """Scores and maps of a batch. Shapes: `scores` float32 (B,), `maps` float32 (B, H, W); both on the scorer's device.
 
-    Where a line's picture is not judged, its maps are minus infinity.
+    Maps are minus infinity where a line's picture is not judged.
     """
 
     scores: Tensor
     maps: Tensor
     precision: NumberFormat
-    """In which backbone and heads were computed."""
+    """Number format in which backbone and heads were computed."""
     behind: torch.cuda.Stream | None = None
-    """On CUDA: a queue behind this batch and no other."""
+    """On CUDA: a stream that waits for this batch and for no later one; None on a CPU."""
     mask_levels: "MaskLevels | None" = None
-    """What masks are made of, where lines have mask heads."""
+    """Feature maps that masks are made from; None if lines have no mask heads."""
 
     def reading(self) -> AbstractContextManager[object]:
-        """Within it this thread waits for this batch alone; else also for those that were queued after it."""
+        """Return a context in which this thread waits for this batch alone, and not for batches queued after it."""
         return nullcontext() if self.behind is None else torch.cuda.stream(self.behind)
 
     def map_of(self, index: int) -> npt.NDArray[np.float32]:
-        """One frame's anomaly map, (H, W), brought to the CPU."""
+        """Copy one frame's anomaly map, (H, W), to the CPU."""
         anomaly_map: npt.NDArray[np.float32] = self.maps[index].cpu().numpy()
         return anomaly_map
 
     def mask_map_of(self, index: int) -> npt.NDArray[np.float32]:
-        """The map that one frame's mask is made of, (H, W), brought to the CPU; its anomaly map without a mask head.
+        """Compute the map that one frame's mask is made from, (H, W), on the CPU; its anomaly map without a mask head.
 
-        Few frames are rejected: it is computed when it is asked for, and alone, for a CPU keeps kernels for every
-        shape, and several frames at once take as long.
+        Few frames are rejected, so it is computed on request and for one frame: a CPU keeps kernels for every shape,
+        and several frames at once take as long.
         """
         mask_map = None if self.mask_levels is None else self.mask_levels.map_of(index)
         return self.map_of(index) if mask_map is None else mask_map.cpu().numpy()
@@ -78,7 +78,7 @@ class MaskLevels:
 
     @torch.no_grad()
     def map_of(self, index: int) -> Tensor | None:
-        """One frame's map, minus infinity where nothing is judged; None without a mask head. Shape: (H, W)."""
+        """Compute one frame's map, minus infinity where nothing is judged; None without a mask head. Shape: (H, W)."""
         head = self.heads[index]
         if head.mask_head is None:
             return None
@@ -89,12 +89,12 @@ class MaskLevels:
 
 
 class Scorer:
-    """Backbone, folded heads and anomaly maps in a row. Used by one thread."""
+    """Runs backbone, folded heads and anomaly maps in a row; used by one thread."""
 
     def __init__(
         self, backbone: Backbone, spec: EmbeddingSpec, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> None:
-        """Raises ModelError if `backbone` is not the one that `spec` describes."""
+        """Move `backbone` to the device. Raises ModelError if it is not the one that `spec` describes."""
         _check_fits(backbone, spec)
         keep_float32(device, dtype)
         self.spec = spec
@@ -109,7 +109,7 @@ class Scorer:
         self._copies = _queue(device) if device.type == "cuda" else None
 
     def compile(self, max_batch_size: int) -> None:
-        """Compile the backbone, which takes tens of seconds the first time; scores stay equal but for rounding."""
+        """Compile the backbone, which takes tens of seconds the first time; scores change by rounding only."""
 
         def compiled_for(size: int) -> ComputeLevels:
             return compiled(self._levels, input_size=self.spec.input_size, max_batch_size=size, device=self.device)
@@ -130,9 +130,9 @@ class Scorer:
             self._as_memory_allows(pass_blank, size)
 
     def take_in(self, head: Head, ignored: Ignored | None = None) -> FoldedHead:
-        """Fold a head, bring it to the device and try it on one grey frame. Raises ModelError.
+        """Fold a head, copy it to the device and try it on one grey frame; return the folded head. Raises ModelError.
 
-        Frames that it judges are judged outside of `ignored` only; None: all of them.
+        It judges frames outside of `ignored` only; None: everywhere.
         """
         _check_takes(head, self.level_channels, self.spec)
         if head.mask_head is not None:
@@ -144,23 +144,23 @@ class Scorer:
         return replace(folded, ignored=self.ignored_area(ignored))
 
     def ignored_area(self, ignored: Ignored | None) -> IgnoredArea | None:
-        """Prepare what is not judged, on the device; None: all is judged."""
+        """Prepare an ignored area on the device; None if all is judged."""
         return None if ignored is None else ignored_area(ignored, self.spec.grid, self.device)
 
     @torch.no_grad()
     def score(self, pixels: Tensor, heads: Sequence[FoldedHead], *, boxes: Sequence[Box] | None = None) -> Scored:
-        """Judge a batch: `heads[i]`, taken in, judges `pixels[i]`; quickest where equal heads are neighbours.
+        """Judge a batch: `heads[i]`, from `take_in`, judges `pixels[i]`; fastest where equal heads are neighbours.
 
-        A frame's score is that of its picture, which lies in `boxes[i]`; None: pictures fill the input.
-        Where the device's memory does not do for the batch, it is judged in halves, and so are later ones.
-        Shapes: uint8 (B, 3, H, W). Raises torch.AcceleratorError if the device is lost to this process.
+        A frame's score is that of its picture, which lies in `boxes[i]`; None: pictures fill the input. If the batch
+        does not fit into the device's memory, it is judged in halves, and so are later ones. Shapes: uint8 (B, 3, H,
+        W). Raises torch.AcceleratorError if the device is lost to this process.
         """
         if len(heads) != len(pixels):
             raise ValueError(f"{len(pixels)} frames but {len(heads)} heads")
         try:
             parts = self._as_memory_allows(lambda size: self._in_parts(pixels, heads, boxes, size), len(pixels))
         except RuntimeError:
-            # cuBLAS and cuDNN have words of their own for what a lost device itself says in one way.
+            # cuBLAS and cuDNN report a lost device by errors of their own; this raises the device's error instead.
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
             raise
@@ -168,7 +168,7 @@ class Scorer:
 
     @torch.no_grad()
     def embed(self, pixels: Tensor, area: IgnoredArea | None = None) -> Tensor:
-        """Embedding of a batch, on the device, by the plain backbone, without what lies in the ignored `area`.
+        """Compute the embedding of a batch, on the device, by the plain backbone; `area` is ignored.
 
         Shapes: uint8 (B, 3, H, W) -> (B, C, h0, w0).
         """
@@ -176,7 +176,7 @@ class Scorer:
 
     @torch.no_grad()
     def embed_twice(self, pixels: Tensor, area: IgnoredArea | None = None) -> tuple[Tensor, Tensor | None]:
-        """The embedding, and that of the mask levels in the cells of masks; None without mask levels.
+        """Compute the embedding, and that of the mask levels in the cells of masks; None without mask levels.
 
         Shapes: uint8 (B, 3, H, W) -> (B, C, h0, w0), (B, C_m, h_m, w_m).
         """
@@ -184,7 +184,7 @@ class Scorer:
         return concatenate(levels, self.spec.grid), concatenate(fine, self.spec.mask_grid) if fine else None
 
     def _as_memory_allows(self, run: Callable[[int], T], size: int) -> T:
-        """Run for batches of `size`, halved until the device's memory does; later ones are as small from the start."""
+        """Run for batches of `size`, halved until the device's memory suffices; later batches start at that size."""
         size = min(size, self._max_batch_size or size)
         while True:
             try:
@@ -193,7 +193,7 @@ class Scorer:
                 if size == 1:
                     raise
                 size = self._max_batch_size = size // 2
-            # Not before the error is gone, whose traceback holds what the batch had got.
+            # Only after the error is gone: its traceback holds the memory of the failed batch.
             torch.cuda.empty_cache()
 
     def _in_parts(
@@ -211,7 +211,7 @@ class Scorer:
         return self._scored(scores, judged_maps(cells, self.spec.input_size, areas), masks)
 
     def _split(self, levels: Sequence[Tensor]) -> tuple[Sequence[Tensor], tuple[Tensor, ...]]:
-        """The aggregated levels, and the mask levels."""
+        """Split the aggregated levels from the mask levels."""
         count = len(self.spec.levels)
         return levels[:count], tuple(levels[count:])
 
@@ -227,22 +227,22 @@ class Scorer:
     def _scored(self, scores: Tensor, maps: Tensor, masks: MaskLevels | None = None) -> Scored:
         behind = None
         if self.device.type == "cuda":
-            # Of high priority, so that it is never one of the queues that copy to the device.
+            # Of high priority, so that it is never one of the streams that copy to the device.
             behind = _queue(self.device, priority=-1)
             behind.wait_stream(torch.cuda.current_stream(self.device))
         return Scored(scores, maps, number_format(self.dtype), behind, masks)
 
     def _to_device(self, pixels: Tensor) -> Tensor:
-        # One layout always: compiled code is bound to it. As a rule pictures come in it, and nothing is copied.
+        # Compiled code is bound to this layout. As a rule pictures already have it, and nothing is copied.
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         if self._copies is None or pixels.is_cuda:
             return pixels
-        # Pinned and in a queue of its own: only so does the copy run beside the batch before.
+        # Pinned and on a stream of its own: only then does the copy run beside the batch before.
         with torch.cuda.stream(self._copies):
             copied = pixels.pin_memory().to(self.device, non_blocking=True)
         computing = torch.cuda.current_stream(self.device)
         computing.wait_stream(self._copies)
-        copied.record_stream(computing)  # else the next copy could be written over pixels that are still to be read
+        copied.record_stream(computing)  # otherwise the next copy could overwrite pixels that are still to be read
         return copied
 
 

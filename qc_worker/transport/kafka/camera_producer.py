@@ -1,4 +1,4 @@
-"""What stands at the camera: pushes frames to `images`."""
+"""Sends frames from a camera to `images`."""
 
 from types import TracebackType
 from typing import Any
@@ -12,7 +12,7 @@ from qc_worker.wire.images import ImageMessage
 
 
 class CameraProducer:
-    """Sends frames in order, without waiting for each; `flush` tells whether all have arrived."""
+    """Sends frames in order, without waiting for each; `flush` checks that all have arrived."""
 
     def __init__(self, access: KafkaAccess, *, topic: str, delivery_timeout_s: float = DELIVERY_TIMEOUT_S) -> None:
         self._access = access
@@ -22,7 +22,7 @@ class CameraProducer:
         self._unsettled: list[Any] = []
 
     def send(self, message: ImageMessage, *, partition: int | None = None) -> Any:
-        """Hand one frame over; `.get(timeout_s)` on what is returned waits for its offset. Raises TransportError."""
+        """Send one frame; `.get(timeout_s)` on the returned future waits for its offset. Raises TransportError."""
         if self._producer is None:
             self._producer = open_producer(self._access, self._delivery_timeout_s)
         with transport_errors(f"sending to {self._topic}"):

@@ -1,7 +1,7 @@
-"""Compressed record batches, unfolded within a bound.
+"""Decompresses record batches within a limit.
 
-kafka-python 3.0.12 unfolds whatever a batch claims to hold: 17 MiB may become gigabytes, and the process is killed.
-Every codec of Kafka is read here, and none beyond MAX_BATCH_BYTES.
+kafka-python 3.0.12 decompresses whatever a batch claims to hold: 17 MiB may become gigabytes, and the process is
+killed. This module reads every codec of Kafka, and none beyond MAX_BATCH_BYTES.
 """
 
 import struct
@@ -11,7 +11,7 @@ from importlib import import_module
 from types import MappingProxyType
 
 MAX_BATCH_BYTES = 256 * 1024 * 1024
-"""What a compressed batch may unfold to; images hardly compress, so more is a bomb."""
+"""Limit of a decompressed batch; images hardly compress, so more is a decompression bomb."""
 PIECE_BYTES = 1024 * 1024
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
 ZSTD_WINDOW_BYTES = 128 * 1024 * 1024
@@ -25,11 +25,11 @@ PACKAGES: Mapping[str, str] = MappingProxyType({"snappy": "cramjam", "lz4": "lz4
 
 
 class Unreadable(ValueError):
-    """A batch that cannot be unfolded; says why."""
+    """A batch that cannot be decompressed; says why."""
 
 
 def missing_codecs() -> tuple[str, ...]:
-    """Codecs of which this installation lacks the package; frames in those cannot be read."""
+    """List the codecs whose package is not installed; frames in those cannot be read."""
     return tuple(codec for codec, package in PACKAGES.items() if not _is_there(package))
 
 

@@ -1,4 +1,4 @@
-"""Operators' verdicts: sent by dashboards, gathered by the trainer."""
+"""Sends operators' verdicts, for dashboards, and reads them, for the trainer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ MAX_FEEDBACK_RECORDS = 500
 
 
 class KafkaFeedbackSource:
-    """Feedback that the group has not stored yet; joining the group happens in the first polls."""
+    """Reads feedback that the group has not stored yet; the first polls join the group."""
 
     def __init__(
         self, access: KafkaAccess, *, topic: str, group: str = TRAINER_GROUP, session_timeout_ms: int = 45_000
@@ -47,7 +47,7 @@ class KafkaFeedbackSource:
                 log.info("commit put off by a rebalance", error=type(error).__name__)
 
     def joined(self) -> bool:
-        """Whether the group has given this member its partitions; until then polls return nothing."""
+        """Return True once the group has assigned partitions to this member; until then polls return nothing."""
         return self._consumer is not None and bool(self._consumer.assignment())
 
     def close(self) -> None:

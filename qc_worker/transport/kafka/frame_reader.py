@@ -1,4 +1,4 @@
-"""Reads recorded frames back by position, for samples accepted after the fact."""
+"""Reads recorded frames back by position, for samples that are accepted later."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class KafkaFrameReader(Reader):
         super().__init__(
             access,
             auto_offset_reset="none",
-            # One frame at a time is wanted; more in a fetch would be thrown away at the next position.
+            # One frame at a time is wanted; more in a fetch would be dropped at the next position.
             max_partition_fetch_bytes=MAX_RECORD_BYTES,
             fetch_max_bytes=MAX_RECORD_BYTES,
             max_poll_records=1,
@@ -35,7 +35,7 @@ class KafkaFrameReader(Reader):
         if position.partition not in consumer.partitions_for_topic(position.topic):
             return None
         topic_partition = TopicPartition(position.topic, position.partition)
-        # Afresh, or the high watermark of the last reading would count.
+        # Assigned again; otherwise the high watermark of the last reading would count.
         consumer.unsubscribe()
         consumer.assign([topic_partition])
         consumer.seek(topic_partition, position.offset)

@@ -1,7 +1,7 @@
-"""Consumers without a group, and how they know that they have read everything.
+"""Opens consumers without a group, and reads topics to their end.
 
-By high watermark, not by end offset: Tansu 0.6.0 gives the end as one after the *first* record of the last batch,
-while the high watermark that comes with each fetch is right there and on Kafka.
+The end is the high watermark that comes with each fetch. It is right on Kafka and on Tansu 0.6.0, which gives as end
+offset one after the *first* record of the last batch.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ class Reader:
 
 
 def open_reader(access: KafkaAccess, connections: Connections, **config: Any) -> KafkaConsumer:
-    """A consumer without a group. Raises TransportError."""
+    """Open a consumer without a group. Raises TransportError."""
     settings = {"auto_offset_reset": "earliest", "isolation_level": "read_committed", **config}
     return open_client(
         KafkaConsumer,
@@ -57,7 +57,7 @@ def open_reader(access: KafkaAccess, connections: Connections, **config: Any) ->
 
 
 def partitions_of(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
-    """All partitions of a topic. Raises TransportError if it has none, which is to say that it is not there."""
+    """List all partitions of a topic. Raises TransportError if it has none, which means that it does not exist."""
     with transport_errors(f"looking up {topic}"):
         partitions = consumer.partitions_for_topic(topic)
     if not partitions:
@@ -66,24 +66,24 @@ def partitions_of(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
 
 
 def read_to_end(consumer: KafkaConsumer) -> list[Any]:
-    """What lies on the assigned partitions from their positions on; oldest first, whatever the partition."""
+    """Read the assigned partitions from their positions to the end; oldest first, whatever the partition."""
     records = poll_until(consumer, lambda: all(at_end(consumer, p) for p in consumer.assignment()))
     return sorted(records, key=lambda record: (record.timestamp, record.offset))
 
 
 def poll_until(consumer: KafkaConsumer, done: Callable[[], bool]) -> list[Any]:
-    """Poll and gather until `done`. Raises TransportError after READ_TIMEOUT_S."""
+    """Poll and gather until `done()`. Raises TransportError after READ_TIMEOUT_S."""
     records: list[Any] = []
     deadline_s = monotonic() + READ_TIMEOUT_S
     while not done():
         if monotonic() > deadline_s:
-            raise TransportError(f"reading did not come to an end within {READ_TIMEOUT_S:.0f} s")
+            raise TransportError(f"timed out: the topic was not read to its end within {READ_TIMEOUT_S:.0f} s")
         records += [record for batch in consumer.poll(timeout_ms=POLL_MS).values() for record in batch]
     return records
 
 
 def at_end(consumer: KafkaConsumer, partition: TopicPartition) -> bool:
-    """Whether the position has reached the high watermark; False until a first fetch has told it."""
+    """Return True once the position has reached the high watermark; False before a first fetch."""
     highwater = consumer.highwater(partition)
     position = consumer.position(partition, timeout_ms=0)
     return highwater is not None and position is not None and position >= highwater

@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class PublishedInspection:
-    """An inspection as it lies on `results`."""
+    """An inspection as published on `results`."""
 
     inspection: Inspection
     position: Position
@@ -32,7 +32,7 @@ class PublishedInspection:
 
 
 class InspectionReader(Reader):
-    """All partitions of `results`, from the beginning or from where they end when `start` is called."""
+    """Reads all partitions of `results`, from the beginning or from where they end when `start` is called."""
 
     def __init__(self, access: KafkaAccess, *, topic: str, from_beginning: bool = True) -> None:
         super().__init__(access, auto_offset_reset="earliest" if from_beginning else "latest")
@@ -40,7 +40,7 @@ class InspectionReader(Reader):
         self._skips_to_end = not from_beginning
 
     def start(self) -> None:
-        """Connect and fix the place to read from. Raises TransportError."""
+        """Connect and fix the positions to read from. Raises TransportError."""
         consumer = self._reader()
         with transport_errors(f"reading {self._topic}"):
             consumer.assign(partitions_of(consumer, self._topic))
@@ -48,7 +48,7 @@ class InspectionReader(Reader):
                 _go_to_end(consumer)
 
     def poll(self, *, timeout_s: float) -> list[PublishedInspection]:
-        """Inspections that came within `timeout_s`; unreadable ones are logged and left out."""
+        """Return the inspections that came within `timeout_s`; unreadable ones are logged and left out."""
         if self._opened is None:
             raise TransportError("the inspection reader is not started, or closed")
         with transport_errors(f"polling {self._topic}"):
@@ -64,7 +64,7 @@ class InspectionReader(Reader):
 
 
 def _go_to_end(consumer: KafkaConsumer) -> None:
-    """Seek to the high watermarks; "latest" alone may lie before them on Tansu (see `kafka_reader`)."""
+    """Seek to the high watermarks; "latest" alone may lie before them on Tansu (see `groupless`)."""
     partitions = consumer.assignment()
     poll_until(consumer, lambda: all(consumer.highwater(partition) is not None for partition in partitions))
     for partition in partitions:

@@ -1,4 +1,4 @@
-"""The producer's settings and its one way of sending: in order, until acknowledged."""
+"""Opens producers, and sends records in order until they are acknowledged."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,7 +18,7 @@ FORCED_CLOSE_S = 5.0
 
 
 def open_producer(access: KafkaAccess, delivery_timeout_s: float = DELIVERY_TIMEOUT_S, **config: Any) -> KafkaProducer:
-    """A producer that keeps the order and never stores a retry twice. Raises TransportError."""
+    """Open a producer that keeps the order and never stores a retry twice. Raises TransportError."""
     delivery_timeout_ms = int(delivery_timeout_s * 1000)
     return open_client(
         KafkaProducer,
@@ -41,7 +41,7 @@ def open_producer(access: KafkaAccess, delivery_timeout_s: float = DELIVERY_TIME
 
 
 def send_and_wait(producer: Any, records: Sequence[OutgoingRecord], *, timeout_s: float) -> None:
-    """Send in order and look at every acknowledgement. Raises TransportError if any is missing."""
+    """Send in order and check every acknowledgement. Raises TransportError if any is missing."""
     with transport_errors("publishing"):
         futures = send_all(producer, records)
         flush(producer, timeout_s=timeout_s)
@@ -60,7 +60,7 @@ def flush(producer: Any, *, timeout_s: float) -> None:
 
 
 def check_acknowledged(futures: Sequence[Any]) -> None:
-    """Raises TransportError if a record was not acknowledged."""
+    """Raise TransportError if a record was not acknowledged."""
     failures = [future.exception for future in futures if not future.succeeded()]
     if failures:
         first = "no answer" if failures[0] is None else f"{type(failures[0]).__name__}: {failures[0]}"
@@ -68,12 +68,12 @@ def check_acknowledged(futures: Sequence[Any]) -> None:
 
 
 def close_producer(producer: Any, *, timeout_s: float) -> None:
-    """Wait up to `timeout_s` for what is under way, then disconnect whatever became of it."""
+    """Wait up to `timeout_s` for records in flight, then disconnect even if some are left."""
     try:
         producer.close(timeout=timeout_s)
     except KafkaTimeoutError:
-        # Its close() flushes first and, failing that, closes nothing: the sender thread would live on and deliver
-        # stale records whenever the broker is back. There is no public way to stop it.
+        # Its close() flushes first and, if that fails, closes nothing: the sender thread would go on and deliver
+        # stale records once the broker is back. There is no public way to stop it.
         producer._sender.force_close()
         producer._sender.join(timeout=FORCED_CLOSE_S)
         with suppress(KafkaError):
@@ -84,10 +84,10 @@ def _send(producer: Any, record: OutgoingRecord) -> Any:
     try:
         return producer.send(record.topic, value=record.content, key=record.key, headers=record.headers)
     except (ValueError, TypeError) as error:
-        # Such as a topic without partitions. Not the frame's fault: it must not be dropped for it.
+        # For example a topic without partitions. The frame is not the cause, so it must not be dropped.
         raise TransportError(f"sending to {record.topic}: {error}") from error
 
 
 def _with_request_timeout(access: KafkaAccess, delivery_timeout_ms: int) -> KafkaAccess:
-    """A request must be able to time out, and be repeated, before its delivery does."""
+    """Limit the request timeout, so that a request can time out and be retried before its delivery times out."""
     return replace(access, request_timeout_ms=min(access.request_timeout_ms, delivery_timeout_ms // 2))

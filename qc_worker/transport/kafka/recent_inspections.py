@@ -1,4 +1,4 @@
-"""The last inspections of a line, read backwards from the end of `results`, without a group."""
+"""Reads the last inspections of a line, backwards from the end of `results`, without a group."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -13,13 +13,13 @@ from qc_worker.wire.json_types import decode_inspection
 
 GROWTH = 4
 MAX_WINDOW = 200_000
-"""Records of a partition that are read back at the most: a line that is idle for long must not cost the whole topic."""
+"""Most records of a partition that are read back: a line that is idle for long must not cost the whole topic."""
 
 log = structlog.get_logger()
 
 
 class KafkaRecentInspections:
-    """Reads a window at the end of every partition, and a larger one where that holds too few of the line."""
+    """Reads a window at the end of every partition, and a larger one if it holds too few inspections of the line."""
 
     def __init__(self, access: KafkaAccess, *, topic: str) -> None:
         self._books = KafkaBooks(access)
@@ -60,9 +60,9 @@ class _Newest:
                     self._keep_newest()  # so that memory is bounded by `count`, whatever the window
 
     def complete(self, cut: set[Partition]) -> bool:
-        """Whether nothing before the windows belongs to it; `cut` are partitions of which older records were not read.
+        """Return True if no newer inspection can be missing; older records of the partitions in `cut` were not read.
 
-        So it is where all that was found is younger than the oldest record read of each of those.
+        That is so if everything found is younger than the oldest record read of each of those partitions.
         """
         if not cut:
             return True
@@ -84,7 +84,7 @@ def _reaches(since: Mapping[Partition, datetime], partition: Partition, oldest_f
 
 
 def of_line(record: Record, line: str) -> Inspection | None:
-    """The record's inspection if it is one of that line; an unreadable one is logged and left out."""
+    """Decode the record's inspection if it is one of that line, else None; an unreadable one is logged."""
     try:
         inspection = decode_inspection(record.content)
     except ValueError as error:

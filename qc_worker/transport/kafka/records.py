@@ -1,4 +1,4 @@
-"""kafka-python's structures <-> domain values."""
+"""Converts between kafka-python's structures and domain values."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ def to_record(polled: Any) -> Record:
 
 
 def appended_at(timestamp_ms: int) -> datetime:
-    """The record's time; producers may claim any 64-bit number, and 1970 stands for those beyond the calendar."""
+    """Convert the record's time; producers may claim any 64-bit number, and those beyond the calendar become 1970."""
     try:
         return _EPOCH + timedelta(milliseconds=max(timestamp_ms, 0))
     except OverflowError:
@@ -45,12 +45,12 @@ def to_topic_partition(partition: Partition) -> TopicPartition:
 def to_commit(
     offsets: Offsets, notes: Mapping[Partition, str] = MappingProxyType({})
 ) -> dict[TopicPartition, OffsetAndMetadata]:
-    """Offsets with the notes that go along, as kafka-python wants them; -1: the leader epoch is not known."""
+    """Build the offsets with their notes as kafka-python takes them; -1: the leader epoch is not known."""
     return {to_topic_partition(p): OffsetAndMetadata(offset, notes.get(p, ""), -1) for p, offset in offsets.items()}
 
 
 def first_offsets(records: Sequence[Record]) -> dict[Partition, int]:
-    """Where they begin, by partition; offset order within each is taken for granted."""
+    """Return the first offset of each partition; the records must be in offset order within each."""
     first: dict[Partition, int] = {}
     for record in records:
         first.setdefault(record.position.topic_partition, record.position.offset)

@@ -1,4 +1,4 @@
-"""The compacted topic `models`: announced by the trainer, read whole by every worker."""
+"""Announces releases on the compacted topic `models`, which every worker reads whole."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -69,7 +69,7 @@ class KafkaReleaseLog:
     def _rewound(self) -> KafkaConsumer:
         consumer = self._consumer or open_reader(self._access, self._connections)
         self._consumer = consumer
-        # Assigned afresh, so that the high watermark is that of now and not of the last fetch.
+        # Assigned again, so that the high watermark is the present one and not that of the last fetch.
         consumer.unsubscribe()
         consumer.assign(partitions_of(consumer, self._topic))
         return consumer

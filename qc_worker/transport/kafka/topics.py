@@ -1,4 +1,4 @@
-"""Creates the topics, or says how those that exist differ from what the worker needs."""
+"""Creates the topics, or reports how those that exist differ from what the worker needs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ RECORDS_RETENTION_MS = 30 * 24 * HOUR_MS
 
 @dataclass(frozen=True, slots=True)
 class TopicPlan:
-    """What a topic should be like; settings are Kafka's own names."""
+    """Properties that a topic should have; settings have Kafka's own names."""
 
     name: str
     partitions: int
@@ -31,26 +31,26 @@ class TopicPlan:
 
 
 class TopicState(StrEnum):
-    """What was found, or done."""
+    """State that was found, or the action taken."""
 
     OK = "ok"
     CREATED = "created"
     MISSING = "missing"
     DIFFERS = "differs"
     UNCHECKED = "unchecked"
-    """It exists with enough partitions; the broker does not tell its settings."""
+    """It exists with enough partitions; the broker does not report its settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicReport:
-    """One topic, with a line for each difference and one on how to mend it."""
+    """One topic, with a line for each difference and one on how to remove it."""
 
     name: str
     state: TopicState
     differences: tuple[str, ...] = ()
     remedies: tuple[str, ...] = field(default=())
     too_small: bool = False
-    """It cannot take the largest records: one of those would be sent again for ever."""
+    """It cannot take the largest records: such a record would be retried without end."""
 
 
 def plan_topics(
@@ -63,9 +63,9 @@ def plan_topics(
     partitions: int,
     replication_factor: int,
 ) -> tuple[TopicPlan, ...]:
-    """The five topics."""
+    """Plan the five topics."""
     passing = {"cleanup.policy": "delete", "retention.ms": str(RECORDS_RETENTION_MS)}
-    # Workers whose clocks are wrong must not be refused (KIP-1030), nor their inspections be looked for at wrong times.
+    # A worker with a wrong clock must not be refused (KIP-1030), nor its inspections be searched at wrong times.
     published = {**passing, "message.timestamp.type": "LogAppendTime"}
     frames = {"cleanup.policy": "delete", "retention.ms": str(IMAGES_RETENTION_MS)}
     records = {"max.message.bytes": str(MAX_RECORD_BYTES)}
@@ -81,7 +81,7 @@ def plan_topics(
 
 
 def ensure_topics(access: KafkaAccess, plans: Sequence[TopicPlan]) -> list[TopicReport]:
-    """Create what is missing; leave the rest as it is, and report. Raises TransportError."""
+    """Create missing topics, leave the others as they are, and report on all. Raises TransportError."""
     with _Admin(access) as admin:
         found = admin.partition_counts()
         missing = [plan for plan in plans if plan.name not in found]
@@ -92,13 +92,13 @@ def ensure_topics(access: KafkaAccess, plans: Sequence[TopicPlan]) -> list[Topic
 
 
 def check_topics(access: KafkaAccess, plans: Sequence[TopicPlan]) -> list[TopicReport]:
-    """Compare only. Raises TransportError."""
+    """Compare the topics with their plans. Raises TransportError."""
     with _Admin(access) as admin:
         return _compared(admin, plans)
 
 
 def broker_answers(access: KafkaAccess) -> bool:
-    """Whether a broker tells its topics."""
+    """Return True if a broker lists its topics."""
     try:
         with _Admin(access) as admin:
             admin.partition_counts()
@@ -140,7 +140,7 @@ def _partition_difference(plan: TopicPlan, partitions: int) -> tuple[list[str], 
         return [], []
     return (
         [f"has {partitions} partitions, should have {plan.partitions}"],
-        # Cameras move to other partitions by that, so it is better done while they are silent.
+        # This moves cameras to other partitions, so it is better done while they are silent.
         [f"kafka-topics.sh --alter --topic {plan.name} --partitions {plan.partitions}"],
     )
 
@@ -156,7 +156,7 @@ def _satisfies(name: str, actual: str, wanted: str) -> bool:
 
 
 class _Admin:
-    """The few questions we ask, answered in plain values."""
+    """Sends the few requests of this module, and answers in plain values."""
 
     def __init__(self, access: KafkaAccess) -> None:
         self._access = access
@@ -178,18 +178,18 @@ class _Admin:
         return {topic["name"]: len(topic["partitions"]) for topic in topics if topic["partitions"]}
 
     def create(self, plans: Sequence[TopicPlan]) -> set[str]:
-        """Create them; returns the names of those that this call created."""
+        """Create topics; return the names of those that this call created."""
         return {plan.name for plan in plans if self._created(plan)}
 
     def settings(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
-        """Settings by topic; of a topic whose settings the broker does not tell, nothing."""
+        """Return settings by topic; topics whose settings the broker does not report are left out."""
         if not names:
             return {}
         wanted = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
         try:
             answer = self._client.describe_configs(wanted, config_filter="all").get("topic", {})
         except (KafkaError, ValueError, KeyError):
-            return {}  # Tansu does not know the question in every version
+            return {}  # Tansu does not support this request in every version
         return {name: {key: str(entry["value"]) for key, entry in entries.items()} for name, entries in answer.items()}
 
     def _created(self, plan: TopicPlan) -> bool:

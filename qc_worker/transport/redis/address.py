@@ -1,4 +1,4 @@
-"""Which Redis `redis_url` means: one server, a Redis Cluster, or the primary that Sentinels name."""
+"""Connects to the Redis that `redis_url` names: one server, a Redis Cluster, or the primary that Sentinels name."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ DEFAULT_PORTS = {"cluster": 6379, "sentinel": 26379}
 TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 SENTINEL_LOGIN = ("sentinel_username", "sentinel_password")
 CACHE_ERRORS = (RedisError, RedisClusterException, OSError)
-"""What a client raises; a cluster's own errors are no RedisError."""
+"""Errors that a client raises; a cluster's own errors are not RedisError."""
 FORMS = (
     "expected redis://[user:password@]host:port/db, redis+cluster://[user:password@]host:port[,host:port] "
     "or redis+sentinel://[user:password@]host:port[,host:port]/service[/db]"
@@ -33,13 +33,13 @@ FORMS = (
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """A URL that was understood. Connections are made when they are needed; each waits for `timeout_s` at the most."""
+    """A valid `redis_url`. Connections are made when they are needed; each waits for `timeout_s` at the most."""
 
     url: str = field(repr=False)
     timeout_s: float
 
     def __post_init__(self) -> None:
-        """Raises SettingsError for a URL that means no Redis."""
+        """Check the URL. Raises SettingsError if it names no Redis."""
         if not self.is_cluster:
             self.client().close()
         else:
@@ -50,13 +50,13 @@ class RedisAddress:
         return self.url.startswith(("redis+cluster:", "rediss+cluster:"))
 
     def client(self) -> "Redis | RedisCluster":
-        """A client; that of a cluster asks the cluster at once. Raises CACHE_ERRORS, SettingsError."""
+        """Make a client; that of a cluster connects at once. Raises CACHE_ERRORS, SettingsError."""
         if "+" in self.url.partition(":")[0]:
             return self._client_of_several()
         try:
             return Redis.from_url(self.url, **self._waiting())
         except (ValueError, TypeError) as error:
-            # urllib's words may quote a part of the password.
+            # Without urllib's message, which may quote a part of the password.
             raise SettingsError(f"redis_url: {FORMS}") from error
 
     def _client_of_several(self) -> "Redis | RedisCluster":
@@ -75,7 +75,7 @@ class RedisAddress:
         return primary
 
     def _parsed(self) -> tuple[Mapping[str, str], list[tuple[str, int]], dict[str, str]]:
-        """Parts of a URL of several servers, with hosts and options. Raises SettingsError."""
+        """Split the URL of several servers into its parts, hosts and options. Raises SettingsError."""
         parts = GROUP.fullmatch(self.url)
         if parts is None:
             raise SettingsError(f"redis_url: {FORMS}")
@@ -83,7 +83,7 @@ class RedisAddress:
         options = dict(parse_qsl(parts["query"] or ""))
         allowed = TLS_OPTIONS if parts["kind"] == "cluster" else (*TLS_OPTIONS, *SENTINEL_LOGIN)
         if unknown := sorted(options.keys() - set(allowed)):
-            raise SettingsError(f"redis_url: no option {unknown[0]!r}; there are {', '.join(allowed)}")
+            raise SettingsError(f"redis_url: unknown option {unknown[0]!r}; use {', '.join(allowed)}")
         service, _, db = parts["path"].strip("/").partition("/")
         if parts["kind"] == "cluster" and service not in ("", "0"):
             raise SettingsError("redis_url: a Redis Cluster has database 0 only; leave out the path")
@@ -95,13 +95,13 @@ class RedisAddress:
         return {
             "socket_timeout": self.timeout_s,
             "socket_connect_timeout": self.timeout_s,
-            # Waiting for a second try is what the caller must never do.
+            # No retries, because the caller must never wait for a second one.
             "retry": Retry(NoBackoff(), 0),
         }
 
 
 def advice(error: Exception) -> str:
-    """What to write where a plain URL leads to a server of several; empty for any other error."""
+    """Suggest a URL if a plain one names a node of a cluster or a Sentinel; empty for any other error."""
     text = str(error)
     if text.startswith("MOVED ") or type(error).__name__ == "MovedError" or " MOVED " in text:
         return "; a node of a Redis Cluster: write redis+cluster://host:port"

@@ -1,4 +1,4 @@
-"""Heatmaps in Redis, one hash per frame; a slow or absent Redis costs a moment once in a while and nothing else."""
+"""Keeps heatmaps in Redis, one hash per frame; a slow or absent Redis costs only one short wait per back-off."""
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -15,7 +15,7 @@ from qc_worker.transport.redis.address import CACHE_ERRORS, RedisAddress, advice
 log = structlog.get_logger()
 
 TIMEOUT_S = 0.05
-"""Of each question and each connection, unless the settings say otherwise."""
+"""Time limit of each request and each connection, unless the settings give another."""
 BACK_OFF_S = 2.0
 HEATMAP_FIELD = "heatmap"
 THUMBNAIL_FIELD = "thumbnail"
@@ -42,7 +42,7 @@ class RedisHeatmapCache:
         if not self._breaker.may_try():
             return False
         try:
-            # The entries of a cluster lie on different nodes, and a transaction takes one.
+            # The entries of a cluster lie on different nodes, and a transaction covers only one.
             at_once = 1 if self._address.is_cluster else len(entries)
             for first in range(0, len(entries), max(1, at_once)):
                 self._put(entries[first : first + at_once])
@@ -82,23 +82,23 @@ class RedisHeatmapCache:
             self._opened.close()
 
     def _redis(self) -> "Redis | RedisCluster":
-        """The client, made when it is first needed: a cluster that is away must not keep a worker from starting."""
+        """Return the client, made on first use: a cluster that is away must not keep a worker from starting."""
         if self._opened is None:
             self._opened = self._address.client()
         return self._opened
 
     def _back_off(self, error: Exception) -> None:
         back_off_s = self._breaker.open()
-        # The error of a pipeline quotes the command, pictures and all.
+        # The error of a pipeline quotes the command, including the pictures.
         reason = str(error).rpartition("of pipeline caused error: ")[2]
         said = f"{type(error).__name__}: {reason}{advice(error)}"
         log.warning("heatmap cache away", error=said, back_off_s=back_off_s)
 
 
 class Breaker:
-    """Closed while all is well; open after a failure, but for one try in each back-off, until one succeeds.
+    """Circuit breaker: closed while tries succeed; open after a failure, with one try per back-off, until one succeeds.
 
-    Who promises a heatmap and who writes it are different threads: the promise that is let through entitles to a try.
+    Different threads promise a heatmap and write it: a promise made while it is open allows one try.
     """
 
     def __init__(self, back_off_s: float, clock: Callable[[], float]) -> None:
@@ -109,24 +109,24 @@ class Breaker:
         self._is_promised = False
 
     def may_promise(self) -> bool:
-        """Whether something may be counted on to be tried."""
+        """Return True if a heatmap may be promised, because a try will be allowed."""
         with self._lock:
             return self._may_promise()
 
     def may_try(self) -> bool:
-        """Whether to try now: what was promised, or what would be."""
+        """Return True if a try is allowed now: it was promised, or could be promised now."""
         with self._lock:
             may_try = self._is_promised or self._may_promise()
             self._is_promised = False
             return may_try
 
     def close(self) -> None:
-        """A try went well."""
+        """Close after a try that succeeded."""
         with self._lock:
             self._next_try_at_s, self._is_promised = None, False
 
     def open(self) -> float:
-        """A try failed. Returns for how long nothing is tried, seconds."""
+        """Open after a try that failed. Returns the back-off, seconds, in which nothing is tried."""
         with self._lock:
             self._next_try_at_s, self._is_promised = self._clock() + self._back_off_s, False
         return self._back_off_s
@@ -136,13 +136,13 @@ class Breaker:
             return True
         if self._clock() < self._next_try_at_s:
             return False
-        # The next one only after another back-off, or a promise that nobody keeps would be the last.
+        # The next promise comes after another back-off; otherwise one that is never kept would be the last.
         self._next_try_at_s, self._is_promised = self._clock() + self._back_off_s, True
         return True
 
 
 class NullHeatmapCache:
-    """What an empty `redis_url` asks for: no heatmaps."""
+    """Cache for an empty `redis_url`: it keeps no heatmaps."""
 
     def put(self, entries: Sequence[HeatmapEntry]) -> bool:  # noqa: ARG002
         return False
@@ -158,12 +158,12 @@ class NullHeatmapCache:
 
 
 def open_heatmap_cache(url: str, *, ttl_s: int, timeout_s: float = TIMEOUT_S) -> RedisHeatmapCache | NullHeatmapCache:
-    """The cache that `redis_url` asks for. Raises SettingsError."""
+    """Open the cache that `redis_url` names; empty: one that keeps nothing. Raises SettingsError."""
     return RedisHeatmapCache(url, ttl_s=ttl_s, timeout_s=timeout_s) if url else NullHeatmapCache()
 
 
 def cache_answers(url: str) -> bool:
-    """Whether a Redis answers there within a moment. Raises SettingsError."""
+    """Return True if a Redis answers there within TIMEOUT_S. Raises SettingsError."""
     address = RedisAddress(url, TIMEOUT_S)
     try:
         with closing(address.client()) as redis:

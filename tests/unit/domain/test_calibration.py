@@ -159,7 +159,7 @@ def test_unusable_calibration_scores_are_refused(held_out: tuple[float, ...]) ->
 
 
 def test_rate_that_the_frames_cannot_support_is_refused_with_the_smallest_they_can() -> None:
-    with pytest.raises(ValueError, match=r"9 held-out frames support a false-reject rate of 0\.1000 at the least"):
+    with pytest.raises(ValueError, match=r"9 held-out frames support a false-reject rate of 0\.1000 or more"):
         Calibration(tuple(map(float, range(9))), 0.05)
 
 

@@ -91,7 +91,7 @@ def test_bit_depth_is_no_matter_of_other_pictures(mode: str) -> None:
 
 
 def test_frame_that_does_not_fit_its_line_says_so() -> None:
-    with pytest.raises(InvalidFrame, match="brightness up to 16383 on a line of 12 bits, which end at 4095: set"):
+    with pytest.raises(InvalidFrame, match="brightness up to 16383 on a line of 12 bits, which end at 4095: restore"):
         shown(png(ramp(14)), 12)
 
 

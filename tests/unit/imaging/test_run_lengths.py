@@ -36,7 +36,7 @@ def test_whatever_is_written_gives_a_mask_of_its_size_or_is_refused(counts: str,
         ("", "do not fill"),
         ("1", "do not fill"),
         ("O", "do not fill"),  # negative
-        ("a", "cut off"),
+        ("a", "truncated"),
         ("\x00", "cannot be read"),
         ("é", "cannot be read"),
         ("o" * 10, "cannot be read"),  # more bits than any picture has pixels

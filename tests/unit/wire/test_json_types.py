@@ -101,5 +101,5 @@ def test_error_names_the_field() -> None:
 @pytest.mark.parametrize("offset", [-1, 2**63, 10**30])
 def test_feedback_on_a_position_that_cannot_be_is_refused(offset: int) -> None:
     impossible = replace(FEEDBACK, source=replace(FEEDBACK.source, offset=offset))
-    with pytest.raises(ValueError, match="is no position"):
+    with pytest.raises(ValueError, match="is not a position"):
         decode_feedback(encode_feedback(impossible))

@@ -1,4 +1,4 @@
-"""How to reach the brokers, and the one place that opens clients and translates kafka-python's errors."""
+"""Opens Kafka clients, in this one place, and translates kafka-python's errors."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -42,7 +42,7 @@ NEVER: dict[type[BaseException], str] = {
     ),
     InvalidGroupIdError: "the broker takes no consumer_group of this name",
 }
-"""What the broker will refuse for as long as nobody changes anything."""
+"""Errors that no retry helps: the broker refuses until somebody changes something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class KafkaAccess:
     request_timeout_ms: int = REQUEST_TIMEOUT_MS
 
     def common(self, spoken: Spoken) -> dict[str, Any]:
-        """Settings that every kind of client takes. Raises SettingsError for a login that can never work."""
+        """Build the settings that every kind of client takes. Raises SettingsError for a login that can never work."""
         return {
             "bootstrap_servers": [address.strip() for address in self.bootstrap_servers.split(",")],
             "security_protocol": self.security_protocol,
@@ -75,7 +75,7 @@ class KafkaAccess:
         }
 
     def spoken(self) -> Spoken:
-        """How to talk to a broker. Raises SettingsError for certificates and keys that cannot be used."""
+        """Build the protocol of a connection. Raises SettingsError for certificates and keys that cannot be used."""
         tls = Tls(self.ssl_cafile, self.ssl_certfile, self.ssl_keyfile, self.ssl_key_password)
         has_tls = self.security_protocol.endswith("SSL")
         context = tls.context() if has_tls else None
@@ -89,7 +89,7 @@ class KafkaAccess:
 
 @dataclass(slots=True)
 class Connections:
-    """The network side of one client: whether a broker answers, and a way to free it if opening fails."""
+    """Network connections of one client: they show if a broker answers, and are closed if opening fails."""
 
     _clients: list[KafkaNetClient] = field(default_factory=list)
 
@@ -100,23 +100,23 @@ class Connections:
         return client
 
     def opened(self) -> None:
-        """From now on nothing ends for a broker that refuses us: others may not, or it may be over soon."""
+        """Note that the client is open: from now on a refusal is no final error, since other brokers may accept us."""
         for client in self._clients:
             client._manager.opened = True
 
     def why_not(self) -> str | None:
-        """Why no connection came about, as far as that is known."""
+        """Return the reason for which there is no connection; None if it is not known."""
         managers = [client._manager for client in reversed(self._clients)]
         causes = [cause.text for manager in managers if (cause := manager.cause())]
         failures = [_described(manager.last_failure) for manager in managers if manager.last_failure]
         return next(iter(causes + failures), None)
 
     def reachable(self) -> bool:
-        """Whether a connection to any broker stands. Asks nobody, so it is cheap and safe from any thread."""
+        """Return True if any broker is connected. Asks no broker, so it is cheap and safe from any thread."""
         return any(client.connected(node.node_id) for client in self._clients for node in client.cluster.brokers())
 
     def offers(self, request: Any, version: int) -> bool:
-        """Whether the broker, once reached, understands a kind of request in at least that version."""
+        """Return True if the broker, once reached, supports a kind of request in at least that version."""
         try:
             return all(client.api_version(request, max_version=version) >= version for client in self._clients)
         except IncompatibleBrokerVersion:
@@ -152,7 +152,7 @@ def open_client(
         links.close()
         raise SettingsError(f"Kafka settings: {error}") from error
     except (KafkaError, OSError, RuntimeError) as error:
-        # Left alone, every failed attempt would leave an IO thread behind.
+        # Closed, because every failed attempt would leave an IO thread behind.
         reason = links.why_not() or _described(error)
         links.close()
         if (cause := cause_of(error, spoken)) and cause.is_final:
@@ -164,9 +164,9 @@ def open_client(
 
 @contextmanager
 def transport_errors(what: str) -> Iterator[None]:
-    """Turn what kafka-python raises on the way into a TransportError that says what was being done.
+    """Turn kafka-python's errors into a TransportError that says what was being done.
 
-    Raises SettingsError for what a broker will refuse however often it is asked.
+    Raises SettingsError for errors that no retry helps (NEVER).
     """
     try:
         yield

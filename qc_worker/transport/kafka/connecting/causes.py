@@ -1,7 +1,7 @@
-"""Why a broker and we do not come together: by what kafka-python raised, or by what the address says when asked.
+"""Finds the reason why a broker refuses us: in kafka-python's error, or by asking the address itself.
 
-kafka-python 3.0.12 tries again until its time is up, whatever the cause, and then raises KafkaTimeoutError; the cause
-is in its log only. Some causes show in no error at all: a listener that expects TLS, or a login, just hangs up.
+kafka-python 3.0.12 retries until its time is up, whatever the cause, and then raises KafkaTimeoutError; the cause is in
+its log only. Some causes show in no error at all: a listener that expects TLS, or a login, just closes the connection.
 """
 
 import socket
@@ -29,16 +29,16 @@ UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One line for people."""
+    """The cause of a refusal, in one line for people."""
 
     text: str
     is_final: bool = True
-    """Trying again with the same settings will never help."""
+    """Retrying with unchanged settings will never help."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """How we talk to a broker."""
+    """Protocol of the connections to a broker."""
 
     protocol: str
     mechanism: str | None
@@ -51,12 +51,12 @@ class Spoken:
 
 
 def cause_of(error: BaseException, spoken: Spoken) -> Cause | None:
-    """What an error says for certain; None if it may have many causes."""
+    """Return the cause that an error proves; None if it may have many causes."""
     return next((cause for one in _chain(error) if (cause := _told(one, spoken))), None)
 
 
 def asked(host: str, port: int, spoken: Spoken, timeout_s: float = PROBE_TIMEOUT_S) -> Cause | None:
-    """Ask the address itself, by connections of our own. None if it does not answer, or nothing is wrong with it."""
+    """Ask the address itself, by connections of our own; None if it does not answer, or nothing is wrong with it."""
     try:
         probe = _Probe(host, port, timeout_s)
         return _asked_plain(probe, spoken) if spoken.tls is None else _asked_tls(probe, spoken, spoken.tls)
@@ -93,7 +93,7 @@ def _asked_plain(probe: "_Probe", spoken: Spoken) -> Cause | None:
 
 
 def _offered(probe: "_Probe", tls: ssl.SSLContext | None, spoken: Spoken) -> str | None:
-    """The security protocol that the address speaks with or without TLS; None if it speaks Kafka in neither way."""
+    """Return the security protocol that the address speaks, in TLS if given; None if it speaks no Kafka so."""
     plain, login = ("PLAINTEXT", "SASL_PLAINTEXT") if tls is None else ("SSL", "SASL_SSL")
     try:
         with probe.connected(tls) as link:
@@ -101,7 +101,7 @@ def _offered(probe: "_Probe", tls: ssl.SSLContext | None, spoken: Spoken) -> str
                 return None if tls is None else f"{plain} or {login}"
             return plain if probe.mechanisms(link, spoken) is None else login
     except ssl.SSLError as error:
-        # An alert is TLS, though not for us: it may want a certificate of ours first.
+        # An alert proves TLS: the broker may require a certificate of ours first.
         return f"{plain} or {login}" if _is_alert(error) else None
     except OSError:
         return None
@@ -162,7 +162,7 @@ def _certificate(error: ssl.SSLCertVerificationError) -> Cause:
 
 
 def _alert(error: ssl.SSLError) -> Cause | None:
-    """What the broker's TLS alert, or our own TLS, objects to."""
+    """Explain the broker's TLS alert, or an error of our own TLS; None if it has no known cause."""
     reason = error.reason or ""
     if "CERTIFICATE_REQUIRED" in reason or "BAD_CERTIFICATE" in reason or reason.endswith("HANDSHAKE_FAILURE"):
         return Cause(
@@ -183,7 +183,7 @@ def _is_alert(error: ssl.SSLError) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and all it was made from: as a cause, while it was handled, or handed over as an argument."""
+    """Yield an error and all errors behind it: its cause, its context, and those among its arguments."""
     waiting, seen = [error], set()
     while waiting:
         one = waiting.pop(0)
@@ -195,7 +195,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _unverified() -> ssl.SSLContext:
-    """For finding out whether TLS is spoken; nothing secret is ever sent by it."""
+    """Build a TLS context without verification, to find out if TLS is spoken; nothing secret is ever sent by it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -203,14 +203,14 @@ def _unverified() -> ssl.SSLContext:
 
 
 class _Probe:
-    """Speaks as much of Kafka's protocol as tells who is there: ApiVersions and SaslHandshake, without kafka-python."""
+    """Speaks just enough of Kafka's protocol to identify a broker: ApiVersions, SaslHandshake; no kafka-python."""
 
     def __init__(self, host: str, port: int, timeout_s: float) -> None:
         self._host, self._port = host, port
         self._timeout_s = timeout_s
 
     def connected(self, tls: ssl.SSLContext | None) -> socket.socket:
-        """A connection, in TLS if asked for. Raises OSError, of which ssl.SSLError is one."""
+        """Open a connection, in TLS if given. Raises OSError, of which ssl.SSLError is one."""
         link = socket.create_connection((self._host, self._port), timeout=self._timeout_s)
         if tls is None:
             return link
@@ -221,7 +221,7 @@ class _Probe:
             raise
 
     def speaks_kafka(self, link: socket.socket) -> bool | None:
-        """Whether it answers as a broker; None if it hangs up or is silent. Raises ssl.SSLError."""
+        """Return True if it answers as a broker; None if it closes the connection or is silent. Raises ssl.SSLError."""
         try:
             answer = _ask(link, API_VERSIONS, 0, b"")
         except ssl.SSLError as error:
@@ -233,7 +233,7 @@ class _Probe:
         return None if answer == b"" else answer is not None
 
     def mechanisms(self, link: socket.socket, spoken: Spoken) -> tuple[str, ...] | None:
-        """The ways to log in that it offers; None if it has no login. Raises OSError."""
+        """Return the ways to log in that it offers; None if it has no login. Raises OSError."""
         wanted = (spoken.mechanism or "PLAIN").encode()
         answer = _ask(link, SASL_HANDSHAKE, 1, struct.pack(">h", len(wanted)) + wanted)
         if not answer:
@@ -246,7 +246,7 @@ class _Probe:
 
 
 def _ask(link: socket.socket, key: int, version: int, body: bytes) -> bytes | None:
-    """One question and the body of its answer; empty if it hung up, None if that was no answer of Kafka's."""
+    """Send one request; return the body of its answer, empty if the connection is closed, None if it is not Kafka's."""
     client = b"qc-worker"
     request = struct.pack(">hhih", key, version, 1, len(client)) + client + body
     link.sendall(struct.pack(">i", len(request)) + request)

@@ -1,4 +1,4 @@
-"""Credentials for the brokers: read, and checked for all that can be known without asking anybody."""
+"""Reads credentials for the brokers and checks everything that can be checked without asking a broker."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from pathlib import Path
 from qc_worker.domain.errors import SettingsError
 
 NO_PASSWORD = ""
-"""Handed to OpenSSL where none is set, or it would ask for one on the terminal and wait."""
+"""Passed to OpenSSL if none is set; otherwise it would ask for one on the terminal and wait."""
 CERTIFICATE_MARK = b"CERTIFICATE-----"
 KEY_MARK = b"PRIVATE KEY-----"
 NO_CERTIFICATE = "it holds no certificate in PEM form (convert a .jks, .p12 or .der file)"
@@ -24,7 +24,7 @@ class Tls:
     key_password: str | None = field(default=None, repr=False)
 
     def context(self) -> ssl.SSLContext:
-        """What to speak TLS with: brokers must have a certificate of that authority for their very host.
+        """Build the TLS context: brokers must have a certificate of that authority for their very host.
 
         Raises SettingsError for files that cannot be used.
         """
@@ -74,14 +74,14 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """User name and password, and how to show them."""
+    """User name, password and login mechanism."""
 
     mechanism: str | None
     username: str | None
     password: str | None = field(default=None, repr=False)
 
     def settings(self) -> dict[str, str]:
-        """kafka-python's names for them. Raises SettingsError if any is missing."""
+        """Return them under kafka-python's names. Raises SettingsError if any is missing."""
         missing = [name for name in ("mechanism", "username", "password") if not getattr(self, name)]
         if missing:
             names = " and ".join(f"kafka_sasl_{name}" for name in missing)
@@ -93,7 +93,7 @@ class Login:
         }
 
     def _name_on_the_wire(self) -> str:
-        """The user name; for SCRAM with `,` and `=` escaped (RFC 5802, 5.1), which kafka-python leaves to us."""
+        """Return the user name; for SCRAM with `,` and `=` escaped (RFC 5802, 5.1), which kafka-python leaves to us."""
         name = str(self.username)
         if not str(self.mechanism).startswith("SCRAM-"):
             return name
@@ -101,7 +101,7 @@ class Login:
 
 
 def read_secret(name: str, path: Path) -> str:
-    """The only line of a file that holds a secret. Raises SettingsError."""
+    """Read the only line of a file that holds a secret. Raises SettingsError."""
     try:
         secret = _content(name, path).decode("utf-8-sig").rstrip("\r\n")
     except UnicodeError:

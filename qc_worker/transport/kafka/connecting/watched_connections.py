@@ -1,7 +1,7 @@
-"""kafka-python's connections, watched: while a client is opened, what can never work ends the attempt at once.
+"""Watches kafka-python's connections: while a client is opened, a cause that is final ends the attempt at once.
 
-kafka-python 3.0.12 means to do so for a failed login (`_auth_failures`), but `KafkaConnection.initialize` swallows the
-error that `_connect` waits for, and certificates were never among the reasons.
+kafka-python 3.0.12 is meant to do so for a failed login (`_auth_failures`), but `KafkaConnection.initialize` swallows
+the error that `_connect` waits for, and certificates were never among its reasons.
 """
 
 from functools import partial
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class WatchedManager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python has no types
-    """Notes why connections fail. Until `opened` it raises SettingsError once every address has a final cause."""
+    """Records why connections fail. Until `opened` it raises SettingsError once every address has a final cause."""
 
     def __init__(self, net: Any, spoken: Spoken, **config: Any) -> None:
         self._spoken = spoken
@@ -38,7 +38,7 @@ class WatchedManager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-pyt
         return connection
 
     def cause(self) -> Cause | None:
-        """The cause that was found last, final or not."""
+        """Return the cause that was found last, final or not; None if there is none."""
         return next((cause for cause in reversed(self._causes.values()) if cause), None)
 
     def _raise_if_in_vain(self) -> None:
@@ -48,7 +48,7 @@ class WatchedManager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-pyt
             raise SettingsError(f"Kafka broker {final[0]}")
 
     def _failed(self, broker: Any, error: BaseException) -> None:
-        """Note why; on the loop of the connections, which while a client is opened have nothing else to do."""
+        """Record the cause; runs on the connections' loop, which has nothing else to do while a client is opened."""
         self.last_failure = error
         cause = cause_of(error, self._spoken)
         if not self.opened and broker.node_id not in self._causes:
@@ -59,14 +59,14 @@ class WatchedManager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-pyt
             self._tell(broker, cause)
 
     def _asked(self, broker: Any, error: BaseException) -> Cause | None:
-        """What the address itself says, once for each, where the error does not say it all."""
+        """Ask each address once, if the error does not say everything; None if it does, or if nothing is wrong."""
         if cause_of(error, self._spoken) is not None and not isinstance(error, UnsupportedSaslMechanismError):
             return None
         timeout_s = min(PROBE_TIMEOUT_S, float(self.config["request_timeout_ms"]) / 1000)
         return asked(broker.host, broker.port, self._spoken, timeout_s)
 
     def _is_of_the_cluster(self, broker: Any) -> bool:
-        """Whether the brokers named it to us: nobody waits for its connection, so nobody would say what is wrong."""
+        """Return True if the brokers named it: nobody waits for its connection, so nobody else reports the cause."""
         return not self.cluster.is_bootstrap(broker.node_id)
 
     def _tell(self, broker: Any, cause: Cause) -> None:
