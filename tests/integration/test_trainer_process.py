@@ -110,7 +110,7 @@ def test_every_error_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
         ("retrain", "--line", "A", "--offline", "--backbone", "nope"): "no backbone named",
         ("retrain", "--line", "A", "--offline", "--max-cost", "nan"): "--max-cost must be 0.1 to 64, not nan",
         ("retrain", "--line", "A", "--offline", "--max-cost", "65"): "--max-cost must be 0.1 to 64, not 65",
-        ("evaluate", "--line", "A", "--dataset", "."): "not laid out as MVTec",
+        ("evaluate", "--line", "A", "--dataset", "."): "does not have the layout of MVTec",
         ("evaluate", "--line", "A", "--dataset", ".", "--report", "nowhere/r.html"): "there is no folder nowhere",
         ("evaluate", "--line", "A", "--dataset", ".", "--report", "."): "is a folder",
         ("import", "--line", "A"): "nothing to import",
