@@ -17,7 +17,9 @@ from qc_worker.simplenet.checkpoint import file_sha256
 from trainer.fitting.defaults import defaults_for
 
 ROOT = Path(__file__).parents[2]
-OUR_CODE = (ROOT / "qc_worker" / "simplenet", ROOT / "qc_worker" / "domain", ROOT / "trainer")
+OUR_CODE = tuple(
+    ROOT / folder for folder in ("qc_worker/domain", "qc_worker/imaging", "qc_worker/simplenet", "trainer")
+)
 RIVALS_CODE = (ROOT / "benchmarks" / "rivals" / "accuracy.py", ROOT / "benchmarks" / "rivals" / "anomalib.py")
 """Our code around anomalib; anomalib itself counts by its version."""
 SIZE_OF_OURS = "size of ours"

@@ -144,7 +144,7 @@ def _times(origins: Mapping[str, Origin]) -> dict[str, datetime]:
 
 
 def _captured(origin: Origin) -> datetime | None:
-    # Older cards have no capture time. Operators accept frames soon after they are taken, so that time will do.
+    # Older cards have no capture time. Operators accept frames soon after they are taken, so that time is used.
     return origin.captured_at or (origin.accepted_at if origin.position else None)
 
 
