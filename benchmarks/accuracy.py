@@ -1,20 +1,19 @@
-"""Accuracy on labelled products: ours, anomalib's PatchCore and PaDiM, same weights, same pixels, several seeds.
+"""Measure accuracy on labelled products: ours, anomalib's PatchCore and PaDiM, with the same weights and pixels.
 
-Ours goes the way of the product: good frames are imported, `retrain --offline` fits and calibrates, `evaluate` judges
-the test images with the stored version; so it holds good frames out, while the rivals are fitted to all. It picks its
-input size (`--input-size auto`) from the good frames. The rivals see every product twice, at the backbone's own 256 px
-and at the size that ours picked; each has a row for each choice of levels, and the one that is best in the mean over
-products is set against ours. The row "no discriminator" is ours with the distance alone.
+Ours runs the product's own code: import good frames, `retrain --offline`, `evaluate`. It holds out good frames, while
+the rivals are fitted to all of them, and chooses its input size from the good frames (`--input-size auto`). The row "no
+discriminator" is ours with the distance alone. The rivals run on every product twice, at the backbone's own 256 px and
+at the size that ours chose. They have a row for each choice of levels; the best one in the mean over products is
+compared with ours.
 
-Image score and map as each method defines them, metrics by the same code for all. Recall at 1 % and 2 % is at
-thresholds set on the good test images themselves, to compare; "own threshold" is what retrain promised.
+Each method defines its image score and map; one code computes all metrics. Recall at 1 % and 2 % uses thresholds set on
+the good test images themselves, to compare methods; "own threshold" is the one that retrain calibrated.
 
-Labels decide nothing about ours. Differences under 0.02 between seeds of one set are noise: look at the mean over
-products, and at the worst.
+Labels are never used to choose anything for ours. Differences under 0.02 between seeds of one product are noise:
+compare the mean over products, and the worst.
 
-Sides take turns within each seed. With `--cache DIR` each run (product, side, seed) is kept there, and taken from there
-while data, settings and code are the same: after an interruption it goes on where it was, and `--seeds 1` may become
-`--seeds 5`.
+Sides take turns within each seed. With `--cache DIR`, each run (product, side, seed) is stored there and reused while
+data, settings and code are the same, so an interrupted benchmark resumes, and `--seeds 1` can become `--seeds 5`.
 
 Prints one JSON object: {"products": {PRODUCT: {SIDE: {"mean", "worst", "spread", "by_defect", "seeds", ...}}},
 "overall": {SIDE: {"mean", "worst", "worst_product"}}, "contests": {...}, "false_rejects": {PRODUCT: [...]}, ...}.
@@ -50,10 +49,10 @@ from trainer.features.input_size import parse_input_size  # noqa: E402
 
 DATASETS = Path(__file__).parents[2] / "shared" / "data"
 NO_ANOMALIB = "anomalib is not installed: pip install 'qc-worker[bench]'"
-NO_SWITCH = "training settings have no weight of the discriminator, so there is no row without it"
+NO_SWITCH = "no row without the discriminator: the training settings have no weight for it"
 RIVAL_LEVELS = {"efficientnet_lite0": ("16", "8+16", "16+32"), "wide_resnet50_2": ("8+16",)}
-"""anomalib's own choice for PaDiM on WideResNet-50 has stride 4 as well, left out here: 4096 covariances of 550
-features are 5 GB, held four times while they are inverted."""
+"""anomalib's default for PaDiM on WideResNet-50 also has stride 4, left out here: 4096 covariances of 550 features are
+5 GB, and four copies are needed to invert them."""
 
 
 def main() -> None:
@@ -73,16 +72,16 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--datasets", type=Path, nargs="+", default=_present(), help="folders, laid out as MVTec AD is")
+    parser.add_argument("--datasets", type=Path, nargs="+", default=_present(), help="folders laid out like MVTec AD")
     parser.add_argument("--backbone", choices=sorted(RIVAL_LEVELS), default="efficientnet_lite0")
     parser.add_argument("--weights-dir", type=Path, help="folder with <backbone>.safetensors or .pth")
     parser.add_argument("--seeds", type=int, choices=range(1, 101), default=5, metavar="N")
-    parser.add_argument("--input-size", default="auto", help="of ours, as `qc-trainer retrain --input-size` has it")
+    parser.add_argument("--input-size", default="auto", help="of ours, as for `qc-trainer retrain --input-size`")
     parser.add_argument("--without-rivals", "--ours-only", action="store_true", help="leave PatchCore and PaDiM out")
-    parser.add_argument("--rival-levels", nargs="+", metavar="S+S", help="their strides, a row for each: 16 16+32")
+    parser.add_argument("--rival-levels", nargs="+", metavar="S+S", help="strides of rivals, a row for each: 16 16+32")
     parser.add_argument("--coreset", action="store_true", help="PatchCore's bank by greedy search: many minutes a fit")
-    parser.add_argument("--splits", type=int, default=200, help="of the false-reject experiment")
-    parser.add_argument("--cache", type=Path, help="folder where runs are kept, to go on after an interruption")
+    parser.add_argument("--splits", type=int, default=200, help="random splits in the false-reject experiment")
+    parser.add_argument("--cache", type=Path, help="folder that stores finished runs, to resume after an interruption")
     parser.add_argument("--table", type=Path, help="write the tables to this Markdown file")
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
     return parser.parse_args()
@@ -94,18 +93,18 @@ def _present() -> list[Path]:
 
 def _products(folders: Sequence[Path]) -> list[Product]:
     if not folders:
-        raise SettingsError("no data sets: name folders with --datasets, laid out as MVTec AD is")
+        raise SettingsError("no data sets: give folders in the layout of MVTec AD with --datasets")
     products = [product_at(folder) for folder in folders]
     names = [product.name for product in products]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise SettingsError(f"two data sets are named {twice[0]}: figures go by folder name, so rename one")
+        raise SettingsError(f"two data sets are named {twice[0]}: results are listed by folder name, so rename one")
     return products
 
 
 def _task(options: argparse.Namespace) -> Task:
     parse_input_size(options.input_size)
     if options.table and not options.table.resolve().parent.is_dir():
-        raise SettingsError(f"--table: there is no folder {options.table.parent}: make it first")
+        raise SettingsError(f"--table: there is no folder {options.table.parent}: create it first")
     return Task(options.backbone, _weights(options), options.seeds, options.input_size, _rivals(options))
 
 
@@ -114,7 +113,7 @@ def _weights(options: argparse.Namespace) -> Path:
     if found is None and options.backbone == "efficientnet_lite0":
         found = packaged_efficientnet_lite0(options.weights_dir or Path("weights"))
     if found is None:
-        raise SettingsError(f"no weights of {options.backbone}: name their folder with --weights-dir")
+        raise SettingsError(f"no weights for {options.backbone}: give their folder with --weights-dir")
     return found
 
 
@@ -132,7 +131,7 @@ def _rivals(options: argparse.Namespace) -> tuple[Rival, ...]:
 
 
 def _report(options: argparse.Namespace, bench: Bench, products: Sequence[Product]) -> None:
-    """Tables for people, then the JSON object."""
+    """Print tables for people, then the JSON object."""
     rows = {side: {product: row_of(runs) for product, runs in found.items()} for side, found in bench.runs.items()}
     summary = Summary(rows, {side: overall_of(of_side) for side, of_side in rows.items()}, _contests(rows, bench.task))
     shown = tables(summary, ours=[side for side in our_sides() if side in rows])
@@ -143,7 +142,7 @@ def _report(options: argparse.Namespace, bench: Bench, products: Sequence[Produc
 
 
 def _contests(rows: Rows, task: Task) -> dict[str, Contest]:
-    """By the size that the rivals saw: each method at its best levels."""
+    """Compare ours with each method at its best levels, for each input size of the rivals."""
     if not task.rivals:
         return {}
     return {
@@ -161,8 +160,8 @@ def _notes(task: Task) -> list[str]:
     if not task.rivals:
         return [means]
     rivals = (
-        "Rivals are fitted to all good frames, ours to those that it does not hold out; theirs are the levels that are "
-        f"best in the mean over products. PatchCore's bank: {_bank(task)}."
+        "Rivals are fitted to all good frames, ours to those that it does not hold out; rivals have the levels "
+        f"that are best in the mean over products. PatchCore's bank: {_bank(task)}."
     )
     return [f"{means} {rivals}"]
 
@@ -200,7 +199,7 @@ def _document(
 
 
 def _promise(run: Run, splits: int) -> list[dict[str, float]]:
-    """The pool: good test frames and the good frames held out of the fit, which random splits make exchangeable."""
+    """Measure false rejects on good test frames pooled with held-out good frames; random splits are exchangeable."""
     held_out = run.own.calibration_scores if run.own else ()
     defects = [score for kind, scores in run.scores.items() if kind != GOOD for score in scores]
     return false_rejects([*run.scores[GOOD], *held_out], defects, splits=splits, seed=0)

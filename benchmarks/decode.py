@@ -1,9 +1,9 @@
-"""Milliseconds per megapixel from encoded bytes to the square that enters the backbone, before and after.
+"""Measure milliseconds per megapixel from encoded bytes to the backbone's input, before and after optimisation.
 
-`before` is what people write first: the whole picture decoded, converted to RGB, resized, to NumPy, to PyTorch, to
-floats. `after` is `decode_picture`, brought to the same floats, which in the worker happens later and for whole
-batches. The sides alternate in one run, with one and with two decode threads. Peak memory is that of a fresh process
-that decodes one of the largest pictures, above what it had before; Pillow's own memory counts.
+`before` is the simplest code: decode the whole picture, convert to RGB, resize, then NumPy, PyTorch, floats. `after` is
+`decode_picture` and the conversion to the same floats, which the worker does later and for whole batches. The sides
+alternate in one run, with one and with two decode threads. Peak memory is the additional memory of a fresh process that
+decodes one of the largest pictures, including Pillow's own.
 
 Prints one JSON object: {"cases": [{"kind", "megapixels", "before_ms_per_mp", "after_ms_per_mp", ...}], ...}.
 """
@@ -42,7 +42,7 @@ SIZES = ((365, 274), (640, 480), (1280, 800), (2048, 1536), (4000, 3000), (6000,
 KINDS = ("jpeg colour", "jpeg grey", "png colour", "png grey 16 bit", "tiff grey 16 bit")
 THREADS = (1, 2)
 ROUND_S = 0.06
-"""At least so long is one side measured before the other takes its turn."""
+"""Shortest time of a side's turn."""
 
 Decode = Callable[[bytes], Tensor]
 
@@ -86,7 +86,9 @@ SIDES: dict[str, Decode] = {"before": before, "after": after}
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peak", nargs=2, metavar=("SIDE", "FILE"), help="only the peak memory of one decode, in MB")
+    parser.add_argument(
+        "--peak", nargs=2, metavar=("SIDE", "FILE"), help="print the peak memory of one decode only, MB"
+    )
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
     return parser.parse_args()
 
@@ -96,7 +98,7 @@ def _case(kind: str, size: tuple[int, int]) -> Case:
     if "grey" in kind:
         image = image.convert("L")
     if "16 bit" in kind:
-        # The lower bits of a sensor are noise, which is why such files hardly shrink.
+        # The low bits of a sensor are noise, so such files compress badly.
         low = np.random.default_rng(2).integers(0, 256, (size[1], size[0]), dtype=np.uint16)
         image = Image.fromarray(np.asarray(image).astype(np.uint16) << 8 | low)
     buffer = io.BytesIO()
@@ -107,7 +109,7 @@ def _case(kind: str, size: tuple[int, int]) -> Case:
 
 @lru_cache(maxsize=1)
 def _scene(size: tuple[int, int]) -> Image.Image:
-    """Light that falls off, blotches of several sizes, sharp edges, a sensor's grain."""
+    """Draw a scene with a light gradient, blotches of several sizes, sharp edges and sensor noise."""
     generator = np.random.default_rng(1)
     scene = Image.new("RGB", size, (120, 120, 110))
     for cells, weight in ((4, 0.5), (24, 0.35), (96, 0.2)):
@@ -138,7 +140,7 @@ def _measured(case: Case, rounds: int) -> dict[str, object]:
 
 
 def _alternated(case: Case, threads: int, rounds: int) -> dict[str, float]:
-    """Wall milliseconds per picture of each side, median over the rounds."""
+    """Return wall milliseconds per picture of each side, median over the rounds."""
     with ThreadPoolExecutor(threads) as pool:
         counts = {side: _count_for_round(pool, decode, case.content, threads) for side, decode in SIDES.items()}
         times: dict[str, list[float]] = {side: [] for side in SIDES}
@@ -171,7 +173,7 @@ def _peak_in_subprocess(side: str, case: Case) -> float | None:
 
 
 def _peak_mb(decode: Decode, content: bytes) -> float | None:
-    """Resident megabytes that one decode takes at its peak, after everything is loaded; None if it cannot be told."""
+    """Measure the peak of resident memory that one decode adds, in MB; None if the system does not allow it."""
     torch.set_num_threads(1)
     decode(_case("jpeg grey", (64, 64)).content)
     try:

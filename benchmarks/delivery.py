@@ -1,10 +1,10 @@
-"""What exactly once costs: the worker's plumbing with transactions beside the same without, in turns in one run.
+"""Measure the cost of exactly-once delivery: the worker's plumbing with and without transactions, in turns.
 
-Broker, source, threads and sinks are the real ones, decoder and model answer at once (`harness/null_worker.py`), or the
-model takes a while without computing, as a GPU would. Each side judges the same topic in a group of its own. Last, at
-half load: the time from camera to an inspection that readers may see.
+Broker, source, threads and sinks are real. Decoder and model take no time (`harness/null_worker.py`), or the model
+waits for a time without computing, as for a GPU. Each side judges the same topic in its own group. At half load, the
+time from camera to readable inspection is measured.
 
-Needs a broker with transactions: QC_TEST_KAFKA names an Apache Kafka; it shares this machine's cores. Prints one JSON
+Needs an Apache Kafka, named by QC_TEST_KAFKA, since the embedded broker has no transactions. Prints one JSON
 object: {"plumbing": {"exactly_once_fps", "at_least_once_fps", "cost", ...}, "with_a_model": {...}, "half_load": {...}}.
 """
 
@@ -32,7 +32,7 @@ MODEL_BATCH_MS = 20.0
 def main() -> None:
     options = _options()
     if not os.environ.get("QC_TEST_KAFKA"):
-        raise SystemExit("error: the embedded broker has no transactions; name an Apache Kafka with QC_TEST_KAFKA")
+        raise SystemExit("error: the embedded broker has no transactions: set QC_TEST_KAFKA to an Apache Kafka")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with plant(folder, batch_size=BATCH_SIZE, cache_dir=folder / "kernels") as ready:
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def _compared(ready: Plant, topic: str, options: argparse.Namespace, *, batch_ms: float) -> dict[str, object]:
-    """Medians of both modes over what lies ready."""
+    """Compute medians of both modes on frames that are ready on the topic."""
     rounds = _in_turns(options.rounds, lambda mode: _side(ready, topic, mode, options.frames, batch_ms))
     fps = {mode: statistics.median(run["fps"] for run in runs) for mode, runs in rounds.items()}
     cost = round(1 - fps["exactly-once"] / fps["at-least-once"], 4)
@@ -56,7 +56,7 @@ def _compared(ready: Plant, topic: str, options: argparse.Namespace, *, batch_ms
 
 
 def _half_load(ready: Plant, options: argparse.Namespace) -> dict[str, object]:
-    """Time from camera to readable inspection, of frames that come evenly at half the rate of full load."""
+    """Measure the time from camera to readable inspection, for frames sent evenly at half the rate of full load."""
     rate = BATCH_SIZE * 1000 / MODEL_BATCH_MS / 2
     frames = round(rate * options.half_load_s)
 
@@ -74,7 +74,7 @@ def _half_load(ready: Plant, options: argparse.Namespace) -> dict[str, object]:
 
 
 def _in_turns(rounds: int, side: Callable[[str], Mapping[str, float]]) -> dict[str, list[Mapping[str, float]]]:
-    """Runs of both modes; who goes first changes from round to round."""
+    """Run both modes in each round; the order alternates from round to round."""
     runs: dict[str, list[Mapping[str, float]]] = {mode: [] for mode in MODES}
     for number in range(rounds):
         for mode in MODES if number % 2 else reversed(MODES):
@@ -83,7 +83,7 @@ def _in_turns(rounds: int, side: Callable[[str], Mapping[str, float]]) -> dict[s
 
 
 def _medians(rounds: Mapping[str, list[Mapping[str, float]]], named: Sequence[str]) -> dict[str, object]:
-    """Of both modes, and the first figure of every round."""
+    """Compute medians of both modes, and list the first figure of every round."""
     figures: dict[str, object] = {}
     for mode, runs in rounds.items():
         own = mode.replace("-", "_")
@@ -95,14 +95,14 @@ def _medians(rounds: Mapping[str, list[Mapping[str, float]]], named: Sequence[st
 def _side(ready: Plant, topic: str, mode: str, frames: int, batch_ms: float) -> Mapping[str, float]:
     letters = ready.topic("dead_letter")
     own = {"dead_letter_topic": letters, "delivery": mode, "batch_ms": batch_ms}
-    return ready.side("_null_worker", topic=topic, frames=frames, **own)
+    return ready.side("harness.null_worker", topic=topic, frames=frames, **own)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--frames", type=int, default=5000, help="judged by each side in each round")
-    parser.add_argument("--half-load-s", type=float, default=15, help="seconds of half load, each side and round")
+    parser.add_argument("--frames", type=int, default=5000, help="frames that each side judges in each round")
+    parser.add_argument("--half-load-s", type=float, default=15, help="seconds of half load for each side and round")
     parser.add_argument("--frame-bytes", type=int, default=100_000)
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
     return parser.parse_args()

@@ -1,14 +1,14 @@
-"""What the heatmap cache costs a batch's verdicts: without one, with Redis, and with a Redis that is broken.
+"""Measure how much the heatmap cache delays verdicts: without a cache, with Redis, and with a broken Redis.
 
-The judge, the heatmap writer and the Redis adapter are the worker's own; the batches are eight rejected frames with a
-defect each, so that every frame wants a heatmap, and come at an even pace. Timed is `Judge.judge`, which is all that a
-verdict waits for. Sides take turns in one run:
+Judge, heatmap writer and Redis adapter are the worker's own. Batches of eight rejected frames, each of which needs a
+heatmap, come at an even pace. The time of `Judge.judge` is measured: a verdict waits for nothing else. Sides take turns
+in one run:
 
 - none: `redis_url` is empty.
-- up: a Redis that answers.
-- frozen: it takes connections and answers nothing (SIGSTOP).
-- full: it refuses every write (maxmemory).
-- gone: nobody listens on its port.
+- up: Redis answers.
+- frozen: Redis accepts connections but does not answer (SIGSTOP).
+- full: Redis refuses every write (maxmemory).
+- gone: nothing listens on the port.
 
 Prints one JSON object: {"none": {"mean_ms", "p50_ms", "p99_ms", ...}, ..., "worst_added_ms", "within_limit"}.
 """
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def _judged(batch: Sequence[Decoded], url: str, options: argparse.Namespace) -> list[float]:
-    """Milliseconds of each batch, those included in which the cache is found to be away."""
+    """Return milliseconds of each batch, including those in which the cache is found to be unreachable."""
     cache: HeatmapCache = open_heatmap_cache(url, ttl_s=TTL_S)
     heatmaps, clock = HeatmapWriter(cache), SystemClock()
     judge = Judge(heatmaps, clock, heatmap_pass_share=0.0)
@@ -103,7 +103,7 @@ def _judged(batch: Sequence[Decoded], url: str, options: argparse.Namespace) -> 
 
 
 def _batch() -> list[Decoded]:
-    """Eight simulated frames, decoded."""
+    """Make a batch of eight simulated frames, decoded."""
     residents, clock = ResidentModels(), SystemClock()
     calibration = Calibration(scores=(-1.0, 0.0, 1.0), max_false_reject=0.25)
     residents.swap(Resident("A", "v1", SPEC, fold(Head(HEAD).eval()), calibration))
@@ -119,7 +119,7 @@ def _batch() -> list[Decoded]:
 
 
 def _scored() -> Scored:
-    """Maps with a round defect well over the threshold."""
+    """Make scores and maps with a round defect well above the threshold."""
     rows, columns = np.mgrid[:INPUT_SIZE, :INPUT_SIZE]
     defect = np.exp(-((rows - 100) ** 2 + (columns - 140) ** 2) / (2 * 20**2)).astype(np.float32)
     maps = torch.from_numpy(5 * defect).repeat(BATCH_SIZE, 1, 1)
@@ -130,7 +130,7 @@ def _scored() -> Scored:
 def _redis() -> Iterator[str]:
     program, port = shutil.which("redis-server"), free_port()
     if program is None:
-        raise SystemExit("error: needs redis-server (Debian: redis-server)")
+        raise SystemExit("error: redis-server is not installed (Debian package: redis-server)")
     url = f"redis://{LOOPBACK}:{port}/0"
     server = Server("redis-server", [program, "--port", str(port), "--bind", LOOPBACK, "--save", ""])
     server.start(lambda: cache_answers(url))
@@ -142,7 +142,7 @@ def _redis() -> Iterator[str]:
 
 @contextmanager
 def _broken(url: str, side: str) -> Iterator[str]:
-    """Bring Redis into that state for a while; the URL to ask."""
+    """Bring Redis into the state of a side, and yield the URL to use."""
     with Redis.from_url(url) as admin:
         if side == "full":
             admin.config_set("maxmemory-policy", "noeviction")
@@ -172,7 +172,7 @@ def _figures(milliseconds: Sequence[float]) -> dict[str, float]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--batches", type=int, default=100, help="of each side in each round")
+    parser.add_argument("--batches", type=int, default=100, help="batches of each side in each round")
     parser.add_argument("--pace-ms", type=float, default=80.0, help="time between two batches: 80 is 100 frames/s")
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
     return parser.parse_args()

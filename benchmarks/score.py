@@ -1,18 +1,18 @@
-"""Frames per second from decoded frame to score: the worker's way beside the backbone alone, the paper's, anomalib's.
+"""Measure frames per second from decoded frame to score: the worker's scorer, the backbone alone, and rivals.
 
-Sides (`rivals/inference.py`), each in a process of its own, taking turns in one run:
+Sides (`rivals/inference.py`), each in its own process, take turns in one run:
 
-- floor: the backbone's forward pass alone, in the same number format and compiled alike; at batch size 1 by a graph of
-  its own, where ours passes the frame twice.
-- ours: the worker's Scorer, with 1 and with 32 lines mixed in its batches.
-- ours with the default model: the same with levels and head as our trainer makes them; all else has the paper's.
+- floor: the backbone's forward pass alone, in the same number format as ours and compiled alike. For single frames it
+  has its own graph, where ours passes the frame twice.
+- ours: the worker's Scorer, with 1 and with 32 lines mixed in a batch.
+- ours with the default model: with levels and head as our trainer makes them; all other sides have the paper's.
 - unfolded: our embedding and head as training computes them.
 - plain: the paper's pipeline in plain PyTorch (`rivals/published_simplenet.py`).
-- patchcore, super_simple_net: anomalib's, on the same backbone, in bfloat16 by autocast; absent without `bench`.
+- patchcore, super_simple_net: anomalib's, on the same backbone, in bfloat16 by autocast; needs the extra `bench`.
 
-Before anything is timed, ours, unfolded and plain must agree on the scores of the same frames.
+Before the race, ours, unfolded and plain must compute the same scores for the same frames.
 
-Prints one JSON object: {"floor_fps", "ours_fps", "plain_fps", "ours_over_floor", "ours_over_plain", ...}, of the
+Prints one JSON object: {"floor_fps", "ours_fps", "plain_fps", "ours_over_floor", "ours_over_plain", ...}, for the
 setting in which ours is quickest; plain is in float32, as published.
 """
 
@@ -38,7 +38,7 @@ from qc_worker.simplenet.inference.precision import multiplies_bfloat16
 
 HEADLINE_BATCH_SIZE = 8
 LARGEST_BATCH_OF_RIVALS = 8
-"""Rivals take gigabytes at 32 and gain nothing by it; the plain one in float32 is asked all the same."""
+"""At 32, rivals need gigabytes and get no faster; only plain in float32 is timed there nevertheless."""
 AGREEING_FRAMES = 4
 TOLERANCE = 1e-3
 
@@ -62,16 +62,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--backbone", choices=["wide_resnet50_2", "efficientnet_lite0"], default="wide_resnet50_2")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--turn-s", type=float, default=1.5, help="seconds of each side's turn; one batch at least")
+    parser.add_argument("--turn-s", type=float, default=1.5, help="seconds of each side's turn; at least one batch")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
-        "--cache-dir", type=Path, help="compiled kernels of earlier runs; warm-up is timed without them"
+        "--cache-dir", type=Path, help="folder with compiled kernels of earlier runs; cold starts do not use them"
     )
-    parser.add_argument("--eager", action="store_true", help="floor and ours also without compilation")
-    parser.add_argument("--no-rivals", action="store_true", help="floor, ours and plain in float32 alone")
+    parser.add_argument("--eager", action="store_true", help="time floor and ours without compilation as well")
+    parser.add_argument("--no-rivals", action="store_true", help="time floor, ours and plain only, plain in float32")
     parser.add_argument("--no-warm-up", action="store_true", help="do not time cold and cached starts")
     parser.add_argument(
-        "--quick", action="store_true", help="a minute at most: one short round, float32, nothing compiled, no rivals"
+        "--quick", action="store_true", help="at most a minute: one short round, float32, nothing compiled, no rivals"
     )
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
     options = parser.parse_args()
@@ -97,7 +97,7 @@ def _base_spec(options: argparse.Namespace, folder: Path) -> SideSpec:
 
 
 def _random_wide_resnet(path: Path) -> Path:
-    """Speed does not depend on the weights."""
+    """Write random weights: speed does not depend on them."""
     from torchvision.models import wide_resnet50_2  # noqa: PLC0415 -- slow to import
 
     torch.manual_seed(0)
@@ -106,7 +106,7 @@ def _random_wide_resnet(path: Path) -> Path:
 
 
 def _specs(base: SideSpec, options: argparse.Namespace) -> list[SideSpec]:
-    """Every side in every setting that this machine is made for."""
+    """List every side in every setting that suits this machine."""
     precisions = _precisions(base, quick=options.quick)
     found = [
         replace(base, side=side, precision=precision, compiled=compiled)
@@ -114,7 +114,7 @@ def _specs(base: SideSpec, options: argparse.Namespace) -> list[SideSpec]:
         for precision in precisions
         for side in _names("floor", "ours")
     ]
-    # In the number format that a worker would choose, the model that a trainer would make.
+    # The trainer's default model, in the number format that a worker would choose.
     best = replace(base, model="default", precision=precisions[-1], compiled=not options.quick)
     found += [replace(best, side=side) for side in _names("floor", "ours")]
     found.append(replace(base, side="plain"))
@@ -145,7 +145,7 @@ def _precisions(base: SideSpec, *, quick: bool) -> list[Precision]:
 
 
 def _started(specs: Sequence[SideSpec], cache_dir: Path, stack: ExitStack) -> dict[SideProcess, Ready]:
-    """Those that compile come up one after the other: together they would compile the same kernels several times."""
+    """Start all sides; those that compile one after the other, or they would compile the same kernels several times."""
     ready = {}
     for spec in (spec for spec in specs if spec.compiled):
         side = _start(spec, cache_dir, stack)
@@ -167,7 +167,7 @@ def _await(side: SideProcess) -> Ready:
 
 
 def _warm_up(base: SideSpec, folder: Path) -> dict[str, float]:
-    """Seconds until the worker's side is ready: with an empty cache folder, then with what it left there."""
+    """Measure seconds until our side is ready, with an empty cache folder and then with the kernels in it."""
     spec = replace(base, side="ours", precision=_precisions(base, quick=False)[-1], compiled=True)
     seconds: dict[str, float] = {}
     for name in ("cold", "cached"):
@@ -179,7 +179,7 @@ def _warm_up(base: SideSpec, folder: Path) -> dict[str, float]:
 
 
 def _differences(sides: Sequence[SideProcess]) -> dict[str, float]:
-    """How far scores are from the plain ones, relatively. Those in float32 must agree, or there is no race."""
+    """Return relative differences from the scores of plain. Raises SystemExit if one in float32 is too large."""
     scores = {side: side.scores(AGREEING_FRAMES, AGREEING_FRAMES) for side in sides if _gives_our_scores(side.spec)}
     plain = next(
         found for side, found in scores.items() if (side.spec.side, side.spec.precision) == ("plain", "float32")
@@ -189,7 +189,7 @@ def _differences(sides: Sequence[SideProcess]) -> dict[str, float]:
         worst = max(abs(one - other) / abs(other) for one, other in zip(found, plain, strict=True))
         differences[f"{side.spec.side} {side.spec.setting}"] = float(f"{worst:.2g}")
         if side.spec.precision == "float32" and not worst <= TOLERANCE:
-            raise SystemExit(f"{side.spec.side} ({side.spec.setting}) does not give plain's scores: {found}, {plain}")
+            raise SystemExit(f"{side.spec.side} ({side.spec.setting}) differs from plain: {found}, {plain}")
     return differences
 
 
@@ -267,7 +267,7 @@ def _bytes_per_line(ready: dict[SideProcess, Ready], setting: str) -> dict[str, 
 
 
 def _over_floor(rows: Sequence[Row]) -> dict[str, float]:
-    """Ours over the floor in the same rounds, for each setting, batch size and number of lines."""
+    """Compute ours over the floor in the same rounds, for each setting, batch size and number of lines."""
     floors = {(row.setting, row.batch_size): row for row in rows if row.side == "floor"}
     found = {}
     for row in (row for row in rows if row.side == "ours"):

@@ -1,14 +1,15 @@
-"""Half an hour at full load: does a worker's memory stay flat, do frames and bytes in flight stay within settings?
+"""Check for half an hour at full load that a worker's memory stays flat, and its frames and bytes in flight in limits.
 
-A real `qc-worker run` with broker and heatmap cache. Its backlog never runs dry and never grows: as many frames are
-sent as come back judged, mostly of 29 KB, now and then a burst of frames near `max_frame_bytes` (noise in PNG and JPEG,
-up to `max_frame_pixels`), and some that cannot be decoded, small and big. Frames that have been judged are taken off
-the broker.
+A real `qc-worker run` with broker and heatmap cache has a constant backlog: a new frame is sent for each judged one.
+Most frames have 29 KB; now and then comes a burst near `max_frame_bytes` (noise in PNG and JPEG, up to
+`max_frame_pixels`), and some small and big ones cannot be decoded. Judged frames are deleted from the broker.
 
-Memory is what Linux says of the process; frames and bytes in flight are the worker's gauges, set once a second and
-read every two, so short peaks are missed: that admission keeps the bound is proved in tests/unit/engine.
+Memory is read from /proc. Frames and bytes in flight are the worker's gauges, set once a second and read every two, so
+short peaks are missed; tests in tests/unit/engine prove that admission keeps the limits.
 
-The broker is the one that QC_TEST_KAFKA names; without it two minutes on the embedded one, which keeps every frame.
+QC_TEST_KAFKA names the broker; without it, the benchmark runs for two minutes on the embedded one, which keeps every
+frame.
+
 Prints one JSON object: {"rss_mb_by_minute", "rss_start_mb", "rss_end_mb", "slope_mb_per_hour", "within_settings",
 "missing", ...}.
 """
@@ -38,17 +39,17 @@ SAMPLE_EVERY_S = 2.0
 REMOVE_EVERY_S = 30.0
 SILENCE_S = 60.0
 BURST_FRAMES = 24
-"""More than fit into the bytes in flight."""
+"""More than the limit of bytes in flight allows."""
 BURST_EVERY = 2_000
 MINUTES = 30.0
 EMBEDDED_MINUTES = 2.0
 QUICK_BURST_FRAMES = 8
 QUICK_BURST_EVERY = 500
 QUICK_IN_FLIGHT_BYTES = 64 * MEBIBYTE
-"""So that the fewer big frames of a smoke test meet the limit as well."""
+"""Low, so that the few big frames of a smoke test reach the limit too."""
 QUICK_GIVE_BACK_S = 1.0
 QUICK_SAMPLE_EVERY_S = 0.2
-"""So that many looks of a smoke test see what remains when freed memory has been given back."""
+"""Short, so that many samples of a smoke test see the memory after freed memory was returned."""
 
 
 def main() -> None:
@@ -73,7 +74,7 @@ def main() -> None:
 
 
 class Soak:
-    """A worker under load, and everything seen of it."""
+    """A worker under load, and everything measured of it."""
 
     def __init__(self, plant: Plant, mix: FrameMix, *, sample_every_s: float) -> None:
         self._plant = plant
@@ -91,7 +92,7 @@ class Soak:
         self.samples: list[Sample] = []
 
     def run(self, *, minutes: float) -> None:
-        """Load the worker for `minutes`, then let it finish."""
+        """Keep the worker under load for `minutes`, then let it finish."""
         self._worker.wait_until_ready()
         self._reader.start()
         self._sender.start()
@@ -159,7 +160,7 @@ class Soak:
         self.samples.append(self._worker.sample(at_s=at_s, backlog_frames=self._sender.backlog_frames()))
 
     def _finish(self) -> None:
-        """Wait for the last inspections, or until nothing has come for a while: then some are missing."""
+        """Wait for the last inspections; some are missing if none arrives for SILENCE_S."""
         self._sender.stop()
         deadline = monotonic() + SILENCE_S
         while self._seen.frames < self._sender.sent and monotonic() < deadline:
@@ -187,11 +188,15 @@ def _by_label(metrics: Mapping[str, float], name: str) -> dict[str, int]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, help=f"under load ({MINUTES:.0f}; embedded {EMBEDDED_MINUTES:.0f})")
-    parser.add_argument("--plot", type=Path, help="write the curve there, as PNG")
+    parser.add_argument(
+        "--minutes", type=float, help=f"under load (default {MINUTES:.0f}; embedded {EMBEDDED_MINUTES:.0f})"
+    )
+    parser.add_argument("--plot", type=Path, help="write the memory curve to this PNG file")
     parser.add_argument("--burst-frames", type=int, default=BURST_FRAMES, help="big frames in a row")
-    parser.add_argument("--burst-every", type=int, default=BURST_EVERY, help="frames from burst to burst")
-    parser.add_argument("--cache-dir", type=Path, help="compiled kernels of earlier runs")
+    parser.add_argument(
+        "--burst-every", type=int, default=BURST_EVERY, help="frames from one burst's start to the next"
+    )
+    parser.add_argument("--cache-dir", type=Path, help="folder with compiled kernels of earlier runs")
     parser.add_argument("--quick", action="store_true", help="a smoke test: nothing compiled, small bursts and limits")
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
     options = parser.parse_args()

@@ -1,16 +1,16 @@
-"""Frames through a broker: the whole worker beside the floor, its plumbing alone, and the loop that people write first.
+"""Measure frames per second through a broker: the whole worker, the floor, its plumbing alone, and a simple loop.
 
-Sides take turns in one run, each in a process of its own; whoever is not asked is stopped.
+Sides take turns in one run, each in its own process; the others are stopped meanwhile.
 
 - floor: the backbone's forward pass alone on batches of the same size, in the worker's number format, compiled alike.
-- worker: `qc-worker run`, everything counted: broker, decoding, batching, model, verdicts, heatmaps, publishing,
-  committing. Full load: all frames lie ready. Half load: they come evenly, at half the rate of full load; then a frame
-  may be in the worker for as long as one waits for company and two batches take in the model, at the 99th percentile.
-- plumbing: real broker, source, threads and sink; decoder and model answer at once (`harness/null_worker.py`).
+- worker: `qc-worker run` with everything: broker, decoding, batching, model, verdicts, heatmaps, publishing,
+  committing. At full load, all frames are ready. At half load, they come evenly at half that rate; the 99th percentile
+  of a frame's time in the worker may then be the batching wait (`max_wait_ms`) and the time of two batches.
+- plumbing: real broker, source, threads and sink; decoder and model take no time (`harness/null_worker.py`).
 - first_loop: one frame at a time, from poll to commit (`rivals/first_loop.py`).
 
-The broker is the one that QC_TEST_KAFKA names, else the embedded one; either shares this machine's cores. Prints one
-JSON object: {"floor_fps", "worker_fps", "worker_over_floor", "half_load", "plumbing_fps", "first_loop_fps", ...}.
+QC_TEST_KAFKA names the broker, else the embedded one runs; either shares this machine's cores. Prints one JSON
+object: {"floor_fps", "worker_fps", "worker_over_floor", "half_load", "plumbing_fps", "first_loop_fps", ...}.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 class Bench:
-    """The processes that take turns, and the frames that they get."""
+    """The processes that take turns, and their frames."""
 
     def __init__(self, plant: Plant, spec: SideSpec, options: argparse.Namespace) -> None:
         self._plant = plant
@@ -76,7 +76,7 @@ class Bench:
             send_all(plant, self._blank_topic, [blank], options.plumbing_frames)
 
     def round(self) -> dict[str, float]:
-        """One turn of every side."""
+        """Run one turn of every side, and return the figures."""
         load = Load(self._plant)
         with self.worker.stopped():
             floor = self._floor.time(batch_size=self._options.batch_size, lines=1, turn_s=TURN_S)
@@ -100,14 +100,14 @@ class Bench:
         }
 
     def half_load(self, full_load: Figures) -> dict[str, object]:
-        """Latencies at half the rate of full load, beside what they may be at the most."""
+        """Measure latencies at half the rate of full load, and compare them with their limit."""
         load, rate = Load(self._plant), full_load["worker_fps"] / 2
         frames = max(20, round(rate * self._options.half_load_s))
         send_evenly(self._plant, self._plant.topic("images"), self._frames, frames, fps=rate)
         judged = load.wait_for(frames)
         batch_ms = full_load["inference_ms_per_batch_median"]
         limit_ms = Settings().max_wait_ms + 2 * batch_ms
-        # Until November 2026 a batch counted as what the whole worker takes for its frames, which is longer.
+        # Until November 2026, the limit used the time that the whole worker takes for a batch, which is longer.
         by_throughput_ms = Settings().max_wait_ms + 2 * self._options.batch_size * 1000 / full_load["worker_fps"]
         return {
             "offered_fps": round(rate, 1),
@@ -128,12 +128,14 @@ class Bench:
     def _plumbing(self) -> dict[str, float]:
         dead_letters = self._plant.topic("dead_letter")
         frames = self._options.plumbing_frames
-        return self._plant.side("_null_worker", topic=self._blank_topic, frames=frames, dead_letter_topic=dead_letters)
+        return self._plant.side(
+            "harness.null_worker", topic=self._blank_topic, frames=frames, dead_letter_topic=dead_letters
+        )
 
     def _first_loop(self) -> dict[str, float]:
         spec, topic = self._spec, self._plant.topic("images")
         model = {"backbone": spec.backbone, "weights": spec.weights, "scratch": spec.scratch}
-        return self._plant.side("_first_loop", topic=topic, frames=self._options.first_loop_frames, **model)
+        return self._plant.side("rivals.first_loop", topic=topic, frames=self._options.first_loop_frames, **model)
 
 
 def _options() -> argparse.Namespace:
@@ -141,11 +143,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--backbone", choices=["efficientnet_lite0", "wide_resnet50_2"], default="efficientnet_lite0")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--frames", type=int, default=1000, help="frames of full load in a round")
+    parser.add_argument("--frames", type=int, default=1000, help="frames at full load in a round")
     parser.add_argument("--plumbing-frames", type=int, default=5000)
     parser.add_argument("--first-loop-frames", type=int, default=60)
     parser.add_argument("--half-load-s", type=float, default=10, help="seconds of half load")
-    parser.add_argument("--cache-dir", type=Path, help="compiled kernels of earlier runs")
+    parser.add_argument("--cache-dir", type=Path, help="folder with compiled kernels of earlier runs")
     parser.add_argument("--quick", action="store_true", help="a smoke test: nothing compiled, few frames")
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
     options = parser.parse_args()

@@ -1,14 +1,13 @@
-"""Seconds from stored frames to a model, and its image AUROC: ours, the paper's schedule, anomalib's PatchCore.
+"""Measure seconds from stored frames to a model, and its image AUROC: ours, the paper's schedule, and PatchCore.
 
-- ours: the whole command `qc-trainer retrain`, a process with its imports: cold (no features kept), warm (all kept),
-  and with 20 new frames.
-- paper: batches of 4, decoded and passed through the backbone anew in each of 40 epochs; a slice is run, the rest is
-  arithmetic (`slice` says which). Without imports.
-- patchcore: anomalib's, 10 % coreset, same backbone, same weights, without imports; absent without the extra `bench`.
-  Of more than --patchcore-frames it is fitted to so many; for all, its features are extrapolated linearly, its coreset
-  by the square.
+- ours: the whole process of `qc-trainer retrain`, imports included: cold (no features cached), warm (all cached), and
+  with 20 new frames.
+- paper: batches of 4, decoded and passed through the backbone again in each of 40 epochs. Only a slice is run; the time
+  of the whole is extrapolated from it (`slice`). Without imports.
+- patchcore: anomalib's, 10 % coreset, same backbone and weights, without imports; needs the extra `bench`. It is fitted
+  to at most --patchcore-frames; for all frames, its features are extrapolated linearly, its coreset by the square.
 
-Sides take turns within each round. Frames come from the simulation, or from --dataset, laid out as MVTec AD is.
+Sides take turns within each round. Frames come from the simulation, or from --dataset in the layout of MVTec AD.
 Prints one JSON object: {"cold_s", "warm_s", "incremental_s", "paper_s", "paper_over_cold", "patchcore_s", ...}.
 """
 
@@ -28,7 +27,7 @@ from typing import Any
 from qc_worker.runtime.cores_and_memory import tune_process
 
 tune_process()
-os.environ.setdefault("TQDM_DISABLE", "1")  # anomalib draws thousands of bars
+os.environ.setdefault("TQDM_DISABLE", "1")  # anomalib prints thousands of progress bars
 
 import torch  # noqa: E402  (after the wait policy is set)
 
@@ -47,20 +46,20 @@ NEW_FRAMES = 20
 PATCHCORE_FRAMES = 60
 """Choosing the coreset of all 300 takes 15 minutes, and with efficientnet_lite0 more than 24 GB."""
 TEST_FRAMES = 60
-"""Good and defective ones each, where the simulation makes them."""
+"""Number of good frames, and of defective ones, that the simulation makes for the test."""
 NO_ANOMALIB = "anomalib is not installed: pip install 'qc-worker[bench]'"
-NO_AUROC_OF_PAPER = "not measured: it would take the whole schedule"
+NO_AUROC_OF_PAPER = "not measured: it needs the whole schedule"
 
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """One round of our command; seconds of the whole process."""
+    """Seconds of the whole process in one round of our command."""
 
     cold_s: float
     warm_s: float
     incremental_s: float
     documents: dict[str, Any]
-    """What the three retrains printed."""
+    """JSON documents of the three retrains."""
 
 
 def main() -> None:
@@ -87,20 +86,20 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", choices=["efficientnet_lite0", "wide_resnet50_2"], default="efficientnet_lite0")
-    parser.add_argument("--weights-dir", type=Path, help="folder with <backbone>.safetensors or .pth; else random ones")
+    parser.add_argument("--weights-dir", type=Path, help="folder with <backbone>.safetensors or .pth; else random")
     parser.add_argument("--dataset", type=Path, help="folder with train/good, test/good, test/DEFECT")
     parser.add_argument(
         "--frames", type=int, default=300, help="good frames of the simulation, without the 20 new ones"
     )
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--paper-steps", type=int, default=20, help="length of the slice")
-    parser.add_argument("--patchcore-frames", type=int, default=PATCHCORE_FRAMES, help="0: leave PatchCore out")
+    parser.add_argument("--paper-steps", type=int, default=20, help="number of steps in the slice")
+    parser.add_argument("--patchcore-frames", type=int, default=PATCHCORE_FRAMES, help="0 leaves PatchCore out")
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
     return parser.parse_args()
 
 
 def _weights(options: argparse.Namespace, folder: Path) -> tuple[Path, bool]:
-    """A weights file, and whether it is random: good for seconds, not for AUROC."""
+    """Return a weights file, and True if it is random: random weights allow timing, not AUROC."""
     given = local_file(options.backbone, options.weights_dir) if options.weights_dir else None
     if given is not None:
         return given, False
@@ -130,7 +129,7 @@ def _subject(options: argparse.Namespace, folder: Path, weights: Path) -> Subjec
 
 
 def _simulated(folder: Path, n_good: int) -> Path:
-    """Parts of line A: good ones to train on, other good ones and as many defective ones to test."""
+    """Write frames of line A: good ones to train on; other good ones, and as many defective ones, to test on."""
     _say("drawing frames")
     simulation = Simulation("A", seed=1, defect_share=0.0)
     for index in range(n_good):
@@ -150,7 +149,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _ours(subject: Subject, state: Path, options: argparse.Namespace) -> Ours:
-    """Samples are imported beforehand: frames come in as they are produced, not when somebody retrains."""
+    # Imports are not timed: frames are imported as they are produced, not at a retrain.
     weights_dir = state / "weights"
     weights_dir.mkdir(parents=True)
     (weights_dir / f"{options.backbone}{subject.weights.suffix}").symlink_to(subject.weights.resolve())
@@ -173,7 +172,7 @@ def _import(state: Path, files: tuple[Path, ...], name: str) -> None:
 
 def _retrain(state: Path, backbone: str) -> tuple[float, Any]:
     started_s = monotonic()
-    side = str(defaults_for(backbone).input_size)  # what the rivals see
+    side = str(defaults_for(backbone).input_size)  # the input size of the rivals
     document = _trainer(state, "retrain", "--offline", "--backbone", backbone, "--input-size", side)
     return monotonic() - started_s, document
 
@@ -189,7 +188,7 @@ def _trainer(state: Path, command: str, *arguments: str) -> Any:
 
 
 def _evaluate(options: argparse.Namespace, state: Path) -> Any:
-    """The model of the last retrain, with the new frames."""
+    """Evaluate the model of the last retrain, which has the new frames."""
     return _trainer(state, "evaluate", "--dataset", str(options.dataset))
 
 

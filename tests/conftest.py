@@ -1,4 +1,4 @@
-"""Real servers for the tests, once per session: the embedded ones, and Apache Kafka with Redis."""
+"""Start real servers for the tests, once per session: the embedded ones, and Apache Kafka with Redis."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ from tests.support.apache_kafka.cluster import Cluster
 
 
 class DebianRedis:
-    """The machine's own redis-server, with nothing kept on disk."""
+    """The machine's own redis-server, without persistence."""
 
     def __init__(self, program: str) -> None:
         self._program = program
@@ -33,7 +33,7 @@ class DebianRedis:
         return f"redis://{LOOPBACK}:{self._port}/0"
 
     def start(self) -> None:
-        """Start, on the same port again if it ran before. Raises TransportError."""
+        """Start the server, always on the same port. Raises TransportError."""
         options = ["--port", str(self._port), "--bind", LOOPBACK, "--save", "", "--appendonly", "no"]
         self._server = Server("redis-server", [self._program, *options])
         self._server.start(lambda: cache_answers(self.redis_url))
@@ -47,19 +47,19 @@ Found = TypeVar("Found")
 Service = TypeVar("Service", EmbeddedBroker, EmbeddedCache, EmbeddedServices, Cluster, DebianRedis)
 
 BROKERS = ("embedded", "apache")
-"""Suites on a real broker run once on each: Tansu, which the demo starts, and Apache Kafka."""
+"""Suites that need a real broker run on each: Tansu, which the demo starts, and Apache Kafka."""
 
-# Run in the background of a script, a shell has us ignore interrupts, and the processes we start would inherit that.
+# In the background of a script, a shell makes us ignore interrupts, and processes that we start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KAFKA_SESSION_TIMEOUT_MS = 6_000
-"""The shortest that Kafka allows by default."""
+"""Shortest timeout that Kafka allows by default."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """Where the servers of this session are."""
+    """Addresses and limits of the servers of this session."""
 
     bootstrap_servers: str
     redis_url: str
@@ -76,14 +76,14 @@ def embedded_services() -> Iterator[Services]:
 
 @pytest.fixture(scope="session")
 def one_broker() -> Iterator[Cluster]:
-    """Apache Kafka for whoever needs to know its processes, or has not named another."""
+    """Start one broker of Apache Kafka, for tests that control its process or if QC_TEST_KAFKA names no other."""
     with ExitStack() as stack:
         yield started(Cluster(), stack)
 
 
 @pytest.fixture(scope="session")
 def apache_services(request: pytest.FixtureRequest) -> Iterator[Services]:
-    """Apache Kafka and Redis: those that QC_TEST_KAFKA and QC_TEST_REDIS name, else started here."""
+    """Provide Apache Kafka and Redis: those that QC_TEST_KAFKA and QC_TEST_REDIS name, else started here."""
     with ExitStack() as stack:
         named = os.environ.get("QC_TEST_KAFKA")
         bootstrap_servers = named or request.getfixturevalue("one_broker").bootstrap_servers
@@ -109,13 +109,13 @@ def access(services: Services) -> KafkaAccess:
 
 
 def started_redis(stack: ExitStack) -> "DebianRedis | EmbeddedCache":
-    """The machine's redis-server where it is installed, else the embedded Valkey."""
+    """Start the machine's redis-server if it is installed, else the embedded Valkey."""
     program = shutil.which("redis-server")
     return started(DebianRedis(program), stack) if program else started(EmbeddedCache(), stack)
 
 
 def started(service: Service, stack: ExitStack) -> Service:
-    """Start a service for the length of `stack`. Without what it needs, CI fails and a laptop skips."""
+    """Start a service until `stack` closes. If a program that it needs is missing, fail in CI and skip elsewhere."""
     try:
         service.start()
     except SettingsError as error:
@@ -125,9 +125,10 @@ def started(service: Service, stack: ExitStack) -> Service:
 
 
 def skip_on_a_laptop(reason: str) -> NoReturn:
-    """What this test needs is missing. CI must have it, and fails, so that nothing is left out there unseen.
+    """Fail in CI, skip elsewhere: a service that this test needs is missing.
 
-    Elsewhere, without a JDK or Maven say, the tests that can run are worth more than a red run of them all.
+    CI must have every service, so that no test is skipped there unnoticed. A laptop may lack some, such as a JDK or
+    Maven, and still run the other tests.
     """
     if os.environ.get("CI"):
         pytest.fail(reason)
@@ -135,14 +136,14 @@ def skip_on_a_laptop(reason: str) -> NoReturn:
 
 
 def unique(name: str) -> str:
-    """A name of a topic or group that no other test uses."""
+    """Make a name for a topic or group that no other test uses."""
     return f"{name}-{uuid4().hex[:8]}"
 
 
 def eventually(ask: Callable[[], Found | None], *, timeout_s: float = 30.0) -> Found:
-    """Ask until the answer is true; `ask` itself waits a little each time."""
+    """Call `ask` until its answer is true, and return the answer; `ask` itself waits between calls."""
     deadline_s = monotonic() + timeout_s
     while monotonic() < deadline_s:
         if answer := ask():
             return answer
-    raise AssertionError(f"not within {timeout_s} s")
+    raise AssertionError(f"timed out: no true answer within {timeout_s} s")

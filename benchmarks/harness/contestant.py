@@ -1,7 +1,7 @@
-"""Sides of a race, each in a process of its own, so that one's memory, threads and kernels do not touch another's.
+"""Start the sides of a race, each in its own process, so that they share no memory, threads or kernels.
 
-A side's process takes one question a line, as JSON, on its standard input, and answers each on its standard output.
-Whoever is not asked sleeps; so sides alternate without sharing the cores.
+A side's process reads one JSON request a line from standard input and answers each on standard output. It sleeps
+between requests, so sides can take turns without competing for cores.
 """
 
 import json
@@ -17,25 +17,25 @@ from typing import Any, Literal
 SideName = Literal["floor", "ours", "unfolded", "plain", "patchcore", "super_simple_net"]
 Precision = Literal["float32", "bfloat16"]
 Model = Literal["paper", "default"]
-"""Levels, neighbourhood and head: the paper's, or what our trainer makes unless told otherwise."""
+"""Levels, neighbourhood and head: those of the paper, or our trainer's defaults."""
 
 
 @dataclass(frozen=True, slots=True)
 class SideSpec:
-    """What a side's process builds."""
+    """Description of the side that a process builds."""
 
     side: SideName
     backbone: str
     weights: str
     scratch: str
-    """A folder for files that the side needs on the way."""
+    """Folder for temporary files."""
     model: Model = "paper"
     precision: Precision = "float32"
     compiled: bool = False
     max_batch_size: int = 8
-    """The largest that compilation provides for."""
+    """Largest batch size that compilation supports."""
     single_frames: bool = False
-    """Whether batches of one are asked for: the floor then has a graph of its own for them."""
+    """True if batches of one frame are timed: the floor then compiles a separate graph for them."""
     device: str = "cpu"
 
     @property
@@ -45,44 +45,44 @@ class SideSpec:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """How a side came up."""
+    """Time and memory that a side needed to get ready."""
 
     build_s: float
-    """From after the imports until the first batch may come: weights, compilation, warm-up."""
+    """Seconds after the imports until the first batch can be judged: weights, compilation, warm-up."""
     imported_bytes: int
-    """Memory of the process before it built anything."""
+    """Memory of the process after the imports."""
     bytes_per_line: int
-    """What each resident line after the first takes by its tensors; 0 for sides that know one line."""
+    """Size of the tensors of each further resident line; 0 for sides that know one line only."""
     measured_bytes_per_line: int
-    """What it added to the process; less if freed memory was at hand."""
+    """Memory that a further line added to the process; less if freed memory was reused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """One side's turn."""
+    """Speed of a side in one turn."""
 
     fps: float
     ms_per_batch: float
     cpu_ms_per_frame: float
-    """Of all threads; unlike the others it hardly depends on what else the machine does."""
+    """CPU time of all threads; it depends little on other load of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of a side's process (CPU) or of the device (CUDA), bytes."""
+    """Memory of a side's process (CPU) or on the device (CUDA), bytes."""
 
     resident_bytes: int
     peak_bytes: int
 
 
 class SideProcess:
-    """One side, started at once; `ready` waits for it."""
+    """The process of one side, started by the constructor; `ready` waits for it."""
 
     def __init__(self, spec: SideSpec, *, cache_dir: Path) -> None:
-        """`cache_dir` keeps compiled kernels; an empty one makes for a cold start."""
+        """Start the process. `cache_dir` keeps compiled kernels; an empty folder means a cold start."""
         self.spec = spec
         self.start_s = 0.0
-        """Seconds from the start of the process until it was ready, imports included; known once it is."""
+        """Seconds from the start of the process until it was ready, with imports; set by `ready`."""
         self._started = monotonic()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.harness.contestant_main", json.dumps(asdict(spec))],
@@ -94,22 +94,22 @@ class SideProcess:
         )
 
     def ready(self) -> Ready:
-        """Wait until the side is built, warmed up and, if it is to be, compiled."""
+        """Wait until the side is built, compiled if asked for, and warmed up."""
         ready = Ready(**self._answer())
         self.start_s = monotonic() - self._started
         return ready
 
     def scores(self, frames: int, batch_size: int) -> list[float]:
-        """Scores of the first seeded frames, alike for all sides."""
+        """Return scores of the first seeded frames, which are equal for all sides."""
         found: list[float] = self._ask("scores", frames=frames, batch_size=batch_size)["scores"]
         return found
 
     def time(self, *, batch_size: int, lines: int, turn_s: float) -> Timed:
-        """Judge batches for `turn_s`, and one at least."""
+        """Judge batches for `turn_s` seconds, at least one, and return the speed."""
         return Timed(**self._ask("time", batch_size=batch_size, lines=lines, turn_s=turn_s))
 
     def memory(self) -> Memory:
-        """Now, and the most there was since the start."""
+        """Return the current memory, and the peak since the start."""
         return Memory(**self._ask("memory"))
 
     def close(self) -> None:
@@ -128,6 +128,6 @@ class SideProcess:
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"the process of {self.spec.side} ({self.spec.setting}) ended: {self._process.wait()}")
+            raise SystemExit(f"the process of {self.spec.side} ({self.spec.setting}) exited: {self._process.wait()}")
         answer: Mapping[str, Any] = json.loads(line)
         return answer

@@ -1,4 +1,4 @@
-"""The process of one side of a race: build it, then answer questions until standard input ends. See `contestant`."""
+"""Run the process of one side: build it, then answer requests until standard input ends (see `contestant`)."""
 
 import itertools
 import json
@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from qc_worker.runtime.cores_and_memory import tune_process
 
-tune_process()  # every side's, rivals included: without it they are slower
+tune_process()  # for every side, rivals included: without it they are slower
 
 import torch  # noqa: E402  (after the wait policy is set)
 from torch import Tensor  # noqa: E402
@@ -64,7 +64,7 @@ def _answer(side: Side, spec: SideSpec, question: Mapping[str, Any]) -> Mapping[
 
 
 def _frames(count: int) -> Tensor:
-    """Seeded frames: the same for every side. Smooth ones, as noise is nothing that a camera sees."""
+    """Make seeded frames, equal for every side; smooth, since a camera does not see noise."""
     generator = torch.Generator().manual_seed(1)
     coarse = torch.rand((count, 3, INPUT_SIZE // 8, INPUT_SIZE // 8), generator=generator)
     smooth = torch.nn.functional.interpolate(coarse, scale_factor=8, mode="bilinear")
@@ -92,7 +92,7 @@ def _timed(side: Side, batch_size: int, lines: int, turn_s: float) -> Timed:
 
 
 def _lines_of_batches(batch_size: int, lines: int) -> Iterator[list[int]]:
-    """Which line each frame of a batch is of: all lines in turn, sorted in a batch as the worker sorts them."""
+    """Yield the line of each frame of a batch: all lines in turn, sorted within a batch as in the worker."""
     turn = itertools.cycle(range(lines))
     while True:
         yield sorted(itertools.islice(turn, batch_size))

@@ -1,10 +1,10 @@
-"""Does the threshold keep its promise? Good frames split at random, over and over, into calibration and new ones.
+"""Measure false rejects over many random splits of good frames into calibration frames and new frames.
 
-Split conformal promises at most alpha of new good frames rejected, on average over splits, if calibration and new
-frames are exchangeable. Frames drawn at random from one pool are. Frames of one physical part taken under several
-lights are alike, and a pool mixes them: that keeps the average and widens its spread; a line whose parts come in
-batches with a look of their own is not covered by this experiment: `accuracy.py` says beside it what each model's own
-threshold does to test frames.
+Split conformal calibration promises at most alpha of new good frames rejected, on average over splits, if calibration
+frames and new frames are exchangeable, as frames drawn at random from one pool are. Frames of one part under several
+lights are alike; mixing them in the pool keeps the average and increases its spread. The experiment says nothing about
+lines whose parts come in batches that look different: for those, `accuracy.py` reports what each model's own threshold
+does to test frames.
 """
 
 import statistics
@@ -18,12 +18,12 @@ from qc_worker.domain.inspection import Verdict
 
 ALPHAS = (0.01, 0.02, 0.05, 0.1, 0.2)
 REVIEW_FACTOR = 2
-"""The grey zone goes up to this multiple of alpha."""
+"""The review rate is this multiple of alpha."""
 
 
 @dataclass(frozen=True, slots=True)
 class FalseRejects:
-    """Means over all splits; shares of new good frames and of defects."""
+    """Means over all splits, as shares of new good frames or of defects."""
 
     alpha: float
     review_rate: float
@@ -31,17 +31,17 @@ class FalseRejects:
     new_frames: int
     false_reject_rate: float
     false_reject_spread: float
-    """Standard deviation between splits: one threshold's own rate varies."""
+    """Standard deviation between splits: the rate of a single threshold varies."""
     false_review_rate: float
-    """New good frames that go to review and are not rejected."""
+    """Share of new good frames with the verdict review."""
     escape_rate: float
-    """Defects that are not rejected."""
+    """Share of defects that are not rejected."""
     escape_rate_with_review: float
-    """Defects that are neither rejected nor reviewed."""
+    """Share of defects that are neither rejected nor reviewed."""
 
 
 def false_rejects(good: Sequence[float], defects: Sequence[float], *, splits: int, seed: int) -> list[dict[str, float]]:
-    """One row for each alpha that half of `good`, scores of frames that nothing was fitted to, supports."""
+    """Compute one row for each alpha that half of `good` supports. `good`: scores of frames not used for fitting."""
     n_calibration = len(good) // 2
     supported = [alpha for alpha in ALPHAS if alpha >= smallest_alpha(n_calibration)]
     return [asdict(_row(alpha, good, defects, splits, seed)) for alpha in supported]
@@ -74,6 +74,6 @@ def _row(alpha: float, good: Sequence[float], defects: Sequence[float], splits: 
 
 
 def _shares(calibration: Calibration, scores: Sequence[float]) -> tuple[float, float]:
-    """Shares rejected and reviewed."""
+    """Return the shares of frames rejected and reviewed."""
     verdicts = [calibration.verdict(score) for score in scores]
     return verdicts.count(Verdict.REJECT) / len(scores), verdicts.count(Verdict.REVIEW) / len(scores)

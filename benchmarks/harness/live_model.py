@@ -1,7 +1,8 @@
-"""Models that cost what trained ones cost: random heads of their shape, which reject as many frames.
+"""Announce models with random heads that cost as much as trained ones and reject about as many frames.
 
-An untrained head cannot tell the simulation's defects. For as many frames to have a mask and a heatmap as if it could,
-its threshold is one that about as many of the frames sent exceed as are defective, whichever these are.
+A random head cannot recognise the simulation's defects. Its threshold is therefore set so that about as many frames are
+rejected as are defective, though not the same ones: then as many frames need a mask and a heatmap as with a trained
+head.
 """
 
 from collections.abc import Sequence
@@ -32,17 +33,17 @@ from qc_worker.transport.kafka.release_log import KafkaReleaseLog
 
 BATCH_SIZE = 8
 CALIBRATION_FRAMES = 64
-"""Of each line's 100: with them 12 and 17 of the 100 are rejected."""
+"""Number of each line's 100 frames to calibrate on; 12 and 17 of the 100 are then rejected."""
 REJECTED_SHARE = 0.15
 VERSION = "untrained"
 LIMITS = ImageLimits(max_bytes=1 << 24, max_pixels=1 << 25)
 
 
 def announce_models(plant: Plant, folder: Path, *, backbone: str, weights: Path) -> None:
-    """Put a model of every line into the store, and announce it."""
+    """Store and announce a model for every line."""
     side = SideSpec("ours", backbone, str(weights), str(folder), model="default")
     network, device = backbone_of(side), torch.device("cpu")
-    # In the worker's number format: scores of random heads lie so close together that rounding decides verdicts.
+    # In the worker's number format: scores of random heads are so close together that rounding changes verdicts.
     dtype = compute_dtype(device, Settings().precision)
     scorer = Scorer(network, embedding_of(side, network), device, dtype)
     releases = KafkaReleaseLog(plant.access, topic=plant.topic("models"))
@@ -54,7 +55,7 @@ def announce_models(plant: Plant, folder: Path, *, backbone: str, weights: Path)
 
 
 def weights_of(backbone: str, folder: Path) -> Path:
-    """The packaged weights, or random ones where none are packaged: speed does not depend on them."""
+    """Return the packaged weights, else random ones: speed does not depend on them."""
     if backbone == "efficientnet_lite0":
         return packaged_efficientnet_lite0(folder)
     torch.manual_seed(0)

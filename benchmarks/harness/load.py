@@ -1,4 +1,4 @@
-"""Frames sent to a worker, and what its inspections say of how it bore them."""
+"""Send frames to a worker, and measure its speed from its inspections."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -15,13 +15,13 @@ from qc_worker.wire.images import encode_frame
 
 CAMERAS = 6
 RUN_UP_SHARE = 0.2
-"""Of the frames under full load, which are not counted: the worker has just been woken."""
+"""Share of the frames under full load that is not counted, since the worker was stopped before."""
 SILENCE_S = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """Of milliseconds."""
+    """Percentiles in milliseconds."""
 
     p50: float
     p95: float
@@ -30,18 +30,18 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the inspections of one load tell."""
+    """Figures from the inspections of one load."""
 
     fps: float
     inference_ms: float
-    """Mean of what a frame's batch took in the model."""
+    """Mean time of a frame's batch in the model."""
     inference_ms_median: float
     decode_ms: float
     heatmap_share: float
     in_worker_ms: Percentiles
-    """From polling the record to handing over its inspection, by the worker's own account."""
+    """Time from polling the record to handing over its inspection, as the worker reports it."""
     camera_to_result_ms: Percentiles
-    """From handing the frame to the camera's producer to the timestamp of its inspection on the broker."""
+    """Time from giving the frame to the camera's producer to the broker timestamp of its inspection."""
 
 
 @cache
@@ -50,7 +50,7 @@ def simulated_frames() -> Sequence[bytes]:
 
 
 def send_all(plant: Plant, topic: str, contents: Sequence[bytes], count: int) -> None:
-    """As fast as the broker takes them."""
+    """Send frames as fast as the broker accepts them."""
     _send(plant, topic, contents, count, wait=lambda _: None)
 
 
@@ -60,7 +60,7 @@ def send_evenly(plant: Plant, topic: str, contents: Sequence[bytes], count: int,
 
 
 class Load:
-    """Reads the inspections of the frames sent after it was made."""
+    """Reads the inspections of frames sent after its creation."""
 
     def __init__(self, plant: Plant) -> None:
         self._reader = InspectionReader(plant.access, topic=plant.topic("results"), from_beginning=False)
@@ -73,7 +73,7 @@ class Load:
             came = self._reader.poll(timeout_s=0.5)
             deadline = monotonic() + SILENCE_S if came else deadline
             if monotonic() > deadline:
-                raise SystemExit(f"{len(published)} of {count} inspections came, then none for {SILENCE_S} s")
+                raise SystemExit(f"timed out: {len(published)} of {count} inspections, then none for {SILENCE_S} s")
             published += came
         self._reader.close()
         return _judged(published)

@@ -1,4 +1,4 @@
-"""What a benchmark ran on."""
+"""Describe the machine and the package versions of a benchmark run."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "anomalib")
 
 
 def machine(device: str = "cpu") -> str:
-    """One line: processor, cores, instructions that matter to convolutions, the GPU if one is used."""
+    """Describe the machine in one line: processor, cores, instructions for convolutions, GPU if used."""
     parts = [_processor(), f"{os.cpu_count()} cores", f"{torch.get_num_threads()} threads", *_instructions()]
     if device.startswith("cuda"):
         parts.append(torch.cuda.get_device_name(device))
@@ -23,7 +23,7 @@ def machine(device: str = "cpu") -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and the packages that compute."""
+    """Return the versions of Python and of the packages that compute."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -34,7 +34,7 @@ def versions() -> dict[str, str]:
 
 
 def device_memory(device: str) -> Memory:
-    """Memory of this process, or what it holds of the GPU."""
+    """Return the memory of this process, or its memory on the GPU."""
     if device.startswith("cuda"):
         return Memory(torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device))
     status = Path("/proc/self/status").read_text()

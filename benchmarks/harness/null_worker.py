@@ -1,8 +1,9 @@
-"""A worker process whose decoder and model answer at once; broker, source, threads and sink are the real ones.
+"""Run a worker whose decoder and model take no time; broker, source, threads and sink are real.
 
-Judges what lies on the topic until it has published so many frames, and prints what a frame cost as one JSON line.
+It judges the frames of a topic until it has published --frames inspections, then prints the cost of a frame as one JSON
+line.
 """
-# ruff: noqa: E402 -- how memory is kept must be settled before torch is imported
+# ruff: noqa: E402 -- memory settings must be made before torch is imported
 
 import argparse
 import json
@@ -57,7 +58,7 @@ SPEC = EmbeddingSpec("none", "", levels=(16,), patch_size=1, input_size=(1, 1), 
 HEAD = HeadShape((1,), adapted=(1,), components=(0,), discriminators=((0,),), hidden=1)
 PICTURE = Picture(torch.zeros((3, 1, 1), dtype=torch.uint8), image_size=(1, 1))
 WARM_UP_SHARE = 0.2
-"""Of the frames, which are judged before the clock starts: the group is joined, connections stand, code is loaded."""
+"""Share of the frames judged before the clock starts: joining the group, connecting and loading code are not timed."""
 
 
 def main() -> None:
@@ -71,10 +72,10 @@ def main() -> None:
 
 
 class NullRunner(ModelRunner):
-    """Every score and every map is zero; takes no time but what it is told to wait, as for a device."""
+    """Model runner with zero scores and maps that only sleeps for a given time, as if it waited for a device."""
 
     def __init__(self, wait_s: float) -> None:
-        self._wait_s = wait_s  # nothing of a real one's is needed
+        self._wait_s = wait_s  # the base class needs nothing else here
 
     def infer(self, batch: Sequence[Decoded]) -> Inferred:
         time.sleep(self._wait_s)
@@ -91,13 +92,13 @@ def no_picture(
     limits: ImageLimits,  # noqa: ARG001
     bit_depth: int,  # noqa: ARG001
 ) -> Picture:
-    """Takes no time either."""
+    """Return the same picture at once, without decoding."""
     return PICTURE
 
 
 @dataclass
 class Meter:
-    """Counts published frames; remembers the clocks when the warm-up ended and when the last frame was out."""
+    """Counts published frames, and records clocks at the end of the warm-up and after the last frame."""
 
     frames: int
     stop: StopSignal | None = None
@@ -135,7 +136,7 @@ class Meter:
         }
 
     def _percentiles(self) -> dict[str, float]:
-        """Of milliseconds from camera to readable inspection, of the second half: the backlog of the start is gone."""
+        """Compute percentiles from camera to readable inspection, ms, of the second half, after the initial backlog."""
         of_hundred = statistics.quantiles(self._taken_ms[len(self._taken_ms) // 2 :], n=100, method="inclusive")
         return {f"p{percent}_ms": of_hundred[percent - 1] for percent in (50, 95, 99)}
 
@@ -156,7 +157,7 @@ def _mark(meter: Meter) -> _Mark:
 
 
 def _threads_s() -> dict[str, float]:
-    """CPU seconds of Python's threads by role; nothing where the system does not tell."""
+    """Return CPU seconds of Python's threads by role; empty if the system does not report them."""
     seconds: dict[str, float] = {}
     for thread in threading.enumerate():
         account = Path(f"/proc/self/task/{thread.native_id}/schedstat")
@@ -173,7 +174,7 @@ def _role(thread_name: str) -> str:
 
 
 class CountedSink:
-    """The real sink; every publish that returned is counted."""
+    """Wraps the real sink, and counts every successful publish."""
 
     def __init__(self, sink: InspectionSink, meter: Meter) -> None:
         self._sink = sink

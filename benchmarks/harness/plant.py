@@ -1,4 +1,4 @@
-"""Broker, topics and a real worker process for `stream.py`, under names of their own."""
+"""Provide a broker, topics and a real worker process to benchmarks, with names of their own."""
 
 import json
 import os
@@ -22,12 +22,12 @@ from qc_worker.transport.kafka.connecting.access import Connections, KafkaAccess
 LINES = ("A", "B")
 READY_WITHIN_S = 240
 PATIENT_SESSION_MS = 300_000
-"""A worker that is stopped while others are timed stays in its group; the embedded broker allows no such thing."""
+"""Long enough for a worker to stay in its group while it is stopped; the embedded broker does not allow it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plant:
-    """Where everything is, and the environment that tells the commands."""
+    """Addresses and folders, and the environment that passes them to the commands."""
 
     bootstrap_servers: str
     broker: str
@@ -44,7 +44,7 @@ class Plant:
         return self.environment[f"QC_{setting.upper()}_TOPIC"]
 
     def side(self, module: str, *, topic: str, frames: int, **own: object) -> dict[str, float]:
-        """Run a side's process over a topic to its end, in a consumer group of its own, and read its figures."""
+        """Run a side's process on a topic to its end, in its own consumer group, and return its figures."""
         options = {
             "bootstrap-servers": self.bootstrap_servers,
             "topic": topic,
@@ -69,9 +69,9 @@ class Plant:
 
 @contextmanager
 def plant(folder: Path, *, batch_size: int, cache_dir: Path) -> Iterator[Plant]:
-    """The broker that QC_TEST_KAFKA names, else the embedded one; topics are created and removed again.
+    """Provide the broker that QC_TEST_KAFKA names, else the embedded one; create topics, and remove them at the end.
 
-    Backbone weights are looked for in `folder`, compiled kernels in `cache_dir`.
+    `folder` holds backbone weights, `cache_dir` compiled kernels.
     """
     with ExitStack() as stack:
         named = os.environ.get("QC_TEST_KAFKA")
@@ -109,7 +109,7 @@ def plant(folder: Path, *, batch_size: int, cache_dir: Path) -> Iterator[Plant]:
 
 
 class WorkerProcess:
-    """`qc-worker run`, which can be stopped while others are timed."""
+    """`qc-worker run`, which can be stopped while other sides are timed."""
 
     def __init__(self, plant: Plant) -> None:
         self._plant = plant
@@ -128,11 +128,11 @@ class WorkerProcess:
                 continue
             return
         self.close()
-        raise SystemExit(f"the worker did not get ready; its last words:\n{self._log.read_text()[-2000:]}")
+        raise SystemExit(f"the worker did not become ready; end of its log:\n{self._log.read_text()[-2000:]}")
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Neither side may take the other's cores."""
+        """Stop the worker (SIGSTOP) meanwhile, so that it does not compete for cores."""
         self._process.send_signal(signal.SIGSTOP)
         try:
             yield

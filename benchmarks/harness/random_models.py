@@ -1,4 +1,4 @@
-"""The models that race: shapes of heads, with random layers, for speed does not depend on what they learned."""
+"""Build the models that race, with random layers: speed does not depend on what they learned."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ INPUT_SIZE = 256
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What decides how much there is to compute."""
+    """Parameters that determine the amount of computation."""
 
     levels: tuple[int, ...]
     grid_stride: int
@@ -30,17 +30,17 @@ class Shape:
     hidden: int
     discriminators: tuple[tuple[int, ...], ...]
     distance_weights: tuple[float, ...] = ()
-    """Levels at which a distance is measured; none: at no level, and nothing is normalised by cell."""
+    """Weight of the distance at each level, 0 for no distance; empty: no distances, and no normalisation by cell."""
     components: int = 0
     mask_levels: tuple[int, ...] = ()
-    """Strides of the maps that masks are made of; none: lines have no mask head."""
+    """Strides of the maps that masks are made from; empty: lines have no mask head."""
 
     @property
     def grid(self) -> tuple[int, int]:
         return (-(-INPUT_SIZE // self.grid_stride),) * 2
 
     def head(self, level_channels: tuple[int, ...]) -> HeadShape:
-        """A head of this shape; with distances as the trainer makes it, without all channels are adapted."""
+        """Return the shape of the head: with distances, as the trainer makes it; without, all channels are adapted."""
         if not self.distance_weights:
             nothing = (0,) * len(level_channels)
             return HeadShape(level_channels, level_channels, nothing, self.discriminators, self.hidden)
@@ -55,7 +55,7 @@ PAPER: Mapping[str, Shape] = {
     "efficientnet_lite0": Shape((8, 16), grid_stride=8, patch_size=3, hidden=1024, discriminators=((0, 1),)),
     "wide_resnet50_2": Shape((8, 16), grid_stride=8, patch_size=3, hidden=1024, discriminators=((0, 1),)),
 }
-"""The paper's strides and head; but each level is adapted by itself, as ours are."""
+"""The paper's strides and head, but with one adaptor for each level, as in ours."""
 
 
 def shape_of(backbone: str, model: Model) -> Shape:
@@ -97,9 +97,9 @@ def embedding_of(spec: SideSpec, backbone: Backbone) -> EmbeddingSpec:
 def line_head(
     spec: SideSpec, level_channels: tuple[int, ...], line: int, *, mask_channels: tuple[int, ...] = ()
 ) -> Head:
-    """A line's head with random layers and statistics, the same for every side; with a mask head, if it has channels.
+    """Make a line's head with random layers, equal for every side; with `mask_channels`, add a mask head.
 
-    Nothing but memory depends on that: no frame of a race is rejected.
+    The mask head only affects memory: no frame of a race is rejected.
     """
     torch.manual_seed(line)
     shape = shape_of(spec.backbone, spec.model)

@@ -1,4 +1,4 @@
-"""A worker's memory, threads, descriptors and frames in flight over time."""
+"""Sample a worker's memory, threads, descriptors and frames in flight over time."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ KIBIBYTE = 1024
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at the worker. Megabytes are 10^6 bytes."""
+    """One sample of the worker. Megabytes are 10^6 bytes."""
 
     at_s: float
     rss_anon_mb: float
@@ -39,7 +39,7 @@ class Sample:
 
 
 class SoakedWorker(WorkerProcess):
-    """`qc-worker run`, looked at from outside: what Linux and its own metrics say of it."""
+    """`qc-worker run`, sampled from outside by /proc and by its own metrics."""
 
     def __init__(self, plant: Plant) -> None:
         super().__init__(plant)
@@ -61,7 +61,7 @@ class SoakedWorker(WorkerProcess):
         )
 
     def metrics(self) -> dict[str, float]:
-        """By name, with the labels' values after it: `qc_heatmaps_total cached`."""
+        """Read metrics by name, followed by the values of labels: `qc_heatmaps_total cached`."""
         with urlopen(self._metrics_url, timeout=30) as page:
             families = text_string_to_metric_families(page.read().decode())
         return {" ".join([one.name, *one.labels.values()]): one.value for family in families for one in family.samples}
@@ -77,7 +77,7 @@ class SoakedWorker(WorkerProcess):
 
 
 def curve_figures(samples: Sequence[Sample]) -> dict[str, object]:
-    """Memory by minute, and how fast it grows; threads and descriptors."""
+    """Summarise memory by minute and its growth, threads, and descriptors."""
     return {
         "rss_mb_by_minute": _by_minute(samples, lambda one: one.rss_mb, statistics.median),
         "rss_peak_mb_by_minute": _by_minute(samples, lambda one: one.rss_mb, max),
@@ -90,7 +90,7 @@ def curve_figures(samples: Sequence[Sample]) -> dict[str, object]:
 
 
 def write_plot(samples: Sequence[Sample], path: Path) -> None:
-    """Resident memory over minutes: all of it dark, its anonymous part red."""
+    """Draw resident memory over time in black, and its anonymous part in red."""
     image = Image.new("RGB", PLOT_PX, "white")
     draw = ImageDraw.Draw(image)
     axes = _Axes(end_s=samples[-1].at_s, top_mb=1.1 * max(one.rss_mb for one in samples))
@@ -107,7 +107,7 @@ def write_plot(samples: Sequence[Sample], path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Axes:
-    """Where seconds and megabytes lie in the plot."""
+    """Mapping from seconds and megabytes to pixels of the plot."""
 
     end_s: float
     top_mb: float
@@ -121,10 +121,10 @@ class _Axes:
 
 
 def _growth(samples: Sequence[Sample]) -> dict[str, float]:
-    """Memory after warm-up and at the end, and the slope in between and of the second half alone.
+    """Compute memory after warm-up and at the end, and the slopes after warm-up and of the second half.
 
-    The floors are the lowest figures of both halves after warm-up: what remains between bursts, of resident memory when
-    freed memory has been given back, and of what is allocated, which the cuts of the heap do not blur.
+    Floors are the lowest values of both halves after warm-up. They show what remains between bursts: resident memory
+    once freed memory has been returned, and allocated memory, which trimming the heap does not affect.
     """
     run_s = samples[-1].at_s
     warm_up_s = min(WARM_UP_S, run_s / 4)
@@ -157,6 +157,6 @@ def _by_minute(
 
 
 def _slope_mb_per_hour(samples: Sequence[Sample]) -> float:
-    """Least squares over all samples."""
+    """Fit a line to all samples by least squares."""
     hours = [one.at_s / 3600 for one in samples]
     return round(float(np.polyfit(hours, [one.rss_mb for one in samples], 1)[0]), 1)

@@ -1,4 +1,4 @@
-"""What a soak sends: ordinary frames, bursts of frames near the limit of bytes, and some that nobody can decode."""
+"""Make the frames of a soak: ordinary ones, bursts near the byte limit, and some that cannot be decoded."""
 
 import io
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ from PIL import Image
 from benchmarks.harness.load import simulated_frames
 
 FULL_SHARE = 0.98
-"""Of the largest frame allowed: as near to it as encoders can be steered without trying often."""
+"""Share of the largest allowed frame to aim at: encoders cannot hit a size exactly without many attempts."""
 SAMPLE_SIDE_PX = 512
 PNG_FAST = 1
-"""zlib's level: noise gains nothing from others."""
+"""zlib level; higher levels do not compress noise better."""
 BURST_STARTS_AT = 100
 UNDECODABLE_EVERY = 150
 BAD_BYTES = 29_000
@@ -21,14 +21,14 @@ BAD_BYTES = 29_000
 
 @dataclass(slots=True)
 class FrameMix:
-    """The frames of a soak, by number; their kinds come in the same order in every run."""
+    """Frames of a soak by number; kinds come in the same order in every run."""
 
     max_frame_bytes: int
     max_frame_pixels: int
     burst_frames: int
-    """Big frames in a row; the last of them cannot be decoded."""
+    """Number of big frames in a row; the last one cannot be decoded."""
     burst_every: int
-    """Frames from the beginning of one burst to that of the next."""
+    """Number of frames from the start of one burst to the start of the next."""
     _ordinary: list[bytes] = field(init=False)
     _big: list[bytes] = field(init=False)
     _bad: bytes = field(init=False)
@@ -68,7 +68,7 @@ class FrameMix:
 
 
 def _noise(max_bytes: int, max_pixels: int, *, mode: str, kind: str, levels: int) -> bytes:
-    """A square image of noise: the largest that both limits allow, to a percent or so."""
+    """Encode the largest square image of noise within both limits, to about 1 %."""
     sample_bytes = len(_encoded(SAMPLE_SIDE_PX, mode, kind, levels))
     pixels = min(max_pixels, max_bytes * SAMPLE_SIDE_PX**2 // sample_bytes)
     while len(content := _encoded(isqrt(pixels), mode, kind, levels)) > max_bytes:

@@ -1,4 +1,4 @@
-"""Keeps a worker under full load without filling the disk, and counts what comes back."""
+"""Keep a worker under full load without filling the disk, and count its inspections."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,13 +18,13 @@ from qc_worker.transport.kafka.connecting.access import Connections, open_client
 from qc_worker.wire.images import encode_frame
 
 BACKLOG_FRAMES = 400
-"""Sent and not judged yet: more than a worker may have in flight, and some seconds of work."""
+"""Most frames sent but not judged yet: more than a worker may have in flight, and some seconds of work."""
 FULL_BACKLOG_WAIT_S = 0.02
 
 
 @dataclass(slots=True)
 class Seen:
-    """Which frames have come back, one byte for each: bounded by the frames sent, whatever goes wrong."""
+    """Record of judged frames, one byte each, so that its size is bounded by the number of frames sent."""
 
     frames: int = 0
     doubles: int = 0
@@ -41,7 +41,7 @@ class Seen:
         self.frames += 1
 
     def prefixes(self) -> Mapping[int, int]:
-        """By partition, the first offset that has not come back; offsets of a new topic begin at 0."""
+        """Return the first offset of each partition that has not been judged; offsets of a new topic start at 0."""
         for partition, marks in self._marks.items():
             first_open = marks.find(0, self._prefixes.get(partition, 0))
             self._prefixes[partition] = len(marks) if first_open < 0 else first_open
@@ -49,7 +49,7 @@ class Seen:
 
 
 class Sender:
-    """Sends the mix from a thread of its own, never more than the backlog ahead of `judged`."""
+    """Sends frames from its own thread, at most BACKLOG_FRAMES ahead of `judged`."""
 
     def __init__(self, plant: Plant, mix: FrameMix, judged: Callable[[], int]) -> None:
         self._plant = plant
@@ -58,7 +58,7 @@ class Sender:
         self._stop = Event()
         self._thread = Thread(target=self._run, name="sender", daemon=True)
         self.acknowledged = False
-        """All that were sent have arrived; set at the end."""
+        """True once the broker has acknowledged every frame; set at the end."""
         self.sent = 0
         self.big = 0
         self.bad = 0
@@ -67,11 +67,11 @@ class Sender:
         self._thread.start()
 
     def stop(self) -> None:
-        """Send no more, and wait until the broker has everything."""
+        """Stop sending, and wait until the broker has acknowledged every frame."""
         self._stop.set()
         self._thread.join()
         if not self.acknowledged:
-            raise SystemExit("error: the broker did not take every frame")
+            raise SystemExit("error: the broker did not acknowledge every frame")
 
     def alive(self) -> bool:
         return self._thread.is_alive()
@@ -99,9 +99,9 @@ class Sender:
 
 
 class JudgedFrames:
-    """Lets the broker remove the frames that have been judged, and no others.
+    """Lets the broker delete judged frames.
 
-    The broker frees the disk at its next look (`log.retention.check.interval.ms`), whole segments at a time.
+    The broker frees the disk at its next retention check (`log.retention.check.interval.ms`), in whole segments.
     """
 
     def __init__(self, plant: Plant) -> None:

@@ -1,4 +1,4 @@
-"""Rounds in which sides take turns, and their medians."""
+"""Run rounds in which sides take turns, and compute medians."""
 
 import statistics
 import sys
@@ -12,7 +12,7 @@ MANY_LINES = 32
 
 
 class Event(NamedTuple):
-    """What is timed: one side at one batch size, with so many lines in its batches."""
+    """One measurement: a side at a batch size, with a number of lines mixed in its batches."""
 
     process: SideProcess
     batch_size: int
@@ -32,12 +32,12 @@ class Row:
     cpu_ms_per_frame: float
     fps_of_rounds: tuple[float, ...]
     resident_bytes: int
-    """Of the side's process after this batch size and all smaller ones."""
+    """Memory of the side's process after this batch size and all smaller ones."""
     peak_bytes: int
 
 
 def race(events: Sequence[Event], *, rounds: int, turn_s: float) -> list[Row]:
-    """Let the sides take turns, every other round in reverse order; batch sizes one after the other."""
+    """Let the sides take turns, in reverse order every other round; one batch size after the other."""
     rows: list[Row] = []
     for batch_size in sorted({event.batch_size for event in events}):
         rows += _race([event for event in events if event.batch_size == batch_size], rounds, turn_s)

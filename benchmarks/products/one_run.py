@@ -1,4 +1,4 @@
-"""One run of `accuracy.py`: a side fitted to one product's good frames with one seed, and what it was worth there."""
+"""Values for one run of `accuracy.py` (one side, product and seed), and a cache of finished runs."""
 
 import hashlib
 import json
@@ -20,19 +20,19 @@ from trainer.judging.mask_overlap import MaskOverlap
 from trainer.judging.recall import FALSE_REJECT_RATES, recall_at
 
 ASPECT: Aspect = "squash"
-"""How a picture is brought to the input size, for all sides."""
+"""Resizing to the input size, for all sides."""
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A labelled folder, laid out as MVTec AD is."""
+    """A labelled folder in the layout of MVTec AD."""
 
     name: str
     folder: Path
     images: tuple[LabelledImage, ...]
-    """To test on, good ones first."""
+    """Test images, good ones first."""
     digest: str
-    """Of names and sizes of all files; changes when the set does."""
+    """Digest of names and sizes of all files; it changes when the data set does."""
 
     @property
     def good(self) -> Path:
@@ -48,21 +48,21 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of one kind of defect, or of all, against all good test images. Pixel metrics are None without masks."""
+    """Figures of one kind of defect, or of all, against all good test images. Pixel metrics are None without masks."""
 
     image_auroc: float
     recall_at: dict[str, float]
-    """Share of the defects rejected where at most this share of the good test images is (`trainer.judging.recall`)."""
+    """Share of defects rejected, by the largest share of good test images that may be rejected (`judging.recall`)."""
     pixel_auroc: float | None
     aupro: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class OwnThreshold:
-    """What a model's own threshold does to the test images."""
+    """Figures of the test images at the model's own threshold."""
 
     max_false_reject: float
-    """The rate asked for: 0.01, or the smallest that so few good frames support."""
+    """Rate asked for: 0.01, or the smallest rate that the good frames support if they are few."""
     calibration_scores: tuple[float, ...]
     reject_rate: float
     """Share of the defects rejected."""
@@ -71,12 +71,12 @@ class OwnThreshold:
     mask_overlap: MaskOverlap | None
     """The worker's masks of rejected defects against the true ones; None without masks."""
     mask_overlap_at_5: MaskOverlap | None
-    """The same at the threshold for a false-reject rate of 0.05."""
+    """`mask_overlap` at the threshold for a false-reject rate of 0.05."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came of one side, product and seed."""
+    """Result of one side, product and seed."""
 
     product: str
     side: str
@@ -84,18 +84,18 @@ class Run:
     input_size: InputSize
     levels: tuple[int, ...]
     frames: int
-    """Good frames that it was fitted to."""
+    """Number of good frames for fitting."""
     train_s: float
     judge_s: float
-    """Of all test images, metrics included."""
+    """Seconds to judge all test images, with metrics."""
     overall: Figures
     by_defect: dict[str, Figures]
     scores: dict[str, list[float]]
-    """Of test images, by kind."""
+    """Scores of the test images, by kind."""
     own: OwnThreshold | None = None
-    """None for a rival: it comes without a threshold."""
+    """None for a rival, which has no threshold of its own."""
     features_cached: int = 0
-    """Good frames whose features were on the disk already, so that `train_s` is without them."""
+    """Number of good frames whose features were cached on disk, so that `train_s` does not include them."""
 
 
 _RUN = TypeAdapter(Run)
@@ -103,13 +103,13 @@ _RUN = TypeAdapter(Run)
 
 @dataclass(frozen=True, slots=True)
 class RunCache:
-    """Runs that are done, by name: in memory, and one JSON file each if there is a folder."""
+    """Finished runs by name: in memory and, if there is a folder, in one JSON file each."""
 
     folder: Path | None
     _kept: dict[str, Run] = field(default_factory=dict, init=False)
 
     def get(self, name: str) -> Run | None:
-        """The run kept under this name; None also for one that a former version of this program wrote."""
+        """Return the run of this name; None if there is none, or if an older version of this program wrote it."""
         path = self._path(name)
         if name not in self._kept and path and path.is_file():
             with suppress(ValueError):
@@ -117,7 +117,7 @@ class RunCache:
         return self._kept.get(name)
 
     def put(self, name: str, run: Run) -> None:
-        """Keep a run; the file appears whole or not at all."""
+        """Store a run; its file is written atomically."""
         self._kept[name] = run
         if path := self._path(name):
             write_atomically(path, _RUN.dump_json(run))
@@ -127,7 +127,7 @@ class RunCache:
 
 
 def product_at(folder: Path) -> Product:
-    """Look a data set through. Raises SettingsError."""
+    """List and digest a data set. Raises SettingsError."""
     images = tuple(labelled_images(folder))
     digest = hashlib.sha256()
     for path in [*image_files(folder / "train" / GOOD), *(image.path for image in images)]:
@@ -136,18 +136,18 @@ def product_at(folder: Path) -> Product:
 
 
 def stamp_of(facts: Mapping[str, object]) -> str:
-    """A short digest of all that a run depends on."""
+    """Compute a short digest of everything that a run depends on."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def source_digest(folders: Sequence[Path]) -> str:
-    """A digest of the Python files in these folders and below, those that write a report left out."""
+    """Compute a digest of all Python files below these folders, except those in folders named `report`."""
     files = sorted(path for folder in folders for path in folder.rglob("*.py") if path.parent.name != "report")
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def figures_of(scores: Mapping[str, Sequence[float]], pixels: Mapping[str, PixelScores], kinds: list[str]) -> Figures:
-    """Figures of these kinds of defects against the good images; the groups of pixels are finished."""
+    """Compute figures of these kinds of defects against the good images; `pixels` must be finished."""
     defects = [score for kind in kinds for score in scores[kind]]
     found = localisation([pixels[GOOD], *(pixels[kind] for kind in kinds)])
     return Figures(

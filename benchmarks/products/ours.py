@@ -1,4 +1,4 @@
-"""Our side of `accuracy.py`, the way of the product: the code of `import`, `retrain --offline` and `evaluate`."""
+"""Run our side of `accuracy.py` with the product's own code: `import`, `retrain --offline` and `evaluate`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -27,7 +27,7 @@ LINE = line_name("bench")
 OURS = "ours"
 NO_DISCRIMINATOR = "ours, no discriminator"
 MASK_RATE = 0.05
-"""False-reject rate at whose threshold masks are compared, beside the model's own."""
+"""Masks are also compared at the threshold for this false-reject rate, beside the model's own."""
 
 Adjust = Callable[[TrainingSettings], TrainingSettings]
 
@@ -37,35 +37,35 @@ def unchanged(settings: TrainingSettings) -> TrainingSettings:
 
 
 def without_discriminator(settings: TrainingSettings) -> TrainingSettings:
-    """The row without it: the head judges by distance alone."""
+    """Change the settings so that the head judges by distance alone."""
     return settings.model_copy(update={"learned_weight": 0.0})
 
 
 def can_leave_discriminator_out() -> bool:
-    """Whether training settings have a weight for what the discriminator learned."""
+    """Return True if the training settings have a weight for the discriminator."""
     return "learned_weight" in TrainingSettings.model_fields
 
 
 def our_sides() -> dict[str, Adjust]:
-    """Rows of ours, and what each changes in the settings of a retrain."""
+    """Return our rows, each with its change to the training settings."""
     rows: dict[str, Adjust] = {OURS: unchanged}
     return rows | ({NO_DISCRIMINATOR: without_discriminator} if can_leave_discriminator_out() else {})
 
 
 @dataclass(slots=True)
 class Ours:
-    """One product as a line of its own, in folders of its own."""
+    """One product as a line, in its own folders."""
 
     product: Product
     settings: Settings
-    """Its state folder is empty at first and this product's alone."""
+    """Settings with a state folder that is empty at first and used for this product only."""
     backbone: str
     input_size: str
-    """As `--input-size` has it."""
+    """Value of `--input-size`."""
     _imported: bool = field(default=False, init=False)
 
     def run(self, side: str, adjust: Adjust, seed: int) -> Run:
-        """Retrain, then evaluate the version that came of it. Raises QcError."""
+        """Retrain, then evaluate the new version. Raises QcError."""
         self._import()
         flags = self._flags(seed)
         request = requested(flags)
@@ -102,7 +102,7 @@ class Ours:
         self._imported = True
 
     def _flags(self, seed: int) -> RetrainFlags:
-        """What `qc-trainer retrain --line bench --offline --seed N` gives."""
+        """Return the flags of `qc-trainer retrain --line bench --offline --seed N`."""
         return RetrainFlags(
             line=LINE,
             max_false_reject=None,
@@ -145,17 +145,17 @@ class Ours:
         )
 
     def _mask_overlap(self, model: Model) -> MaskOverlap | None:
-        """Judge images with a mask once more, as `qc-trainer threshold --max-false-reject` would have the line do."""
+        """Judge images with a mask again, at the threshold that `qc-trainer threshold --max-false-reject` would set."""
         card = model.card.model_copy(update={"calibration": moved(model.card.calibration, MASK_RATE)})
         return self._evaluator(replace(model, card=card)).run(self._masked(), advance=lambda *_: None).mask_overlap
 
     def _masked(self) -> list[LabelledImage]:
-        """Defects with a mask, and one good image, for an evaluation needs one."""
+        """List the defects with a mask, and one good image, since an evaluation needs one."""
         return [self.product.images[0], *(image for image in self.product.images if image.masks)]
 
 
 def moved(calibration: Calibration, rate: float) -> Calibration:
-    """The same held-out scores at this false-reject rate, or at the smallest above it that they support."""
+    """Move a calibration to this false-reject rate, or to the smallest rate above it that the scores support."""
     smallest = smallest_alpha(len(calibration.scores))
     return calibration.moved_to_rate(max(rate, smallest), review_rate=None)
 

@@ -1,4 +1,4 @@
-"""From runs to rows: each side on each product over its seeds, and over all products."""
+"""Summarise runs: each side on each product over its seeds, and over all products."""
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,10 +20,10 @@ class Row:
     input_size: tuple[int, int]
     levels: tuple[int, ...]
     frames: int
-    """Good frames fitted to with the first seed."""
+    """Number of good frames for fitting with the first seed."""
     mean: Amounts
     worst: Amounts
-    """Of a single seed."""
+    """Worst value of a single seed."""
     spread: Amounts
     """Standard deviation between seeds."""
     by_defect: dict[str, Amounts]
@@ -33,18 +33,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Overall:
-    """One side over all products: of the means over seeds."""
+    """One side over all products, from the means over seeds."""
 
     products: int
     mean: Amounts
     worst: Amounts
     worst_product: str
-    """By image AUROC."""
+    """Product with the lowest image AUROC."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duel:
-    """Ours on one product against the best of some sides there."""
+    """Comparison of ours with the best rival on one product."""
 
     ours: float
     rival: str
@@ -54,17 +54,17 @@ class Duel:
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """Ours against the rivals at one size, image AUROC."""
+    """Comparison of ours with the rivals at one input size, by image AUROC."""
 
     sides: list[str]
-    """Each method with the levels that are best in the mean over products: labels chose them, in its favour."""
+    """Each method with its best levels in the mean over products; chosen by labels, in favour of the rivals."""
     products: dict[str, Duel]
     ahead_of_better_mean: float
     """Our mean over products minus that of the better method."""
     mean_ahead: float
-    """Mean over products of the lead over whichever is better there."""
+    """Mean over products of the lead over the better method on each."""
     furthest_behind: float
-    """Smallest such lead; negative: so far behind on one product."""
+    """Smallest lead over the better method; negative if ours is behind on a product."""
 
 
 Rows = Mapping[str, Mapping[str, Row]]
@@ -73,17 +73,17 @@ Rows = Mapping[str, Mapping[str, Row]]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """All that is told of all runs."""
+    """Rows, totals and comparisons of all runs."""
 
     rows: Rows
     overall: Mapping[str, Overall]
     """By side."""
     contests: Mapping[str, Contest]
-    """By what size the rivals saw."""
+    """Comparisons by the input size of the rivals."""
 
 
 def row_of(runs: Sequence[Run]) -> Row:
-    """Runs of one side and product, one for each seed."""
+    """Summarise the runs of one side and product, one run for each seed."""
     amounts = [amounts_of(run) for run in runs]
     kinds = [{kind: _of_figures(figures) for kind, figures in run.by_defect.items()} for run in runs]
     return Row(
@@ -99,7 +99,7 @@ def row_of(runs: Sequence[Run]) -> Row:
 
 
 def overall_of(rows: Mapping[str, Row]) -> Overall:
-    """Rows of one side, by product."""
+    """Summarise the rows of one side, given by product."""
     means = [row.mean for row in rows.values()]
     return Overall(
         products=len(rows),
@@ -110,7 +110,7 @@ def overall_of(rows: Mapping[str, Row]) -> Overall:
 
 
 def contest(rows: Rows, sides: Sequence[str]) -> Contest:
-    """Ours against these sides; all have the same products."""
+    """Compare ours with these sides; all have the same products."""
     ours = rows[OURS]
     duels = {product: _duel(rows, sides, product) for product in ours}
     leads = [duel.ahead for duel in duels.values()]
@@ -132,12 +132,12 @@ def _duel(rows: Rows, sides: Sequence[str], product: str) -> Duel:
 
 
 def best_of(rows: Rows, sides: Iterable[str]) -> str:
-    """The side with the highest mean image AUROC over products."""
+    """Return the side with the highest mean image AUROC over products."""
     return max(sides, key=lambda side: overall_of(rows[side]).mean[AUROC] or 0.0)
 
 
 def amounts_of(run: Run) -> Amounts:
-    """All figures of a run by name. Training counts as such only where all features had to be computed."""
+    """Return all figures of a run by name; `train_s` is None if any features came from the cache."""
     own = run.own
     of_masks = asdict(own.mask_overlap) if own and own.mask_overlap else {}
     of_masks_at_5 = asdict(own.mask_overlap_at_5) if own and own.mask_overlap_at_5 else {}
@@ -162,13 +162,13 @@ def _of_figures(figures: Figures) -> Amounts:
 
 
 def worst_of(amounts: Sequence[Amounts]) -> Amounts:
-    """The worst of each figure."""
+    """Return the worst value of each figure."""
     lowest, highest = _each(amounts, min), _each(amounts, max)
     return {name: highest[name] if name in LOWER_IS_BETTER else lowest[name] for name in amounts[0]}
 
 
 def _each(amounts: Sequence[Amounts], merge: Callable[[list[float]], float | None]) -> Amounts:
-    """Merge each figure over those that have it; None if none has."""
+    """Merge each figure over the amounts that have it; None if no amount has it."""
     merged: Amounts = {}
     for name in amounts[0]:
         known = [amount for of_one in amounts if (amount := of_one[name]) is not None]

@@ -1,4 +1,4 @@
-"""The tables of `accuracy.py`: on a terminal and as Markdown, from the same cells."""
+"""Print the tables of `accuracy.py` on a terminal, and write them as Markdown, from the same cells."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ DETAILS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells as text; the first row of figures follows the columns' names."""
+    """A table with cells as text."""
 
     title: str
     columns: list[str]
@@ -37,7 +37,7 @@ class Table:
 
 
 def tables(summary: Summary, *, ours: Sequence[str]) -> list[Table]:
-    """All tables; `ours`: sides of ours that have runs."""
+    """Build all tables; `ours` lists our sides that have runs."""
     best = list(dict.fromkeys(side for contest in summary.contests.values() for side in contest.sides))
     return [
         _by_product("Image AUROC", summary, [*ours, *best], [AUROC]),
@@ -83,7 +83,7 @@ def _all_sides(overall: Mapping[str, Overall]) -> Table:
 
 
 def _leads(contests: Mapping[str, Contest]) -> Table:
-    """By how much ours is ahead of the better rival."""
+    """Build the table of our leads over the better rival."""
     products = list(next(iter(contests.values())).products)
     lines = [
         [
@@ -111,7 +111,7 @@ def _text(amount: float | None, *, digits: int = 3) -> str:
 
 
 def print_tables(shown: Sequence[Table]) -> None:
-    """For people, on stderr; into a file as wide as the widest table."""
+    """Print tables on stderr; FILE_WIDTH characters wide if it is not a terminal."""
     console = Console(stderr=True, width=None if sys.stderr.isatty() else FILE_WIDTH)
     for table in shown:
         drawn = rich.Table(title=table.title, title_justify="left")
@@ -123,7 +123,7 @@ def print_tables(shown: Sequence[Table]) -> None:
 
 
 def write_markdown(path: Path, shown: Sequence[Table], *, notes: Sequence[str]) -> None:
-    """For RESULTS.md."""
+    """Write tables as Markdown, for RESULTS.md."""
     blocks = ["\n".join(_markdown(table)) for table in shown]
     path.write_text("\n\n".join([*notes, *blocks]) + "\n")
 

@@ -1,4 +1,4 @@
-"""The loop of `accuracy.py`: which side is run on which product, with which seed, unless it is kept already."""
+"""Run every side of `accuracy.py` on every product with every seed, except runs that are in the cache."""
 
 import re
 import sys
@@ -17,47 +17,49 @@ from qc_worker.simplenet.checkpoint import file_sha256
 from trainer.fitting.defaults import defaults_for
 
 ROOT = Path(__file__).parents[2]
-OUR_CODE = (ROOT / "qc_worker" / "simplenet", ROOT / "qc_worker" / "domain", ROOT / "trainer")
+OUR_CODE = tuple(
+    ROOT / folder for folder in ("qc_worker/domain", "qc_worker/imaging", "qc_worker/simplenet", "trainer")
+)
 RIVALS_CODE = (ROOT / "benchmarks" / "rivals" / "accuracy.py", ROOT / "benchmarks" / "rivals" / "anomalib.py")
-"""What joins anomalib, a package of a known version, to our pictures."""
+"""Our code around anomalib; anomalib itself counts by its version."""
 SIZE_OF_OURS = "size of ours"
 
 Runs = dict[str, dict[str, list[Run]]]
-"""By side and product; one for each seed."""
+"""Runs by side and product, one for each seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is run on every product."""
+    """Settings of the runs, the same for every product."""
 
     backbone: str
     weights: Path
     seeds: int
     input_size: str
-    """Of ours, as `--input-size` has it."""
+    """Value of `--input-size` for our side."""
     rivals: tuple[Rival, ...]
 
     @property
     def own_side(self) -> int:
-        """The backbone's own input, pixels."""
+        """Side of the backbone's own input, pixels."""
         return defaults_for(self.backbone).input_size
 
     @property
     def own_size(self) -> str:
-        """How rows of rivals at that size are called."""
+        """Name of that size in the rows of rivals."""
         return f"{self.own_side} px"
 
 
 @dataclass(slots=True)
 class Bench:
-    """All runs; sides take turns."""
+    """All runs; the sides take turns."""
 
     task: Task
     scratch: Path
     cache: RunCache
     runs: Runs = field(default_factory=dict, init=False)
     _seen: dict[InputSize, Seen] = field(default_factory=dict, init=False)
-    """Of the product at hand."""
+    """Feature maps of the current product, by input size."""
     _code: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,7 +77,7 @@ class Bench:
                     self._note(f"{rival.name}, {where}", self._rival(rival, product, input_size, seed))
 
     def _settings(self, product: Product) -> Settings:
-        """Folders of this product's alone, whatever the environment says."""
+        """Make settings with folders of this product only; they override the environment."""
         folder = self.scratch / product.name
         weights_dir = folder / "weights"
         weights_dir.mkdir(parents=True)
@@ -103,7 +105,7 @@ class Bench:
     def _rival(self, rival: Rival, product: Product, input_size: InputSize, seed: int) -> Run:
         facts = {"code": self._code["rivals"], "input_size": input_size, "greedy": rival.greedy}
         name = self._name(product, rival.name, seed, facts)
-        run = self.cache.get(name)  # there already if ours picked the backbone's own size
+        run = self.cache.get(name)  # already cached if our side chose the backbone's own size
         if run is None:
             run = run_rival(rival, self._see(product, input_size), seed)
             self._keep(name, run)
@@ -135,5 +137,5 @@ class Bench:
 
 
 def strides_of(text: str) -> tuple[int, ...]:
-    """Read `8+16`. Raises ValueError."""
+    """Parse strides such as `8+16`. Raises ValueError."""
     return tuple(int(stride) for stride in text.split("+"))

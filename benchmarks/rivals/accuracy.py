@@ -1,9 +1,9 @@
-"""anomalib's PatchCore and PaDiM for `accuracy.py`: their torch models, on our weights and the very pixels that we get.
+"""Run anomalib's PatchCore and PaDiM for `accuracy.py`: its torch models with our weights, on the same pixels as ours.
 
-The backbone passes each picture once for all levels and seeds, as ours passes it (float32); what it gave is kept in
-memory and stands in for the models' own feature extractor, whose maps are the same
-(`tests/benchmarks/test_benchmarks.py`). All that comes after it is anomalib's: averaging, joining of levels, bank or
-Gaussians, distances, score, blur (computed in a quicker order).
+Each picture is passed through our backbone once for all levels and seeds, in float32. The maps are kept in memory and
+replace the output of the models' own feature extractor, which is equal (`tests/benchmarks/test_benchmarks.py`).
+Everything after that is anomalib's: averaging, joining of levels, bank or Gaussians, distances, score, and blur
+(computed in a quicker order).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,11 +35,11 @@ DECODE_THREADS = 2
 BATCH_SIZE = 8
 BANK_SHARE = 0.1
 MAX_BANK_ROWS = 20_000
-"""The bank's tenth goes over it only at stride 8: 30,000 rows of 300 frames at 256 px, 74,000 of 320 at 384, where one
-test frame would take a second."""
+"""A tenth of the patches is more than this at stride 8 only: 30,000 rows for 300 frames of 256 px, 74,000 for 320
+frames of 384 px, where one test frame would take a second."""
 PADIM_FEATURES: Mapping[str, int] = {"wide_resnet50_2": 550}
 FEWEST_PADIM_FEATURES = 100
-"""How many channels PaDiM keeps, by anomalib and the paper: 550 of WideResNet-50's, 100 of a small backbone's."""
+"""Number of channels that PaDiM keeps (anomalib and paper): 550 for WideResNet-50, 100 for small backbones."""
 METHODS = ("PatchCore", "PaDiM")
 
 Map = npt.NDArray[np.float32]
@@ -52,7 +52,7 @@ class Rival:
     method: str
     levels: tuple[int, ...]
     greedy: bool = False
-    """PatchCore's bank by greedy search instead of at random."""
+    """True to choose PatchCore's bank by greedy search instead of at random."""
 
     @property
     def name(self) -> str:
@@ -61,7 +61,7 @@ class Rival:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A product at one size, passed through the backbone once: first the frames to fit to, then the test images."""
+    """Feature maps of a product at one size: first the frames for fitting, then the test images."""
 
     product: Product
     backbone: Backbone
@@ -71,13 +71,13 @@ class Seen:
     maps: dict[str, Tensor]
     """float32 (N, C, h, w) by anomalib's name of the layer."""
     training: int
-    """How many frames there are to fit to."""
+    """Number of frames for fitting."""
     training_s: float
-    """What the pass of these took."""
+    """Seconds to decode these and pass them through the backbone."""
 
 
 class RememberedMaps(nn.Module):
-    """Stands in for anomalib's feature extractor. Takes pictures whose every pixel is their number in `maps`."""
+    """Replaces anomalib's feature extractor: every pixel of a picture holds its index in `maps`."""
 
     def __init__(self, maps: Mapping[str, Tensor], layers: Sequence[str]) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class RememberedMaps(nn.Module):
 
 
 class SeparableBlur(nn.Module):
-    """anomalib's Gaussian blur, by columns and then by rows: its 33 x 33 products a pixel took most of a judgement."""
+    """anomalib's Gaussian blur by columns and then by rows: its 33 x 33 kernel took most of the time of a frame."""
 
     def __init__(self, blur: Any) -> None:
         super().__init__()
@@ -99,13 +99,13 @@ class SeparableBlur(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         padded = F.pad(maps, self._padding, mode=self._border)
-        # The kernel is a product of two that sum up to 1, so its sums along either side are these.
+        # The kernel is the product of two 1-D kernels that sum to 1, so its sums along each side are those kernels.
         by_columns = F.conv2d(padded, self._kernel.sum(dim=3, keepdim=True))
         return F.conv2d(by_columns, self._kernel.sum(dim=2, keepdim=True))
 
 
 def see(product: Product, backbone: Backbone, weights: Path, *, scratch: Path, input_size: InputSize) -> Seen:
-    """Decode and pass all of a product's pictures. `backbone` has all strides that a rival may want."""
+    """Decode all pictures of a product and pass them through `backbone`, which has the strides of all rivals."""
     good = image_files(product.good)
     layers = layer_names(backbone.name, backbone.levels)
     maps: dict[str, list[Tensor]] = {layer: [] for layer in layers}
@@ -129,7 +129,7 @@ def _pictures(files: Sequence[Path], input_size: InputSize) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def run_rival(rival: Rival, seen: Seen, seed: int) -> Run:
-    """Fit to all good frames, judge all test images."""
+    """Fit a rival to all good frames, and judge all test images."""
     model = _new_model(rival, seen)
     torch.manual_seed(seed)
     started_s = monotonic()
@@ -162,7 +162,7 @@ def _new_model(rival: Rival, seen: Seen) -> Any:
     else:
         channels = sum(seen.maps[layer].shape[1] for layer in layers)
         model = padim(name, layers, min(PADIM_FEATURES.get(backbone, FEWEST_PADIM_FEATURES), channels))
-        # Drawn from the channels that it will see: at stride 32 ours has fewer than anomalib's extractor.
+        # Drawn again for our maps: at stride 32, our backbone has fewer channels than anomalib's extractor.
         model.idx = torch.randperm(channels)[: model.n_features]
     model.feature_extractor = RememberedMaps(seen.maps, layers)
     model.anomaly_map_generator.blur = SeparableBlur(model.anomaly_map_generator.blur)
@@ -214,5 +214,5 @@ def _count_pixels(group: PixelScores, anomaly_map: Map, image: LabelledImage, in
 
 
 def _numbered(numbers: Sequence[int], input_size: InputSize) -> Tensor:
-    """Pictures for `RememberedMaps`; they take no memory."""
+    """Make pictures for `RememberedMaps`; expanded from one value each, so they take no memory."""
     return torch.tensor(numbers, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, 3, *input_size)

@@ -1,7 +1,7 @@
-"""anomalib's torch models on the same backbone and the same weights as ours.
+"""Build anomalib's torch models on the same backbone and weights as ours.
 
-timm builds a network with weights from a folder when its name is `local-dir:<folder>`; so nothing is downloaded, and
-anomalib's feature extractor gives the very maps that ours gives (`tests/benchmarks/test_benchmarks.py` compares them).
+timm loads weights from a folder if the network's name is `local-dir:<folder>`. So nothing is downloaded, and anomalib's
+feature extractor computes the same maps as ours (compared in `tests/benchmarks/test_benchmarks.py`).
 """
 
 import json
@@ -34,9 +34,9 @@ def layer_names(backbone: str, levels: tuple[int, ...]) -> list[str]:
 
 
 def local_backbone(backbone: str, weights: Path, folder: Path) -> str:
-    """Write a folder that timm can build the backbone from; return the name to give to anomalib's models.
+    """Write a folder from which timm can build the backbone; return its name for anomalib's models.
 
-    `weights` is a file as `load_backbone` takes it.
+    `weights` is a file that `load_backbone` can read.
     """
     network = timm.create_model(TIMM_NAMES[backbone], pretrained=False)
     state, expected = read_state(weights), network.state_dict()
@@ -55,7 +55,7 @@ def local_backbone(backbone: str, weights: Path, folder: Path) -> str:
 
 
 def patchcore(name: str, layers: list[str]) -> nn.Module:
-    """PatchCore as anomalib has it. Takes normalised (B, 3, S, S)."""
+    """Build anomalib's PatchCore. Its input: normalised (B, 3, S, S)."""
     with _quietly():
         from anomalib.models.image.patchcore.torch_model import PatchcoreModel  # noqa: PLC0415 -- an extra, and slow
 
@@ -64,7 +64,7 @@ def patchcore(name: str, layers: list[str]) -> nn.Module:
 
 
 def super_simple_net(name: str, layers: list[str]) -> nn.Module:
-    """SuperSimpleNet as anomalib has it. Takes normalised (B, 3, S, S)."""
+    """Build anomalib's SuperSimpleNet. Its input: normalised (B, 3, S, S)."""
     with _quietly():
         from anomalib.models.image.supersimplenet.torch_model import SupersimplenetModel  # noqa: PLC0415 -- likewise
 
@@ -73,7 +73,7 @@ def super_simple_net(name: str, layers: list[str]) -> nn.Module:
 
 
 def padim(name: str, layers: list[str], features: int) -> nn.Module:
-    """PaDiM as anomalib has it. Takes normalised (B, 3, S, S)."""
+    """Build anomalib's PaDiM. Its input: normalised (B, 3, S, S)."""
     with _quietly():
         from anomalib.models.image.padim.torch_model import PadimModel  # noqa: PLC0415 -- likewise
 
@@ -82,5 +82,5 @@ def padim(name: str, layers: list[str], features: int) -> nn.Module:
 
 
 def _quietly() -> AbstractContextManager[object]:
-    """anomalib imports from places that its dependencies have left."""
+    """Suppress FutureWarnings: anomalib imports names that its dependencies have moved."""
     return warnings.catch_warnings(action="ignore", category=FutureWarning)

@@ -1,8 +1,8 @@
-"""The loop that people write first: one frame at a time, from poll to commit.
+"""Judge one frame at a time, from poll to commit: the simplest loop, for comparison.
 
 Prints one JSON line with its frames per second. The model is the paper's pipeline in plain PyTorch, as in `score.py`.
 """
-# ruff: noqa: E402 -- how memory is kept must be settled before torch is imported
+# ruff: noqa: E402 -- memory settings must be made before torch is imported
 
 import argparse
 import io
@@ -11,7 +11,7 @@ import time
 
 from qc_worker.runtime.cores_and_memory import tune_process
 
-tune_process()  # the rival gets it too: without it, it is slower
+tune_process()  # for the rival too, which is slower without it
 
 import numpy as np
 import torch

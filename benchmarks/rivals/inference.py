@@ -1,4 +1,4 @@
-"""What races in `score.py`: every side takes decoded frames and gives image scores, or stops at the feature maps."""
+"""Build the sides of `score.py`: each computes image scores of decoded frames, or, as the floor, feature maps only."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -21,18 +21,18 @@ from qc_worker.simplenet.patch_features import AggregatedLevels, concatenate
 
 MAX_LINES = 32
 BANK_FRAMES = 200
-"""PatchCore's memory bank holds a tenth of the patches of so many frames, which is what its authors keep."""
+"""PatchCore's memory bank holds a tenth of the patches of this many frames, the share that its authors keep."""
 
 
 class Side(Protocol):
-    """One of those that race."""
+    """One side of the race."""
 
     def score(self, pixels: Tensor, lines: Sequence[int]) -> Tensor:
-        """Judge a batch; `lines[i]` says whose frame i is. Shapes: uint8 (B, 3, S, S) -> (B,), on the CPU."""
+        """Judge a batch; `lines[i]` is the line of frame i. Shapes: uint8 (B, 3, S, S) -> (B,), on the CPU."""
         ...
 
     def take_in_lines(self, count: int) -> int:
-        """Make so many lines resident, where a side knows several; return the bytes of one more."""
+        """Make `count` lines resident, if the side supports several; return the bytes of one more line."""
         ...
 
 
@@ -47,7 +47,7 @@ def build(spec: SideSpec) -> Side:
 
 
 class OneLine:
-    """A side that knows one line only."""
+    """Base of sides that support one line only."""
 
     def take_in_lines(self, count: int) -> int:
         del count
@@ -55,9 +55,9 @@ class OneLine:
 
 
 class Floor(OneLine):
-    """The backbone's forward pass alone, in the number format and compiled as ours is.
+    """The backbone's forward pass alone, in the same number format as ours and compiled alike.
 
-    But a single frame is not passed twice, as ours passes it for want of a second graph: what that costs is ours.
+    A single frame has its own graph here. Ours has no second graph and passes the frame twice, at its own cost.
     """
 
     def __init__(self, spec: SideSpec) -> None:
@@ -69,22 +69,22 @@ class Floor(OneLine):
             limit = spec.max_batch_size
             self._compute = compiled(levels, input_size=(INPUT_SIZE, INPUT_SIZE), max_batch_size=limit, device=device)
         self._compute_one = self._compute
-        # Where nothing can be compiled, `compiled` gave the plain levels back.
+        # If nothing can be compiled, `compiled` returned the plain levels.
         if spec.single_frames and self._compute is not levels:
             self._compute_one = torch.compile(levels, dynamic=False, options={"freezing": True})
         self._device = device
 
     @torch.no_grad()
     def score(self, pixels: Tensor, lines: Sequence[int]) -> Tensor:
-        # In the layout that graphs are compiled for; in another one they would be compiled anew.
+        # In the memory layout that graphs are compiled for; another one would cause a recompilation.
         pixels = pixels.contiguous(memory_format=torch.channels_last).to(self._device)
         maps = (self._compute if len(pixels) > 1 else self._compute_one)(pixels)
-        # What a GPU has not finished is not done.
+        # The copy to the CPU waits until a GPU has finished.
         return maps[-1][:, 0, 0, 0].float().cpu()[: len(lines)]
 
 
 class BackboneOnly(AggregatedLevels):
-    """For the floor: the maps as they are, not aggregated."""
+    """Backbone maps without aggregation, for the floor."""
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         maps: list[Tensor] = self.backbone(pixels)
@@ -92,7 +92,7 @@ class BackboneOnly(AggregatedLevels):
 
 
 class Ours:
-    """The worker's way: folded heads on one backbone pass, maps and scores on the device."""
+    """The worker's scorer: folded heads on one backbone pass, maps and scores on the device."""
 
     def __init__(self, spec: SideSpec) -> None:
         backbone = backbone_of(spec)
@@ -115,7 +115,7 @@ class Ours:
 
 
 class Unfolded(OneLine):
-    """Our own embedding and head, not folded: what training computes, and tests hold the folded form against."""
+    """Our embedding and head without folding, as in training; tests compare the folded form with it."""
 
     def __init__(self, spec: SideSpec) -> None:
         device = torch.device(spec.device)
@@ -150,7 +150,7 @@ class Plain(OneLine):
 
 
 class Anomalib(OneLine):
-    """A model of anomalib's, as it is; in bfloat16 by autocast. What its weights are does not matter here."""
+    """A model of anomalib, unchanged; in bfloat16 by autocast. The values of its weights do not matter here."""
 
     def __init__(self, spec: SideSpec) -> None:
         self._backbone = backbone_of(spec).to(spec.device)
@@ -173,7 +173,7 @@ class Anomalib(OneLine):
 
 
 def _timm_network(spec: SideSpec) -> nn.Module:
-    """The same network channels first, as whoever reads the paper would build it."""
+    """Build the same network with channels first, as a reader of the paper would."""
     name = local_backbone(spec.backbone, Path(spec.weights), Path(spec.scratch) / spec.side)
     info: Any = timm.create_model(TIMM_NAMES[spec.backbone], pretrained=False, features_only=True).feature_info
     indices = [info.reduction().index(stride) for stride in shape_of(spec.backbone, spec.model).levels]

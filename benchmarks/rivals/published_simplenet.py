@@ -1,10 +1,9 @@
-"""SimpleNet's inference as its authors published it, in plain PyTorch: what the worker is measured against.
+"""Run SimpleNet's inference as its authors published it, in plain PyTorch, for comparison with the worker.
 
-float32, channels first, nothing compiled, nothing folded: neighbourhoods are unfolded, the coarser levels' patches are
-resized element by element, the head sees every patch of the batch at once, and each map is filtered by scipy on the
-CPU. Our own code. Three things follow our model instead of theirs, so that scores can be compared: an edge cell's
-neighbourhood counts only the cells that are there, each level has an adaptor of its own, and the image score is the
-mean of the highest cells.
+float32, channels first, nothing compiled, nothing folded: neighbourhoods are unfolded, patches of coarser levels are
+resized element by element, the head gets all patches of the batch at once, and scipy filters each map on the CPU. The
+code is our own. Three details follow our model, so that scores can be compared: the neighbourhood of an edge cell
+counts existing cells only, each level has its own adaptor, and the image score is the mean of the highest cells.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,21 +18,21 @@ from qc_worker.simplenet.head import Head
 
 SIGMA_PX = 4.0
 TOP_SHARE = 0.03
-"""Of a frame's cells."""
+"""Share of a frame's cells whose mean is the image score."""
 
 Network = Callable[[Tensor], Sequence[Tensor]]
 """Normalised (B, 3, S, S) -> feature maps, finest first."""
 
 
 class Normalisation(NamedTuple):
-    """Of pixels in 0..255; (1, 3, 1, 1) each."""
+    """Mean and standard deviation of pixels in 0..255; (1, 3, 1, 1) each."""
 
     mean: Tensor
     std: Tensor
 
 
 class PlainSimpleNet:
-    """One line's model, end to end. Lives on the CPU or a GPU, as `network` and `head` do."""
+    """One line's model, end to end, on the device of `network` and `head`."""
 
     def __init__(self, network: Network, head: Head, normalisation: Normalisation, patch_size: int) -> None:
         self._network = network
@@ -43,7 +42,7 @@ class PlainSimpleNet:
 
     @torch.no_grad()
     def score(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Shapes: uint8 (B, 3, S, S) -> scores (B,), maps (B, S, S), on the CPU."""
+        """Compute image scores and anomaly maps. Shapes: uint8 (B, 3, S, S) -> (B,), (B, S, S), on the CPU."""
         mean, std = self._normalisation
         level_maps = self._network((pixels.to(mean.device).float() - mean) / std)
         size = level_maps[0].shape[-2:]
@@ -58,14 +57,14 @@ class PlainSimpleNet:
 
 
 def _patches(level_map: Tensor, patch_size: int) -> Tensor:
-    """The neighbourhood of every cell. Shapes: (B, C, h, w) -> (B, h, w, C, p, p)."""
+    """Collect the neighbourhood of every cell. Shapes: (B, C, h, w) -> (B, h, w, C, p, p)."""
     batch, channels, height, width = level_map.shape
     unfolded = _unfold(level_map, patch_size) * (patch_size**2 / _cells_there(level_map, patch_size))
     return unfolded.reshape(batch, channels, patch_size, patch_size, height, width).permute(0, 4, 5, 1, 2, 3)
 
 
 def _cells_there(level_map: Tensor, patch_size: int) -> Tensor:
-    """How many cells each neighbourhood has; edges have fewer. Shapes: (B, C, h, w) -> (1, 1, h * w)."""
+    """Count the cells of each neighbourhood; edges have fewer. Shapes: (B, C, h, w) -> (1, 1, h * w)."""
     return _unfold(torch.ones_like(level_map[:1, :1]), patch_size).sum(dim=1, keepdim=True)
 
 
@@ -74,7 +73,7 @@ def _unfold(level_map: Tensor, patch_size: int) -> Tensor:
 
 
 def _resize(patches: Tensor, level_map: Tensor, size: torch.Size) -> Tensor:
-    """Bring every element of the patches to the finest level's size.
+    """Resize every element of the patches to the finest level's size.
 
     Shapes: (B, h, w, C, p, p) -> (B, H, W, C, p, p).
     """
@@ -87,7 +86,7 @@ def _resize(patches: Tensor, level_map: Tensor, size: torch.Size) -> Tensor:
 
 
 def _averages(patches: Tensor) -> Tensor:
-    """Shapes: (B, H, W, C, p, p) -> (B * H * W, C)."""
+    """Average each patch by channel. Shapes: (B, H, W, C, p, p) -> (B * H * W, C)."""
     channels = patches.shape[3]
     flat = patches.reshape(-1, 1, channels * patches.shape[4] * patches.shape[5])
     return F.adaptive_avg_pool1d(flat, channels).squeeze(1)

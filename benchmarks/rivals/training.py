@@ -1,4 +1,4 @@
-"""Rivals of `train.py`: the paper's schedule, of which a slice is run, and anomalib's PatchCore, fitted whole."""
+"""Time the rivals of `train.py`: a slice of the paper's schedule, and a whole fit of anomalib's PatchCore."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from trainer.fitting.loss import truncated_l1
 
 PAPER_BATCH_SIZE = 4
 PAPER_EPOCHS = 40
-"""The fewest that anybody states for it: the published code runs 40 rounds of 4 epochs each."""
+"""Lowest number stated anywhere: the published code runs 40 rounds of 4 epochs each."""
 PAPER_SIGMA = 0.015
 PAPER_HIDDEN = 1024
 WARM_UP_STEPS = 2
@@ -34,7 +34,7 @@ LIMITS = ImageLimits(max_bytes=64 << 20, max_pixels=100_000_000)
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is trained on: a backbone and frames, for every side alike."""
+    """Backbone and frames to train on, the same for every side."""
 
     backbone: Backbone
     weights: Path
@@ -46,7 +46,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class PaperHead:
-    """The published head, in training mode: one adaptor of all levels, one discriminator."""
+    """The published head in training mode: one adaptor for all levels, one discriminator."""
 
     adaptor: Adaptor
     discriminator: Discriminator
@@ -54,12 +54,12 @@ class PaperHead:
 
 @dataclass(frozen=True, slots=True)
 class PaperSlice:
-    """Some steps of the paper's training, and what they say of all of it."""
+    """Time of some steps of the paper's training, and the factor to the whole."""
 
     steps: int
     slice_s: float
     factor: float
-    """All steps of all epochs, in slices."""
+    """Number of slices in the whole training."""
     epochs: int
 
     @property
@@ -68,9 +68,9 @@ class PaperSlice:
 
 
 def paper_slice(subject: Subject, scratch: Path, *, steps: int) -> PaperSlice:
-    """Time `steps` of the paper's training: batches of 4 frames, decoded and passed through the backbone each time.
+    """Time some steps of the paper's training: batches of 4 frames, decoded and passed through the backbone each time.
 
-    float32, channels first, Adam with the paper's rates, every patch of every frame; as published.
+    As published: float32, channels first, Adam with the paper's rates, every patch of every frame.
     """
     network = _network(subject, scratch)
     channels = sum(subject.backbone.channels)
@@ -103,14 +103,14 @@ def _paper_step(head: PaperHead, patches: Tensor, optimizer: torch.optim.Optimiz
 
 @torch.no_grad()
 def _embedding(subject: Subject, network: Network, paths: Sequence[Path]) -> Tensor:
-    """Shapes: (N frames h0 w0, C)."""
+    """Compute the patch features of some frames. Shape: (N h0 w0, C)."""
     level_maps = network(_normalised(subject, _decoded(subject, paths)))
     grid = (level_maps[0].shape[-2], level_maps[0].shape[-1])
     return embed(level_maps, patch_size=3, grid=grid).permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def _network(subject: Subject, scratch: Path) -> Network:
-    """The backbone as whoever reads the paper would build it."""
+    """Build the backbone as a reader of the paper would."""
     name = local_backbone(subject.backbone.name, subject.weights, scratch)
     info: Any = timm.create_model(TIMM_NAMES[subject.backbone.name], pretrained=False, features_only=True).feature_info
     indices = [info.reduction().index(stride) for stride in subject.backbone.levels]
@@ -120,25 +120,25 @@ def _network(subject: Subject, scratch: Path) -> Network:
 
 @dataclass(frozen=True, slots=True)
 class PatchcoreFit:
-    """anomalib's PatchCore, from files to its coreset, without imports."""
+    """Times of anomalib's PatchCore, from files to coreset, without imports."""
 
     frames: int
     features_s: float
-    """Frames decoded and passed through the backbone."""
+    """Seconds to decode frames and pass them through the backbone."""
     coreset_s: float
     coreset_patches: int
     frames_factor: float
-    """All frames, in those of this fit."""
+    """Number of all frames over the number of frames in this fit."""
     image_auroc: float
 
     @property
     def extrapolated_s(self) -> float:
-        """For all frames: a coreset of ten times the patches has ten times the members, each held against all."""
+        """Seconds for all frames; those of the coreset grow by the square of the number of patches."""
         return self.features_s * self.frames_factor + self.coreset_s * self.frames_factor**2
 
 
 def fit_patchcore(subject: Subject, scratch: Path, *, max_frames: int) -> PatchcoreFit:
-    """Fit on at most `max_frames` good frames and judge the test frames."""
+    """Fit PatchCore to at most `max_frames` good frames, and judge the test frames."""
     model: Any = patchcore(
         local_backbone(subject.backbone.name, subject.weights, scratch),
         layer_names(subject.backbone.name, subject.backbone.levels),
@@ -170,7 +170,7 @@ def _scores(model: nn.Module, subject: Subject, paths: Sequence[Path]) -> list[f
 
 
 def _batches(subject: Subject, paths: Sequence[Path]) -> Iterator[Tensor]:
-    """Normalised (B, 3, S, S)."""
+    """Yield normalised batches, (B, 3, S, S)."""
     for start in range(0, len(paths), BATCH_SIZE):
         yield _normalised(subject, _decoded(subject, paths[start : start + BATCH_SIZE]))
 

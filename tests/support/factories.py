@@ -1,4 +1,4 @@
-"""Small real things for tests: records, encoded images, a model that any line can have."""
+"""Make small real objects for tests: records, encoded images, models."""
 
 import io
 import struct
@@ -29,12 +29,12 @@ from qc_worker.simplenet.spec import EmbeddingSpec
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SIDE = 64
-"""Input size of the test model: small, so that hundreds of frames take a second."""
+"""Input size of the test model; small, so that hundreds of frames take a second."""
 
 
 @dataclass(slots=True)
 class ManualClock:
-    """Time that passes when told to."""
+    """A clock that moves only when `advance` is called."""
 
     seconds: float = 0.0
     on_read: Callable[[], None] = field(default=lambda: None)
@@ -51,7 +51,7 @@ class ManualClock:
 
 
 def jpeg(seed: int = 0, *, width: int = 96, height: int = 64) -> bytes:
-    """A small textured picture, another for every seed."""
+    """Make a small textured JPEG, different for every seed."""
     return encoded("JPEG", seed, width=width, height=height)
 
 
@@ -63,7 +63,7 @@ def encoded(image_format: str, seed: int = 0, *, width: int = 96, height: int = 
 
 
 def png_bomb(side: int = 30_000) -> bytes:
-    """A PNG that says it is `side` pixels square and holds a few bytes."""
+    """Make a PNG of a few bytes whose header claims `side` x `side` pixels."""
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1 << 16))), (b"IEND", b"")]
     framed = [
@@ -88,7 +88,7 @@ def record(
     content: bytes | None = None,
     topic: str = "images",
 ) -> Record:
-    """A record as a camera would have written it."""
+    """Make a record as a camera would write it."""
     return Record(
         position=Position(topic, partition, offset),
         key=f"{line}/{camera}".encode(),
@@ -109,7 +109,7 @@ def outcome(of: Record, verdict: Verdict = Verdict.PASS) -> Outcome:
 
 @cache
 def backbone() -> Backbone:
-    """The packaged one with its real weights."""
+    """Load the packaged backbone with its real weights."""
     return load_backbone("efficientnet_lite0", levels=(16, 32), weights_dir=Path("no-such-folder"))
 
 
@@ -132,8 +132,8 @@ def head_shape() -> HeadShape:
 
 
 def head(seed: int = 0) -> Head:
-    """A head with random weights: its verdicts mean nothing, but it computes like any other."""
-    shape = head_shape()  # before seeding: the first time it loads, which draws numbers too
+    """Make a head with random weights: its verdicts mean nothing, but it computes like any other."""
+    shape = head_shape()  # before seeding: the first call loads the backbone, which draws random numbers too
     torch.manual_seed(seed)
     return Head(shape).eval().requires_grad_(False)
 
@@ -173,7 +173,7 @@ def add_version(
     scores: tuple[float, ...] = (-5.0, 0.0, 5.0),
     ignored: Mask | None = None,
 ) -> Release:
-    """Save a model with random weights into the store and make the release that would announce it."""
+    """Store a model with random weights, and return the release that would announce it."""
     with TemporaryDirectory() as folder:
         path = Path(folder)
         save_model(path, head(seed), card(line, version, scores=scores, ignored=ignored))
@@ -190,7 +190,7 @@ def share_head(
     of: str = "v1",
     scores: tuple[float, ...] = (-5.0, 0.0, 5.0),
 ) -> Release:
-    """Store a version that has the head of `of`, made by `add_version`, and other scores; and its release."""
+    """Store a version that shares the head of `of` (see `add_version`) with other scores, and return its release."""
     with TemporaryDirectory() as folder:
         path = Path(folder)
         owner = load_model(store.fetch(line, of, into=path / "owner")).card

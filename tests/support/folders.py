@@ -1,4 +1,4 @@
-"""Folders as people find them: some may not be entered."""
+"""Make folders with and without permissions."""
 
 import os
 import tempfile
@@ -11,7 +11,7 @@ NOBODY = 65_534
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """A folder that anybody may enter, unlike pytest's own."""
+    """Make a temporary folder that every user may enter, unlike pytest's own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -20,7 +20,7 @@ def open_folder() -> Iterator[Path]:
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Run as somebody whom permissions bind: they do not bind root."""
+    """Run as another user if this is root, since permissions do not apply to root."""
     was = os.geteuid()
     if was == 0:
         os.seteuid(NOBODY)
@@ -33,7 +33,7 @@ def unprivileged() -> Iterator[None]:
 
 @contextmanager
 def locked(folder: Path, mode: int = 0o000) -> Iterator[None]:
-    """Take permissions away, and give them back."""
+    """Change a folder's permissions, and restore them at the end."""
     folder.chmod(mode)
     try:
         with unprivileged():

@@ -1,7 +1,7 @@
-"""A process that runs command lines with a fault in their surroundings, each in a fork of its own.
+"""Run command lines with a fault in their environment, each in a fork of one process.
 
-Importing torch takes longer than most commands do, so it is done once, before the forks. A fork does at its end what
-the interpreter does, but for taking apart every module, which would take as long again.
+The process imports torch once, before it forks: the import takes longer than most commands. At its end, a fork does
+what the interpreter does, except for the teardown of all modules, which would take as long again.
 """
 
 import atexit
@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 
 OUT, ERR = 1, 2
 FEW_BYTES = 1000
-"""To how many bytes files may grow: less than any picture or model, more than a lock."""
+"""Largest size of files in bytes: less than any picture or model, more than a lock."""
 MOST_FILES = 5
 PATIENCE_S = 100
 CAPABILITIES_VERSION_3 = 0x20080522
@@ -33,16 +33,16 @@ CAPABILITIES_VERSION_3 = 0x20080522
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a command ended."""
+    """Exit code and output of a command."""
 
     code: int
-    """A negative one is the signal that killed it."""
+    """Exit code; if negative, the signal that killed the command."""
     out: str
     err: str
 
 
 class Commands:
-    """Runs commands in forks of one process."""
+    """Runs commands, each in a fork of one process."""
 
     def __enter__(self) -> "Commands":
         self._process = subprocess.Popen(
@@ -111,7 +111,7 @@ def few_files() -> None:
 
 
 def no_privileges() -> None:
-    """Let modes of files count for root, too; no other user could read where Python is installed."""
+    """Drop root's capabilities, so that file modes apply to it too; another user could not read Python's folder."""
     if os.geteuid() != 0:
         return
     header = (ctypes.c_uint32 * 2)(CAPABILITIES_VERSION_3, 0)
@@ -140,7 +140,7 @@ FAULTS: dict[str, Callable[[], None]] = {
 
 
 def serve() -> Callable[[], None] | None:
-    """Run what is asked for until nobody asks any more; in a fork, return its command."""
+    """Serve requests until standard input ends. Returns None then; in a fork, returns the command to run."""
     programs = {"qc-worker": _program("qc_worker"), "qc-trainer": _program("trainer")}
     for line in sys.stdin:
         request = json.loads(line)
@@ -159,7 +159,7 @@ def serve() -> Callable[[], None] | None:
 
 def _surround(request: dict[str, Any]) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    # As the interpreter opens them at its start; those of before know other files.
+    # New streams, as the interpreter opens them at its start: the old ones refer to other files.
     sys.stdout = open(OUT, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = open(ERR, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     os.chdir(request["cwd"])
@@ -208,7 +208,7 @@ def _run_to_the_end(command: Callable[[], None]) -> NoReturn:
 
 
 def _program(package: str) -> Callable[[], None]:
-    """Import the package whole, since a fork without files or rights could not, and return what its script calls."""
+    """Return the package's `main`; import the whole package first, since a fork without files or rights could not."""
     for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
         with suppress(ImportError):  # optional packages
             importlib.import_module(module.name)

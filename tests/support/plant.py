@@ -1,4 +1,4 @@
-"""Real processes on real services: what a factory would run, on topics of its own."""
+"""Run real processes on real services, as a factory would, on topics of the test's own."""
 
 import json
 import os
@@ -34,7 +34,7 @@ START_TIMEOUT_S = 90.0
 
 
 class Plant:
-    """Topics, store and state folder of one test, and the processes that work on them."""
+    """Topics, model store and state folder of one test, and the processes that use them."""
 
     def __init__(self, services: Services, folder: Path) -> None:
         self.services = services
@@ -55,7 +55,7 @@ class Plant:
             "QC_MODEL_STORE": str(folder / "store"),
             "QC_HEALTH_PORT": "0",
             "QC_PARTITIONS": "3",
-            "QC_COMPILE": "false",  # would take longer than the test
+            "QC_COMPILE": "false",  # compilation would take longer than the test
             "QC_MAX_FRAME_BYTES": str(16 * 1024 * 1024),
         }
         self.camera = CameraProducer(self.access, topic=self.topics["images"])
@@ -73,7 +73,7 @@ class Plant:
         self._releases.close()
 
     def command(self, module: str, *arguments: str, expect: int = 0) -> "subprocess.CompletedProcess[str]":
-        """Run a command line to its end."""
+        """Run a command line to its end, and check its exit code."""
         done = subprocess.run(
             [sys.executable, "-m", module, *arguments],
             env=self.environment,
@@ -87,13 +87,13 @@ class Plant:
         return done
 
     def train(self, line: str, version: str, *, scores: tuple[float, ...] = (-5.0, 0.0, 5.0)) -> Release:
-        """Put a small model into the store and announce it."""
+        """Store a small model and announce it."""
         release = self.stored(line, version, scores=scores)
         self.announce(release)
         return release
 
     def stored(self, line: str, version: str, *, scores: tuple[float, ...] = (-5.0, 0.0, 5.0)) -> Release:
-        """Put a small model into the store and record its release, which is still to be announced."""
+        """Store a small model and record its release, without announcing it."""
         release = factories.add_version(self.store, line, version, scores=scores)
         self.store.record_release(release)
         return release
@@ -102,7 +102,7 @@ class Plant:
         self._releases.announce(release)
 
     def push(self, count: int, *, lines: str = "AB", cameras: int = 2, first: int = 0) -> list[Position]:
-        """Send frames round robin over lines and cameras and wait until the broker has them."""
+        """Send frames round robin over lines and cameras, and wait until the broker has acknowledged them."""
         sent = []
         for number in range(first, first + count):
             camera = f"cam{number // len(lines) % cameras}"
@@ -117,12 +117,12 @@ class Plant:
         return [self._position(future) for future in sent]
 
     def push_record(self, record: Record) -> Position:
-        """Send a record as it is, whatever its headers say."""
+        """Send a record unchanged, even if its headers are invalid."""
         message = ImageMessage(key=record.key, content=record.content, headers=list(record.headers))
         return self._position(self.camera.send(message))
 
     def dead_letters(self, count: int) -> list[Record]:
-        """The dead letters, once there are `count`."""
+        """Wait for at least `count` dead letters, and return all."""
         letters: list[Record] = []
 
         def enough() -> bool:
@@ -133,7 +133,7 @@ class Plant:
         return letters
 
     def inspections(self, count: int, *, timeout_s: float = 60.0) -> list[Inspection]:
-        """All inspections so far, once there are at least `count`."""
+        """Wait for at least `count` inspections, and return all so far."""
 
         def enough() -> bool:
             self._inspections += [published.inspection for published in self.reader.poll(timeout_s=0.2)]
@@ -143,7 +143,7 @@ class Plant:
         return self._inspections
 
     def settled_inspections(self, count: int) -> list[Inspection]:
-        """All inspections, once there are at least `count` and no more have come for a while."""
+        """Wait for at least `count` inspections and until no more arrive for a while, and return all."""
         self.inspections(count)
         while more := self.reader.poll(timeout_s=1.5):
             self._inspections += [published.inspection for published in more]
@@ -151,7 +151,7 @@ class Plant:
 
     @contextmanager
     def worker(self, **environment: str) -> Iterator["WorkerProcess"]:
-        """A ready worker; killed at the end if it still runs."""
+        """Start a worker and wait until it is ready; kill it at the end if it still runs."""
         process = WorkerProcess(self, environment)
         try:
             process.wait_until_ready()
@@ -160,7 +160,7 @@ class Plant:
             process.end()
 
     def _records(self, topic: str) -> list[Record]:
-        """All that lies there now."""
+        """Read all records that the topic holds now."""
         connections = Connections()
         consumer = open_reader(self.access, connections, max_partition_fetch_bytes=MAX_DEAD_LETTER_BYTES)
         try:
@@ -176,7 +176,7 @@ class Plant:
 
 
 class WorkerProcess:
-    """`qc-worker run` as a process of its own; its log goes to a file."""
+    """`qc-worker run` as a process; its log goes to a file."""
 
     _count = 0
 
@@ -195,7 +195,7 @@ class WorkerProcess:
         eventually(lambda: self.get("/readyz") == 200 or self.pause(), timeout_s=START_TIMEOUT_S)
 
     def get(self, path: str) -> int:
-        """Status of a health page; 0 while there is none."""
+        """Return the status of a health page; 0 while there is none."""
         try:
             with urlopen(self.health_url + path, timeout=2) as page:
                 return int(page.status)
@@ -209,7 +209,7 @@ class WorkerProcess:
             return str(page.read().decode())
 
     def partitions(self) -> int:
-        """How many partitions this worker says it owns."""
+        """Return the number of partitions that this worker owns, by its own metric."""
         (line,) = [line for line in self.read("/metrics").splitlines() if line.startswith("qc_assigned_partitions ")]
         return int(float(line.split()[-1]))
 
@@ -226,7 +226,7 @@ class WorkerProcess:
         return Counter(str(entry.get("event")) for entry in self.log())
 
     def taken_up(self, version: str) -> dict[str, object]:
-        """The log line that says that a version was taken up, once it is there."""
+        """Wait for the log line that reports this version as resident, and return it."""
 
         def found() -> dict[str, object] | None:
             self.pause()
@@ -251,7 +251,7 @@ class WorkerProcess:
             self.process.wait(10)
 
     def pause(self) -> bool:
-        """Give a starting process a moment; fail if it has ended."""
+        """Wait 0.1 s for a starting process; fail if it has ended."""
         try:
             self.process.wait(0.1)
         except subprocess.TimeoutExpired:
@@ -261,7 +261,7 @@ class WorkerProcess:
 
 @dataclass(frozen=True)
 class Books:
-    """What was sent held against what was published."""
+    """Comparison of the frames sent with the inspections published."""
 
     missing: list[Position]
     duplicates: int
@@ -269,7 +269,7 @@ class Books:
 
 
 def balance(sent: list[Position], inspections: list[Inspection]) -> Books:
-    """Every frame sent must have one inspection; those of a camera in the order of their offsets."""
+    """Compare frames with inspections: one for each frame, in the order of offsets in each partition."""
     counts = Counter(inspection.source for inspection in inspections)
     first_seen = list(dict.fromkeys(inspection.source for inspection in inspections))
     by_partition: dict[int, list[int]] = {}

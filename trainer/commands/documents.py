@@ -1,4 +1,4 @@
-"""What commands of the trainer print for people: facts and tables."""
+"""Print facts and tables for people."""
 
 from collections.abc import Sequence
 
@@ -10,21 +10,21 @@ NAMES_SHOWN = 5
 
 
 def print_facts(title: str, facts: dict[str, object]) -> None:
-    """Print names and values, one a line."""
+    """Print names and values, one pair a line."""
     _print_title(title)
     rows = [(name.replace("_", " "), _cell(fact)) for name, fact in facts.items()]
     print_table(("", ""), rows, framed=False)
 
 
 def print_rows(title: str, columns: list[str], rows: list[list[object]], *, copied: tuple[int, ...] = (0,)) -> None:
-    """Print a table; figures are set to the right. `copied`: columns that people copy from, and so fold last."""
+    """Print a table, figures aligned right. Columns in `copied` are wrapped last, since people copy from them."""
     _print_title(title)
     figures = [number for number in range(len(columns)) if any(isinstance(row[number], int | float) for row in rows)]
     print_table(columns, [list(map(_cell, row)) for row in rows], right=figures, copied=copied)
 
 
 def shown(fact: object) -> str:
-    """A value as people read it."""
+    """Format a value for people."""
     match fact:
         case None:
             return "-"
@@ -40,17 +40,17 @@ def shown(fact: object) -> str:
 
 
 def some_of(names: Sequence[str]) -> str:
-    """How many names there are, and the first of them."""
+    """Format a list of names as their number and the first few."""
     first = ", ".join(names[:NAMES_SHOWN])
     return f"{len(names)}: {first}{', ...' if len(names) > NAMES_SHOWN else ''}" if names else "0"
 
 
 def _cell(fact: object) -> Cell:
-    """A list has a line for each of its items."""
+    """Format a value as a cell; a list has one line for each item."""
     return multiline([shown(each) for each in fact]) if isinstance(fact, list) else shown(fact)
 
 
 def _print_title(title: str) -> None:
-    """Not as the table's own, which is folded where the table is narrow."""
+    # Not the table's own title, which would be wrapped if the table is narrow.
     if title:
         console().print(Text(plain(title), style="italic"))

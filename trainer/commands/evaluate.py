@@ -1,4 +1,4 @@
-"""`evaluate`: a stored model on a labelled folder."""
+"""`evaluate`: judge a labelled folder with a stored model."""
 
 import os
 from dataclasses import asdict
@@ -51,12 +51,12 @@ def evaluate(
 
 
 def _check_writable(report: Path) -> None:
-    """Find out before minutes of work what would fail after them. Raises SettingsError."""
+    """Check before minutes of work that the report can be written after them. Raises SettingsError."""
     if report.is_dir():
         raise SettingsError(f"--report: {report} is a folder: name a file in it, such as {report / 'report.html'}")
     folder = report.parent
     if not folder.is_dir():
-        raise SettingsError(f"--report: there is no folder {folder}: make it first")
+        raise SettingsError(f"--report: there is no folder {folder}: create it first")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise SettingsError(f"--report: no permission to write to {folder}")
 
@@ -93,13 +93,13 @@ def _mask_facts(evaluation: Evaluation) -> dict[str, object]:
         for name, images in (
             ("defects_without_a_mask", masks.without),
             ("masks_that_cannot_be_read", masks.unreadable),
-            ("masks_that_mark_nothing", masks.empty),
+            ("masks_that_are_empty", masks.empty),
         )
         if images
     }
     if evaluation.ignored_defects:
-        facts["defects_wholly_in_the_ignored_area"] = evaluation.ignored_defects
-    return facts | ({"masks_are_looked_for_as": looked_for} if masks.missing else {})
+        facts["defects_entirely_in_the_ignored_area"] = evaluation.ignored_defects
+    return facts | ({"mask_file_names_tried": looked_for} if masks.missing else {})
 
 
 def _image_row(kind: str, report: DefectReport) -> list[object]:

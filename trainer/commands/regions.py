@@ -1,4 +1,4 @@
-"""`regions`: what of a line's pictures is judged."""
+"""`regions`: set, clear or show the part of a line's pictures that is ignored."""
 
 import io
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ TAKES_EFFECT = "with the next retrain"
 
 @dataclass(frozen=True, slots=True)
 class RegionFlags:
-    """The command's own flags, as given; None: not given."""
+    """The command's own flags; None if a flag is not given."""
 
     line: str
     ignore: Path | None
@@ -44,10 +44,10 @@ class RegionFlags:
 
 
 def regions(settings: Settings, flags: RegionFlags, *, as_json: bool) -> None:
-    """Set or clear a line's ignored area, or leave it, and print what holds then. Raises QcError."""
+    """Set or clear a line's ignored area if asked to, and print the current one. Raises QcError."""
     name, limits, store = checked_line(flags.line), image_limits(settings), sample_store(settings)
     if flags.clear and (flags.ignore or flags.only):
-        raise SettingsError("--clear takes away what is set: give it without --ignore and --only")
+        raise SettingsError("--clear removes the ignored area: give it without --ignore and --only")
     with disk_errors():
         if flags.clear:
             remove_ignored(store.folder, name)
@@ -60,7 +60,7 @@ def regions(settings: Settings, flags: RegionFlags, *, as_json: bool) -> None:
 
 
 def _ignored(flags: RegionFlags, limits: ImageLimits) -> Marked:
-    """What --ignore marks, and what --only does not. Raises SettingsError."""
+    """Combine what --ignore marks with what --only leaves out. Raises SettingsError."""
     parts = []
     if flags.ignore:
         parts.append(_marked("--ignore", flags.ignore, limits))
@@ -75,7 +75,7 @@ def _ignored(flags: RegionFlags, limits: ImageLimits) -> Marked:
 def _marked(flag: str, path: Path, limits: ImageLimits) -> Marked:
     try:
         with path.open("rb") as file:
-            content = file.read(limits.max_bytes + 1)  # one more is enough to be refused
+            content = file.read(limits.max_bytes + 1)  # one byte over the limit is enough to refuse the file
         return marked_in(content, limits)
     except OSError as error:
         raise SettingsError(f"{flag} {path}: {error.strerror}") from None
@@ -112,7 +112,7 @@ def _print(line: LineName, flags: RegionFlags, ignored: Marked | None, *, as_jso
     if as_json:
         print_json(document)
         return
-    size = "all of the picture is judged" if ignored is None else f"{ignored.shape[0]} x {ignored.shape[1]}"
+    size = "the whole picture is judged" if ignored is None else f"{ignored.shape[0]} x {ignored.shape[1]}"
     facts: dict[str, object] = {"regions": size, "ignored": f"{document['ignored_share']:.1%} of the picture"}
     facts |= {name: fact for name, fact in document.items() if name in ("takes_effect", "shown") and fact}
     print_facts(f"line {line}", facts)

@@ -1,4 +1,4 @@
-"""`versions`, `promote` and `rollback`: which model is live."""
+"""`versions`, `promote` and `rollback`: list versions and choose the live one."""
 
 from contextlib import AbstractContextManager
 
@@ -31,7 +31,7 @@ def print_versions(settings: Settings, *, line: str, as_json: bool) -> None:
 
 
 def _print_rows(line: LineName, entries: list[VersionEntry]) -> None:
-    """The column `head of` takes much room, so it is there only where a version shares a head."""
+    # The wide column `head of` is shown only if a version shares a head.
     shown = len(COLUMNS) if any(entry.card and entry.card.head_of for entry in entries) else len(COLUMNS) - 1
     rows = [_row(entry)[:shown] for entry in entries]
     print_rows(f"line {line}", COLUMNS[:shown], rows, copied=(0, COLUMNS.index("head of")))
@@ -40,21 +40,21 @@ def _print_rows(line: LineName, entries: list[VersionEntry]) -> None:
 def promote(settings: Settings, *, line: str, version: str, as_json: bool) -> None:
     """Let an existing version go live. Raises QcError."""
     name, wanted = checked_line(line), checked_version(version)
-    with disk_errors(), _sole_hand(settings, name), release_log(settings) as releases, interrupts_held():
+    with disk_errors(), _locked(settings, name), release_log(settings) as releases, interrupts_held():
         release = Releaser(model_store(settings), releases, SystemClock()).promote(name, wanted)
     _print_release(release, as_json=as_json)
 
 
 def rollback(settings: Settings, *, line: str, as_json: bool) -> None:
-    """Go back to the version that was live before. Raises QcError."""
+    """Let the previous live version go live again. Raises QcError."""
     name = checked_line(line)
-    with disk_errors(), _sole_hand(settings, name), release_log(settings) as releases, interrupts_held():
+    with disk_errors(), _locked(settings, name), release_log(settings) as releases, interrupts_held():
         release = Releaser(model_store(settings), releases, SystemClock()).rollback(name)
     _print_release(release, as_json=as_json)
 
 
-def _sole_hand(settings: Settings, line: LineName) -> AbstractContextManager[None]:
-    """Neither a retrain nor another hand may let a version of this line go live meanwhile. Raises TrainingError."""
+def _locked(settings: Settings, line: LineName) -> AbstractContextManager[None]:
+    """Lock the line, so that no other command lets a version go live meanwhile. Raises TrainingError."""
     return line_lock(settings.sample_dir, line)
 
 
@@ -105,5 +105,5 @@ def _row(entry: VersionEntry) -> list[object]:
 
 
 def _sample_count(card: ModelCard) -> int:
-    """Good samples that a version was made from; one may both fit the head and calibrate it."""
+    """Count the good samples of a version, each once: a sample may both fit the head and calibrate it."""
     return len({*card.samples.training, *card.samples.calibration})

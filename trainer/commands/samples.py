@@ -1,4 +1,4 @@
-"""`import`, `collect` and `lines`: what samples there are."""
+"""`import`, `collect` and `lines`: add samples and list lines."""
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -22,12 +22,12 @@ from trainer.samples.store import sample_counts
 from trainer.wiring import checked_line, collector, model_store, sample_store
 
 ALWAYS_TOLD = ("added", "known", "unreadable")
-"""Of an import, to people; everything else only where there was any. `--json` has it all."""
+"""Facts of an import that are always printed for people; others only if they are not zero. `--json` has all."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportFlags:
-    """The command's own flags, as given; None: not given."""
+    """The command's own flags; None if a flag is not given."""
 
     line: str
     good: Path | None
@@ -37,10 +37,10 @@ class ImportFlags:
 
 
 def import_folders(settings: Settings, flags: ImportFlags, *, as_json: bool) -> None:
-    """Import one folder of good images, one of defects, or both, or a data set. Raises QcError."""
+    """Import a folder of good images, a folder of defects, both, or a data set. Raises QcError."""
     name = checked_line(flags.line)
     with disk_errors():
-        # All of them are chosen before anything is stored: a folder that is refused then leaves nothing behind.
+        # All files are chosen before any is stored, so that a refused folder leaves nothing behind.
         tasks = _tasks(name, flags, image_limits(settings))
         reports = {task.judgement.value: _import(settings, task) for task in tasks}
     _print_imported(settings, name, reports, layout=tasks[0].layout, as_json=as_json)
@@ -50,12 +50,12 @@ def _tasks(line: LineName, flags: ImportFlags, limits: ImageLimits) -> list[Impo
     good, defect, masks, dataset = flags.good, flags.defect, flags.masks, flags.dataset
     if dataset is not None:
         if any((good, defect, masks)):
-            raise SettingsError("--dataset takes good images, defects and masks at once: give it alone")
+            raise SettingsError("--dataset imports good images, defects and masks: give no --good, --defect or --masks")
         return dataset_tasks(line, dataset)
     if good is None and defect is None:
         raise SettingsError("nothing to import: give --good DIR, --defect DIR or both, or --dataset DIR")
     if masks is not None and defect is None:
-        raise SettingsError("--masks needs --defect")
+        raise SettingsError("--masks needs --defect: only defects have masks")
     folders = []
     if good is not None:
         folders.append(ImportFolder(line, Judgement.GOOD, good))
@@ -65,7 +65,7 @@ def _tasks(line: LineName, flags: ImportFlags, limits: ImageLimits) -> list[Impo
 
 
 def collect(settings: Settings, *, follow: bool, as_json: bool) -> None:
-    """Gather feedback; with `follow` until interrupted. Raises QcError."""
+    """Collect feedback once, or with `follow` until interrupted. Raises QcError."""
     report = CollectReport()
     with disk_errors(), collector(settings) as gatherer:
         try:
@@ -81,7 +81,7 @@ def collect(settings: Settings, *, follow: bool, as_json: bool) -> None:
 
 
 def collected(report: CollectReport) -> dict[str, object]:
-    """A collection's report as a document."""
+    """Convert a collection's report to a document."""
     return {"feedback": report.feedback, **asdict(report)}
 
 

@@ -1,4 +1,4 @@
-"""`threshold`: a table of operating points, or a move to one of them."""
+"""`threshold`: print a table of operating points, or move to one of them."""
 
 import math
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ COUNTED = [Verdict.PASS, Verdict.REVIEW, Verdict.REJECT]
 
 @dataclass(frozen=True, slots=True)
 class ThresholdFlags:
-    """The command's own flags, as given; None: not given."""
+    """The command's own flags; None if a flag is not given."""
 
     line: str
     version: str | None
@@ -52,7 +52,7 @@ class ThresholdFlags:
 
 
 def threshold(settings: Settings, flags: ThresholdFlags, *, as_json: bool) -> None:
-    """Move a line's threshold if a value is given, else print what values there are. Raises QcError."""
+    """Move a line's threshold if a value is given, else print a table of values. Raises QcError."""
     wanted = _operating_point(flags)
     line = checked_line(flags.line)
     version = checked_version(flags.version) if flags.version else None
@@ -63,9 +63,9 @@ def threshold(settings: Settings, flags: ThresholdFlags, *, as_json: bool) -> No
 
 
 def _operating_point(flags: ThresholdFlags) -> OperatingPoint:
-    """What is asked for. Raises SettingsError."""
+    """Read the operating point asked for from the flags. Raises SettingsError."""
     if flags.max_false_reject is not None and flags.score is not None:
-        raise SettingsError("--max-false-reject and --score each give the threshold: give one of them")
+        raise SettingsError("--max-false-reject and --score both set the threshold: give one of them")
     if flags.max_false_reject is not None and not 0 < flags.max_false_reject < 1:
         raise SettingsError(f"--max-false-reject must lie between 0 and 1, not {flags.max_false_reject:g}")
     if flags.score is not None and not math.isfinite(flags.score):
@@ -89,12 +89,12 @@ def _move(settings: Settings, line: LineName, version: str | None, wanted: Opera
 
 @dataclass(frozen=True, slots=True)
 class _WhatIf:
-    """What the table is made of."""
+    """The table of operating points, and the numbers that it is based on."""
 
     model: Model
     defects: int
     recent: RecentScores | None
-    """None: offline."""
+    """None with --offline."""
     rows: list[Row]
 
 
@@ -106,7 +106,7 @@ def _what_if(settings: Settings, line: LineName, version: str | None, flags: Thr
         current = model.card.calibration
         asked_for = moved(current, wanted) if wanted.is_asked_for else None
         review_rate = current.review_rate if wanted.review_rate is None else wanted.review_rate
-        # The broker before the defects: if it is away, nobody waits for them in vain.
+        # First the broker: if it cannot be reached, the command fails before it spends time on the defects.
         recent = None if flags.offline else _recent(settings, models, model, flags.last)
         defects = _defect_scores(settings, model, shown)
     rows = table(
@@ -127,18 +127,18 @@ def _recent(settings: Settings, models: ModelStore, model: Model, last: int) -> 
             return True
         try:
             return open_model(models, line, version).card.head_sha256 == card.head_sha256
-        except ModelError:  # no longer stored, or not readable: nobody knows what its scores mean
+        except ModelError:  # not stored any more, or not readable: its scores cannot be compared
             return False
 
     try:
         with recent_inspections(settings) as inspections:
             return recent_scores(inspections.last(card.line, last), same_head)
     except TransportError as error:
-        raise TransportError(f"{error} (--offline leaves the last inspections out)") from error
+        raise TransportError(f"{error} (with --offline, the command does not need the broker)") from error
 
 
 def _defect_scores(settings: Settings, model: Model, shown: Stages) -> list[float]:
-    """Scores of the line's stored defects, the way the worker scores."""
+    """Score the line's stored defects with the worker's scorer."""
     card, samples = model.card, sample_store(settings)
     line = LineName(card.line)
     defects = samples.ids(line, Judgement.DEFECT)
@@ -161,18 +161,18 @@ def _print_table(what_if: _WhatIf, *, as_json: bool) -> None:
         "held-out good frames": len(card.calibration.scores),
         "smallest max false reject": smallest_alpha(len(card.calibration.scores)),
         "stored defects": what_if.defects,
-        "last inspections": _told(recent),
+        "last inspections": _counted(recent),
     }
     print_facts(f"line {card.line}", facts)
     columns = COLUMNS if recent is None else [*COLUMNS, *COUNTED]
-    print_rows("thresholds (nothing was changed)", columns, list(map(_row, what_if.rows)))
+    print_rows("thresholds (no change made)", columns, list(map(_row, what_if.rows)))
 
 
-def _told(recent: RecentScores | None) -> str:
+def _counted(recent: RecentScores | None) -> str:
     if recent is None:
         return "left out (--offline)"
-    told = f"{len(recent.scores)} counted, {recent.other_models} of models with another head left out"
-    return f"{told}, {recent.not_judged} without a score" if recent.not_judged else told
+    counted = f"{len(recent.scores)} counted, {recent.other_models} from models with another head left out"
+    return f"{counted}, {recent.not_judged} without a score" if recent.not_judged else counted
 
 
 def _row(row: Row) -> list[object]:
@@ -251,4 +251,4 @@ def _note(calibration: Calibration) -> str | None:
     if calibration.score_threshold is None or calibration.score_threshold < calibration.scores[-1]:
         return None
     n = len(calibration.scores)
-    return f"no held-out frame scores higher: {n} frames cannot promise a smaller false-reject rate than 1 in {n + 1}"
+    return f"no held-out frame scores higher: {n} frames cannot promise a lower false-reject rate than 1 in {n + 1}"

@@ -1,4 +1,4 @@
-"""Folders that hold other than the flag says: a data set's defects and masks among good parts, or the other way."""
+"""Refuse folders to import that contain files of another judgement than their flag says, or masks."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -13,30 +13,30 @@ from trainer.datasets.layouts.names import is_bad, is_good, is_ground_truth, is_
 from trainer.datasets.mask_files import Files
 
 DEEPEST_PART = 4
-"""Folders between a data set's own and its images, at the most."""
+"""Most folders between a data set's folder and its images."""
 PLACES_SHOWN = 3
 
 
 def check_judgement(folder: Path, files: Files, *, line: LineName, judgement: Judgement) -> None:
-    """Raise SettingsError, with the command that was meant, if the files are not all of that judgement or images."""
+    """Raise SettingsError, with the command to use instead, if a file is a mask or has another judgement."""
     for dataset in _datasets_around(folder):
         others = _others(dataset, files, judgement)
         if others:
             raise SettingsError(
-                f"{readable(folder)} holds {_inside(folder, others)} of the labelled data set {readable(dataset)} that "
-                f"{_are_no(judgement)}; to import each as what it is: "
+                f"{readable(folder)} contains {_inside(folder, others)} of the labelled data set {readable(dataset)} "
+                f"that {_are_not(judgement)}; import the data set instead: "
                 f"qc-trainer import --line {line} --dataset {quoted(dataset)}"
             )
     wrong = _wrong_folder(folder, files, judgement)
     if wrong is not None:
         raise SettingsError(
-            f"{readable(folder)} has a folder `{readable(wrong.name)}`, whose images {_are_no(judgement)}: "
+            f"{readable(folder)} contains a folder `{readable(wrong.name)}` whose images {_are_not(judgement)}: "
             f"{_advice(wrong, judgement)}"
         )
 
 
 def _datasets_around(folder: Path) -> Iterator[Path]:
-    """Data sets in a folder, else the one that it is a part of."""
+    """Yield the data sets in a folder, else the data set that contains the folder."""
     inside = products(folder)
     if inside:
         yield from inside
@@ -46,7 +46,7 @@ def _datasets_around(folder: Path) -> Iterator[Path]:
 
 
 def _others(dataset: Path, files: Files, judgement: Judgement) -> list[Path]:
-    """Files of a data set that are not of that judgement, or masks."""
+    """Return files of a data set that have the other judgement or are masks."""
     opened = open_dataset(dataset)
     kinds = [each for each in (*opened.training, *opened.test) if each.is_good is not (judgement is Judgement.GOOD)]
     others = {path.resolve() for each in kinds for path in each.files}
@@ -69,12 +69,12 @@ def _inside(folder: Path, others: list[Path]) -> str:
     return f"{len(others)} images{f' ({shown})' if shown else ''}"
 
 
-def _are_no(judgement: Judgement) -> str:
-    return "are no good parts" if judgement is Judgement.GOOD else "are no defects"
+def _are_not(judgement: Judgement) -> str:
+    return "are not good parts" if judgement is Judgement.GOOD else "are not defects"
 
 
 def _wrong_folder(folder: Path, files: Files, judgement: Judgement) -> Path | None:
-    """The first folder of masks, or of what the other judgement is called."""
+    """Find the first folder that is named like masks or like the other judgement; None if there is none."""
     if is_ground_truth(folder.resolve().name):
         return folder.resolve()
     children: dict[Path, set[str]] = defaultdict(set)
@@ -108,7 +108,7 @@ def _steps(folder: Path, path: Path) -> Iterator[tuple[Path, str]]:
 
 def _advice(wrong: Path, judgement: Judgement) -> str:
     if is_masks(wrong.name):
-        return "name the folders of images one by one, and give that one with --masks beside --defect"
+        return "import each folder of images separately, and give this one with --masks beside --defect"
     if judgement is Judgement.DEFECT:
-        return "name the folders of defects one by one"
-    return f"name the folders of good parts one by one, and give that one with --defect {quoted(wrong)}"
+        return "import each folder of defects separately"
+    return f"import each folder of good parts separately, and this one with --defect {quoted(wrong)}"

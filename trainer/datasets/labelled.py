@@ -1,4 +1,4 @@
-"""Pictures with a label, and the data sets that they come in."""
+"""Values for labelled images and the data sets that contain them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ GOOD = "good"
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """An image file, its kind (`good` or a defect's name), and the files of its mask where there is one."""
+    """An image file, its kind (`good` or a defect's name), and the files of its mask if there are any."""
 
     path: Path
     kind: str
@@ -20,7 +20,7 @@ class LabelledImage:
 
     @property
     def name(self) -> str:
-        """As people find it below `test`."""
+        """Kind and file name, as below the folder `test`."""
         return readable(f"{self.kind}/{self.path.name}")
 
 
@@ -29,7 +29,7 @@ class Labelled:
     """Images of one kind from one folder."""
 
     root: Path
-    """Their names count from here."""
+    """Origins are relative to it."""
     kind: str
     files: Files
     masks: Mapping[Path, Files] = field(default_factory=dict)
@@ -48,15 +48,15 @@ class DataSet:
 
     folder: Path
     layout: str
-    """As people call it, and how it says what is to be trained on."""
+    """Name of the layout and of its split into training and test, for people."""
     training: tuple[Labelled, ...]
     test: tuple[Labelled, ...]
     left_out: Mapping[str, Files] = field(default_factory=dict)
-    """Files that were found and not taken, by reason."""
+    """Files that were found but left out, by reason."""
     unused_masks: Files = ()
 
 
 def merged(*by_reason: Mapping[str, Files]) -> dict[str, Files]:
-    """All that was left out, by reason."""
+    """Merge files left out, by reason."""
     reasons = sorted({reason for each in by_reason for reason in each})
     return {reason: tuple(path for each in by_reason for path in each.get(reason, ())) for reason in reasons}

@@ -1,6 +1,6 @@
-"""Labelled data sets as people lay them out: MVTec AD, AD 2 and LOCO, BTAD, VisA.
+"""Open labelled data sets in the layouts of MVTec AD, AD 2 and LOCO, BTAD and VisA.
 
-Masks may have other usual names than theirs: `MASK_PATTERNS`.
+Masks may have any of the names in `MASK_PATTERNS`.
 """
 
 from pathlib import Path
@@ -16,15 +16,15 @@ from trainer.datasets.mask_files import MASK_NAMES
 
 MASK_PATTERNS = tuple(f"ground_truth/<kind>/{name}" for name in MASK_NAMES)
 LAYOUTS = (
-    "known are train/good, test/good, test/DEFECT and ground_truth/DEFECT as in MVTec AD, with ok and ko for good and "
-    "DEFECT as in BTAD, or Data/Images/Normal, Data/Images/Anomaly and Data/Masks/Anomaly as in VisA"
+    "supported layouts: train/good, test/good, test/DEFECT and ground_truth/DEFECT as in MVTec AD (ok for good and ko "
+    "for DEFECT as in BTAD), or Data/Images/Normal, Data/Images/Anomaly and Data/Masks/Anomaly as in VisA"
 )
 DEEPEST_PRODUCT = 2
 NAMES_SHOWN = 4
 
 
 def open_dataset(folder: Path) -> DataSet:
-    """List what there is of one product: its folder, or one with no other product in it. Raises SettingsError."""
+    """List the files of a product; `folder` is its folder, or contains no other product. Raises SettingsError."""
     if not folder.is_dir():
         raise SettingsError(f"{readable(folder)} is not a folder")
     found = products(folder)
@@ -32,18 +32,18 @@ def open_dataset(folder: Path) -> DataSet:
         names = ", ".join(readable(path.relative_to(folder)) for path in found[:NAMES_SHOWN])
         more = f" and {len(found) - NAMES_SHOWN} more" if len(found) > NAMES_SHOWN else ""
         raise SettingsError(
-            f"{readable(folder)} holds {len(found)} data sets ({names}{more}), and a line is one product: "
-            f"name one of them: --dataset {quoted(found[0])}"
+            f"{readable(folder)} contains {len(found)} data sets ({names}{more}), but a line inspects one product: "
+            f"choose one, such as --dataset {quoted(found[0])}"
         )
     if not found:
         raise SettingsError(
-            f"{readable(folder)} is not laid out as MVTec AD, BTAD or VisA is: there is no folder test/good; {LAYOUTS}"
+            f"{readable(folder)} does not have the layout of MVTec AD, BTAD or VisA (no folder test/good); {LAYOUTS}"
         )
     return open_visa(found[0]) if is_visa(found[0]) else open_mvtec(found[0])
 
 
 def products(folder: Path) -> list[Path]:
-    """Data sets: the folder itself if it is one, else those right below it or one deeper."""
+    """Find data sets: the folder itself if it is one, else those one level below it, else two levels."""
     level = [folder]
     for _ in range(DEEPEST_PRODUCT + 1):
         found = [path for path in level if is_dataset(path)]
@@ -54,23 +54,22 @@ def products(folder: Path) -> list[Path]:
 
 
 def is_dataset(folder: Path) -> bool:
-    """Whether a folder is laid out as one product of a data set."""
+    """Return True if a folder has the layout of one product of a data set."""
     return is_visa(folder) or is_mvtec(folder)
 
 
 def labelled_images(folder: Path) -> list[LabelledImage]:
-    """All test images of a data set, good ones first, then by defect. Raises SettingsError."""
+    """List the test images of a data set, good ones first, then by defect. Raises SettingsError."""
     return tested_images(open_dataset(folder))
 
 
 def tested_images(dataset: DataSet) -> list[LabelledImage]:
-    """All test images, good ones first, then by defect. Raises SettingsError if there are none of either."""
+    """List the test images, good ones first, then by defect. Raises SettingsError if either kind is missing."""
     images = [image for kind in dataset.test for image in kind.images()]
     if not any(kind.files for kind in dataset.test if kind.is_good):
-        raise SettingsError(f"{readable(dataset.folder)} is of no use for a test: test/good holds no image files")
+        raise SettingsError(f"{readable(dataset.folder)} cannot be used for a test: test/good contains no image files")
     if not any(kind.files for kind in dataset.test if not kind.is_good):
         raise SettingsError(
-            f"{readable(dataset.folder)} holds no images of defects in its test, so there is nothing to tell good "
-            "frames from"
+            f"{readable(dataset.folder)} cannot be used for a test: its test folder contains no images of defects"
         )
     return images

@@ -1,4 +1,4 @@
-"""Under which names masks lie beside pictures, or below a folder of their own."""
+"""Find the mask files of pictures by name, beside the pictures or in a folder of masks."""
 
 import re
 from collections import Counter, defaultdict
@@ -10,17 +10,17 @@ from pathlib import Path
 from qc_worker.imaging.image_files import find_images
 
 ENDINGS = ("_mask", "-mask", "_gt", "-gt", "_label", "_seg", "_ground_truth", "_groundtruth", "_masks")
-"""What follows the image's stem, most telling first; MVTec's sets have the first, or none."""
+"""Endings after the image's stem, least ambiguous first; MVTec's sets have the first one or none."""
 PREFIXES = ("mask_", "gt_")
 SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".pgm", ".pbm", ".jpg", ".jpeg")
-"""Small letters or capitals. Lossless formats first: a JPEG beside them is more likely a preview."""
+"""In lower or upper case. Lossless formats first: a JPEG beside them is more likely a preview."""
 MASK_NAMES = (
     *(f"<stem>{ending}.EXT" for ending in (*ENDINGS, "")),
     *(f"{prefix}<stem>.EXT" for prefix in PREFIXES),
     f"<stem>{ENDINGS[0]}<number>.EXT",
     "<stem>/*.EXT",
 )
-"""All names that are tried, for people; EXT is one of `MASK_EXTENSIONS`. <stem> may be the whole file name too."""
+"""All names that are tried, for people; EXT is one of `MASK_EXTENSIONS`, <stem> may also be the whole file name."""
 MASK_EXTENSIONS = tuple(suffix[1:] for suffix in SUFFIXES)
 
 _NUMBER = re.compile(r"[_-]?\d+$")
@@ -30,13 +30,13 @@ Files = tuple[Path, ...]
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """Masks by the image that they belong to, and files that are masks of none."""
+    """Masks by image, and mask files that belong to no image."""
 
     masks: Mapping[Path, Files]
     unused: Files
 
     def of(self, image: Path) -> Files:
-        """The files of an image's mask; none if there is no mask."""
+        """Return the files of an image's mask; empty if it has none."""
         return self.masks.get(image, ())
 
 
@@ -46,8 +46,9 @@ NO_MASKS = Matched({}, ())
 def match_masks(images: Sequence[Path], root: Path, masks: Path) -> Matched:
     """Find the masks of images below `root` among the files below `masks`.
 
-    A mask lies where its image does: in the same folder below `masks`, or below the one named like `root`. Where no
-    such folder is, it may lie in any, if only one image has its name. An image is no mask of its own.
+    A mask lies in the same subfolder below `masks` as its image below `root`, or below the folder named like `root`.
+    If there is no such subfolder, it may lie in any, provided that only one image has its name. No image is its own
+    mask.
     """
     files = find_images(masks).files
     shelf = _Shelf(masks, files)
@@ -60,9 +61,9 @@ def match_masks(images: Sequence[Path], root: Path, masks: Path) -> Matched:
 
 
 def masks_beside(files: Sequence[Path]) -> Matched:
-    """Masks among pictures, in the same folder and named as such: `a_mask.png` beside `a.png`.
+    """Find masks that lie among the pictures and are named as masks: `a_mask.png` beside `a.png`.
 
-    `unused` are masks for which the picture has a better one.
+    `unused` are masks whose picture has a better one.
     """
     stems: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for path in files:
@@ -80,7 +81,7 @@ def masks_beside(files: Sequence[Path]) -> Matched:
 
 
 def same_stem(files: Sequence[Path]) -> list[list[Path]]:
-    """Files of one folder whose names differ in the suffix alone, where there are several; lossless ones first."""
+    """Group files of one folder whose names differ in the suffix only; two or more each, lossless ones first."""
     stems: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for path in files:
         stems[path.parent, path.stem].append(path)
@@ -89,19 +90,19 @@ def same_stem(files: Sequence[Path]) -> list[list[Path]]:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One way to read a file's name: as a mask of the image of that stem."""
+    """One interpretation of a file's name: mask of the image with that stem."""
 
     path: Path
     of: str
-    """The image's stem or name, in small letters."""
+    """Stem or name of the image, in lower case."""
     rank: int
-    """Lower is more telling."""
+    """Lower is less ambiguous."""
     is_part: bool = False
-    """All parts of one rank make the mask together."""
+    """True if all files of this rank together are the mask."""
 
 
 class _Shelf:
-    """Masks below a folder, by place and by what they are named after."""
+    """Masks below a folder, by subfolder and by the image that their name refers to."""
 
     def __init__(self, folder: Path, files: Iterable[Path]) -> None:
         self._readings: dict[tuple[str, str], list[_Reading]] = defaultdict(list)
@@ -148,7 +149,7 @@ def _plain_readings(path: Path) -> Iterator[_Reading]:
 
 
 def _marked_readings(path: Path) -> Iterator[_Reading]:
-    """Read a name that says itself that the file is a mask."""
+    """Interpret names that mark the file as a mask."""
     stem = path.stem.casefold()
     numberless = _NUMBER.sub("", stem)
     for number, ending in enumerate(ENDINGS):
@@ -162,7 +163,7 @@ def _marked_readings(path: Path) -> Iterator[_Reading]:
 
 
 def _best(readings: Sequence[_Reading], image: Path) -> Files:
-    """The most telling file, or all parts of the most telling mask; none of none."""
+    """Return the least ambiguous file, or all parts of that mask; empty without readings."""
     if not readings:
         return ()
     first = min(readings, key=attrgetter("rank"))
@@ -178,5 +179,5 @@ def _suffix_rank(path: Path) -> int:
 
 
 def _folded(place: str | Path) -> str:
-    """A place in a tree, whatever the case of its letters."""
+    """Return a folder's path in lower case, to compare without regard to case."""
     return Path(place).as_posix().casefold()

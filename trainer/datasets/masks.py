@@ -1,4 +1,4 @@
-"""Ground truth: what of a mask is defect, and how it lies at the model's input resolution."""
+"""Read ground-truth masks, and resize them to the model's input."""
 
 import io
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ Pixels = npt.NDArray[np.bool_]
 
 LOSSY = ("JPEG", "MPO", "AVIF")
 MAX_NOISE = 32
-"""Grey dots of lossy formats around every edge; of an empty mask nothing is brighter."""
+"""Highest brightness of compression noise in lossy formats: no pixel of an empty mask is brighter."""
 LOSSY_WEBP = b"VP8 "
 WEBP_HEADER_BYTES = 16
 BYTES_PER_PIXEL = 4
-"""Masks need no compression: as large a file as all their pixels take is read."""
+"""Masks may be uncompressed: files of up to this many bytes a pixel are read."""
 
 
 def mask_at_input_size(
     paths: Sequence[Path], *, input_size: InputSize, aspect: Aspect, limits: ImageLimits
 ) -> npt.NDArray[np.bool_]:
-    """Read a mask and lay it where the picture lies. Shape: (H, W).
+    """Read a mask and place it where the picture lies in the model's input. Shape: (H, W).
 
-    Nearest neighbour, as the published figures on MVTec AD have it. Raises TrainingError.
+    Resized by nearest neighbour, as for the published figures on MVTec AD. Raises TrainingError.
     """
     read = Image.fromarray(read_mask(paths, limits))
     box = content_box((read.height, read.width), input_size, aspect)
@@ -41,17 +41,17 @@ def mask_at_input_size(
 
 
 def read_mask(paths: Sequence[Path], limits: ImageLimits) -> Pixels:
-    """Read the files of one mask, at least one, at their own size: what any of them marks is defect. Shape: (h, w).
+    """Read the files of one mask, at least one, at their own size, and return their union. Shape: (h, w).
 
-    Marked is any colour but black that is not transparent; if there is none, what is opaque. In lossy files it is
-    what is brighter than half of the brightest pixel. Raises TrainingError.
+    Marked are opaque pixels of any colour but black; if there are none, all opaque pixels. In lossy files, pixels
+    brighter than half of the brightest one are marked. Raises TrainingError.
     """
     first, *others = paths
     marked = _marked_in(first, limits)
     for path in others:
         more = _marked_in(path, limits)
         if more.shape != marked.shape:
-            raise TrainingError(f"masks {readable(first)} and {readable(path)} are of one picture, but differ in size")
+            raise TrainingError(f"masks {readable(first)} and {readable(path)} of one picture differ in size")
         marked = marked | more
     return marked
 
@@ -94,10 +94,10 @@ def _any_mark(image: Image.Image) -> Pixels:
     colours = np.asarray(image.convert("RGBA"))
     coloured = _not_zero(colours[..., :3].max(axis=-1))
     opaque = _not_zero(colours[..., 3])
-    # A channel that is the same everywhere says nothing.
+    # A constant alpha channel says nothing.
     if has_alpha and opaque.any() and not opaque.all():
         return coloured & opaque if np.any(coloured & opaque) else opaque
-    # Labels in a palette of blacks are told by their numbers.
+    # If all colours of a palette are black, the index of the colour is the label.
     return _not_zero(np.asarray(image)) if image.mode == "P" and not coloured.any() else coloured
 
 

@@ -1,4 +1,4 @@
-"""A threshold from held-out good frames, and what it promises."""
+"""Calibrate a threshold on held-out good frames, and state the false-reject rate that it promises."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,52 +20,52 @@ from trainer.samples.reading import BATCH_SIZE, PictureBatch
 
 CONFIDENCE = 0.95
 MASK_SHARE = 0.05
-"""Share of the pixels of good frames over the baseline of masks."""
+"""Share of the pixels of good frames that lie above the baseline of masks."""
 MASK_FRAMES = 32
-"""Good frames that the baseline comes from, at the most."""
+"""Most good frames to measure the baseline from."""
 WEAK_PEAKS = 0.25
-"""Share of good frames whose peak is so low that it says nothing on a reject either."""
+"""Share of good frames whose peak is weak: so low a peak says nothing in a rejected frame either."""
 SAMPLED_EVERY = 4
-"""Pixels between those that it comes from; maps are smooth."""
+"""Measure every fourth pixel of rows and columns only: maps are smooth."""
 
 
 @dataclass(frozen=True, slots=True)
 class FalseRejectPromise:
-    """What a calibration says of the false-reject rate on good frames like the held-out ones."""
+    """A calibration's statement about the false-reject rate on good frames like the held-out ones."""
 
     n: int
-    """Held-out good frames."""
+    """Number of held-out good frames."""
     alpha: float
-    """Bound of the rate, averaged over held-out sets."""
+    """Upper bound of the rate, on average over held-out sets."""
     smallest_alpha: float
-    """The lowest bound that n frames can support."""
+    """Lowest bound that n frames can support."""
     interval: tuple[float, float]
-    """Where the rate of this very threshold lies with 95 % confidence."""
+    """95 % confidence interval of the rate of this threshold."""
     groups: int = 0
-    """Groups that the held-out frames are of; 0: they have none."""
+    """Number of groups of the held-out frames; 0 if they are not grouped."""
     group_rate: float | None = None
-    """The rate on a group that is not among them, as leaving out one after the other has it; None: fewer than two."""
+    """Rate on a new group, estimated by leaving out one group at a time; None with fewer than two groups."""
     group_interval: tuple[float, float] | None = None
-    """Where that rate lies with 95 % confidence."""
+    """95 % confidence interval of `group_rate`."""
 
 
 @dataclass(frozen=True, slots=True)
 class MaskMeasure:
-    """What good frames show in the maps that masks are made of."""
+    """Statistics of good frames in the maps that masks are made from."""
 
     baseline: float
-    """What MASK_SHARE of their pixels exceed."""
+    """Value that a share of MASK_SHARE of their pixels exceeds."""
     peak: float
-    """Below it lie the peaks of WEAK_PEAKS of them."""
+    """Value above the peaks of a share of WEAK_PEAKS of the frames."""
 
 
 def calibrate(
     scores: Iterable[float], *, alpha: float, review_rate: float | None, masks: MaskMeasure | None = None
 ) -> Calibration:
-    """Turn scores of held-out good frames into a calibration. Raises TrainingError."""
+    """Make a calibration from scores of held-out good frames. Raises TrainingError."""
     ascending = tuple(sorted(scores))
     if not all(map(math.isfinite, ascending)):
-        raise TrainingError("the head gave scores that are not finite; nothing was released")
+        raise TrainingError("the head computed scores that are not finite: no version was released")
     try:
         return Calibration(
             ascending,
@@ -79,9 +79,9 @@ def calibrate(
 
 
 def raised_for_groups(calibration: Calibration, by_groups: GroupCalibration) -> Calibration:
-    """The calibration with the threshold for new groups, if that lies above its own.
+    """Raise the threshold to the one for new groups, if that is higher.
 
-    Frames of the groups at hand are then rejected at a lower rate than was asked for, and that is what it states.
+    Frames of the known groups are then rejected at a lower rate than asked for, and the calibration states that rate.
     """
     if by_groups.threshold <= calibration.threshold:
         return calibration
@@ -89,13 +89,13 @@ def raised_for_groups(calibration: Calibration, by_groups: GroupCalibration) -> 
 
 
 def promise(calibration: Calibration, by_groups: GroupCalibration | None = None) -> FalseRejectPromise:
-    """State what the calibration guarantees, and what to expect of new groups if frames have groups.
+    """State the rate that the calibration guarantees and, if frames have groups, the rate to expect on new groups.
 
     With k = floor(alpha (n + 1)), the share of good frames below the threshold follows Beta(n + 1 - k, k) over the
     draw of the held-out frames: Vovk, "Conditional validity of inductive conformal predictors", ACML 2012;
     Angelopoulos and Bates, arXiv:2107.07511, section 3.2. The rate above it is then Beta(k, n + 1 - k).
-    A threshold that was set as a score does not depend on the draw: its interval is that of a share of which k - 1
-    in n were seen (Clopper and Pearson, Biometrika 1934), which has the same upper end and a lower end below.
+    A threshold that was set as a score does not depend on the draw: its interval is Clopper and Pearson's for k - 1
+    rejects in n frames (Biometrika 1934), which has the same upper end and a smaller lower end.
     """
     n, alpha = len(calibration.scores), calibration.max_false_reject
     k = math.floor(alpha * (n + 1) + 1e-9)
@@ -112,7 +112,7 @@ def promise(calibration: Calibration, by_groups: GroupCalibration | None = None)
 def score_batches(
     scorer: Scorer, head: FoldedHead, batches: Iterable[PictureBatch], *, advance: Advance
 ) -> list[float]:
-    """Image scores in order, the way the worker scores."""
+    """Compute image scores in order, with the worker's scorer."""
     scores: list[float] = []
     for scored in _scored(scorer, head, batches, advance):
         scores.extend(scored.scores.tolist())
@@ -120,9 +120,9 @@ def score_batches(
 
 
 def score_embeddings(scorer: Scorer, head: FoldedHead, rows: Sequence[Tensor], *, advance: Advance) -> list[float]:
-    """Image scores of frames whose embeddings are kept whole: the worker's but for rounding, without the backbone.
+    """Compute image scores from stored embeddings, without the backbone; equal to the worker's except for rounding.
 
-    Shapes: (h0 w0, C) each.
+    Shape: `rows` (h0 w0, C) each.
     """
     scores: list[float] = []
     for start in range(0, len(rows), BATCH_SIZE):
@@ -137,9 +137,9 @@ def score_embeddings(scorer: Scorer, head: FoldedHead, rows: Sequence[Tensor], *
 def measure_masks(
     scorer: Scorer, head: FoldedHead, batches: Iterable[PictureBatch], *, advance: Advance
 ) -> MaskMeasure | None:
-    """Measure good frames in the maps that masks are made of; None if nothing of them is judged.
+    """Measure good frames in the maps that masks are made from; None if no pixel is judged.
 
-    Whether the head was fitted to those frames hardly matters: no promise hangs on it.
+    The head may have been fitted to these frames: no promise depends on the result.
     """
     sampled, peaks = [np.empty(0, np.float32)], list[float]()
     for scored in _scored(scorer, head, batches, advance):

@@ -1,4 +1,4 @@
-"""`qc-trainer evaluate`: how a model does on a labelled folder it has never seen."""
+"""Judge a labelled folder with a stored model and count the results (`qc-trainer evaluate`)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,32 +33,32 @@ Map = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class JudgedImage:
-    """A labelled image as the worker would judge it. Masks have the map's resolution, without padding: (h, w)."""
+    """A labelled image with the worker's judgement. Masks have the map's resolution, without padding: (h, w)."""
 
     image: LabelledImage
     picture: Picture
     score: float
     verdict: Verdict
     anomaly_map: npt.NDArray[np.float32]
-    """Padding included, (H, W)."""
+    """With padding, (H, W)."""
     picture_map: npt.NDArray[np.float32]
-    """The part of it that the picture covers, (h, w)."""
+    """The part of the map that the picture covers, (h, w)."""
     mask: Pixels | None
-    """As the worker publishes it; None for a pass."""
+    """The mask that the worker would publish; None for a pass."""
     truth: Pixels | None
-    """Empty for a good image; None where a defect's pixels are not known."""
+    """All false for a good image; None if the defect's pixels are not known."""
 
 
 Watch = Callable[[JudgedImage], None]
 
 
 def watch_nothing(_: JudgedImage) -> None:
-    """For an evaluation whose images nobody looks at."""
+    """Do nothing; for evaluations that need figures only."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Example:
-    """A decoded test image and its defect's pixels, both at input size; no truth: the pixels are not known."""
+    """A decoded test image and its defect's pixels, both at input size; `truth` is None if they are not known."""
 
     image: LabelledImage
     picture: Picture
@@ -66,7 +66,7 @@ class _Example:
 
 
 class Evaluator:
-    """Scores labelled images with one model, the way the worker does."""
+    """Judges labelled images with one model, as the worker would."""
 
     def __init__(self, model: Model, scorer: Scorer, *, limits: ImageLimits, decode_threads: int) -> None:
         self._card = model.card
@@ -76,7 +76,7 @@ class Evaluator:
         self._decode_threads = decode_threads
 
     def run(self, images: Sequence[LabelledImage], *, advance: Advance, watch: Watch = watch_nothing) -> Evaluation:
-        """Judge every image and show each to `watch`. Raises TrainingError if no good one or no defect can be read."""
+        """Judge every image and pass each to `watch`. Raises TrainingError if no good one or no defect is readable."""
         tallies = {kind: Tally() for kind in sorted({image.kind for image in images})}
         unreadable: list[str] = []
         masks = MaskNames()

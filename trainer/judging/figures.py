@@ -1,4 +1,4 @@
-"""The figures of an evaluation, and how they come from what was counted."""
+"""Compute the figures of an evaluation from its counts."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,42 +18,42 @@ from trainer.judging.recall import FALSE_REJECT_RATES, recall_at
 
 @dataclass(frozen=True, slots=True)
 class DefectReport:
-    """One kind of defect, or all of them, against all good images. Pixel metrics are None without masks."""
+    """Figures of one kind of defect, or of all, against all good images. Pixel metrics are None without masks."""
 
     n: int
     image_auroc: float
     pixel_auroc: float | None
     aupro: float | None
     reject_rate: float
-    """Share rejected at the model's own threshold."""
+    """Share of these defects rejected at the model's own threshold."""
     recall_at: dict[str, float]
-    """Share rejected where at most this share of the data set's good images is (`trainer.judging.recall`)."""
+    """Share of these defects rejected, by the largest share of good images that may be rejected (`judging.recall`)."""
     masks: int
-    """Images with a true mask."""
+    """Number of images with a true mask."""
     mask_overlap: MaskOverlap | None
     """The worker's masks against the true ones; None if no image with a mask was rejected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Masks:
-    """How many images of defects have a true mask, and where masks were looked for."""
+    """Numbers of defect images with and without a true mask, and the file names that were tried."""
 
     found: int
     missing: int
     looked_for: tuple[str, ...] = MASK_PATTERNS
-    """EXT is one of `extensions`."""
+    """File names tried; EXT is one of `extensions`."""
     extensions: tuple[str, ...] = MASK_EXTENSIONS
     without: tuple[str, ...] = ()
-    """Images of defects for which no mask was found."""
+    """Defect images for which no mask was found."""
     unreadable: tuple[str, ...] = ()
-    """Images whose mask was found and cannot be read; with those above they are `missing`."""
+    """Defect images whose mask was found but cannot be read; `missing` counts these and those `without`."""
     empty: tuple[str, ...] = ()
-    """Images whose mask marks nothing, at the model's input resolution."""
+    """Defect images whose mask is empty at the model's input resolution."""
 
 
 @dataclass(slots=True)
 class MaskNames:
-    """Images of defects whose true pixels are not known, or none."""
+    """Names of defect images whose true pixels are not known, or whose mask is empty."""
 
     without: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
@@ -62,7 +62,7 @@ class MaskNames:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Metrics of a whole folder. Pixel metrics at the model's input resolution; None without masks."""
+    """Metrics of a whole folder. Pixel metrics are at the model's input resolution; None without masks."""
 
     line: str
     version: str
@@ -71,30 +71,30 @@ class Evaluation:
     pixel_auroc: float | None
     aupro: float | None
     threshold: float
-    """The model's own: scores above it are rejected."""
+    """The model's own threshold: scores above it are rejected."""
     max_false_reject: float
-    """Share of good frames that it promises to reject at the most."""
+    """Largest share of good frames that the model promises to reject."""
     false_reject_rate: float
     """Share of the good images rejected at that threshold."""
     reject_rate: float
-    """Share of the images of defects rejected at that threshold."""
+    """Share of the defect images rejected at that threshold."""
     recall_at: dict[str, float]
-    """Share of the images of defects rejected where at most this share of the good images is (`judging.recall`)."""
+    """Share of defect images rejected, by the largest share of good images that may be rejected (`judging.recall`)."""
     mask_overlap: MaskOverlap | None
-    """The worker's masks of rejected defects against the true ones."""
+    """The worker's masks of rejected defects against the true ones; None if there is no such mask."""
     masks: Masks
     ignored_defects: int
-    """Images whose true defect lies wholly in the ignored area; they count in every figure by image."""
+    """Images whose true defect lies entirely in the ignored area; all figures by image count them."""
     by_defect: dict[str, DefectReport]
     verdicts: dict[str, dict[str, int]]
-    """Counts by kind (`good` and each defect) and verdict."""
+    """Number of images by kind (`good` and each defect) and verdict."""
     unreadable: tuple[str, ...]
-    """Files left out."""
+    """Files left out because they cannot be read."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What was counted of one kind of images."""
+    """Counts of one kind of images."""
 
     scores: list[float] = field(default_factory=list)
     verdicts: Counter[Verdict] = field(default_factory=Counter)
@@ -107,11 +107,11 @@ class Tally:
 def evaluation_of(
     tallies: Mapping[str, Tally], card: ModelCard, unreadable: Sequence[str], masks: MaskNames
 ) -> Evaluation:
-    """Draw up the figures. Raises TrainingError if no good image or no defect was counted."""
+    """Compute the figures. Raises TrainingError if no good image or no defect was counted."""
     counted = {kind: tally for kind, tally in tallies.items() if tally.scores}
     defects = {kind: tally for kind, tally in counted.items() if kind != GOOD}
     if GOOD not in counted or not defects:
-        raise TrainingError("the dataset has no readable good image, or none of a defect")
+        raise TrainingError("the data set has no readable good image, or no readable image of a defect")
     for tally in counted.values():
         tally.pixels.finish()
     good, overall = counted[GOOD], _defect_report(counted[GOOD], defects.values())

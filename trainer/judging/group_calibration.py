@@ -1,17 +1,10 @@
-"""A threshold for frames of a new session, camera or shift, from scores of frames in groups.
+"""Calibrate a threshold for frames of a new session, camera or shift, from scores of frames in groups.
 
-Frames are exchangeable within a group, groups with each other. Then the score of a frame is
+Model: frames are exchangeable within a group, and groups with each other. The score of frame i of group g is
 
-    s_gi = m + b_g + e_gi,    b_g ~ N(0, tau^2) for the group,    e_gi for the frame, distributed as it may be,
+    s_gi = m + b_g + e_gi,    b_g ~ N(0, tau^2) for the group,    e_gi of any distribution for the frame,
 
-the one-way random effects model (Searle, Casella, McCulloch: Variance Components, 1992). There are G groups of n_g
-frames with means m_g, and S = var(m_g). Then tau^2 is estimated as S - mean(sigma^2 / n_g), and a new group lies c T
-from mean(m_g), with c = sqrt(tau^2 + S / G) and T from Student's t with G - 1 degrees of freedom: the normal
-prediction limit (Hahn, Meeker: Statistical Intervals, 1991). The rate above t on a new group is
-
-    rate(t) = mean_g mean_i P(mean(m_g) + c T + e_gi > t)
-
-The threshold is the t with rate(t) = alpha, never below the conformal threshold over all frames.
+the one-way random effects model (Searle, Casella, McCulloch: Variance Components, 1992).
 """
 
 import math
@@ -25,8 +18,8 @@ from scipy.special import betaincinv, stdtr
 from qc_worker.domain.calibration import Calibration, smallest_alpha
 
 MAX_SPREADS = 2.0
-"""How far above the conformal threshold, in tau. Of two or three groups tau says little: without a limit, the
-t distribution's tail would decide and not the frames."""
+"""Largest distance from the conformal threshold, in tau. Two or three groups say little about tau: without a limit,
+the tail of the t distribution would set the threshold, not the frames."""
 BISECTIONS = 30
 
 Array = NDArray[np.float64]
@@ -35,27 +28,27 @@ Rule = Callable[[list[Array], float], float]
 
 @dataclass(frozen=True, slots=True)
 class GroupCalibration:
-    """A threshold for new groups, and what leaving out one group after the other says of it."""
+    """A threshold for new groups, and its rate as estimated by leaving out one group at a time."""
 
     threshold: float
-    """Scores above it are to be rejected; at least `pooled_threshold`."""
+    """Scores above it are rejected; at least `pooled_threshold`."""
     pooled_threshold: float
-    """The conformal threshold over all frames, which holds for frames of these groups."""
+    """Conformal threshold over all frames; it holds for frames of these groups."""
     groups: int
     rate: float | None
-    """Mean over groups of the share of its own frames above a threshold that was set without it; None: one group."""
+    """Mean over groups of the share of frames above a threshold set without that group; None with one group."""
     pooled_rate: float | None
-    """The same, had the conformal thresholds been used."""
+    """`rate` with conformal thresholds instead."""
     interval: tuple[float, float] | None
-    """Where the rate on new groups lies with the confidence asked for."""
+    """Interval of the rate on new groups at the confidence asked for."""
 
 
 def calibrate_by_groups(
     scores: Sequence[float], groups: Sequence[str], alpha: float, *, confidence: float = 0.95
 ) -> GroupCalibration:
-    """Set the threshold that a new group's frames exceed at a rate of `alpha`, and estimate the rate.
+    """Set the threshold that frames of a new group exceed at a rate of `alpha`, and estimate its rate.
 
-    `groups` names each score's group. Raises ValueError if a score has none or is not finite.
+    `groups` has the group of each score. Raises ValueError if a score has no group or is not finite.
     """
     by_group = _by_group(scores, groups)
     pooled, threshold = pooled_threshold(by_group, alpha), threshold_for_new_groups(by_group, alpha)
@@ -74,14 +67,23 @@ def calibrate_by_groups(
 
 
 def pooled_threshold(by_group: list[Array], alpha: float) -> float:
-    """The conformal threshold over all frames, the largest score if they are too few for `alpha`."""
+    """Return the conformal threshold over all frames; the largest score if they are too few for `alpha`."""
     ascending = np.sort(np.concatenate(by_group))
     supported = max(alpha, smallest_alpha(len(ascending)))
     return Calibration(tuple(ascending.tolist()), supported).threshold
 
 
 def threshold_for_new_groups(by_group: list[Array], alpha: float) -> float:
-    """The threshold whose rate on a new group is `alpha`, as far as MAX_SPREADS allows; see the module."""
+    """Return the threshold whose rate on a new group is `alpha`, within MAX_SPREADS of the conformal threshold.
+
+    There are G groups of n_g frames with means m_g, and S = var(m_g). tau^2 is estimated as S - mean(sigma^2 / n_g). A
+    new group lies c T from mean(m_g), with c = sqrt(tau^2 + S / G) and T from Student's t with G - 1 degrees of
+    freedom: the normal prediction limit (Hahn, Meeker: Statistical Intervals, 1991). The rate on a new group is
+
+        rate(t) = mean_g mean_i P(mean(m_g) + c T + e_gi > t)
+
+    The threshold is the t with rate(t) = alpha, never below the conformal threshold over all frames.
+    """
     pooled = pooled_threshold(by_group, alpha)
     spread = _spread(by_group)
     if spread is None:
@@ -98,9 +100,10 @@ def threshold_for_new_groups(by_group: list[Array], alpha: float) -> float:
 
 
 def effective_frames(by_group: list[Array]) -> float:
-    """How many independent frames say as much of a rate: n / (1 + (n / G - 1) rho), rho = tau^2 / (tau^2 + sigma^2).
+    """Return the effective number of frames: n / (1 + (n / G - 1) rho) with rho = tau^2 / (tau^2 + sigma^2).
 
-    Kish, Survey Sampling, 1965. From all n if groups do not differ down to G if nothing else does.
+    So many independent frames would estimate a rate equally well (Kish, Survey Sampling, 1965). It is n if groups do
+    not differ, and G if frames of a group do not differ.
     """
     n, spread = sum(map(len, by_group)), _spread(by_group)
     if spread is None:
@@ -111,25 +114,25 @@ def effective_frames(by_group: list[Array]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Spread:
-    """How groups differ beyond chance."""
+    """Differences between groups that are larger than by chance."""
 
     tau: float
     scale: float
-    """Of a new group's distance from the mean of the groups' means."""
+    """Scale of a new group's distance from the mean of the group means."""
     within_variance: float
     freedom: int
     frames: Array
-    """What the frames would have scored in a group in the middle, (N,)."""
+    """Scores that the frames would have in an average group, (N,)."""
     weights: Array
-    """Of the frames, (N,): alike for each group, and 1 in sum."""
+    """Weights of the frames, (N,): each group has the same weight, and all sum up to 1."""
 
     def rate_above(self, score: float) -> float:
-        """Share of a new group's frames expected above `score`."""
+        """Return the share of a new group's frames that is expected above `score`."""
         return float(self.weights @ stdtr(self.freedom, (self.frames - score) / self.scale))
 
 
 def _spread(by_group: list[Array]) -> _Spread | None:
-    """None if groups differ no more than by chance, or if that cannot be known."""
+    """Estimate how groups differ; None if they differ no more than by chance, or if there are too few."""
     n_groups, sizes = len(by_group), np.array([len(group) for group in by_group])
     if n_groups < 2 or sizes.sum() < 2 * n_groups:
         return None
@@ -140,7 +143,7 @@ def _spread(by_group: list[Array]) -> _Spread | None:
     tau_squared = between - within_variance * float((1 / sizes).mean())
     if tau_squared <= 0:
         return None
-    # Frames lie closer to their own mean than to the true one: n / (n - 1).
+    # Frames lie closer to their group's sample mean than to its true mean, by n / (n - 1) in the variance.
     widened = np.sqrt(sizes / np.maximum(sizes - 1, 1))
     return _Spread(
         tau=math.sqrt(tau_squared),
@@ -162,7 +165,7 @@ def _left_out_rates(by_group: list[Array], alpha: float, rule: Rule) -> list[flo
 
 
 def _interval(rate: float, n: float, confidence: float) -> tuple[float, float]:
-    """Clopper and Pearson's interval of a share of `n` effective frames (Korn, Graubard, Survey Methodology, 1998)."""
+    """Compute Clopper and Pearson's interval for `n` effective frames (Korn, Graubard, Survey Methodology, 1998)."""
     above, tail = rate * n, (1 - confidence) / 2
     low = float(betaincinv(above, n - above + 1, tail)) if above > 0 else 0.0
     high = float(betaincinv(above + 1, n - above, 1 - tail)) if above < n else 1.0

@@ -1,4 +1,4 @@
-"""Pixel metrics over many frames: pixel AUROC and AUPRO, exact, four bytes of memory per normal pixel.
+"""Compute exact pixel AUROC and AUPRO over many frames, with four bytes of memory per normal pixel.
 
 AUPRO: Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 2021: per-region overlap, averaged over connected
 regions, integrated over false-positive rates up to 0.3 and divided by 0.3. A region of n pixels weighs 1/n on each of
@@ -21,14 +21,14 @@ EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 @dataclass(slots=True)
 class PixelScores:
-    """Pixels of one group of frames (the good ones, or one kind of defect)."""
+    """Pixel scores of one group of frames (the good ones, or one kind of defect)."""
 
     normal: list[Scores] = field(default_factory=list)
     anomalous: list[Scores] = field(default_factory=list)
     region_weights: list[npt.NDArray[np.float64]] = field(default_factory=list)
 
     def add(self, anomaly_map: Scores, mask: npt.NDArray[np.bool_]) -> None:
-        """Take in one frame; both (h, w), `mask` true on the defect. Pixels that are not judged count nowhere."""
+        """Add one frame, without pixels that are not judged. Shapes: both (h, w), `mask` true on the defect."""
         judged = anomaly_map != NOT_JUDGED
         self.normal.append(anomaly_map[judged & ~mask])
         mask = judged & mask
@@ -39,7 +39,7 @@ class PixelScores:
             self.region_weights.append(1 / areas[regions[mask]])
 
     def finish(self) -> None:
-        """Merge and sort what was added, in place."""
+        """Merge and sort the scores of normal pixels, in place."""
         merged = np.concatenate([*self.normal, np.empty(0, np.float32)])
         merged.sort()
         self.normal = [merged]
@@ -47,14 +47,14 @@ class PixelScores:
 
 @dataclass(frozen=True, slots=True)
 class Localisation:
-    """None where no frame had a mask."""
+    """Pixel metrics; None if no frame had a mask."""
 
     pixel_auroc: float | None
     aupro: float | None
 
 
 def localisation(groups: Sequence[PixelScores]) -> Localisation:
-    """Both metrics over the frames of several finished groups."""
+    """Compute both metrics over the frames of several finished groups."""
     anomalous = [scores for group in groups for scores in group.anomalous]
     if not anomalous:
         return Localisation(None, None)

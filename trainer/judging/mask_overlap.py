@@ -1,4 +1,4 @@
-"""How well the masks that the worker publishes cover the true defects."""
+"""Compare the masks that the worker publishes with the true defects."""
 
 import statistics
 from collections.abc import Sequence
@@ -10,26 +10,26 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """One frame's mask beside the truth."""
+    """Overlap of one frame's mask with the true mask."""
 
     iou: float
-    """Pixels in both over pixels in either."""
+    """Intersection over union: pixels in both over pixels in either."""
     area_ratio: float
-    """Pixels of the mask over pixels of the true defect."""
+    """Pixels of the worker's mask over pixels of the true defect."""
 
 
 @dataclass(frozen=True, slots=True)
 class MaskOverlap:
-    """Medians over rejected defective frames with a true mask."""
+    """Medians over rejected defect images with a true mask."""
 
     n: int
-    """Frames counted."""
+    """Number of images counted."""
     iou: float
     area_ratio: float
 
 
 def overlap(mask: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> Overlap | None:
-    """Compare two masks of one shape, (h, w); None if the truth is empty, as defects of less than a pixel are."""
+    """Compare two masks of one shape, (h, w); None if the truth is empty (a defect of less than a pixel)."""
     true_area = int(truth.sum())
     if not true_area:
         return None
@@ -39,7 +39,7 @@ def overlap(mask: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> Overla
 
 
 def median_overlap(overlaps: Sequence[Overlap]) -> MaskOverlap | None:
-    """Medians, each for itself; None if there is nothing to take them of."""
+    """Compute the median of each figure; None without overlaps."""
     if not overlaps:
         return None
     return MaskOverlap(

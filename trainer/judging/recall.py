@@ -1,7 +1,7 @@
-"""How many defects are rejected where only so many good images may be.
+"""Compute the recall of defects at a fixed share of rejected good images.
 
-Unlike the model's own threshold, which was set before these images were seen, the thresholds here are set on the good
-images of the very data set: they compare models, and promise nothing.
+The thresholds here are set on the good images of the evaluated data set itself, unlike the model's own threshold: they
+serve to compare models and promise nothing.
 """
 
 import math
@@ -14,9 +14,9 @@ FALSE_REJECT_RATES = (0.01, 0.02, 0.05)
 
 
 def recall_at(good: Sequence[float], defect: Sequence[float], rate: float) -> float:
-    """Share of `defect` that scores above the lowest threshold which rejects at most the share `rate` of `good`.
+    """Compute the share of `defect` above the lowest threshold that rejects at most the share `rate` of `good`.
 
-    No interpolation: with 39 good images and a rate of 0.01 none of them may be rejected. NaN if either is empty.
+    No interpolation: with 39 good images and a rate of 0.01, none of them may be rejected. NaN if either is empty.
     """
     if not good or not defect:
         return float("nan")
@@ -25,25 +25,25 @@ def recall_at(good: Sequence[float], defect: Sequence[float], rate: float) -> fl
 
 
 def threshold_at(good: Sequence[float], rate: float) -> float:
-    """The lowest score such that at most the share `rate` of `good` lies above it; -inf if all of them may.
+    """Return the lowest score with at most the share `rate` of `good` above it; -inf if all may lie above it.
 
-    That is the (k + 1)-th highest score with k = floor(rate n). Rejected is what lies above it, as with a verdict;
-    so where scores are tied at it, all of them pass, and fewer than k are rejected.
+    It is the (k + 1)-th highest score, k = floor(rate n). As for verdicts, scores above it are rejected; scores equal
+    to it pass, so fewer than k are rejected if scores are tied.
     """
     allowed = allowed_rejects(len(good), rate)
     return sorted(good, reverse=True)[allowed] if allowed < len(good) else -math.inf
 
 
 def allowed_rejects(n_good: int, rate: float) -> int:
-    """How many of `n_good` images the share `rate` is at most."""
-    # The small addend keeps 0.07 * 100 from flooring to 6 by a rounding error.
+    """Return the largest number of rejects among `n_good` images that is at most the share `rate`."""
+    # Without the small addend, rounding would make floor(0.29 * 100) 28.
     return math.floor(rate * n_good + 1e-9)
 
 
 def roc_curve(good: Sequence[float], defect: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Points of the ROC curve from (0, 0) to (1, 1), one for each distinct score: false rejects, recall. Shape: (n, 2).
+    """Compute the ROC curve from (0, 0) to (1, 1), one point (false rejects, recall) per distinct score. Shape: (n, 2).
 
-    Ties of good and defect make a slope.
+    If good images and defects have equal scores, the curve has a slope there instead of a step.
     """
     thresholds = np.unique(np.concatenate([good, defect]))[::-1]
     shares = [

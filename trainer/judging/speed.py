@@ -1,4 +1,4 @@
-"""How many frames a second a new model judges on this machine."""
+"""Measure how many frames a second a model judges on this machine."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,16 @@ from qc_worker.simplenet.inference.scorer import Scorer
 from trainer.samples.reading import SampleReader
 
 BATCH_SIZE = 8
-"""Frames passed at once, as a worker does with its defaults."""
+"""Frames in a batch: a worker's default."""
 ROUNDS = 2
-"""The quicker one counts: the first may still have to ask for memory."""
+"""The quickest round counts: the first one may still allocate memory."""
 SHORTEST_S = 1e-9
 
 
 def measure_frames_per_s(
     scorer: Scorer, head: FoldedHead, reader: SampleReader, samples: Sequence[str], *, clock: Clock
 ) -> float:
-    """Time model passes alone: backbone as the scorer has it, head and anomaly map, up to the scores on the CPU."""
+    """Return frames per second of model passes only: backbone, head and anomaly map, until scores are on the CPU."""
     batch = next(reader.batches(samples[:BATCH_SIZE]))
     heads = [head] * len(batch.pixels)
     durations_s = []

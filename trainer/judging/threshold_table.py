@@ -1,4 +1,4 @@
-"""`qc-trainer threshold` without a value: what each operating point promises, and what it would have decided."""
+"""Compare operating points: the promise of each, and the verdicts it would have given (`qc-trainer threshold`)."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,24 +9,24 @@ from qc_worker.domain.inspection import Inspection, Verdict
 from trainer.judging.calibrate import FalseRejectPromise, promise
 
 ALPHAS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
-"""Those that the held-out frames support are shown, beside the current operating point and the one asked for."""
+"""Rates to show, as far as the held-out frames support them, beside the current point and the one asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecentScores:
-    """The line's last inspections, as far as their scores mean the same for this model."""
+    """Scores of the line's last inspections that can be compared with this model's."""
 
     scores: tuple[float, ...]
-    """Of inspections by this version, or by one with the same head."""
+    """Scores from this version, or from a version with the same head."""
     other_models: int
-    """Left out: judged by a version with another head, whose scores cannot be compared."""
+    """Number left out because a version with another head judged them: their scores cannot be compared."""
     not_judged: int
-    """Left out: `error` and `no_model`, which have no score."""
+    """Number left out because they have no score: `error` and `no_model`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One operating point. Counts are None where there is nothing to count."""
+    """One operating point. Shares and counts are None if there is nothing to count."""
 
     calibration: Calibration
     promise: FalseRejectPromise
@@ -36,13 +36,13 @@ class Row:
     """Share of the line's stored defects."""
     defects_reviewed: float | None
     verdicts: dict[str, int] | None
-    """Of the last inspections."""
+    """Counts of the last inspections by verdict."""
 
 
 def operating_points(
     current: Calibration, asked_for: Calibration | None, *, review_rate: float | None
 ) -> list[Calibration]:
-    """Calibrations to compare, by ascending rate; `review_rate` goes with those rates that lie below it."""
+    """List calibrations to compare, by ascending rate; `review_rate` applies to rates below it."""
     points = [current] if asked_for is None or asked_for == current else [current, asked_for]
     lowest = smallest_alpha(len(current.scores))
     shown = {point.max_false_reject for point in points if point.score_threshold is None}
@@ -61,7 +61,7 @@ def table(
     defects: Sequence[float],
     recent: RecentScores | None,
 ) -> list[Row]:
-    """What every operating point says of stored defects and of the last inspections, by their scores."""
+    """Apply every operating point to the scores of stored defects and of the last inspections."""
     return [
         Row(
             calibration=point,
@@ -77,7 +77,7 @@ def table(
 
 
 def recent_scores(inspections: Sequence[Inspection], same_head: Callable[[str], bool]) -> RecentScores:
-    """Sort out whose scores count; `same_head` is asked once for each version."""
+    """Select comparable scores; calls `same_head` once for each version."""
     judged = [(i.model_version, i.score) for i in inspections if i.model_version is not None and i.score is not None]
     comparable = {version: same_head(version) for version in {version for version, _ in judged}}
     scores = tuple(score for version, score in judged if comparable[version])

@@ -1,4 +1,4 @@
-"""`qc-trainer threshold` with a value: another operating point for a head that stays as it is."""
+"""Move a line's threshold without retraining (`qc-trainer threshold` with a value)."""
 
 import hashlib
 import math
@@ -23,22 +23,22 @@ CALIBRATION = TypeAdapter(Calibration)
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """What is asked for: a false-reject rate or a score, not both."""
+    """The operating point asked for: a false-reject rate or a score, not both."""
 
     max_false_reject: float | None = None
     score: float | None = None
     review_rate: float | None = None
-    """None: as before; 0: no grey zone."""
+    """None keeps the current review rate; 0 means no review."""
 
     @property
     def is_asked_for(self) -> bool:
-        """Whether there is a value to move to."""
+        """True if there is a rate or a score to move to."""
         return self.max_false_reject is not None or self.score is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What came of it: the new version's card, and that of the version it was derived from."""
+    """Result of a move: the card of the new version, and that of the version it was derived from."""
 
     card: ModelCard
     before: ModelCard
@@ -47,16 +47,17 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdMover:
-    """Makes versions that share a head and differ in their threshold; without `releases` they do not go live."""
+    """Makes versions that share a head and differ in the threshold; without `releases`, they do not go live."""
 
     models: ModelStore
     releases: ReleaseLog | None
     clock: Clock
 
     def move(self, line: LineName, version: str | None, wanted: OperatingPoint) -> Moved:
-        """Store the new version, then let it go live. Raises QcError; the caller holds the line's lock.
+        """Store a version with another threshold, then let it go live. Raises QcError.
 
-        `version` None: derived from the live version, else the newest.
+        It is derived from `version`; if that is None, from the live version, else from the newest. The caller must
+        hold the line's lock.
         """
         before = open_model(self.models, line, version_to_judge(self.models, line, version)).card
         calibration = moved(before.calibration, wanted)
@@ -79,7 +80,7 @@ class ThresholdMover:
                 "version": new_version(created_at, _digest(before.head_sha256, calibration)),
                 "created_at": created_at,
                 "calibration": calibration,
-                # The head's own version, never a chain of versions that share it.
+                # The version that owns the head, so that versions never form a chain.
                 "head_of": before.head_of or before.version,
                 "derived_from": before.version,
             }
@@ -100,14 +101,14 @@ class ThresholdMover:
         )
 
     def _nothing_to_move(self, card: ModelCard) -> str:
-        same = f"version {card.version} has this threshold already, {card.calibration.threshold:g}"
+        same = f"version {card.version} already has this threshold, {card.calibration.threshold:g}"
         if live_version(self.models.releases(card.line)) == card.version:
             return f"{same}, and is live: nothing to do"
-        return f"{same}: qc-trainer promote --line {card.line} --version {card.version} lets it go live"
+        return f"{same}; to let it go live: qc-trainer promote --line {card.line} --version {card.version}"
 
 
 def moved(calibration: Calibration, wanted: OperatingPoint) -> Calibration:
-    """The calibration at the operating point asked for. Raises TrainingError."""
+    """Move a calibration to the operating point asked for. Raises TrainingError."""
     review_rate = calibration.review_rate if wanted.review_rate is None else wanted.review_rate or None
     try:
         if wanted.score is not None:
@@ -119,7 +120,7 @@ def moved(calibration: Calibration, wanted: OperatingPoint) -> Calibration:
         return calibration.moved_to_rate(wanted.max_false_reject, review_rate=review_rate)
     except ValueError as error:
         kept = review_rate is not None and wanted.review_rate is None
-        advice = f" (the version's own is {review_rate:g}: give --review-rate, 0 for no review)" if kept else ""
+        advice = f" (the version's review rate is {review_rate:g}: give --review-rate, 0 for no review)" if kept else ""
         raise TrainingError(f"{error}{advice if 'review_rate' in str(error) else ''}") from None
 
 
@@ -128,22 +129,22 @@ def _check_score(calibration: Calibration, score: float) -> None:
         raise ValueError("the score must be a finite number")
     if score < calibration.scores[0]:
         raise ValueError(
-            f"a threshold of {score:g} would reject every one of the {len(calibration.scores)} held-out good frames; "
-            f"their scores go from {calibration.scores[0]:g} to {calibration.scores[-1]:g}"
+            f"a threshold of {score:g} would reject all {len(calibration.scores)} held-out good frames; "
+            f"their scores range from {calibration.scores[0]:g} to {calibration.scores[-1]:g}"
         )
 
 
 def _check_rate(calibration: Calibration, rate: float) -> None:
     lowest = smallest_alpha(len(calibration.scores))
     if rate < lowest:
-        # Rounded to nearest, the rate shown could be one that is refused when it is asked for.
+        # Rounded up: a rate that is rounded down would be refused when the user asks for it.
         shown = math.ceil(lowest * 10_000) / 10_000
         raise ValueError(
-            f"{len(calibration.scores)} held-out frames support a false-reject rate of {shown} at the least, "
-            f"not {rate:g}: add good samples and retrain, or give --score, for which no less can be promised either"
+            f"{len(calibration.scores)} held-out frames support false-reject rates of at least {shown}, not {rate:g}: "
+            "add good samples and retrain, or give --score, which cannot promise a lower rate either"
         )
 
 
 def _digest(head_sha256: str, calibration: Calibration) -> str:
-    """Names the version: versions with one head differ in their calibration."""
+    """Return a digest for the version's name: versions that share a head differ in their calibration."""
     return hashlib.sha256(head_sha256.encode() + CALIBRATION.dump_json(calibration)).hexdigest()

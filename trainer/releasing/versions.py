@@ -1,4 +1,4 @@
-"""Which version of a line is live, and changing that without training: `versions`, `promote`, `rollback`."""
+"""List a line's versions and change which one is live, without training (`versions`, `promote`, `rollback`)."""
 
 import tempfile
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class VersionEntry:
 
 
 def list_versions(models: ModelStore, line: LineName) -> list[VersionEntry]:
-    """Every version of the line, oldest first."""
+    """List every stored version of the line, oldest first."""
     history = models.releases(line)
     live = live_version(history)
     released = {release.version for release in history}
@@ -39,12 +39,12 @@ def list_versions(models: ModelStore, line: LineName) -> list[VersionEntry]:
 
 
 def live_version(history: Sequence[Release]) -> str | None:
-    """The version that was released last, if any was."""
+    """Return the version that was released last; None if there was no release."""
     return history[-1].version if history else None
 
 
 def version_to_judge(models: ModelStore, line: LineName, wanted: str | None) -> str:
-    """The version asked for, else the live one, else the newest. Raises TrainingError."""
+    """Return the version asked for, else the live one, else the newest. Raises TrainingError."""
     versions = models.versions(line)
     if not versions:
         raise TrainingError(f"line {line} has no model yet: qc-trainer retrain --line {line}")
@@ -62,7 +62,7 @@ def open_model(models: ModelStore, line: LineName, version: str) -> Model:
 
 @dataclass(frozen=True, slots=True)
 class Releaser:
-    """Makes stored versions live."""
+    """Lets stored versions go live."""
 
     models: ModelStore
     releases: ReleaseLog
@@ -73,7 +73,7 @@ class Releaser:
         return self._go_live(line, version_to_judge(self.models, line, version), ReleaseAction.PROMOTE)
 
     def rollback(self, line: LineName) -> Release:
-        """Go back to the version that was live before this one. Raises QcError."""
+        """Let the previous live version go live again. Raises QcError."""
         return self._go_live(line, self._version_before(line), ReleaseAction.ROLLBACK)
 
     def _version_before(self, line: LineName) -> str:
@@ -87,7 +87,7 @@ class Releaser:
     def _go_live(self, line: LineName, version: str, action: ReleaseAction) -> Release:
         with tempfile.TemporaryDirectory(prefix="qc-trainer-") as temporary:
             folder = self.models.fetch(line, version, into=Path(temporary))
-            card = load_model(folder).card  # verified whole: a broken version must not be announced
+            card = load_model(folder).card  # loads and verifies all of it: a broken version must not be announced
             card_sha256 = file_sha256(folder / "card.json")
         release = Release(
             line=line,

@@ -1,4 +1,4 @@
-"""Charts as inline SVG: score histograms on one axis, and the ROC curve. Colours are the page's (`page.html`)."""
+"""Draw charts as inline SVG: score histograms on one axis, and the ROC curve. `page.html` defines the colours."""
 
 import math
 from collections import Counter
@@ -18,12 +18,12 @@ HISTOGRAM_WIDTH, ROC_WIDTH = 1140, 560
 RIGHT_MARGIN = 20
 BINS = 40
 MAX_BINS_BEYOND = 1.5
-"""Where the highest scores lie this much further out than all but 2 %, the last bar holds what lies beyond."""
+"""If the range of scores is this many times the range without the highest 2 %, the last bar holds all higher scores."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A straight line from values to pixels."""
+    """Linear mapping from values to pixels."""
 
     low: float
     high: float
@@ -31,12 +31,12 @@ class Scale:
     end_px: float
 
     def at(self, value: float) -> float:
-        """Pixel of a value, to a tenth."""
+        """Return the pixel of a value, rounded to a tenth."""
         share = (value - self.low) / (self.high - self.low)
         return round(self.start_px + share * (self.end_px - self.start_px), 1)
 
     def ticks(self, wanted: int = 6) -> list[float]:
-        """Round values, about `wanted` of them."""
+        """Return about `wanted` round values in the range."""
         rough = (self.high - self.low) / wanted
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
@@ -51,31 +51,31 @@ class Mark:
     recall: float
     label: str
     is_own: bool = False
-    """Whether it is where the model's own threshold puts it."""
+    """True for the point at the model's own threshold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bins:
-    """Counts of scores in bars of one width that touch at the threshold. Bar k covers (edge k - 1, edge k]."""
+    """Bars of equal width with an edge at the threshold. Bar k covers (edge k - 1, edge k]."""
 
     threshold: float
     width: float
     first: int
     last: int
     pooled: bool
-    """Whether the last bar also holds all higher scores."""
+    """True if the last bar also holds all higher scores."""
 
     def edge(self, number: int) -> float:
         return self.threshold + number * self.width
 
     def count(self, scores: Sequence[float]) -> Counter[int]:
-        """Scores in each bar; a score at the threshold lies in bar 0, which is not rejected."""
+        """Count the scores in each bar; a score at the threshold lies in bar 0, which is not rejected."""
         numbers = (math.ceil((score - self.threshold) / self.width) for score in scores)
         return Counter(min(max(number, self.first), self.last) for number in numbers)
 
 
 def bins_for(scores: Sequence[float], threshold: float) -> Bins:
-    """Bars that cover all scores and the threshold."""
+    """Choose bars that cover all scores and the threshold."""
     low, high = min(*scores, threshold), max(*scores, threshold)
     most = max(float(np.quantile(scores, 0.98)), threshold)
     pooled = high - low > MAX_BINS_BEYOND * (most - low) > 0
@@ -86,7 +86,7 @@ def bins_for(scores: Sequence[float], threshold: float) -> Bins:
 
 
 def histogram(good: Sequence[float], defect: Sequence[float], threshold: float) -> str:
-    """Good scores upwards, defects' downwards, each side to its own scale; what is judged wrongly in full colour."""
+    """Draw good scores upwards and defect scores downwards, each to its own scale; wrong judgements in full colour."""
     bins = bins_for([*good, *defect], threshold)
     x = Scale(bins.edge(bins.first - 1), bins.edge(bins.last), LEFT, HISTOGRAM_WIDTH - RIGHT_MARGIN)
     upwards, downwards = (Scale(0, 1, (TOP + BOTTOM) / 2, tip_px) for tip_px in (TOP, BOTTOM))
@@ -110,7 +110,7 @@ def histogram(good: Sequence[float], defect: Sequence[float], threshold: float) 
 
 
 def roc_chart(curve: Curve, marks: Sequence[Mark], *, limit: float) -> str:
-    """ROC curve for shares of false rejects up to `limit`, with points marked. Shape: `curve` (n, 2)."""
+    """Draw the ROC curve up to a false-reject rate of `limit`, with marked points. Shape: `curve` (n, 2)."""
     x, y = Scale(0, limit, LEFT, ROC_WIDTH - RIGHT_MARGIN), Scale(0, 1, BOTTOM, TOP)
     shown = [mark for mark in marks if mark.false_rejects <= limit]
     chance = f'<path class="chance" d="M{x.at(0)} {y.at(0)}L{x.at(limit)} {y.at(limit)}"/>'
@@ -128,7 +128,7 @@ def roc_chart(curve: Curve, marks: Sequence[Mark], *, limit: float) -> str:
 
 
 def curve_path(curve: Curve, x: Scale, y: Scale) -> str:
-    """The part of the curve that `x` covers, as a path; points that fall onto the one before are left out."""
+    """Return the part of the curve that `x` covers as a path, without points on straight stretches."""
     inside = curve[curve[:, 0] <= x.high]
     beyond = curve[curve[:, 0] > x.high]
     if len(beyond):
@@ -136,7 +136,7 @@ def curve_path(curve: Curve, x: Scale, y: Scale) -> str:
         end = (x.high, y0 + (y1 - y0) * (x.high - x0) / (x1 - x0))
         inside = np.vstack([inside, end])
     points = [(x.at(px), y.at(py)) for px, py in inside.tolist()]
-    # Hundreds of images in a row move the curve along one line: its ends do.
+    # Hundreds of images may extend one straight stretch: its two ends are enough.
     bent = [p for k, p in enumerate(points) if k in (0, len(points) - 1) or not _on_line(points[k - 1 : k + 2])]
     return "M" + "L".join(f"{px:g} {py:g}" for px, py in bent)
 
@@ -147,7 +147,7 @@ def _on_line(three: Sequence[tuple[float, float]]) -> bool:
 
 
 def _bars(bins: Bins, scores: Sequence[float], scales: tuple[Scale, Scale], kind: str) -> str:
-    """One side's bars; `scales`: of the scores, and of shares of the tallest bar."""
+    """Draw the bars of one side; `scales` map scores, and shares of the tallest bar."""
     x, y = scales
     counts = bins.count(scores)
     tallest = max(counts.values())
@@ -170,7 +170,7 @@ def _mark(mark: Mark, x: Scale, y: Scale) -> str:
     title = f"<title>{text(mark.label)}: {percent(mark.recall)}</title>"
     if mark.is_own:
         return f'<path class="own" d="M{px} {py - 7}l7 7l-7 7l-7 -7z">{title}</path>'
-    # Beside the curve, which rises to the right: below the point, or above it where the axis is near.
+    # The curve rises to the right, so the label stands below the point, or above it near the axis.
     label_py = py + 16 if py < BOTTOM - 24 else py - 9
     return f'<circle class="mark" cx="{px}" cy="{py}" r="4.5">{title}</circle>' + (
         _label(px + 6, label_py, percent(mark.recall), "start") if x.high < 1 else ""

@@ -1,6 +1,6 @@
-"""The images that a report shows: the most telling ones of each sort, picked while the evaluation runs.
+"""Select the images that a report shows, while the evaluation runs.
 
-Only what may be shown is rendered and kept, as thumbnails; memory is bounded by the number of kinds, not of images.
+Only candidates are rendered and kept, as thumbnails: memory depends on the number of kinds, not of images.
 """
 
 import heapq
@@ -28,7 +28,7 @@ THUMBNAIL_QUALITY = 82
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A mask's edge as an SVG path on a grid of its own."""
+    """Edge of a mask as an SVG path, on a grid of `height` x `width`."""
 
     path: str
     height: int
@@ -49,22 +49,22 @@ class Tile:
     frame_jpeg: bytes
     heatmap_jpeg: bytes
     mask: Outline | None
-    """The worker's."""
+    """The mask that the worker publishes."""
     truth: Outline | None
 
 
 @dataclass(slots=True)
 class Gallery:
-    """The images of highest rank, kinds in turn."""
+    """Images of the highest ranks, with kinds in turn."""
 
     limit: int = TILES_PER_GALLERY
     seen: int = 0
-    """Images that belonged here, shown or not."""
+    """Number of images offered, shown or not."""
     _kept: dict[str, list[tuple[float, int, Tile]]] = field(default_factory=dict)
-    """By kind, a heap with the lowest rank on top; of equal ranks the one seen last."""
+    """By kind, a heap with the lowest rank on top; among equal ranks, the image seen last."""
 
     def offer(self, kind: str, rank: float, render: Callable[[], Tile]) -> None:
-        """Take the image in if its rank is among the highest of its kind; only then is it rendered."""
+        """Render and keep the image if its rank is among the highest of its kind."""
         self.seen += 1
         kept = self._kept.setdefault(kind, [])
         if len(kept) < self.limit:
@@ -73,29 +73,29 @@ class Gallery:
             heapq.heapreplace(kept, (rank, -self.seen, render()))
 
     def tiles(self) -> list[Tile]:
-        """The first of every kind, then the second of every kind, and so on."""
+        """List the first tile of every kind, then the second of every kind, and so on."""
         by_kind = [[tile for *_, tile in sorted(kept, reverse=True)] for _, kept in sorted(self._kept.items())]
         in_turn = chain.from_iterable(zip_longest(*by_kind))
         return list(islice((tile for tile in in_turn if tile is not None), self.limit))
 
 
 class Album:
-    """Watches an evaluation and keeps what its report shows."""
+    """Watches an evaluation and keeps the scores and images that its report shows."""
 
     def __init__(self, calibration: Calibration, aspect: Aspect) -> None:
         self._calibration = calibration
         self._aspect = aspect
         self.scores: dict[str, list[float]] = {}
-        """By kind, in the order seen."""
+        """Scores by kind, in the order of evaluation."""
         self.missed = Gallery()
-        """Defects that were not rejected, lowest score first: the model sees nothing in them."""
+        """Defects that were not rejected, lowest score first."""
         self.false_rejects = Gallery()
         """Good images that were rejected, highest score first."""
         self.caught = Gallery()
         """Defects that were rejected, highest score first."""
 
     def see(self, judged: JudgedImage) -> None:
-        """Note the score; show the image to the gallery where it belongs, if it belongs to one."""
+        """Record the score, and offer the image to its gallery if it has one."""
         if not math.isfinite(judged.score):
             return
         kind, rejected = judged.image.kind, judged.verdict is Verdict.REJECT
@@ -126,9 +126,9 @@ class Album:
 
 
 def _green(judged: JudgedImage, threshold: float) -> float:
-    """Score that the heatmap shows in green: the threshold, or half way up to a peak that is not over it.
+    """Choose the score that the heatmap shows in green: the threshold, or less if no score exceeds it.
 
-    Else the heatmap of a missed defect would be blank, and people want to see where the model came nearest.
+    Otherwise the heatmap of a missed defect would be blank; people want to see where the score came closest.
     """
     if judged.score > threshold:
         return threshold

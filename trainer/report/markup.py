@@ -1,4 +1,4 @@
-"""Words, figures and tables in HTML; every text from outside is escaped here."""
+"""Format texts, figures and tables as HTML; all text from outside is escaped here."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,27 +11,27 @@ MISSING = "–"  # noqa: RUF001 (a dash)
 
 
 def text(value: object) -> str:
-    """Any text, safe in HTML, attributes included."""
+    """Escape a text for HTML, attributes included."""
     return escape(plain(value), quote=True)
 
 
 def percent(share: float | None) -> str:
-    """A share as people read it."""
+    """Format a share as a percentage with one decimal."""
     return MISSING if share is None or math.isnan(share) else f"{100 * share:.1f}{NO_BREAK}%"
 
 
 def rate_name(rate: float) -> str:
-    """A round share as people read it, such as 1 %."""
+    """Format a round share without trailing zeros, such as 1 %."""
     return f"{100 * rate:g}{NO_BREAK}%"
 
 
 def figure(value: float | None, digits: int = 3) -> str:
-    """A number as people read it."""
+    """Format a number; a dash if it is missing."""
     return MISSING if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, last_is_total: bool = False) -> str:
-    """A table of texts: the first column names the row, the others are figures, set to the right."""
+    """Build a table: the first column names the row, the others hold figures and are aligned to the right."""
     head = "".join(f'<th scope="col">{text(name)}</th>' for name in header)
     lines = [
         f'<th scope="row">{text(row[0])}</th>' + "".join(f"<td>{text(cell)}</td>" for cell in row[1:]) for row in rows

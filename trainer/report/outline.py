@@ -1,4 +1,4 @@
-"""The edge of a mask as an SVG path, so that it stays sharp at any size."""
+"""Convert the edge of a mask to an SVG path, which stays sharp at any size."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,13 +7,13 @@ Pixels = npt.NDArray[np.bool_]
 
 MAX_SIDE = 256
 MAX_PATH_CHARACTERS = 12_000
-"""A ragged mask gets a coarser outline rather than a heavy page."""
+"""A detailed mask gets a coarser outline, so that the page stays small."""
 
 
 def outline(mask: Pixels) -> tuple[str, tuple[int, int]]:
-    """Path of the edge between defect and background, and height and width of the grid that it is drawn on.
+    """Return the path of the edge between defect and background, and the grid's (height, width).
 
-    Where the mask meets the border, the border is edge. An empty mask has an empty path.
+    If the mask touches the border, the border is part of the edge. The path of an empty mask is empty.
     """
     while max(mask.shape) > MAX_SIDE:
         mask = _halved(mask)
@@ -25,7 +25,7 @@ def outline(mask: Pixels) -> tuple[str, tuple[int, int]]:
 
 
 def _path(mask: Pixels) -> str:
-    """Horizontal and vertical strokes, each as long as it can be."""
+    """Draw the edge in horizontal and vertical strokes, each as long as possible."""
     framed = np.pad(mask, 1)
     across = framed[1:, 1:-1] != framed[:-1, 1:-1]  # (h + 1, w): the edge above each cell
     down = framed[1:-1, 1:] != framed[1:-1, :-1]  # (h, w + 1): the edge to the left of each cell
@@ -35,7 +35,7 @@ def _path(mask: Pixels) -> str:
 
 
 def _runs(edges: Pixels) -> list[tuple[int, int, int]]:
-    """Runs of true cells in each row: row, first column, length."""
+    """Find runs of true cells in each row: (row, first column, length)."""
     change = np.diff(np.pad(edges, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     rows, starts = np.nonzero(change == 1)
     _, stops = np.nonzero(change == -1)
@@ -43,7 +43,7 @@ def _runs(edges: Pixels) -> list[tuple[int, int, int]]:
 
 
 def _halved(mask: Pixels) -> Pixels:
-    """Half the resolution; a cell is defect if any of its four was."""
+    """Halve the resolution; a cell is defect if any of its four cells was."""
     even = np.pad(mask, [(0, side % 2) for side in mask.shape])
     height, width = even.shape[0] // 2, even.shape[1] // 2
     return np.asarray(even.reshape(height, 2, width, 2).any(axis=(1, 3)))

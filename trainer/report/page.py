@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML page that asks no server for anything."""
+"""Render the report of an evaluation as one HTML page that loads nothing from a server."""
 
 import base64
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,14 +18,14 @@ from trainer.report.markup import MISSING, figure, percent, rate_name, table, te
 
 TEMPLATE = Path(__file__).with_name("page.html")
 ROC_START = 0.1
-"""The enlarged part of the ROC curve ends at this share of false rejects."""
+"""The enlarged part of the ROC curve ends at this false-reject rate."""
 TALLEST_VIEW_PX = 230
 MAX_NAMES_LISTED = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that the page says."""
+    """Content of the page."""
 
     card: ModelCard
     dataset: str
@@ -36,7 +36,7 @@ class Report:
 
 
 def render_page(report: Report) -> bytes:
-    """The whole page in UTF-8."""
+    """Render the whole page in UTF-8."""
     evaluation, curve = report.evaluation, roc_curve(*_scores(report))
     page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=text(f"Line {evaluation.line} on {report.dataset}"),
@@ -52,12 +52,12 @@ def render_page(report: Report) -> bytes:
         galleries=_galleries(report.album),
         notes=_notes(evaluation),
     )
-    # A file name that is no text in any encoding must not cost the report.
+    # A file name may hold bytes of no encoding; the report must not fail because of it.
     return page.encode("utf-8", errors="replace")
 
 
 def _scores(report: Report) -> tuple[list[float], list[float]]:
-    """Of good images, and of all defects."""
+    """Return the scores of good images, and of all defects."""
     by_kind = report.album.scores
     return by_kind[GOOD], [score for kind, scores in by_kind.items() if kind != GOOD for score in scores]
 
@@ -94,7 +94,7 @@ def _keys(evaluation: Evaluation) -> str:
                 "good",
             ),
             _recall_key(evaluation, n_good),
-            _key("Image AUROC", figure(evaluation.image_auroc), "defects told from good images"),
+            _key("Image AUROC", figure(evaluation.image_auroc), "defects against good images"),
             _key("Pixel AUROC", figure(evaluation.pixel_auroc), by_pixel),
             _key("IoU of masks", figure(overlap.iou if overlap else None), by_mask),
             _key("Mask over true area", figure(overlap.area_ratio if overlap else None, 1), by_mask),
@@ -108,7 +108,7 @@ def _recall_key(evaluation: Evaluation, n_good: int) -> str:
         f'<span class="note">at {rate_name(rate)}: {allowed_rejects(n_good, rate)} of {n_good} good</span></dd>'
         for rate in FALSE_REJECT_RATES
     )
-    return f'<div class="card recall"><dt>Recall where at most so many good images are rejected</dt>{values}</div>'
+    return f'<div class="card recall"><dt>Recall at a given false-reject rate</dt>{values}</div>'
 
 
 def _key(name: str, value: str, note: str, kind: str = "") -> str:
@@ -168,7 +168,7 @@ def _verdicts(evaluation: Evaluation) -> str:
     given = [verdict for verdict in Verdict if any(verdict in counts for counts in evaluation.verdicts.values())]
     kinds = [GOOD, *evaluation.by_defect]
     rows = [[kind, *(str(evaluation.verdicts[kind].get(verdict, 0)) for verdict in given)] for kind in kinds]
-    return table("Images by kind and verdict, as the worker would give it.", ["kind", *given], rows)
+    return table("Images by kind and by the verdict that the worker would give.", ["kind", *given], rows)
 
 
 def _galleries(album: Album) -> str:
@@ -227,7 +227,7 @@ def _notes(evaluation: Evaluation) -> str:
     found = f"{masks.found} of {masks.found + masks.missing} images of defects have a true mask."
     parts = ["<h2>Notes</h2>"]
     if masks.missing:
-        names = f"Masks are looked for as below, EXT being {', '.join(masks.extensions)}:"
+        names = f"File names tried for masks, where EXT is one of {', '.join(masks.extensions)}:"
         parts.append(f"<p>{found} {names}</p>")
         parts.append(_listed(f"<code>{text(pattern)}</code>" for pattern in masks.looked_for))
     else:
@@ -235,27 +235,27 @@ def _notes(evaluation: Evaluation) -> str:
     parts += _named_masks(masks)
     if evaluation.ignored_defects:
         parts.append(
-            f"<p>The true defects of {evaluation.ignored_defects} images lie wholly in the line's ignored area. They "
-            "count in every figure by image, as defects that are not to be found.</p>"
+            f"<p>The true defects of {evaluation.ignored_defects} images lie entirely in the line's ignored area, "
+            "where the model cannot find them. All figures by image count them nevertheless.</p>"
         )
     if evaluation.unreadable:
         parts.append(f"<p>{len(evaluation.unreadable)} files could not be read and were left out:</p>")
         parts.append(_listed(text(name) for name in evaluation.unreadable[:MAX_NAMES_LISTED]))
     parts.append(
-        "<p>The model's threshold was set before, on frames that are not among these. The thresholds behind “recall "
-        "at” are set on the good images shown here: they compare models and promise nothing.</p>"
+        "<p>The model's threshold was set before, on other frames. The thresholds for “recall at” are set on the good "
+        "images of this data set: they serve to compare models and promise nothing.</p>"
     )
     return "".join(parts)
 
 
 def _named_masks(masks: Masks) -> Iterator[str]:
-    for names, told in (
+    for names, reason in (
         (masks.without, "images of defects have no mask:"),
         (masks.unreadable, "masks cannot be read:"),
-        (masks.empty, "masks mark nothing:"),
+        (masks.empty, "masks are empty:"),
     ):
         if names:
-            yield f"<p>{len(names)} {told}</p>"
+            yield f"<p>{len(names)} {reason}</p>"
             yield _listed(text(name) for name in names[:MAX_NAMES_LISTED])
 
 

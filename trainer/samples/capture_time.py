@@ -1,4 +1,4 @@
-"""When a picture was taken, by its file."""
+"""Read the capture time and the modification time of an image file."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,14 +13,14 @@ _LENGTH = len("2026:11:23 08:15:00")
 
 
 def exif_time(content: bytes, limits: ImageLimits) -> datetime | None:
-    """EXIF DateTimeOriginal, read as UTC: only differences between the pictures of a line matter.
+    """Return EXIF DateTimeOriginal as UTC; None if the tag is missing or is not a time.
 
-    Only the header is read. None without the tag, or if what it holds is no time.
+    Reads the header only. The camera's time zone is not needed: only differences between pictures of a line count.
     """
     try:
         with opened(content, limits) as image:
             if image.format == "PNG" and "exif" not in image.info:
-                return None  # Pillow would decode the whole picture to look behind it
+                return None  # Pillow would decode the whole picture to find EXIF after it
             text = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
     except InvalidFrame:
         return None
@@ -31,7 +31,7 @@ def exif_time(content: bytes, limits: ImageLimits) -> datetime | None:
 
 
 def file_time(path: Path) -> datetime | None:
-    """When the file was last changed, UTC; None if the file system states a time that no calendar has."""
+    """Return the file's modification time, UTC; None if the file system gives a time outside the calendar's range."""
     try:
         return datetime.fromtimestamp(path.stat().st_mtime, UTC)
     except (OSError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Feedback becomes samples: the frames that people judged are read back from `images` by position."""
+"""Turn feedback into samples: read the frames that people judged back from `images` by position."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from trainer.samples.store import Origin, SampleStore, Stored
 
 POLL_S = 1.0
 LAST_IDLE_POLLS = 2
-"""One empty poll may stand for a batch in which nothing was readable."""
+"""Two, because a poll is also empty if no record of its batch was readable."""
 JOIN_TIMEOUT_S = 60.0
 
 log = structlog.get_logger()
@@ -26,14 +26,14 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class CollectReport:
-    """What became of the feedback; `added` by line and judgement, the rest in frames."""
+    """Outcome of a collection: `added` counts frames by line and judgement, the other fields count frames."""
 
     added: dict[str, dict[str, int]] = field(default_factory=dict)
     known: int = 0
     expired: int = 0
-    """Retention had removed the frame."""
+    """Frames that retention had removed."""
     mismatched: int = 0
-    """The record at that position is not the frame that the feedback names."""
+    """Positions whose record is not the frame that the feedback names."""
     undecodable: int = 0
 
     @property
@@ -44,7 +44,7 @@ class CollectReport:
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """Gathers feedback from a source into the sample store."""
+    """Reads feedback from a source and stores its frames as samples."""
 
     source: FeedbackSource
     frames: FrameReader
@@ -52,14 +52,14 @@ class Collector:
     limits: ImageLimits
     images_topic: str
     joined: Callable[[], bool] = lambda: True
-    """Whether the source may answer yet: a consumer group hands out nothing before all members have joined."""
+    """True once the consumer group has assigned partitions; before that, polls return nothing."""
     monotonic: Callable[[], float] = time.monotonic
     poll_s: float = POLL_S
 
     def run(self, report: CollectReport, *, stop: Callable[[], bool] | None = None) -> None:
-        """Take all feedback there is; with `stop`, go on waiting for more until that is true. Counts in `report`.
+        """Store all feedback that is there; with `stop`, wait for more until it returns true. Counts into `report`.
 
-        Raises TransportError or OSError; feedback that was not stored is then not committed, and comes again.
+        Raises TransportError or OSError; feedback that was not stored is not committed, so it is read again.
         """
         self._wait_for_partitions(report)
         idle_polls = 0
@@ -79,7 +79,7 @@ class Collector:
         for feedback in batch:
             self._take(feedback, report)
         if batch:
-            # Only now: a crash before this line reads the same feedback again, and the store keeps it once.
+            # After a crash before this line, the same feedback is read again, and the store keeps it once.
             self.source.commit()
             log.info("feedback collected", count=len(batch))
 

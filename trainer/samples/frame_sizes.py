@@ -1,4 +1,4 @@
-"""Sizes of a line's good frames and the bits that they need, from one reading of their files."""
+"""Read the sizes of a line's good frames, and the bits that they need, in one pass over their files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from trainer.samples.store import SampleStore
 from trainer.threads import map_in_order
 
 MAX_READ = 2000
-"""Samples that are read at the most. Ids are digests, so the first by id are any."""
+"""Most samples to read. Ids are digests, so the first ones by id are a random choice."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameSizes:
-    """Heights and widths of good frames after EXIF orientation, pixels; at least one."""
+    """Heights and widths of good frames after EXIF orientation, in pixels; at least one frame."""
 
     sizes: tuple[tuple[int, int], ...]
     bits: tuple[int, ...] = ()
-    """How many bits each frame needs to which a bit depth applies."""
+    """Bits that each frame needs; only frames to which a bit depth applies."""
 
     @property
     def typical(self) -> tuple[int, int]:
@@ -37,7 +37,7 @@ class FrameSizes:
 
 
 def read_frame_sizes(store: SampleStore, line: LineName, *, limits: ImageLimits, decode_threads: int) -> FrameSizes:
-    """Read the line's good samples, of which there must be one: headers alone where those say all.
+    """Read sizes and bits of the line's good samples, at least one; from headers alone where they are enough.
 
     Raises TrainingError.
     """

@@ -1,7 +1,7 @@
-"""Which good samples of a line belong together: they share a folder, or a session of the camera.
+"""Group a line's good samples by folder or by camera session.
 
-Frames of one session share light, position and batch of parts. A new session has others, so a threshold that is to
-hold for it must have been set without it.
+Frames of one session share light, position and batch of parts; a new session differs in all of them. A threshold that
+is to hold for a new session must therefore be tested on sessions that it was not set from.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ from trainer.samples.store import Origin, SampleStore
 SHORTEST_BREAK_S = 1800.0
 BREAK_IN_MEDIAN_GAPS = 20
 COPYING_GAP_S = 0.1
-"""Files whose times are closer together than this, in the median, were copied rather than photographed."""
+"""If the median gap between file times is shorter, they are times of copying, not of taking the pictures."""
 MIN_OUTSIDE_LARGEST = 5
-"""Samples outside the largest group at the least, or `auto` does not take it for a grouping."""
+"""Fewest samples outside the largest group for which `auto` accepts a grouping."""
 
 COLLECTED = "collected"
 UNDATED = "undated"
@@ -36,7 +36,7 @@ _NOT_IN_LABELS = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class GroupBy(StrEnum):
-    """How good samples are grouped."""
+    """Ways to group good samples."""
 
     AUTO = "auto"
     """By session if all samples have a time and there are several sessions; else by folder if there are several."""
@@ -47,15 +47,15 @@ class GroupBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """Labels of the groups, valid as names, by sample; none if `by` is NONE."""
+    """Group label of each sample; labels are valid names. Empty if `by` is NONE."""
 
     by: GroupBy
-    """Never AUTO: what it chose."""
+    """The way that was used: for AUTO, the one that it chose."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Samples in each group, largest first."""
+        """Number of samples in each group, largest group first."""
         return dict(sorted(Counter(self.labels.values()).items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -63,7 +63,7 @@ UNGROUPED = Grouping(GroupBy.NONE)
 
 
 def group_samples(store: SampleStore, line: LineName, samples: Sequence[str], by: GroupBy) -> Grouping:
-    """Give each good sample a group. Raises TrainingError if a sample's card cannot be read."""
+    """Assign each good sample to a group. Raises TrainingError if a sample's card cannot be read."""
     if by is GroupBy.NONE:
         return UNGROUPED
     origins = {sample: store.card(line, Judgement.GOOD, sample).origins[0] for sample in samples}
@@ -74,7 +74,10 @@ def group_samples(store: SampleStore, line: LineName, samples: Sequence[str], by
 
 
 def session_starts(times: Iterable[datetime]) -> list[datetime]:
-    """First time of each session, in order; a new one starts after a gap over 30 min and over 20 median gaps."""
+    """Return the first time of each session, in order.
+
+    A new session starts after a gap that is longer than 30 min and longer than 20 median gaps.
+    """
     ascending = sorted(times)
     if len(ascending) < 2:
         return ascending
@@ -85,7 +88,7 @@ def session_starts(times: Iterable[datetime]) -> list[datetime]:
 
 
 def group_label(text: str) -> str:
-    """A short name for a folder, valid as one of ours; what was changed gets part of a digest, so it stays unique."""
+    """Return a short, valid label for a folder's name; a changed name gets part of a digest, so it stays unique."""
     plain = _NOT_IN_LABELS.sub("-", text).strip("._-")
     if plain == text and len(plain) <= LABEL_LENGTH and plain not in (COLLECTED, UNDATED, NO_FOLDER):
         return plain
@@ -101,7 +104,7 @@ def _first_with_several(sessions: Grouping, origins: Mapping[str, Origin]) -> Gr
 
 
 def _several(grouping: Grouping) -> bool:
-    """Whether the groups are more than one and some strays, and hold more than one sample each."""
+    """Return True if enough samples lie outside the largest group, and groups have two samples or more on average."""
     sizes = list(grouping.sizes.values())
     return sum(sizes[1:]) >= MIN_OUTSIDE_LARGEST and sum(sizes) >= 2 * len(sizes)
 
@@ -111,7 +114,7 @@ def _folders(origins: Mapping[str, Origin]) -> dict[str, str]:
 
 
 def _folder(origin: Origin) -> str:
-    """The first folder below the one that was imported, else that one itself."""
+    """Label a sample with the first folder below the imported one, else with the imported folder itself."""
     if origin.imported is None:
         return COLLECTED
     below, *names = origin.imported.replace("\\", "/").split("/")
@@ -130,7 +133,7 @@ def _sessions(origins: Mapping[str, Origin]) -> dict[str, str]:
 
 
 def _times(origins: Mapping[str, Origin]) -> dict[str, datetime]:
-    """When each picture was taken, as far as that is known."""
+    """Return the time of each picture for which one is known; file times only if the files were not copied."""
     captured = {sample: _aware(time) for sample, origin in origins.items() if (time := _captured(origin))}
     modified = {
         sample: _aware(origin.modified_at)
@@ -141,7 +144,7 @@ def _times(origins: Mapping[str, Origin]) -> dict[str, datetime]:
 
 
 def _captured(origin: Origin) -> datetime | None:
-    """Operators accept frames soon after they were taken, so cards of before will do with that time."""
+    # Older cards have no capture time. Operators accept frames soon after they are taken, so that time is used.
     return origin.captured_at or (origin.accepted_at if origin.position else None)
 
 

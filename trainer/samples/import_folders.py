@@ -1,4 +1,4 @@
-"""What an import takes of a folder or a data set, and folders that are not what the flag says."""
+"""Choose the files to import from a folder or a data set; refuse folders that do not match their flag."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,30 +24,30 @@ class SampleFile:
 
     path: Path
     folder: Path
-    """The one that was imported: origins count from here."""
+    """The imported folder; origins are relative to it."""
     masks: Files = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ImportTask:
-    """Files to import under one judgement, and what was found beside them."""
+    """Files to import under one judgement, and the files that were left out."""
 
     line: LineName
     judgement: Judgement
     folder: Path
-    """Reports name files from here on."""
+    """Reports name files relative to it."""
     files: tuple[SampleFile, ...]
     left_out: Mapping[str, Files] = field(default_factory=dict)
     has_masks: bool = False
-    """Whether a picture without a mask is worth telling."""
+    """True if the report lists pictures without a mask."""
     unused_masks: Files = ()
     layout: str | None = None
-    """Of a data set, and how it was split; None for a folder."""
+    """Layout of the data set and how it was split; None for a folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportFolder:
-    """One folder to import, and one of its masks."""
+    """One folder of images to import, and the folder of its masks if there is one."""
 
     line: LineName
     judgement: Judgement
@@ -55,14 +55,14 @@ class ImportFolder:
     masks: Path | None = None
 
     def task(self, limits: ImageLimits) -> ImportTask:
-        """Choose the files. Raises SettingsError if there are none, or some of another judgement."""
+        """Choose the files to import. Raises SettingsError if there are none, or if some have another judgement."""
         for folder in filter(None, (self.folder, self.masks)):
             if not folder.is_dir():
                 raise SettingsError(f"{readable(folder)} is not a folder")
         found = find_images(self.folder)
         files = tuple(path for path in found.files if not self._is_in_masks(path))
         if not files:
-            raise SettingsError(f"{readable(self.folder)} holds no image files{_told(found.left_out)}")
+            raise SettingsError(f"{readable(self.folder)} contains no image files{_found_instead(found.left_out)}")
         check_judgement(self.folder, files, line=self.line, judgement=self.judgement)
         beside = masks_beside(files)
         matched = match_masks(files, self.folder, self.masks) if self.masks else beside
@@ -81,18 +81,18 @@ class ImportFolder:
         )
 
     def _is_in_masks(self, path: Path) -> bool:
-        """Masks may lie in a folder among the pictures' own."""
+        # The folder of masks may lie inside the folder of pictures.
         return self.masks is not None and self.masks != self.folder and path.is_relative_to(self.masks)
 
 
 def dataset_tasks(line: LineName, folder: Path) -> list[ImportTask]:
-    """All of a data set but its good test images, which are left for `evaluate`. Raises SettingsError."""
+    """Choose all files of a data set except its good test images, which `evaluate` needs. Raises SettingsError."""
     dataset = open_dataset(folder)
     good = [each for each in dataset.training if each.is_good]
     if not any(each.files for each in good):
         raise SettingsError(
-            f"{readable(dataset.folder)} holds no good frames to train on: there is no folder train/good: "
-            "give good frames from elsewhere with --good DIR, and each folder of defects with --defect DIR"
+            f"{readable(dataset.folder)} contains no good frames to train on (no folder train/good): "
+            "import good frames from another folder with --good DIR, and each folder of defects with --defect DIR"
         )
     defects = [each for each in (*dataset.training, *dataset.test) if not each.is_good]
     kept = tuple(path for each in dataset.test if each.is_good for path in each.files)
@@ -111,7 +111,7 @@ def _dataset_task(
         judgement=judgement,
         folder=dataset.folder,
         files=tuple(files),
-        # What else was found belongs to neither; it is told once.
+        # Files left out belong to no judgement: they are reported once, with the good images.
         left_out=merged(dataset.left_out, {KEPT_FOR_EVALUATE: kept} if kept else {}) if is_good else {},
         has_masks=not is_good and any(each.masks for each in kinds),
         unused_masks=() if is_good else dataset.unused_masks,
@@ -120,7 +120,7 @@ def _dataset_task(
 
 
 def _masks_of_same_stem(files: Sequence[Path], limits: ImageLimits) -> dict[Path, Files]:
-    """Masks that lie beside their picture and differ in the suffix alone: of two colours at most, unlike it."""
+    """Find masks named like their picture but for the suffix: at most two colours, unlike the picture."""
     found: dict[Path, Files] = {}
     for paths in same_stem(files):
         masks = tuple(path for path in paths if _has_two_colours(path, limits))
@@ -137,5 +137,5 @@ def _has_two_colours(path: Path, limits: ImageLimits) -> bool:
         return False
 
 
-def _told(left_out: Mapping[str, Files]) -> str:
+def _found_instead(left_out: Mapping[str, Files]) -> str:
     return f" (found: {', '.join(f'{reason}: {len(paths)}' for reason, paths in left_out.items())})" if left_out else ""

@@ -1,4 +1,4 @@
-"""`qc-trainer import`: folders of images become samples."""
+"""Import image files into the sample store (`qc-trainer import`)."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from trainer.samples.import_folders import ImportTask, SampleFile
 from trainer.samples.store import Origin, SampleStore, Stored
 from trainer.threads import map_in_order
 
-# Small: an import only asks whether the file decodes at all.
+# Small: an import only checks that the file decodes.
 CHECK_SIZE = (32, 32)
 ACCEPTED_BY = "import"
 MASK_MARKS = "its mask marks a defect"
@@ -33,25 +33,25 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of the files of one folder."""
+    """Outcome of the import of one folder."""
 
     added: int = 0
     known: int = 0
     judged_anew: int = 0
     repaired: int = 0
-    """Known samples that were damaged on disk, and are whole again."""
+    """Known samples that were damaged on disk and have been restored."""
     with_mask: int = 0
     unreadable: list[str] = field(default_factory=list)
-    """Files that do not decode or may not be read, and folders that may not."""
+    """Files that cannot be decoded or read, and folders that cannot be read."""
     left_out: dict[str, int] = field(default_factory=dict)
-    """Everything that was found and not taken, by reason; what is unreadable too."""
+    """Number of files found but not imported, by reason; includes unreadable ones."""
     without_mask: list[str] = field(default_factory=list)
-    """Defects for which no mask was found, where masks were looked for; stored all the same."""
+    """Defects without a mask, listed if the task has masks; they are stored nevertheless."""
     unreadable_masks: list[str] = field(default_factory=list)
     empty_masks: list[str] = field(default_factory=list)
-    """Defects whose mask marks nothing."""
+    """Defects whose mask is empty."""
     unused_masks: list[str] = field(default_factory=list)
-    """Files among the masks that belong to no image."""
+    """Mask files that belong to no image."""
 
     @property
     def stored(self) -> int:
@@ -60,7 +60,7 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A file's bytes, and the reason if it is not taken."""
+    """A file's bytes, and the reason if it is left out."""
 
     content: bytes = b""
     mask: bytes | None = None
@@ -80,7 +80,7 @@ class Importer:
     decode_threads: int
 
     def run(self, task: ImportTask, *, advance: Advance) -> ImportReport:
-        """Store every image that decodes. Raises TrainingError if none does, OSError if the store takes none."""
+        """Store every image that decodes. Raises TrainingError if none was stored, OSError if the disk refuses."""
         report = ImportReport(unused_masks=[_name(task, path) for path in task.unused_masks])
         left_out = Counter({reason: len(paths) for reason, paths in task.left_out.items()})
         report.unreadable += _unopened(task)
@@ -96,7 +96,9 @@ class Importer:
                 self._store(task, file, read, report)
             advance(1)
         if not report.stored:
-            raise TrainingError(f"none of the {len(task.files)} image files in {readable(task.folder)} was taken{why}")
+            raise TrainingError(
+                f"none of the {len(task.files)} image files in {readable(task.folder)} could be imported{why}"
+            )
         report.left_out = dict(sorted(left_out.items()))
         return report
 
@@ -159,7 +161,7 @@ def _count(report: ImportReport, stored: Stored) -> None:
 
 
 def _unopened(task: ImportTask) -> list[str]:
-    """Folders that could not be searched."""
+    """Name the folders that could not be searched."""
     return [
         f"{_name(task, path)}/"
         for reason, paths in task.left_out.items()

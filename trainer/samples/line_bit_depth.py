@@ -1,4 +1,4 @@
-"""The bit depth of a line's pictures, found from its good frames."""
+"""Choose the bit depth of a line's pictures from its good frames."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from trainer.samples.frame_sizes import FrameSizes
 
 @dataclass(frozen=True, slots=True)
 class ChosenDepth:
-    """Bits that hold the brightness of pictures of 16 a channel, and why."""
+    """Number of bits used of pictures with 16 bits a channel, and the reason."""
 
     bits: BitDepth
     reason: str
 
 
 def parse_bit_depth(text: str) -> BitDepth | None:
-    """`auto` is None. Raises SettingsError."""
+    """Parse `--bit-depth`; None for `auto`. Raises SettingsError."""
     if text == "auto":
         return None
     found = next((depth for depth in BIT_DEPTHS if str(depth) == text), None)
@@ -28,7 +28,7 @@ def parse_bit_depth(text: str) -> BitDepth | None:
 
 
 def choose_bit_depth(asked: BitDepth | None, frames: FrameSizes) -> ChosenDepth:
-    """As asked, else what the line's good frames need."""
+    """Return the depth asked for, else the one that the line's good frames need."""
     if asked is not None:
         return ChosenDepth(asked, "as asked")
     if not frames.bits:
@@ -38,6 +38,6 @@ def choose_bit_depth(asked: BitDepth | None, frames: FrameSizes) -> ChosenDepth:
 
 
 def depth_of(content: bytes, limits: ImageLimits) -> BitDepth:
-    """What one picture needs, to show it to people. Raises InvalidFrame."""
+    """Return the depth that shows one picture well to people. Raises InvalidFrame."""
     with opened(content, limits) as image:
         return depth_for(bits_needed(image, content) or FULL_DEPTH)

@@ -1,7 +1,7 @@
-"""A line's ignored area in the sample store, and as a model sees it.
+"""Store a line's ignored area, and bring it to a model's input size.
 
-`<folder>/<line>/regions.png`, white where nothing is judged, at the resolution in which it was drawn. No file: all of
-the picture is judged. The next retrain brings it to the model's input size and keeps it in the card.
+The file is `<folder>/<line>/regions.png`: white pixels are ignored; its resolution is that of the drawing. Without the
+file, the whole picture is judged. The next retrain resizes it to the model's input and stores it in the card.
 """
 
 from pathlib import Path
@@ -29,9 +29,9 @@ ASPECT_TOLERANCE = 0.01
 
 
 def write_ignored(folder: Path, line: LineName, ignored: Marked) -> None:
-    """Keep a line's ignored area; where nothing is ignored, there is none. Raises TrainingError, OSError."""
+    """Store a line's ignored area; remove the file if nothing is ignored. Raises TrainingError, OSError."""
     if ignored.all():
-        raise TrainingError("all of the picture would be ignored: nothing would be left to judge")
+        raise TrainingError("the whole picture would be ignored: nothing would be left to judge")
     if ignored.any():
         write_atomically(folder / line / FILE, as_png(ignored))
     else:
@@ -39,12 +39,12 @@ def write_ignored(folder: Path, line: LineName, ignored: Marked) -> None:
 
 
 def remove_ignored(folder: Path, line: LineName) -> None:
-    """Judge all of the line's pictures again. Raises OSError."""
+    """Remove a line's ignored area, so that the whole picture is judged again. Raises OSError."""
     (folder / line / FILE).unlink(missing_ok=True)
 
 
 def read_ignored(folder: Path, line: LineName, limits: ImageLimits) -> Marked | None:
-    """Read back what was written; None if all of the picture is judged. Raises TrainingError, OSError."""
+    """Read a line's ignored area; None if the whole picture is judged. Raises TrainingError, OSError."""
     path = folder / line / FILE
     try:
         content = path.read_bytes()
@@ -57,7 +57,7 @@ def read_ignored(folder: Path, line: LineName, limits: ImageLimits) -> Marked | 
 
 
 def check_aspect(ignored: Marked, image_size: tuple[int, int]) -> None:
-    """Raise TrainingError unless both have one aspect ratio, but for rounding; sizes are height, width."""
+    """Raise TrainingError if the aspect ratios differ by more than rounding; sizes are (height, width)."""
     height, width = ignored.shape
     wanted = height * image_size[1] / image_size[0]
     if abs(wanted - width) > max(1, ASPECT_TOLERANCE * width):
@@ -68,7 +68,7 @@ def check_aspect(ignored: Marked, image_size: tuple[int, int]) -> None:
 
 
 def good_picture(samples: SampleStore, line: LineName, limits: ImageLimits) -> Picture:
-    """Decode a good sample of the line, padded to SHOWN_SIZE. Raises TrainingError, OSError."""
+    """Decode one good sample of the line, padded to SHOWN_SIZE. Raises TrainingError, OSError."""
     ids = samples.ids(line, Judgement.GOOD)
     if not ids:
         raise TrainingError(f"line {line} has no good sample: qc-trainer import --line {line} --good FOLDER")
@@ -81,7 +81,7 @@ def good_picture(samples: SampleStore, line: LineName, limits: ImageLimits) -> P
 
 
 def ignored_by(samples: SampleStore, line: LineName, spec: EmbeddingSpec, limits: ImageLimits) -> Ignored | None:
-    """What a model with `spec` must not judge of the line's pictures. Raises TrainingError, OSError."""
+    """Return the ignored area at the model's input size; None if nothing is ignored. Raises TrainingError, OSError."""
     ignored = read_ignored(samples.folder, line, limits)
     if ignored is None:
         return None
@@ -90,9 +90,9 @@ def ignored_by(samples: SampleStore, line: LineName, spec: EmbeddingSpec, limits
 
 
 def at_input_size(ignored: Marked, spec: EmbeddingSpec) -> Ignored | None:
-    """Lay it where the picture lies in the model's input, (H, W): a pixel is ignored if half of it or more is.
+    """Map the ignored area to the model's input, (H, W); None if it covers less than half of every pixel.
 
-    None if nothing of that is left. Raises TrainingError if nothing is left to judge.
+    An input pixel is ignored if at least half of it is. Raises TrainingError if nothing is left to judge.
     """
     box = content_box((ignored.shape[0], ignored.shape[1]), spec.input_size, spec.aspect)
     marked = Image.fromarray(ignored.astype(np.uint8) * 255)
@@ -102,5 +102,5 @@ def at_input_size(ignored: Marked, spec: EmbeddingSpec) -> Ignored | None:
     placed = np.zeros(spec.input_size, dtype=bool)
     placed[box.top : box.top + box.height, box.left : box.left + box.width] = inner
     if len(encode_mask(placed).counts) > MAX_CHARACTERS:
-        raise TrainingError("the line's regions are too ragged to be stored: draw them with plainer outlines")
+        raise TrainingError("the line's regions are too detailed to be stored: draw them with simpler outlines")
     return placed if placed.any() else None

@@ -1,4 +1,4 @@
-"""Good samples that show the same picture: they teach nothing new, and held out they make a threshold look better."""
+"""Find good samples that show the same picture: held-out copies make a threshold look better than it is."""
 
 import hashlib
 from collections import Counter
@@ -19,33 +19,33 @@ from trainer.samples.reading import SampleReader
 
 THUMBNAIL_SIZE = (32, 32)
 MAX_COMPARED = 2000
-"""Samples to compare at the most. Ids are digests, so the first by id are any."""
+"""Most samples to compare. Ids are digests, so the first ones by id are a random choice."""
 SAME_PICTURE = 0.75
-"""Root mean square difference of two thumbnails, in 255 steps, below which they show the same."""
+"""Two thumbnails show the same picture if their root mean square difference is below this, on a scale of 0 to 255."""
 ROWS_AT_ONCE = 256
 NAMES_SHOWN = 5
 
 Thumbnails = NDArray[np.uint8]
-"""One a row: (N, 3, 32, 32)."""
+"""Shape (N, 3, 32, 32)."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class LookAlike:
-    """Good samples compared, and how many of them show what another one shows."""
+    """Result of comparing good samples: how many pictures, copies and clusters there are."""
 
     compared: int
     pictures: int
-    """That differ from each other."""
+    """Number of pictures that differ from each other."""
     clusters: int
     """Pictures that more than one sample shows."""
     largest: int
     """Samples in the largest cluster; 0 if there is none."""
     copies: int = 0
-    """Samples that have the same pixels as another one, which is not counted."""
+    """Samples with the same pixels as an earlier one."""
     one_colour: int = 0
-    """Samples all of whose pixels have one colour."""
+    """Samples in which all pixels have one colour."""
 
     @property
     def superfluous(self) -> int:
@@ -53,15 +53,15 @@ class LookAlike:
 
     @property
     def different(self) -> int:
-        """Pictures that are not the same pixel by pixel."""
+        """Number of pictures that differ in at least one pixel."""
         return self.compared - self.copies
 
 
 def look_alike(reader: SampleReader, samples: Sequence[str], *, min_different: int = 0, advance: Advance) -> LookAlike:
-    """Compare good samples by their pixels: by thumbnails, and where these are equal as the model will see them.
+    """Compare good samples by thumbnails; where two are equal, compare the pixels that the model will see.
 
-    Raises TrainingError if all show the same picture, if none shows more than a colour, or if fewer than
-    `min_different` differ; also if one does not decode.
+    Raises TrainingError if all show the same picture, if each has only one colour, if fewer than `min_different`
+    differ, or if one cannot be decoded.
     """
     small = replace(reader, spec=replace(reader.spec, input_size=THUMBNAIL_SIZE, aspect="squash", tiles=1))
     thumbnails = _thumbnails(small.pictures(samples), advance)
@@ -70,7 +70,7 @@ def look_alike(reader: SampleReader, samples: Sequence[str], *, min_different: i
     _refuse_without_difference(reader, samples, thumbnails, copies)
     if len(flat) == len(samples):
         raise TrainingError(
-            f"all {len(samples)} good samples of line {reader.line} are of one colour each "
+            f"all {len(samples)} good samples of line {reader.line} have only one colour each "
             f"({_names(reader, flat)}): check lens, light and trigger, then import frames of parts"
         )
     if len(samples) - len(copies) < min_different:
@@ -115,14 +115,14 @@ def _warn(reader: SampleReader, found: LookAlike, copies: Sequence[str], flat: S
 
 
 def _names(reader: SampleReader, samples: Sequence[str]) -> str:
-    """Files that the samples came from, as far as that is known."""
+    """Name the first samples by the files that they came from, else by id."""
     names = [reader.store.name(reader.line, Judgement.GOOD, each) or each for each in samples[:NAMES_SHOWN]]
     more = len(samples) - len(names)
     return ", ".join(names) + (f" and {more} more" if more else "")
 
 
 def _copies(reader: SampleReader, samples: Sequence[str], thumbnails: Thumbnails) -> list[str]:
-    """Samples with the same pixels as one before them."""
+    """Return samples with the same pixels as an earlier one."""
     small = [each.tobytes() for each in thumbnails]
     seen_twice = {each for each, count in Counter(small).items() if count > 1}
     candidates = [sample for sample, each in zip(samples, small, strict=True) if each in seen_twice]
@@ -146,7 +146,7 @@ def _is_flat(pixels: NDArray[np.uint8]) -> bool:
 
 
 def count_look_alikes(thumbnails: NDArray[np.float32]) -> LookAlike:
-    """Count clusters of pictures that are the same, directly or by way of others. Shape: levels (N, values)."""
+    """Count clusters of equal pictures; two may be joined through others. Shape: grey levels (N, values)."""
     n = len(thumbnails)
     first, second = _same_pairs(thumbnails)
     n_pictures, picture_of = connected_components(
@@ -157,7 +157,7 @@ def count_look_alikes(thumbnails: NDArray[np.float32]) -> LookAlike:
 
 
 def _same_pairs(thumbnails: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Row numbers of pairs that are the same; each row is paired with itself as well."""
+    """Return row numbers of pairs that look the same; each row is also paired with itself."""
     # |a - b|^2 = |a|^2 + |b|^2 - 2 a b, around the mean so that float32 keeps the small differences.
     centred = thumbnails - thumbnails.mean(axis=0)
     squares = (centred**2).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Samples on their way to the backbone: read and decoded in threads, stacked to batches."""
+"""Read and decode samples in threads, and stack them into batches for the backbone."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,22 +22,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PictureBatch:
-    """Pictures as the scorer takes them. Shapes: `pixels` uint8 (B, 3, H, W)."""
+    """A batch of pictures in the form that the scorer needs. Shapes: `pixels` uint8 (B, 3, H, W)."""
 
     pixels: Tensor
     boxes: tuple[Box, ...]
-    """Where in the model's input each lies."""
+    """The rectangle that each picture covers in the model's input."""
 
 
 def stacked(pictures: Sequence[Picture], spec: EmbeddingSpec) -> PictureBatch:
-    """One batch of pictures that were decoded for `spec`."""
+    """Stack pictures that were decoded for `spec` into one batch."""
     boxes = (content_box(picture.image_size, spec.input_size, spec.aspect) for picture in pictures)
     return PictureBatch(stack_pixels([picture.pixels for picture in pictures]), tuple(boxes))
 
 
 @dataclass(frozen=True, slots=True)
 class SampleReader:
-    """Reads a line's samples as a model with `spec` sees them."""
+    """Reads a line's samples, decoded for a model with `spec`."""
 
     store: SampleStore
     line: LineName
@@ -46,12 +46,12 @@ class SampleReader:
     decode_threads: int
 
     def batches(self, samples: Sequence[str], judgement: Judgement = Judgement.GOOD) -> Iterator[PictureBatch]:
-        """Batches in the order of `samples`. Raises TrainingError if one no longer decodes."""
+        """Yield batches in the order of `samples`. Raises TrainingError if a sample cannot be decoded."""
         for pictures in in_batches(self._decoded(samples, judgement), BATCH_SIZE):
             yield stacked(pictures, self.spec)
 
     def pictures(self, samples: Sequence[str], judgement: Judgement = Judgement.GOOD) -> Iterator[Tensor]:
-        """uint8 (3, H, W) each, in the order of `samples`. Raises TrainingError if one no longer decodes."""
+        """Yield pixels in the order of `samples`, uint8 (3, H, W). Raises TrainingError if one cannot be decoded."""
         return (picture.pixels for picture in self._decoded(samples, judgement))
 
     def _decoded(self, samples: Sequence[str], judgement: Judgement) -> Iterator[Picture]:
@@ -75,7 +75,7 @@ class SampleReader:
 
 
 def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of `size` items, the last one perhaps shorter."""
+    """Yield lists of `size` items; the last one may be shorter."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

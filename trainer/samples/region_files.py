@@ -1,4 +1,4 @@
-"""Files in which people mark a part of the picture: a PNG, or polygons in JSON."""
+"""Read files in which people mark a part of the picture: a PNG, or polygons in JSON."""
 
 import io
 from typing import Annotated
@@ -12,7 +12,7 @@ from qc_worker.domain.errors import InvalidFrame
 from qc_worker.imaging.preprocessing import ImageLimits, opened
 
 Marked = npt.NDArray[np.bool_]
-"""True where the file marks the picture; (height, width), at the file's own resolution."""
+"""True where the file marks the picture; shape (height, width), at the file's own resolution."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_POLYGONS = 1_000
@@ -26,21 +26,21 @@ Side = Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
 
 
 class Polygons(BaseModel):
-    """Outlines in pixels of a picture of `size`, together one region; where they overlap it stays one."""
+    """Outlines in pixels of a picture of `size`; the region is their union."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     size: tuple[Side, Side]
-    """Height and width of the picture in which the points are measured."""
+    """Height and width of the picture to which the points refer."""
     polygons: Annotated[
         tuple[Annotated[tuple[Point, ...], Field(min_length=3, max_length=MAX_POINTS)], ...],
         Field(min_length=1, max_length=MAX_POLYGONS),
     ]
-    """Points of each, x and y; the last is joined to the first."""
+    """Points (x, y) of each polygon; the last point is joined to the first."""
 
 
 def marked_in(content: bytes, limits: ImageLimits) -> Marked:
-    """Read a PNG, in which anything but 0 is marked, or JSON as `Polygons`. Raises ValueError."""
+    """Read marked pixels from a PNG (all but 0 are marked) or from JSON (`Polygons`). Raises ValueError."""
     if content.startswith(PNG_SIGNATURE):
         return _in_png(content, limits)
     if content.lstrip()[:1] == b"{":
@@ -49,7 +49,7 @@ def marked_in(content: bytes, limits: ImageLimits) -> Marked:
 
 
 def as_png(marked: Marked) -> bytes:
-    """One bit a pixel; `marked_in` reads it back."""
+    """Encode marked pixels as a PNG of one bit a pixel, which `marked_in` can read."""
     encoded = io.BytesIO()
     Image.fromarray(marked).save(encoded, "PNG", optimize=True)
     return encoded.getvalue()
@@ -65,7 +65,7 @@ def _in_png(content: bytes, limits: ImageLimits) -> Marked:
 
 
 def _not_zero(image: Image.Image) -> Marked:
-    """Any colour but black; what is transparent is not marked."""
+    """Mark pixels of any colour but black; transparent pixels are not marked."""
     if image.mode.startswith("I"):
         wide: Marked = np.asarray(image) != 0  # a conversion to 8 bits would lose the low values
         return wide
@@ -76,7 +76,7 @@ def _not_zero(image: Image.Image) -> Marked:
 
 def _in_polygons(content: bytes, limits: ImageLimits) -> Marked:
     if len(content) > MAX_JSON_BYTES:
-        raise ValueError(f"{len(content)} bytes of JSON, at most {MAX_JSON_BYTES} are read")
+        raise ValueError(f"{len(content)} bytes of JSON; at most {MAX_JSON_BYTES} are allowed")
     try:
         outlines = Polygons.model_validate_json(content)
     except ValidationError as error:
@@ -84,7 +84,7 @@ def _in_polygons(content: bytes, limits: ImageLimits) -> Marked:
         raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'document'}: {first['msg']}") from None
     height, width = outlines.size
     if height * width > limits.max_pixels:
-        raise ValueError(f"size: {height * width} pixels, at most {limits.max_pixels} are read")
+        raise ValueError(f"size: {height * width} pixels; at most {limits.max_pixels} are allowed")
     canvas = Image.new("L", (width, height))
     pen = ImageDraw.Draw(canvas)
     for polygon in outlines.polygons:

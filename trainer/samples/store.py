@@ -1,7 +1,7 @@
-"""The sample store: a line's accepted images, each kept once, named by the SHA-256 of its bytes.
+"""Store a line's accepted images, each once, under the SHA-256 of its bytes.
 
-`<folder>/<line>/<good|defect>/<sha256>` holds the bytes as they came, `<sha256>.json` says where they came from, and
-a defect may have `<sha256>.mask.png`. The JSON file is written last, so a sample exists exactly if its JSON file does.
+`<folder>/<line>/<good|defect>/<sha256>` holds the original bytes, `<sha256>.json` is the card with their origins, and a
+defect may have `<sha256>.mask.png`. The card is written last: a sample exists exactly if its card exists.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from qc_worker.files import write_atomically
 
 
 class Origin(BaseModel, frozen=True, extra="forbid"):
-    """Where a sample came from: an imported file, or a frame by its position."""
+    """Origin of a sample: an imported file, or a frame by its position."""
 
     imported: str | None = None
     position: Position | None = None
@@ -27,11 +27,11 @@ class Origin(BaseModel, frozen=True, extra="forbid"):
     accepted_by: str
     accepted_at: datetime
     folder: str | None = None
-    """Last two names of the folder that was imported, such as `monday/good`."""
+    """Last two parts of the imported folder's path, such as `monday/good`."""
     captured_at: datetime | None = None
-    """When the picture was taken: by the frame's headers, or by the file's EXIF, read as UTC."""
+    """Capture time from the frame's headers, or from the file's EXIF read as UTC."""
     modified_at: datetime | None = None
-    """When the imported file was last changed, UTC."""
+    """Modification time of the imported file, UTC."""
 
 
 class SampleCard(BaseModel, frozen=True, extra="forbid"):
@@ -43,14 +43,14 @@ class SampleCard(BaseModel, frozen=True, extra="forbid"):
 
 
 class Stored(Enum):
-    """What became of a sample that was handed in."""
+    """Outcome of adding a sample."""
 
     ADDED = "added"
     KNOWN = "known"
     JUDGED_ANEW = "judged_anew"
-    """The same bytes had the opposite judgement; the newer one holds."""
+    """These bytes had the opposite judgement before; the new one replaces it."""
     REPAIRED = "repaired"
-    """The sample was known, but damaged on disk."""
+    """The sample was known but damaged on disk; it was written again."""
 
 
 class SampleStore:
@@ -60,48 +60,48 @@ class SampleStore:
         self.folder = folder
 
     def lines(self) -> list[str]:
-        """Lines with at least one sample."""
+        """List lines with at least one sample."""
         if not self.folder.is_dir():
             return []
         lines = (path.name for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith("."))
         return sorted(line for line in lines if any(self.ids(LineName(line), judgement) for judgement in Judgement))
 
     def ids(self, line: LineName, judgement: Judgement) -> list[str]:
-        """Ids of the samples with that judgement, in order."""
+        """List ids of the samples with this judgement, sorted."""
         return sorted(path.stem for path in self._kind(line, judgement).glob("*.json"))
 
     def read(self, line: LineName, judgement: Judgement, sample: str) -> bytes:
-        """The image as it came. Raises TrainingError if its bytes are no longer there, or no longer those of its id."""
+        """Return the original bytes. Raises TrainingError if the file is missing or does not match its id."""
         path = self._kind(line, judgement) / sample
         content = path.read_bytes() if path.is_file() else None
         if content is None or sha256(content) != sample:
             happened = "is missing" if content is None else "was changed on disk"
             raise TrainingError(
                 f"sample {sample} of line {line} {happened}{self._named(line, judgement, sample)}: import the image "
-                f"again, which repairs it, or remove {path}.json, and the sample is gone"
+                f"again to repair it, or delete {path}.json to remove the sample"
             )
         return content
 
     def card(self, line: LineName, judgement: Judgement, sample: str) -> SampleCard:
-        """Where the sample came from. Raises TrainingError if its JSON file cannot be read."""
+        """Read the sample's card, with its origins. Raises TrainingError if the JSON file cannot be read."""
         path = self._card_path(line, judgement, sample)
         try:
             return SampleCard.model_validate_json(path.read_bytes())
         except ValidationError:
             raise TrainingError(
-                f"{path} is damaged, it does not say where a sample comes from: import the image again, which repairs "
-                "it, or remove the file, and the sample is gone"
+                f"{path} is damaged (it must contain the sample's origins): import the image again to repair it, or "
+                "delete the file to remove the sample"
             ) from None
 
     def mask(self, line: LineName, sample: str) -> bytes | None:
-        """The PNG mask of a defect sample, if it has one."""
+        """Return the PNG mask of a defect sample; None if it has none."""
         path = self._mask_path(line, sample)
         return path.read_bytes() if path.is_file() else None
 
     def add(
         self, line: LineName, judgement: Judgement, content: bytes, *, origin: Origin, mask: bytes | None = None
     ) -> Stored:
-        """Store an image once; another origin of the same bytes is added to its card. Raises OSError."""
+        """Store an image once; if its bytes are known, add the origin to its card. Raises OSError."""
         sample = sha256(content)
         if mask is not None:
             write_atomically(self._mask_path(line, sample), mask)
@@ -120,7 +120,7 @@ class SampleStore:
         return Stored.JUDGED_ANEW if judged_anew else Stored.ADDED
 
     def name(self, line: LineName, judgement: Judgement, sample: str) -> str | None:
-        """Name of the file that was imported, or of the frame; None if it is not known."""
+        """Return the name of the imported file or the id of the frame; None if the card cannot be read."""
         try:
             origin = self.card(line, judgement, sample).origins[0]
         except (TrainingError, OSError, IndexError):
@@ -145,7 +145,7 @@ class SampleStore:
     def _add_origin(self, line: LineName, judgement: Judgement, sample: str, origin: Origin) -> None:
         card = self.card(line, judgement, sample)
         known = {_place(each): each for each in card.origins}
-        # Of a place that is known, only what its origin lacks is new: cards of before have no times.
+        # A known origin keeps its values and gets only the fields that it lacks: older cards have no times.
         completed = origin.model_copy(update=_stated(known.get(_place(origin))))
         origins = tuple({**known, _place(origin): completed}.values())
         if origins != card.origins:
@@ -175,12 +175,12 @@ class SampleStore:
 
 
 def sha256(content: bytes) -> str:
-    """Id of a sample."""
+    """Return the SHA-256 of a sample's bytes, which is its id."""
     return hashlib.sha256(content).hexdigest()
 
 
 def sample_counts(store: SampleStore, line: LineName) -> dict[str, int]:
-    """How many samples a line has, by judgement."""
+    """Count a line's samples by judgement."""
     return {judgement.value: len(store.ids(line, judgement)) for judgement in Judgement}
 
 
@@ -193,5 +193,5 @@ def _place(origin: Origin) -> tuple[str | None, Position | None]:
 
 
 def _stated(origin: Origin | None) -> dict[str, object]:
-    """Fields that have a value, by name."""
+    """Return the fields that have a value, by name."""
     return {} if origin is None else {name: value for name, value in origin if value is not None}

@@ -1,1 +1,1 @@
-"""A real Apache Kafka (KRaft) from Maven Central, as many brokers as a test wants."""
+"""Run real Apache Kafka brokers (KRaft) from Maven Central, as many as a test needs."""

@@ -1,4 +1,4 @@
-"""Brokers of Apache Kafka as child processes on free loopback ports; each is controller and broker at once (KRaft)."""
+"""Run Apache Kafka brokers as child processes on free loopback ports; each is controller and broker (KRaft)."""
 
 import base64
 import hashlib
@@ -24,13 +24,13 @@ CACHE = Path(__file__).parents[3] / ".cache" / "apache-kafka"
 FETCH_TIMEOUT_S = 300
 FORMAT_TIMEOUT_S = 60
 START_TIMEOUT_S = 60
-# Tests want brokers that start soon; what the second compiler gains comes too late for them.
+# Brokers must start soon; the second compiler would pay off only after the tests.
 JAVA_OPTIONS = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 MAX_MESSAGE_BYTES = 18 * 1024 * 1024
 
 
 def kafka_jars() -> Path:
-    """The folder with Kafka's jars, fetched once for each `pom.xml`. Raises SettingsError without a JDK or Maven."""
+    """Fetch Kafka's jars once for each `pom.xml`, and return the folder. Raises SettingsError without JDK or Maven."""
     for program in ("java", "mvn"):
         if shutil.which(program) is None:
             raise SettingsError(f"Apache Kafka for the tests needs {program}: install a JDK (17 or newer) and Maven")
@@ -53,7 +53,7 @@ def _fetch(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Broker:
-    """One node: where it listens and what it runs."""
+    """One node: its ports, its folder and its process."""
 
     node: int
     port: int
@@ -66,18 +66,20 @@ class Broker:
         return f"{LOOPBACK}:{self.port}"
 
     def start(self) -> None:
-        """Start, or start again with what lies in its folder. Raises TransportError."""
+        """Start the broker, or restart it with the data in its folder. Raises TransportError."""
         access = KafkaAccess(self.address, connect_timeout_ms=500)
         self.server.start(lambda: broker_answers(access), timeout_s=START_TIMEOUT_S)
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """Kill the broker (SIGKILL), and wait until its process has ended."""
         self.server.stop()
 
 
 class Cluster:
-    """`brokers` nodes; topics have a replica on each, up to three. Clients may come directly or through proxies,
-    and where `security` says so, by its listeners."""
+    """A cluster of brokers; topics have a replica on each, up to three.
+
+    Clients connect directly, through proxies, or, with `security`, through its listeners.
+    """
 
     def __init__(self, brokers: int = 1, security: Security | None = None) -> None:
         self._count = brokers
@@ -91,11 +93,11 @@ class Cluster:
 
     @property
     def proxied_bootstrap_servers(self) -> str:
-        """For clients whose network can be cut: they are led to the brokers by way of the proxies alone."""
+        """Bootstrap servers for clients whose network can be cut: they reach the brokers through the proxies only."""
         return ",".join(f"{LOOPBACK}:{broker.proxy.port}" for broker in self.brokers)
 
     def start(self) -> None:
-        """Format and start all. Raises SettingsError, TransportError; nothing is left running then."""
+        """Format and start all brokers. Raises SettingsError, TransportError, and leaves nothing running then."""
         jars = kafka_jars()
         self._folder = Path(tempfile.mkdtemp(prefix="qc-kafka-"))
         controllers = [free_port() for _ in range(self._count)]
@@ -103,7 +105,7 @@ class Cluster:
         self.brokers = [self._broker(node, port, voters, jars) for node, port in enumerate(controllers, start=1)]
         try:
             _format(self.brokers, jars, self.security.format_options if self.security else ())
-            # A quorum needs a majority: all are started before any is waited for.
+            # A quorum needs a majority: all are launched before the first wait.
             for broker in self.brokers:
                 broker.server.launch()
             for broker in self.brokers:
@@ -149,7 +151,7 @@ class Cluster:
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "replica.fetch.max.bytes": MAX_MESSAGE_BYTES,
             "log.segment.bytes": 256 * 1024 * 1024,
-            # A dead broker is noticed in seconds.
+            # Short timeouts, so that a dead broker is noticed in seconds.
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,
             "controller.quorum.election.timeout.ms": 500,
@@ -170,7 +172,7 @@ class Cluster:
 
 
 def _format(brokers: list[Broker], jars: Path, options: Sequence[str] = ()) -> None:
-    # Kafka writes a UUID as 22 characters; one that began with "-" would be taken for an option.
+    # Kafka writes a UUID as 22 characters; an id that began with "-" would be parsed as an option.
     cluster = "q" + base64.urlsafe_b64encode(uuid4().bytes).decode()[1:22]
     tool = ["java", *JAVA_OPTIONS, "-cp", f"{jars}/*", "kafka.tools.StorageTool", "format", "-t", cluster, "-c"]
     running = [

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback whose network can be slow, or cut: what is sent then goes nowhere, and nobody is told."""
+"""Simulate a slow or cut network with a TCP proxy on loopback; a cut drops bytes without any error."""
 
 import socket
 import time
@@ -11,7 +11,7 @@ CHUNK_BYTES = 1 << 16
 
 
 class Proxy:
-    """Passes every connection on to a port of this machine until it is closed."""
+    """Forwards every connection to a port of this machine until it is closed."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
@@ -19,17 +19,17 @@ class Proxy:
         self._whole.set()
         self._sockets: list[socket.socket] = []
         self.delay_s = 0.0
-        """How long everything takes, each way; may be changed at any time."""
+        """Delay of each direction, seconds; may be changed at any time."""
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port = int(self._listener.getsockname()[1])
         Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Let bytes vanish in both directions, as behind a switch without power: no reset, no answer."""
+        """Drop bytes in both directions, as behind a switch without power: no reset, no answer."""
         self._whole.clear()
 
     def mend(self) -> None:
-        """Pass on what comes from now on; connections from before the cut have holes, so they are reset."""
+        """Forward bytes again; reset older connections, since they have lost bytes."""
         self._whole.set()
         self._reset()
 

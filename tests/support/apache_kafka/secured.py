@@ -1,4 +1,4 @@
-"""A broker with a listener for each way of talking to it: TLS, logins, certificates of clients. Needs `openssl`."""
+"""Configure a broker's listeners for TLS, logins and client certificates. Needs `openssl`."""
 
 import shutil
 import subprocess
@@ -12,20 +12,20 @@ from qc_worker.embedded.server import LOOPBACK, free_port
 USER, PASSWORD = "camera", "correct-horse"
 KEY_PASSWORD = "battery-staple"
 PROTOCOLS = {"SASL_PLAIN": "SASL_PLAINTEXT", "SASL_TLS": "SASL_SSL", "TLS": "SSL", "MUTUAL": "SSL"}
-"""Listeners and their security protocols; MUTUAL wants a certificate of the client."""
+"""Listeners and their security protocols; MUTUAL requires a client certificate."""
 PLAIN_MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
 SCRAM_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 
 @dataclass(frozen=True)
 class Certificates:
-    """In PEM form, in one folder. The broker's is for 127.0.0.1 only."""
+    """Certificates in PEM form, in one folder. The broker's is valid for 127.0.0.1 only."""
 
     folder: Path
 
     @classmethod
     def made(cls, folder: Path) -> "Certificates":
-        """Make them. Raises SettingsError without openssl."""
+        """Make all certificates. Raises SettingsError without openssl."""
         if shutil.which("openssl") is None:
             raise SettingsError("Apache Kafka with TLS for the tests needs openssl")
         folder.mkdir(parents=True)
@@ -60,7 +60,7 @@ class Certificates:
 
 @dataclass(frozen=True)
 class Security:
-    """The further listeners of a broker."""
+    """Additional, secured listeners of a broker."""
 
     certificates: Certificates
     ports: Mapping[str, int] = field(default_factory=lambda: {name: free_port() for name in PROTOCOLS})
@@ -74,14 +74,14 @@ class Security:
         return f"{host}:{self.ports[listener]}"
 
     def listeners(self) -> str:
-        """As `listeners` and `advertised.listeners` want them."""
+        """Format the listeners for `listeners` and `advertised.listeners`."""
         return ",".join(f"{name}://{LOOPBACK}:{port}" for name, port in self.ports.items())
 
     def protocols(self) -> str:
         return ",".join(f"{name}:{protocol}" for name, protocol in PROTOCOLS.items())
 
     def settings(self) -> dict[str, object]:
-        """The broker's settings for them."""
+        """Return the broker's settings for these listeners."""
         return {
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": self.certificates.path("keystore.pem"),

@@ -1,6 +1,7 @@
-"""`train/good`, `test/good`, `test/DEFECT`, `ground_truth/DEFECT`: MVTec AD, AD 2 and LOCO, BTAD, VisA's 1cls.
+"""Open data sets with the folders `train/good`, `test/good`, `test/DEFECT` and `ground_truth/DEFECT`.
 
-Masks may also lie beside their images, or as in MVTec 3D-AD in `test/DEFECT/gt` beside `test/DEFECT/rgb`.
+MVTec AD, AD 2 and LOCO, BTAD, and VisA's 1cls have this layout. Masks may also lie beside their images, or in
+`test/DEFECT/gt` beside `test/DEFECT/rgb` as in MVTec 3D-AD.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,14 +14,14 @@ from trainer.datasets.layouts.names import TEST, TRAINING, VALIDATION, below, is
 from trainer.datasets.mask_files import NO_MASKS, Files, masks_beside, match_masks
 
 PICTURES = ("rgb",)
-"""Folders of a kind's pictures beside other measurements of the same parts."""
+"""Names of the folder of pictures where a kind has folders of other measurements as well."""
 BESIDE_PICTURES = "folder beside rgb"
 OF_NO_KIND = "in no folder of a kind"
 LAYOUT = "train and test folders, as in MVTec AD and BTAD"
 
 
 def is_mvtec(folder: Path) -> bool:
-    """Whether there is a test folder with good images, or one beside good training frames or masks."""
+    """Return True if there is a test folder with a folder of good images, or beside good training frames or masks."""
     test = _test_folder(folder)
     if test is None or not subfolders(test):
         return False
@@ -30,7 +31,7 @@ def is_mvtec(folder: Path) -> bool:
 
 
 def open_mvtec(folder: Path) -> DataSet:
-    """List the images of a folder for which `is_mvtec` holds."""
+    """List the images of a folder for which `is_mvtec` is true."""
     trains = [path for path in subfolders(folder) if _one_of(TRAINING | VALIDATION)(path.name)]
     test = _test_folder(folder)
     tests = [test] if test else []
@@ -65,7 +66,7 @@ class _Kinds:
         return not all(kind.is_good for kind in self.kinds)
 
     def add_part(self, part: Path, *, loose: str | None = None) -> None:
-        """Add the folders of a part by kind. `loose`: kind of its images where it has no folders at all."""
+        """Add the folders of a part by kind. `loose` is the kind of its images if it has no folders."""
         folders = [path for path in subfolders(part) if not is_masks(path.name)]
         folders.sort(key=lambda path: not is_good(path.name))
         if loose and not folders:

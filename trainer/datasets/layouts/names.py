@@ -1,4 +1,4 @@
-"""What folders of labelled data sets are called."""
+"""Recognise the folders of labelled data sets by their names."""
 
 import re
 from collections.abc import Callable
@@ -23,34 +23,34 @@ _MASKS = frozenset(
 
 
 def is_good(name: str) -> bool:
-    """Whether a folder of that name holds good parts: `good`, `OK`, `ok_front`, `defect-free`, but not `not_ok`."""
+    """Return True if the name is one for good parts: `good`, `OK`, `ok_front`, `defect-free`, but not `not_ok`."""
     words = _words(name)
     return bool(words & _BAD) if words & _NOT else bool(words & _GOOD) and not words & _BAD
 
 
 def is_bad(name: str) -> bool:
-    """Whether a folder's name says that it holds defects: `bad`, `KO`, `not good`; `scratch` does not say it."""
+    """Return True if the name says that parts are defective: `bad`, `KO`, `not good`; but not `scratch`."""
     words = _words(name)
     return bool(words & _GOOD) if words & _NOT else bool(words & _BAD)
 
 
 def is_masks(name: str) -> bool:
-    """Whether a folder of that name holds masks: `ground_truth`, `GT`, `Masks`."""
+    """Return True if the name is one for masks: `ground_truth`, `GT`, `Masks`."""
     return letters(name) in _MASKS
 
 
 def is_ground_truth(name: str) -> bool:
-    """Whether the name can only be one of a folder of masks."""
+    """Return True if the name cannot be anything but a folder of masks."""
     return letters(name) == "groundtruth"
 
 
 def letters(name: str) -> str:
-    """A name's letters, small ones."""
+    """Return the letters of a name in lower case."""
     return "".join(character for character in name.casefold() if character.isalpha())
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Visible folders right below one, by name; none of one that cannot be read."""
+    """List visible folders right below one, by name; empty if it cannot be read."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir())
     except OSError:
@@ -58,7 +58,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def below(folder: Path, called: Callable[[str], bool]) -> Path | None:
-    """The first folder right below one that is called so."""
+    """Return the first folder right below one whose name matches; None if there is none."""
     return next((path for path in subfolders(folder) if called(path.name)), None)
 
 

@@ -1,4 +1,4 @@
-"""`Data/Images/Normal`, `Data/Images/Anomaly`, `Data/Masks/Anomaly`, and a table that says what is trained on: VisA."""
+"""Open VisA: `Data/Images/Normal`, `Data/Images/Anomaly`, `Data/Masks/Anomaly`, and a table with the split."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -14,22 +14,22 @@ from trainer.datasets.mask_files import NO_MASKS, Files, match_masks
 
 TABLE = Path("split_csv") / "1cls.csv"
 KEPT_FOR_TEST = 10
-"""Without a table every so manieth good image is left for the test, as many as in the table that VisA comes with."""
+"""Without a table, every tenth good image is kept for the test: the share in VisA's own table."""
 NOT_IN_TABLE = "not in the split table"
 
 
 def is_visa(folder: Path) -> bool:
-    """Whether there are pictures of good parts and of defects as VisA has them."""
+    """Return True if there are folders of good images and of defects as in VisA."""
     images = _images_folder(folder)
     return images is not None and below(images, is_good) is not None and below(images, is_bad) is not None
 
 
 def open_visa(folder: Path) -> DataSet:
-    """List the images of a folder. Raises SettingsError if `is_visa` does not hold, or for a table that is none."""
+    """List the images of a folder. Raises SettingsError if `is_visa` is false, or if the table cannot be read."""
     images = _images_folder(folder)
     good, bad = (below(images, called) if images else None for called in (is_good, is_bad))
     if images is None or good is None or bad is None:
-        raise SettingsError(f"{readable(folder)} is not laid out as VisA is")
+        raise SettingsError(f"{readable(folder)} does not have the layout of VisA")
     found_good, found_bad = find_images(good), find_images(bad)
     table = _read_table(folder)
     split = _by_table(table, found_good.files, found_bad.files) if table else _every_so_many(found_good, found_bad)
@@ -47,7 +47,7 @@ def open_visa(folder: Path) -> DataSet:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """What a table says of one product, by folder and name of each picture, in small letters."""
+    """A product's rows of the split table: folder and name of each picture, in lower case."""
 
     path: Path
     training: frozenset[str]
@@ -84,7 +84,7 @@ def _every_so_many(good: FoundImages, defects: FoundImages) -> _Split:
 
 
 def _read_table(folder: Path) -> _Table | None:
-    """The table beside the products or in this one; None if there is none, or if it does not name this product."""
+    """Read the split table beside the products or in this one; None if no table lists this product."""
     product = folder.resolve().name.casefold()
     for path in (folder.resolve().parent / TABLE, folder / TABLE):
         rows = [row for row in _rows(path) if row["object"].strip().casefold() == product] if path.is_file() else []
@@ -116,5 +116,5 @@ def _those(files: Files, keys: frozenset[str]) -> Files:
 
 
 def _key(path: str) -> str:
-    """A picture's folder and name, which every table and every copy of the set have alike."""
+    """Return a picture's folder and name, which are the same in every table and every copy of the set."""
     return "/".join(path.strip().casefold().split("/")[-2:])

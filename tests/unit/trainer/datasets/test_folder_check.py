@@ -36,7 +36,7 @@ def visa(folder: Path) -> Path:
 @pytest.mark.parametrize("part", ["", "test", "test/bent", "ground_truth", "ground_truth/bent"])
 def test_defects_and_masks_of_a_dataset_are_no_good_parts(tmp_path: Path, part: str) -> None:
     dataset = mvtec(tmp_path / "my set")
-    with pytest.raises(SettingsError, match=r"no good parts.*import --line A --dataset '.*/my set'"):
+    with pytest.raises(SettingsError, match=r"not good parts.*import --line A --dataset '.*/my set'"):
         chosen(dataset / part)
 
 
@@ -47,7 +47,7 @@ def test_good_parts_of_a_dataset_are_good(tmp_path: Path, part: str, count: int)
 
 @pytest.mark.parametrize("part", ["", "Data", "Data/Images", "Data/Images/Anomaly", "Data/Masks"])
 def test_visa_likewise(tmp_path: Path, part: str) -> None:
-    with pytest.raises(SettingsError, match=r"no good parts.*--dataset"):
+    with pytest.raises(SettingsError, match=r"not good parts.*--dataset"):
         chosen(visa(tmp_path) / part)
     assert chosen(tmp_path / "Data" / "Images" / "Normal") == 1
 
@@ -78,7 +78,7 @@ def test_a_dataset_behind_a_link_is_found_out(tmp_path: Path) -> None:
 def test_folders_called_like_defects_or_masks_are_no_good_parts(
     tmp_path: Path, names: tuple[str, ...], wrong: str
 ) -> None:
-    with pytest.raises(SettingsError, match=f"has a folder `{wrong}`, whose images are no good parts.*--defect"):
+    with pytest.raises(SettingsError, match=f"contains a folder `{wrong}` whose images are not good parts.*--defect"):
         chosen(touch(tmp_path, *names))
 
 
@@ -97,7 +97,7 @@ def test_other_folders_of_good_parts_are_taken(tmp_path: Path, names: tuple[str,
 
 @pytest.mark.parametrize("part", ["", "test", "train", "ground_truth", "test/good"])
 def test_good_parts_and_masks_of_a_dataset_are_no_defects(tmp_path: Path, part: str) -> None:
-    with pytest.raises(SettingsError, match=r"no defects.*--dataset"):
+    with pytest.raises(SettingsError, match=r"not defects.*--dataset"):
         chosen(mvtec(tmp_path) / part, defect=True)
 
 
@@ -105,7 +105,7 @@ def test_good_parts_and_masks_of_a_dataset_are_no_defects(tmp_path: Path, part: 
 def test_folders_called_like_good_parts_or_masks_are_no_defects(
     tmp_path: Path, names: tuple[str, ...], wrong: str
 ) -> None:
-    with pytest.raises(SettingsError, match=f"folder `{wrong}`.*one by one"):
+    with pytest.raises(SettingsError, match=f"folder `{wrong}`.*separately"):
         chosen(touch(tmp_path, *names), defect=True)
 
 

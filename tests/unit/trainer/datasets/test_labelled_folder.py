@@ -183,7 +183,7 @@ def test_a_folder_of_several_products_is_refused_and_one_of_one_is_taken(tmp_pat
     touch(tmp_path / "one" / "1cls" / "candle", *MVTEC)
     assert products(tmp_path / "one") == [tmp_path / "one" / "bottle"]
     touch(tmp_path / "one" / "cable", *MVTEC)
-    with pytest.raises(SettingsError, match=r"holds 2 data sets \(bottle, cable\).*--dataset .*/bottle"):
+    with pytest.raises(SettingsError, match=r"contains 2 data sets \(bottle, cable\).*--dataset .*/bottle"):
         open_dataset(tmp_path / "one")
 
 
@@ -191,7 +191,7 @@ def test_a_test_lists_good_images_first_and_needs_both(tmp_path: Path) -> None:
     touch(tmp_path, "train/good/0.png", "test/aa/0.png", "test/good/0.png", "test/zz/0.png")
     assert [image.kind for image in labelled_images(tmp_path)] == ["good", "aa", "zz"]
     (tmp_path / "test/good/0.png").unlink()
-    with pytest.raises(SettingsError, match="test/good holds no image files"):
+    with pytest.raises(SettingsError, match="test/good contains no image files"):
         labelled_images(tmp_path)
 
 

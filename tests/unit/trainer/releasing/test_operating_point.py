@@ -152,7 +152,7 @@ def test_the_review_rate_stays_unless_another_one_is_asked_for() -> None:
     assert moved(reviewing, OperatingPoint(max_false_reject=0.1)).review_rate == 0.2
     assert moved(reviewing, OperatingPoint(score=97.0, review_rate=0.3)).review_rate == 0.3
     assert moved(reviewing, OperatingPoint(max_false_reject=0.1, review_rate=0.0)).review_rate is None
-    with pytest.raises(TrainingError, match=r"the version's own is 0\.2: give --review-rate, 0 for no review"):
+    with pytest.raises(TrainingError, match=r"the version's review rate is 0\.2: give --review-rate, 0 for no review"):
         moved(reviewing, OperatingPoint(max_false_reject=0.2))
     with pytest.raises(TrainingError, match="review_rate must lie between max_false_reject and 1"):
         moved(reviewing, OperatingPoint(max_false_reject=0.2, review_rate=0.1))
@@ -163,9 +163,9 @@ def test_the_review_rate_stays_unless_another_one_is_asked_for() -> None:
     [
         (
             OperatingPoint(max_false_reject=0.005),
-            r"99 held-out frames support a false-reject rate of 0\.01 at the least",
+            r"99 held-out frames support false-reject rates of at least 0\.01",
         ),
-        (OperatingPoint(score=-0.1), "would reject every one of the 99 held-out good frames"),
+        (OperatingPoint(score=-0.1), "would reject all 99 held-out good frames"),
         (OperatingPoint(score=float("nan")), "finite"),
         (OperatingPoint(score=float("inf")), "finite"),
         (OperatingPoint(), "no threshold is asked for"),

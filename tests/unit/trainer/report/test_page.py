@@ -90,7 +90,7 @@ def test_page_names_masks_that_are_missing_or_say_nothing() -> None:
     for fact in (
         "1 images of defects have no mask: blot/1.png",
         "1 masks cannot be read: blot/2.png",
-        "1 masks mark nothing: blot/<3>.png",
+        "1 masks are empty: blot/<3>.png",
     ):
         assert fact in text
 

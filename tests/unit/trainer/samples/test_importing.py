@@ -230,10 +230,10 @@ def test_a_missing_or_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="is not a folder"):
         run_import(tmp_path, tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SettingsError, match=r"holds no image files$"):
+    with pytest.raises(SettingsError, match=r"contains no image files$"):
         run_import(tmp_path, tmp_path / "empty")
     (tmp_path / "empty" / "a.heic").touch()
-    with pytest.raises(SettingsError, match=r"holds no image files \(found: suffix .heic: 1\)"):
+    with pytest.raises(SettingsError, match=r"contains no image files \(found: suffix .heic: 1\)"):
         run_import(tmp_path, tmp_path / "empty")
 
 

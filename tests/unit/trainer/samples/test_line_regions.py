@@ -161,7 +161,7 @@ def test_regions_thinner_than_a_pixel_are_none() -> None:
 
 def test_dust_is_no_region() -> None:
     dust = np.random.default_rng(0).random((MAX_INPUT_SIZE, MAX_INPUT_SIZE)) < 0.5
-    with pytest.raises(TrainingError, match="too ragged"):
+    with pytest.raises(TrainingError, match="too detailed"):
         at_input_size(dust, an_embedding_spec(input_size=dust.shape))
 
 

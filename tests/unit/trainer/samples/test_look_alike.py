@@ -72,7 +72,7 @@ def test_one_picture_with_other_metadata_is_refused_and_its_files_named(tmp_path
 def test_samples_of_one_colour_each_are_refused_and_their_files_named(tmp_path: Path) -> None:
     colours = [(0, 0, 0), (90, 90, 90), (0, 0, 255)]
     contents = [encoded(Image.new("RGB", (48, 48), colour)) for colour in colours]
-    with pytest.raises(TrainingError, match=r"all 3 good samples of line A are of one colour each \([0-2]\.png, "):
+    with pytest.raises(TrainingError, match=r"all 3 good samples of line A have only one colour each \([0-2]\.png, "):
         compare(tmp_path, contents)
 
 

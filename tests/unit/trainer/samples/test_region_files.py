@@ -92,7 +92,7 @@ def test_whatever_is_no_region_is_refused(content: bytes) -> None:
         (polygons(polygons=[SQUARE * region_files.MAX_POINTS]), "polygons.0: .*at most"),
         (polygons(size=[0, 10]), "size.0"),
         (polygons(size=[10, 10**9]), "size.1"),
-        (polygons(size=[60_000, 60_000]), "pixels, at most"),
+        (polygons(size=[60_000, 60_000]), "pixels; at most"),
         (polygons(sizes=[1, 1]), "sizes: "),
         (b"{" * 10_000, "document: "),
     ],

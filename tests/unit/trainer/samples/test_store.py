@@ -85,7 +85,7 @@ DAMAGES = ["cut", "emptied", "removed", "card", "both"]
 def test_a_damaged_sample_is_repaired_by_importing_the_image_again(tmp_path: Path, how: str) -> None:
     store = SampleStore(tmp_path)
     sample = damaged(store, how)
-    with pytest.raises(TrainingError, match="import the image again, which repairs it"):
+    with pytest.raises(TrainingError, match="import the image again to repair it"):
         used(store, sample)
     assert store.add(LINE, Judgement.GOOD, png(0), origin=imported("a.png")) is Stored.REPAIRED
     assert store.read(LINE, Judgement.GOOD, sample) == png(0)
