@@ -31,10 +31,11 @@ from qc_worker.engine.heatmaps import HeatmapWriter
 from qc_worker.engine.in_flight import InFlight
 from qc_worker.engine.inference import Inferred, ModelRunner
 from qc_worker.engine.judge import Judge
+from qc_worker.engine.patience import Patience
 from qc_worker.engine.pipeline import Pipeline
 from qc_worker.engine.residents import Resident, ResidentModels
 from qc_worker.engine.stop import StopSignal
-from qc_worker.engine.worker import Patience, Worker
+from qc_worker.engine.worker import Worker
 from qc_worker.imaging.aspect import Aspect, InputSize
 from qc_worker.imaging.preprocessing import ImageLimits, Picture
 from qc_worker.observability.logging import configure_logging

@@ -1,4 +1,4 @@
-"""From records to what the ledger is fed."""
+"""Read the records of `results` and `images.dlq` as entries of the ledger."""
 
 from datetime import datetime, timedelta
 
@@ -9,16 +9,17 @@ from qc_worker.wire.dead_letters import dead_letter_source
 from qc_worker.wire.json_types import decode_inspection
 
 FAILURES = (Verdict.ERROR, Verdict.NO_MODEL)
-"""Every frame with such a verdict has a dead letter; see `qc_worker.engine.intake.failure`."""
+"""Verdicts that come with a dead letter; see `qc_worker.engine.intake.failure`."""
 
 TIME_SLACK = timedelta(minutes=5)
-"""How far a record's time may be ahead of that of one published after it: the clocks of brokers, or workers, differ."""
+"""Largest lead of a record's time over that of one published after it: the clocks of brokers and workers differ."""
 
 
 def inspection_entry(record: Record, *, letters_from: datetime | None, kept_from: datetime | None) -> InspectionEntry:
     """Read a record of `results`. Raises ValueError.
 
-    Dead letters older than `letters_from` and inspections older than `kept_from` may have been removed; None: none was.
+    Retention may have removed dead letters older than `letters_from` and inspections older than `kept_from`; None: it
+    has removed none.
     """
     inspection = decode_inspection(record.content)
     failed = inspection.verdict in FAILURES
@@ -33,7 +34,7 @@ def inspection_entry(record: Record, *, letters_from: datetime | None, kept_from
 
 
 def letter_entry(record: Record) -> Position:
-    """The frame that a record of `images.dlq` names. Raises ValueError."""
+    """Read the position of the frame from a record of `images.dlq`. Raises ValueError."""
     return _possible(dead_letter_source(record.headers))
 
 
@@ -43,5 +44,5 @@ def _is_behind(record: Record, removed_until: datetime | None) -> bool:
 
 def _possible(source: Position) -> Position:
     if source.partition < 0 or source.offset < 0:
-        raise ValueError(f"{source} is no position")
+        raise ValueError(f"{source} is not a position: partition and offset start at 0")
     return source

@@ -1,6 +1,6 @@
-"""Frames, inspections and dead letters held against each other, in one byte per frame.
+"""Compare frames, inspections and dead letters with each other, in one byte per frame.
 
-Fed in this order: all frames, then all inspections, then all dead letters. Knows no broker.
+Add all frames first, then all inspections, then all dead letters. Knows no broker.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,44 +13,52 @@ import numpy as np
 from qc_worker.domain.frame import Offsets, Partition, Position
 
 LIST_LIMIT = 1_000
-"""Positions kept of each kind of finding; of those beyond, only the number."""
+"""Positions listed for each kind of finding; the others are only counted."""
 MAX_CAMERAS = 100_000
-"""Cameras whose order is followed; their names come from outside and must not fill the memory."""
-
-# What one byte tells of one offset of `images`.
-FRAME, INSPECTED, INSPECTED_AGAIN, LETTER, LETTER_AGAIN, FAILED, LETTER_DUE, OTHER = (1 << bit for bit in range(8))
-
+"""Cameras whose order is checked; their names come from outside and must not fill the memory."""
 SCAN_BYTES = 1 << 20
+"""Frames that are looked at together when the books are closed."""
+
+# Flags in the byte of one offset of `images`.
+FRAME = 1 << 0
+INSPECTED = 1 << 1
+INSPECTED_AGAIN = 1 << 2
+LETTER = 1 << 3
+LETTER_AGAIN = 1 << 4
+FAILED = 1 << 5
+LETTER_DUE = 1 << 6
+OTHER = 1 << 7
+"""A frame that is not selected."""
 
 
 class Kind(StrEnum):
-    """What may be wrong with the books."""
+    """Kinds of findings."""
 
     MISSING = "missing"
     """A frame without an inspection."""
     DOUBLE = "double"
     """A frame with more than one inspection."""
     OUT_OF_ORDER = "out_of_order"
-    """An inspection that comes after that of a later frame of its camera."""
+    """An inspection published after that of a later frame of its camera."""
     NO_FRAME = "no_frame"
-    """An inspection of a position that holds no frame."""
+    """An inspection of a position without a frame."""
     NO_DEAD_LETTER = "no_dead_letter"
-    """An inspection that says that the frame could not be judged, without the dead letter."""
+    """A failed inspection (`error` or `no_model`) without its dead letter."""
     DOUBLE_DEAD_LETTER = "double_dead_letter"
     """A frame with more than one dead letter."""
     UNEXPLAINED_DEAD_LETTER = "unexplained_dead_letter"
-    """A dead letter without an inspection that says that its frame could not be judged."""
+    """A dead letter without a failed inspection of its frame."""
     UNREADABLE = "unreadable"
-    """A record on `results` or `images.dlq` that does not say which frame it belongs to."""
+    """A record on `results` or `images.dlq` that names no frame."""
     EXPIRED = "expired"
-    """Removed by retention before it was judged."""
+    """A frame that retention removed before it was judged."""
     COMMITTED_PAST_END = "committed_past_end"
-    """A committed offset that the partition does not reach: that of another topic of this name."""
+    """A committed offset past the end of its partition: of an earlier topic with this name."""
 
 
 @dataclass(slots=True)
 class Finding:
-    """How often, and where first."""
+    """Count of one kind of finding, and the first positions."""
 
     count: int = 0
     positions: list[Position] = field(default_factory=list)
@@ -63,24 +71,24 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class InspectionEntry:
-    """What the books need to know of one record on `results`."""
+    """One record on `results`, as the books see it."""
 
     source: Position
     camera: bytes | None
-    """Its key; without one nobody promised an order."""
+    """Key of the record; without one there is no order to check."""
     partition: Partition
-    """Where it lies; there is no order between partitions."""
+    """Partition of the record on `results`; there is no order between partitions."""
     failed: bool
-    """It says that the frame could not be judged."""
+    """The frame could not be judged."""
     letter_due: bool
-    """It must have a dead letter: it failed, and retention has not reached that far."""
+    """It must have a dead letter: it failed, and retention cannot have removed the letter yet."""
     successors_kept: bool
-    """Whatever was published after it on any partition is still there, and read."""
+    """All inspections published after it, on any partition, are still there and are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionTotals:
-    """One partition of `images`, from `start` to before `end`; `waiting` frames lie behind that."""
+    """Totals of one partition of `images`, from `start` to before `end`; `waiting` frames come after that."""
 
     partition: Partition
     start: int
@@ -96,12 +104,12 @@ class PartitionTotals:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What came out."""
+    """The closed books."""
 
     partitions: tuple[PartitionTotals, ...]
     findings: Mapping[Kind, Finding]
     unordered: int
-    """Inspections whose order was not followed, for there were too many cameras."""
+    """Inspections whose order was not checked, because there were too many cameras."""
 
     @property
     def clean(self) -> bool:
@@ -109,7 +117,7 @@ class Balance:
 
 
 class Ledger:
-    """The books of the frames from `starts` to before `ends`; frames behind those are counted as waiting."""
+    """Keep the books of the frames from `starts` to before `ends`; later frames are counted as waiting."""
 
     def __init__(self, starts: Offsets, ends: Offsets) -> None:
         self._pages = {
@@ -122,15 +130,16 @@ class Ledger:
         self._unordered = 0
 
     def add_frame(self, position: Position, *, selected: bool = True) -> None:
-        """A record on `images`; those not selected only explain their inspections."""
+        """Add a record on `images`; a frame that is not selected may have an inspection, but need not."""
         page = self._pages[position.topic_partition]
         if position.offset >= page.end:
-            page.waiting += selected
+            if selected:
+                page.waiting += 1
         elif position.offset >= page.start:
             page.marks[position.offset - page.start] |= FRAME if selected else OTHER
 
     def add_inspection(self, entry: InspectionEntry) -> None:
-        """A record on `results`, in the order of its partition."""
+        """Add a record on `results`, in the order of its partition."""
         page = self._page_of(entry.source, Kind.NO_FRAME)
         if page is None:
             return
@@ -138,41 +147,48 @@ class Ledger:
         marks = page.marks[at]
         if marks & FRAME:
             page.inspections += 1
-            # A second inspection is a double and nothing else: judged again after a crash, it must come late.
+            # A second inspection only counts as a double: judged again after a crash, it always comes late.
             if not marks & INSPECTED and self._comes_late(entry):
                 page.out_of_order += 1
                 self._findings[Kind.OUT_OF_ORDER].add(entry.source)
         marks |= INSPECTED_AGAIN if marks & INSPECTED else INSPECTED
-        page.marks[at] = marks | (FAILED if entry.failed else 0) | (LETTER_DUE if entry.letter_due else 0)
+        if entry.failed:
+            marks |= FAILED
+        if entry.letter_due:
+            marks |= LETTER_DUE
+        page.marks[at] = marks
 
     def add_dead_letter(self, source: Position) -> None:
-        """A record on `images.dlq`, by the frame that it names."""
+        """Add a record on `images.dlq`, by the frame that it names."""
         page = self._page_of(source, Kind.UNEXPLAINED_DEAD_LETTER)
-        if page is not None:
-            marks = page.marks[source.offset - page.start]
-            page.dead_letters += bool(marks & FRAME)
-            page.marks[source.offset - page.start] = marks | (LETTER_AGAIN if marks & LETTER else LETTER)
+        if page is None:
+            return
+        at = source.offset - page.start
+        marks = page.marks[at]
+        if marks & FRAME:
+            page.dead_letters += 1
+        page.marks[at] = marks | (LETTER_AGAIN if marks & LETTER else LETTER)
 
     def add_unreadable(self, position: Position) -> None:
-        """A record on `results` or `images.dlq` that belongs to nobody."""
+        """Add a record on `results` or `images.dlq` that names no frame."""
         self._findings[Kind.UNREADABLE].add(position)
 
     def add_expired(self, partition: Partition, first: int, end: int) -> None:
-        """Offsets that retention removed before they were judged."""
+        """Add the offsets from `first` to before `end`, which retention removed before they were judged."""
         finding = self._findings[Kind.EXPIRED]
         for offset in range(first, min(end, first + LIST_LIMIT)):
             finding.add(Position(*partition, offset))
         finding.count += max(0, end - first - LIST_LIMIT)
 
     def add_committed_past_end(self, committed: Position) -> None:
-        """An offset that the group has committed and the partition does not reach."""
+        """Add a committed offset that is past the end of its partition."""
         self._findings[Kind.COMMITTED_PAST_END].add(committed)
 
     def balance(self, *, oldest: Offsets, newest: Offsets) -> Balance:
         """Close the books.
 
-        `oldest`, `newest`: first and end offsets of `images` after everything was read; what is older than that may
-        have been removed while it was read, and what is newer does not exist.
+        `oldest`, `newest`: first and end offsets of `images` after all topics were read. Older frames may have been
+        removed meanwhile; newer ones do not exist.
         """
         for kind, positions in self._ahead.items():
             for position in sorted(positions):
@@ -182,27 +198,39 @@ class Ledger:
         return Balance(tuple(totals), self._findings, self._unordered)
 
     def _page_of(self, source: Position, stray: Kind) -> "_Page | None":
-        """The page if it holds the position; a position that can hold no frame is a finding of the kind `stray`."""
+        """Return the page that has the position, or None; note a position that cannot hold a frame as `stray`."""
         page = self._pages.get(source.topic_partition)
         if page is None:
             if source.topic in self._topics:
                 self._findings[stray].add(source)
             return None
         if source.offset >= page.end:
-            _keep_largest(self._ahead[stray], source)
+            self._add_ahead(stray, source)
             return None
         return page if source.offset >= page.start else None
 
+    def _add_ahead(self, kind: Kind, position: Position) -> None:
+        """Keep the positions that are furthest ahead; `balance` finds those past the end of their partition."""
+        positions = self._ahead[kind]
+        if len(positions) < LIST_LIMIT:
+            heappush(positions, position)
+        else:
+            heappushpop(positions, position)
+
     def _comes_late(self, entry: InspectionEntry) -> bool:
+        """Return True if a later frame of the camera has its inspection already."""
         if entry.camera is None:
             return False
         key = (entry.source.topic_partition, entry.partition, entry.camera)
         last = self._last_of_camera.get(key)
-        if last is None and len(self._last_of_camera) >= MAX_CAMERAS:
-            self._unordered += 1
+        if last is None:
+            if len(self._last_of_camera) >= MAX_CAMERAS:
+                self._unordered += 1
+            else:
+                self._last_of_camera[key] = entry.source.offset
             return False
-        self._last_of_camera[key] = max(entry.source.offset, -1 if last is None else last)
-        return last is not None and entry.source.offset < last
+        self._last_of_camera[key] = max(last, entry.source.offset)
+        return entry.source.offset < last
 
     def _totals(self, page: "_Page", oldest: int) -> PartitionTotals:
         counts = dict.fromkeys(Kind, 0)
@@ -235,7 +263,7 @@ class Ledger:
 
 
 class _Page:
-    """One partition of `images`."""
+    """Marks and counts of one partition of `images`."""
 
     def __init__(self, partition: Partition, start: int, end: int) -> None:
         self.partition = partition
@@ -248,29 +276,28 @@ class _Page:
         self.waiting = 0
 
     def chunks(self) -> Iterator[tuple[int, np.ndarray]]:
-        """First offset and marks of one piece after the other, so that looking at them takes little memory."""
+        """Yield first offset and marks piece by piece, so that looking at them takes little memory."""
         marks = np.frombuffer(self.marks, dtype=np.uint8)
         for at in range(0, len(marks), SCAN_BYTES):
             yield self.start + at, marks[at : at + SCAN_BYTES]
 
 
 def _wrong(marks: np.ndarray, present: np.ndarray) -> dict[Kind, np.ndarray]:
-    """Which offsets are wrong, by kind. `present`: the broker still has what lay there, if anything did."""
-    frame, inspected, letter = (marks & bit != 0 for bit in (FRAME, INSPECTED, LETTER))
-    nothing = (marks & (FRAME | OTHER) == 0) & present
+    """Mark the wrong offsets of each kind. `present`: offsets that retention has not removed."""
+    frame = _have(marks, FRAME)
+    inspected = _have(marks, INSPECTED)
+    letter = _have(marks, LETTER)
+    no_frame = ~_have(marks, FRAME | OTHER) & present
     return {
         Kind.MISSING: frame & ~inspected,
-        Kind.DOUBLE: frame & (marks & INSPECTED_AGAIN != 0),
-        Kind.NO_FRAME: nothing & inspected,
-        Kind.NO_DEAD_LETTER: frame & (marks & LETTER_DUE != 0) & ~letter,
-        Kind.DOUBLE_DEAD_LETTER: frame & (marks & LETTER_AGAIN != 0),
-        Kind.UNEXPLAINED_DEAD_LETTER: (frame | nothing) & letter & (marks & FAILED == 0),
+        Kind.DOUBLE: frame & _have(marks, INSPECTED_AGAIN),
+        Kind.NO_FRAME: no_frame & inspected,
+        Kind.NO_DEAD_LETTER: frame & _have(marks, LETTER_DUE) & ~letter,
+        Kind.DOUBLE_DEAD_LETTER: frame & _have(marks, LETTER_AGAIN),
+        Kind.UNEXPLAINED_DEAD_LETTER: (frame | no_frame) & letter & ~_have(marks, FAILED),
     }
 
 
-def _keep_largest(positions: list[Position], position: Position) -> None:
-    """Frames not yet settled have inspections too; only the furthest ahead can be beyond all frames."""
-    if len(positions) < LIST_LIMIT:
-        heappush(positions, position)
-    else:
-        heappushpop(positions, position)
+def _have(marks: np.ndarray, flags: int) -> np.ndarray:
+    """Return a mask of the offsets that have any of these flags."""
+    return (marks & flags).astype(bool)

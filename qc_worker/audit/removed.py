@@ -1,7 +1,7 @@
-"""Frames that retention has removed before anybody judged them, told by the inspections, which live longer.
+"""Find the frames that retention removed before they were judged, by gaps between inspections, which are kept longer.
 
-A worker that finds its place removed goes on at the oldest frame left and commits that: the committed offset then lies
-behind the loss. What stays is a gap in what the inspections say was judged.
+If the frame at a worker's committed offset has been removed, the worker continues at the oldest frame left and commits
+from there, so the committed offset does not show the loss. The gap between the inspections does.
 """
 
 from bisect import bisect_right
@@ -11,11 +11,11 @@ from qc_worker.audit.ledger import InspectionEntry
 from qc_worker.domain.frame import Offsets, Partition, Position
 
 MAX_RUNS = 10_000
-"""Kept of each partition; there is one between two gaps, as long as inspections come nearly in order."""
+"""Runs kept of each partition; inspections come nearly in order, so there is about one run per gap."""
 
 
 class RemovedFrames:
-    """Offsets of `images` before `oldest`, the first ones that retention has left."""
+    """Collect the judged offsets of `images` before `oldest`, the first offsets that retention has left."""
 
     def __init__(self, oldest: Offsets) -> None:
         self._oldest = oldest
@@ -25,15 +25,15 @@ class RemovedFrames:
         self._broken: set[Partition] = set()
 
     def add_frame(self, position: Position) -> None:
-        """A record that is still there, in the order of its partition."""
+        """Add a frame that is still there, in the order of its partition."""
         last = self._last_frame.get(position.topic_partition, position.offset - 1)
         if position.offset != last + 1:
-            # Marks of transactions take offsets too, and once removed, nobody can tell them from frames.
+            # Transaction markers have offsets as well; removed ones cannot be told from removed frames.
             self._broken.add(position.topic_partition)
         self._last_frame[position.topic_partition] = position.offset
 
     def add_inspection(self, entry: InspectionEntry) -> None:
-        """A record on `results`."""
+        """Add a record on `results`."""
         partition, offset = entry.source.topic_partition, entry.source.offset
         if offset >= self._oldest.get(partition, 0):
             return
@@ -42,10 +42,14 @@ class RemovedFrames:
             self._known_from[partition] = min(offset, self._known_from.get(partition, offset))
 
     def unjudged(self, committed: Offsets) -> Iterator[tuple[Partition, int, int]]:
-        """Gaps, as partition, first offset and end: those between inspections, and all behind the committed offset."""
+        """Yield the unjudged offsets before `oldest`, as partition, first offset and end.
+
+        These are the gaps between inspections, and all offsets from the committed one on.
+        """
         for partition, oldest in sorted(self._oldest.items()):
             settled = min(committed.get(partition, oldest), oldest)
-            # A partition is judged in order: behind an inspection with all its successors, what has none had none.
+            # A partition is judged in order: a frame after an inspection whose successors are all kept, and without one
+            # of its own, was not judged.
             if partition in self._known_from and partition not in self._broken:
                 for first, end in self._judged[partition].gaps(self._known_from[partition], settled):
                     yield partition, first, end
@@ -54,29 +58,42 @@ class RemovedFrames:
 
 
 class Runs:
-    """A set of offsets, kept as runs without a gap; of too many, the lower half is forgotten."""
+    """Hold a set of offsets as runs without gaps; if there are too many runs, drop the lower half."""
 
     def __init__(self) -> None:
-        self._edges: list[int] = []  # first of a run, end of it, first of the next, ...
-        self._forgotten_until = 0
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._dropped_until = 0
 
     def add(self, offset: int) -> None:
-        edges = self._edges
-        at = bisect_right(edges, offset)
-        if at % 2 or offset < self._forgotten_until:
-            return  # inside a run, or below all
-        joins_left = at > 0 and edges[at - 1] == offset
-        joins_right = at < len(edges) and edges[at] == offset + 1
-        # On a side where it joins, the edge between them goes.
-        edges[at - joins_left : at + joins_right] = [offset] * (not joins_left) + [offset + 1] * (not joins_right)
-        if len(edges) > 2 * MAX_RUNS:
-            self._forgotten_until = edges[MAX_RUNS // 2 * 2 - 1]
-            del edges[: MAX_RUNS // 2 * 2]
+        """Add an offset to the set; one below the dropped runs is ignored."""
+        starts, ends = self._starts, self._ends
+        index = bisect_right(starts, offset)  # runs `index - 1` and `index` are its neighbours
+        if offset < self._dropped_until or (index > 0 and offset < ends[index - 1]):
+            return
+        joins_previous = index > 0 and ends[index - 1] == offset
+        joins_next = index < len(starts) and starts[index] == offset + 1
+        if joins_previous and joins_next:
+            del ends[index - 1], starts[index]
+        elif joins_previous:
+            ends[index - 1] = offset + 1
+        elif joins_next:
+            starts[index] = offset
+        else:
+            starts.insert(index, offset)
+            ends.insert(index, offset + 1)
+        if len(starts) > MAX_RUNS:
+            self._drop_lower_half()
+
+    def _drop_lower_half(self) -> None:
+        count = MAX_RUNS // 2
+        self._dropped_until = self._ends[count - 1]
+        del self._starts[:count], self._ends[:count]
 
     def gaps(self, first: int, end: int) -> Iterator[tuple[int, int]]:
-        """What is missing from `first` to before `end`, nothing of what was forgotten."""
-        at = max(first, self._forgotten_until)
-        for start, stop in zip(self._edges[::2], self._edges[1::2], strict=True):
+        """Yield start and end of each gap from `first` to before `end`, without the dropped runs."""
+        at = max(first, self._dropped_until)
+        for start, stop in zip(self._starts, self._ends, strict=True):
             if at < min(start, end):
                 yield at, min(start, end)
             at = max(at, stop)

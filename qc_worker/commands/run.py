@@ -1,8 +1,7 @@
-"""`qc-worker run`: put the worker together and let it loop."""
+"""`qc-worker run`: build the worker from the settings and run it."""
 
 import gc
 import math
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from threading import Thread
@@ -10,14 +9,15 @@ from threading import Thread
 import structlog
 
 from qc_worker.commands.topics import topic_plans
-from qc_worker.domain.errors import SettingsError, TransportError
+from qc_worker.domain.errors import SettingsError
 from qc_worker.engine.heatmaps import HeatmapWriter
 from qc_worker.engine.in_flight import InFlight
 from qc_worker.engine.intake import Deadlines
+from qc_worker.engine.patience import Patience
 from qc_worker.engine.refresher import ModelRefresher
 from qc_worker.engine.residents import ResidentModels
 from qc_worker.engine.stop import StopSignal
-from qc_worker.engine.worker import Patience, Worker
+from qc_worker.engine.worker import Worker
 from qc_worker.observability import metrics
 from qc_worker.observability.health import HealthServer
 from qc_worker.ports import FrameSource
@@ -37,15 +37,15 @@ from qc_worker.wiring.models import backbone_pool, model_loader, worker_pipeline
 from qc_worker.wiring.shared import kafka_access, keep_compiled_kernels
 
 FIRST_CONTACT_MS = 3_000
-"""Short enough for a worker that still waits for its broker to stop in time."""
+"""Connection timeout of the first check; short, so that a worker that waits for its broker still stops in time."""
 LIVE_BEYOND_PATIENCE_S = 60.0
-"""On top of the worker's own patience with a broker: whoever restarts it sooner only delays its recovery."""
+"""Added to the worker's own patience with a broker: restarting it earlier would only delay its recovery."""
 
 log = structlog.get_logger()
 
 
 def run_worker(settings: Settings) -> None:
-    """Judge frames until SIGTERM or SIGINT. Raises QcError for what stops it otherwise."""
+    """Judge frames until SIGTERM or SIGINT. Raises QcError if an error ends it before that."""
     arm(settings.failpoints)
     if settings.gpu_decode:
         log.warning("thresholds were calibrated on pixels that the CPU decoded; those of gpu_decode differ a little")
@@ -93,8 +93,9 @@ def _run(settings: Settings, slot: str) -> None:
     health.start()
     log.info("health endpoints", url=health.url)
     try:
-        _once_broker_answers(lambda: _check_topics(settings), stop, clock, patience)
-        _once_broker_answers(refresher.catch_up, stop, clock, patience)
+        # Workers and brokers start in any order: wait as long as a running worker would, the attempts included.
+        patience.keep_trying(lambda: _check_topics(settings), clock=clock, stop=stop, since=clock.monotonic())
+        patience.keep_trying(refresher.catch_up, clock=clock, stop=stop, since=clock.monotonic())
         if not stop.is_set():
             refresher.start()
             heatmaps.start()
@@ -105,17 +106,19 @@ def _run(settings: Settings, slot: str) -> None:
     finally:
         stop.set()
         with ExitStack() as stack:  # last in, first out
-            for close in (health.close, cache.close, refresher.close, heatmaps.close):
-                stack.callback(close)
+            stack.callback(health.close)
+            stack.callback(cache.close)
+            stack.callback(refresher.close)
+            stack.callback(heatmaps.close)
 
 
 def _keep_giving_back_memory(every_s: float, stop: StopSignal) -> None:
-    """Let no start, no burst of large frames and no new model leave its peak behind."""
+    """Return freed memory to the kernel every `every_s` (0: never), such as after a burst of large frames."""
 
     def run() -> None:
         is_stopped = False
         while not is_stopped:
-            gc.collect()  # quick, as what was there at the start is frozen
+            gc.collect()  # quick, as the objects of the start are frozen
             give_back_freed_memory()
             metrics.HEAP_BYTES.set(heap_in_use_bytes() or math.nan)
             is_stopped = stop.wait(every_s)
@@ -124,23 +127,12 @@ def _keep_giving_back_memory(every_s: float, stop: StopSignal) -> None:
         Thread(target=run, name="memory", daemon=True).start()
 
 
-def _once_broker_answers(attempt: Callable[[], None], stop: StopSignal, clock: SystemClock, patience: Patience) -> None:
-    """Workers and brokers start in any order: wait as long as a running worker would. Raises TransportError."""
-    started = clock.monotonic()
-    while not stop.is_set():
-        try:
-            attempt()
-        except TransportError as error:
-            if clock.monotonic() - started > patience.broker_s:
-                raise
-            log.warning("broker away", error=str(error))
-            stop.wait(patience.retry_s)
-        else:
-            return
-
-
 def _check_topics(settings: Settings) -> None:
-    """Raises SettingsError if a topic is missing: a consumer of nothing would wait for ever in silence."""
+    """Compare the topics with the settings and log the differences.
+
+    Raises SettingsError if a topic is missing (a consumer without a topic waits silently and forever) or if one to
+    write to is too small; TransportError.
+    """
     access = replace(kafka_access(settings), connect_timeout_ms=FIRST_CONTACT_MS)
     reports = check_topics(access, topic_plans(settings))
     if codecs := missing_codecs():
@@ -174,7 +166,7 @@ def _health(
     clock, live_within_s = SystemClock(), settings.broker_patience_s + LIVE_BEYOND_PATIENCE_S
 
     def live() -> dict[str, bool]:
-        looped_at = worker.last_step_at  # None while models are loaded or the broker is waited for
+        looped_at = worker.last_step_at  # None while the worker loads models or waits for the broker
         looping = looped_at is None or clock.monotonic() - looped_at < live_within_s
         return {"looping": looping, "following_releases": refresher.alive()}
 

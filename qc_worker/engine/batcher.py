@@ -1,4 +1,4 @@
-"""Dynamic batching: full batches at once, others when their oldest frame has waited long enough or a deadline nears."""
+"""Batch frames dynamically: full batches at once, others after a maximum wait or when a deadline comes near."""
 
 import math
 import threading
@@ -11,25 +11,25 @@ from qc_worker.simplenet.spec import BackbonePass
 
 
 class Batchable(Protocol):
-    """What the batcher needs to know of a frame."""
+    """A frame as the batcher sees it."""
 
     @property
     def backbone_pass(self) -> BackbonePass:
-        """What decides which frames can share a backbone pass."""
+        """Frames with equal ones can be in one batch."""
         ...
 
     @property
     def due_at(self) -> float | None:
-        """When its verdict is wanted, by the monotonic clock; None: no matter."""
+        """Deadline of its verdict, by the monotonic clock; None: no deadline."""
         ...
 
     def skip_if_void(self) -> bool:
-        """Whether nobody wants its verdict any more; whoever is told so forgets the frame."""
+        """Return True if its verdict is not needed any more; the caller must then drop the frame."""
         ...
 
 
 NEWS_SHARE = 0.2
-"""Of the newest batch in how long a batch is taken to last."""
+"""Weight of the newest batch in the moving average of batch times."""
 
 F = TypeVar("F", bound=Batchable)
 
@@ -41,9 +41,10 @@ class _Waiting(Generic[F]):
 
 
 class Batcher(Generic[F]):
-    """Groups frames by what can share a backbone pass, not by line.
+    """Group frames by backbone pass, not by line.
 
-    A frame counts as its tiles towards `max_size`, so a batch takes the memory and time that its size says.
+    A tiled frame counts as many times towards `max_size` as it has tiles, so batches of one size take equal memory and
+    time.
     """
 
     def __init__(self, *, max_size: int, max_wait_s: float) -> None:
@@ -59,12 +60,12 @@ class Batcher(Generic[F]):
         self._queues.setdefault(frame.backbone_pass, deque()).append(_Waiting(frame, now))
 
     def took(self, backbone_pass: BackbonePass, seconds: float) -> None:
-        """A batch took so long from its start to its verdicts: what a deadline must leave time for."""
+        """Record the time of a batch from its start to its verdicts; deadlines leave that much time."""
         known = self._batch_s.get(backbone_pass, seconds)
         self._batch_s[backbone_pass] = known + NEWS_SHARE * (seconds - known)
 
     def take(self, now: float) -> list[F]:
-        """The due batch whose oldest frame waits longest; empty if none is due, or none of it is wanted any more."""
+        """Return the due batch whose oldest frame has waited longest; empty if none is due or all of it is void."""
         due = [queue for queue in self._queues.values() if self._is_due(queue, now)]
         if not due:
             return []
@@ -72,7 +73,7 @@ class Batcher(Generic[F]):
         return self._pop(queue)
 
     def seconds_until_due(self, now: float) -> float | None:
-        """How long until `take` has something; None while nothing waits."""
+        """Return the time until `take` returns a batch; None while no frame waits."""
         waits = [self._wait_s(queue, now) for queue in self._queues.values() if queue]
         return min(waits, default=None)
 
@@ -97,13 +98,13 @@ class Batcher(Generic[F]):
         return queue[0].frame.backbone_pass.frames_within(self._max_size)
 
     def _latest_start(self, queue: deque[_Waiting[F]]) -> float:
-        """When the batch must be closed so that no deadline in it passes, by how long batches took lately."""
+        """Return the last moment to start the batch without missing a deadline in it, by the recent batch times."""
         due_at = min((one.frame.due_at for one in queue if one.frame.due_at is not None), default=math.inf)
         return due_at - self._batch_s.get(queue[0].frame.backbone_pass, 0.0)
 
 
 class BatchQueue(Generic[F]):
-    """A batcher between threads: decode threads add, the inference thread takes."""
+    """Share a batcher between threads: decode threads add, the inference thread takes."""
 
     def __init__(self, batcher: Batcher[F], clock: Clock) -> None:
         self._batcher = batcher
@@ -122,7 +123,7 @@ class BatchQueue(Generic[F]):
             self._batcher.took(backbone_pass, seconds)
 
     def take(self) -> list[F]:
-        """Wait for the next due batch; empty once closed."""
+        """Wait for the next due batch and return it; empty once closed."""
         with self._changed:
             while not self._closed:
                 if batch := self._batcher.take(self._clock.monotonic()):
@@ -131,7 +132,7 @@ class BatchQueue(Generic[F]):
             return []
 
     def close(self) -> None:
-        """Let the taker go; frames that still wait are left behind."""
+        """End the wait in `take`; frames that still wait are dropped."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

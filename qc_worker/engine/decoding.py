@@ -1,4 +1,4 @@
-"""Where admitted frames are decoded: in threads, one frame each; `gpu_decoding` is its sibling on a GPU."""
+"""Decode admitted frames in threads, one frame each; `gpu_decoding` does it on a GPU."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,18 +17,18 @@ from qc_worker.simplenet.spec import BackbonePass, EmbeddingSpec
 
 
 class DecodePicture(Protocol):
-    """From encoded bytes to the rectangle that enters the backbone."""
+    """Decode and preprocess a picture; `imaging.preprocessing.decode_picture`, or a test's own."""
 
     def __call__(
         self, content: bytes, *, input_size: InputSize, aspect: Aspect, limits: ImageLimits, bit_depth: int
     ) -> Picture:
-        """Raises InvalidFrame."""
+        """Turn encoded bytes into a picture of the backbone's input size. Raises InvalidFrame."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A frame ready for its batch."""
+    """A decoded frame, ready for its batch."""
 
     ticket: Ticket
     frame: Frame
@@ -46,7 +46,7 @@ class Decoded:
 
     @property
     def box(self) -> Box:
-        """Where in the model's input the picture lies."""
+        """Area of the model's input that the picture covers."""
         return content_box(self.picture.image_size, self.spec.input_size, self.spec.aspect)
 
     @property
@@ -58,24 +58,24 @@ class Decoded:
 
 
 Deliver = Callable[[Admitted, Decoded | Exception], None]
-"""Called for every frame submitted that is not void, from any thread, with its picture or why there is none:
-InvalidFrame, or an error of the decoder's own."""
+"""Callback for every submitted frame that is not void, from any thread: with the decoded frame or with the error,
+InvalidFrame or one of the decoder itself."""
 
 
 class Decoding(Protocol):
-    """Decodes what is submitted beside everything else."""
+    """Decode submitted frames in threads of its own."""
 
     def start(self, deliver: Deliver) -> None: ...
 
     def submit(self, admitted: Admitted) -> None: ...
 
     def close(self, timeout_s: float) -> None:
-        """Leave the frames that no one has begun with."""
+        """Drop the frames that are not being decoded yet."""
         ...
 
 
 class DecodeThreads:
-    """Threads of the CPU; Pillow lets go of Python's lock while it decodes and resizes."""
+    """Decode in threads of the CPU; Pillow releases Python's lock while it decodes and resizes."""
 
     def __init__(
         self, *, threads: int, limits: ImageLimits, clock: Clock, decode_picture: DecodePicture = decode_picture
@@ -93,7 +93,7 @@ class DecodeThreads:
         self._threads.submit(self._decode, admitted)
 
     def close(self, timeout_s: float) -> None:
-        del timeout_s  # nobody waits for a frame in hand: it takes milliseconds
+        del timeout_s  # no need to wait: a frame that is being decoded takes milliseconds
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _decode(self, admitted: Admitted) -> None:
@@ -101,14 +101,14 @@ class DecodeThreads:
             return
         try:
             self._deliver(admitted, decode(admitted, self._limits, self._clock, self._decode_picture))
-        except Exception as error:  # noqa: BLE001  (a frame that breaks the decoder must not vanish)
+        except Exception as error:  # noqa: BLE001  (a frame that breaks the decoder must not get lost)
             self._deliver(admitted, error)
 
 
 def decode(
     admitted: Admitted, limits: ImageLimits, clock: Clock, decode_picture: DecodePicture = decode_picture
 ) -> Decoded:
-    """Decode and preprocess; runs in a decode thread. Raises InvalidFrame."""
+    """Decode and preprocess an admitted frame, in a decode thread. Raises InvalidFrame."""
     failpoint("in-decode", admitted.frame.frame_id)
     started = clock.monotonic()
     spec = admitted.resident.spec

@@ -1,4 +1,4 @@
-"""Decoding on the GPU: one thread takes all frames that wait, by what they are decoded to, and passes them on."""
+"""Decode on the GPU: one thread decodes all waiting frames of one target together."""
 
 import queue
 import threading
@@ -16,11 +16,11 @@ from qc_worker.imaging.preprocessing import ImageLimits
 from qc_worker.ports import Clock
 
 Target = tuple[InputSize, Aspect, int]
-"""Input size, aspect and bit depth: frames that differ in none are decoded together."""
+"""Input size, aspect and bit depth; frames with an equal target can be decoded together."""
 
 
 class GpuDecoding:
-    """Decodes what is submitted, in order, up to `max_batch_size` frames at once; the CPU takes what the GPU cannot."""
+    """Decode frames in order, up to `max_batch_size` at once; the CPU decodes the formats that the GPU cannot."""
 
     def __init__(
         self, *, device: torch.device, limits: ImageLimits, max_batch_size: int, cpu_threads: int, clock: Clock
@@ -42,7 +42,7 @@ class GpuDecoding:
         self._waiting.put(admitted)
 
     def close(self, timeout_s: float) -> None:
-        """Finish the frames in hand and leave those behind them."""
+        """Finish the frames that are being decoded and drop those behind them."""
         self._waiting.put(None)
         if self._thread:
             self._thread.join(timeout_s)
@@ -55,7 +55,7 @@ class GpuDecoding:
                 self._decode(list(group), target, deliver)
 
     def _take(self) -> list[Admitted]:
-        """Wait for a frame, and take those that wait behind it; empty once closed."""
+        """Wait for a frame and return it with those that wait behind it; empty once closed."""
         frames: list[Admitted] = []
         while not frames or (len(frames) < self._max_batch_size and not self._waiting.empty()):
             admitted = self._waiting.get()
@@ -69,7 +69,7 @@ class GpuDecoding:
         started = self._clock.monotonic()
         try:
             pictures = self._decoder(target).decode([admitted.frame.content for admitted in frames])
-        except Exception as error:  # noqa: BLE001  (a batch that breaks the decoder must not vanish)
+        except Exception as error:  # noqa: BLE001  (a batch that breaks the decoder must not get lost)
             for admitted in frames:
                 deliver(admitted, error)
             return

@@ -1,4 +1,4 @@
-"""Renders and caches heatmaps on the side: a slow or dead cache costs pictures, never verdicts."""
+"""Render and cache heatmaps in a thread of their own: a slow or dead cache costs pictures, never verdicts."""
 
 import queue
 import threading
@@ -31,7 +31,7 @@ class _Order:
 
 
 class HeatmapWriter:
-    """One thread between the judge and the cache, with a bounded queue."""
+    """Write heatmaps to the cache, in one thread behind a bounded queue."""
 
     def __init__(self, cache: HeatmapCache) -> None:
         self._cache = cache
@@ -42,7 +42,7 @@ class HeatmapWriter:
         self._thread.start()
 
     def offer(self, decoded: Decoded, anomaly_map: np.ndarray) -> str | None:
-        """Take the order for a heatmap and return its key; None if the cache is away or behind."""
+        """Order a heatmap and return its key; None if the cache cannot be reached or the queue is full."""
         if not self._cache.available():
             metrics.HEATMAPS.labels(outcome="cache_away").inc()
             return None
@@ -61,7 +61,7 @@ class HeatmapWriter:
         return order.key
 
     def close(self, timeout_s: float = 2.0) -> None:
-        """Write what is queued, as far as `timeout_s` allows."""
+        """Write the queued heatmaps, as many as `timeout_s` allows."""
         if self._thread.is_alive():
             try:
                 self._orders.put(None, timeout=timeout_s)
@@ -71,21 +71,20 @@ class HeatmapWriter:
 
     def _run(self) -> None:
         while (order := self._orders.get()) is not None:
-            orders = [order, *self._waiting()]
-            kept = self._kept(orders)
-            metrics.HEATMAPS.labels(outcome="cached" if kept else "lost").inc(len(orders))
+            orders = [order, *self._take_waiting()]
+            is_cached = self._write(orders)
+            metrics.HEATMAPS.labels(outcome="cached" if is_cached else "lost").inc(len(orders))
 
-    def _kept(self, orders: list[_Order]) -> bool:
+    def _write(self, orders: list[_Order]) -> bool:
+        """Render the heatmaps and put them into the cache; return False if they are lost."""
         try:
             return self._cache.put([_rendered(order) for order in orders])
-        except (
-            Exception
-        ):  # logged and counted as lost: one bad picture must not end this thread, and all others with it
+        except Exception:  # one bad picture must not end this thread, and all later heatmaps with it
             log.exception("heatmaps failed", count=len(orders))
             return False
 
-    def _waiting(self) -> list[_Order]:
-        """What else is queued, up to one write."""
+    def _take_waiting(self) -> list[_Order]:
+        """Take the other queued orders, up to one write."""
         orders: list[_Order] = []
         while len(orders) < ENTRIES_PER_WRITE - 1 and not self._orders.empty():
             order = self._orders.get()
@@ -97,7 +96,7 @@ class HeatmapWriter:
 
 
 def heatmap_key(position: Position) -> str:
-    """The cache key of a frame's heatmap; made of the position only, which nobody outside can choose."""
+    """Return the cache key of a frame's heatmap: only the position is in it, which no sender can choose."""
     return f"qc:heatmap:{position}"
 
 

@@ -1,44 +1,49 @@
-"""Every frame between polling and committing, in offset order by partition.
+"""Hold every frame between polling and committing, in offset order by partition.
 
-The one place that decides what may be published and which offsets may be committed: the settled prefix of each
-partition. That keeps the frames of a camera in order (they share a partition) and never commits past an open frame.
+Only the settled prefix of each partition may be published, and only its offsets committed. So the frames of a camera,
+which share a partition, stay in order, and no commit goes past an open frame.
 """
 
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, takewhile
+from itertools import takewhile
 
 from qc_worker.domain.frame import Offsets, Partition, Record
 from qc_worker.domain.inspection import Outcome
 
 MAX_PUBLISHED_BYTES = 32 << 20
-"""Of dead letters in one publishing, so that a slow network acknowledges it in time; inspections are small."""
+"""Limit of the dead letters published at once, so that a slow network acknowledges in time; inspections are small."""
 
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One record in flight. A frame polled again after a rebalance gets a ticket of its own."""
+    """One record in flight and, once it is settled, its outcome. A frame polled again gets a new ticket."""
 
     record: Record
     polled_at: float
     due_at: float | None = None
-    """When its verdict is wanted, by the monotonic clock; None: no matter."""
+    """Deadline of its verdict, by the monotonic clock; None: no deadline."""
     outcome: Outcome | None = None
+    """Read only; set by `settle`."""
     is_offered: bool = False
-    """It has been handed out to be published."""
+    """It has been returned by `InFlight.committable` to be published."""
     is_void: bool = False
-    """Its partition was lost, so nobody here wants its outcome. Set by the main thread, seen by all others."""
+    """Its partition was lost, so its outcome is not published here. Set by the main thread, read by all others."""
     is_skipped: bool = False
-    """Some thread has seen that it is void, and has forgotten its frame."""
+    """A thread has seen that it is void and has dropped its frame."""
+
+    def settle(self, outcome: Outcome) -> None:
+        """Set the outcome; from now on the frame may be published. Safe from any thread."""
+        self.outcome = outcome
 
     def skip_if_void(self) -> bool:
-        """Whether nobody wants its outcome any more; whoever is told so forgets the frame and does no work on it."""
+        """Return True if its outcome is not needed any more; the caller must then drop the frame."""
         self.is_skipped = self.is_void
         return self.is_skipped
 
     def is_late(self, now: float) -> bool:
-        """Whether an outcome that is made now comes after it was wanted."""
+        """Return True if `now` is after the deadline."""
         return self.due_at is not None and now > self.due_at
 
 
@@ -54,15 +59,15 @@ class Committable:
 
     @property
     def offsets(self) -> Offsets:
-        """The next offset to read of each partition once these are published."""
+        """Offsets to commit once these are published: by partition, the next one to read."""
         return {ticket.record.position.topic_partition: ticket.record.position.offset + 1 for ticket in self.tickets}
 
 
 class InFlight:
-    """Frames and bytes in the worker, never more than the limits. Used by the worker's main thread only."""
+    """Hold the tickets of all frames in flight, within limits. Used by the worker's main thread only."""
 
     def __init__(self, *, max_frames: int, max_bytes: int, max_record_bytes: int) -> None:
-        """`max_record_bytes`: what the topic takes, not what is judged; a record too large to judge comes whole."""
+        """Take the limits; `max_record_bytes` is the topic's: a record too large to judge is polled whole as well."""
         self._max_frames = max_frames
         self._max_bytes = max_bytes
         self._max_record_bytes = max_record_bytes
@@ -73,15 +78,17 @@ class InFlight:
 
     @property
     def room_frames(self) -> int:
-        """How many more records fit, each taken for as large as one may be; an empty worker always takes one."""
+        """Number of records that fit, each counted as the largest possible; at least 1 if none is in flight."""
         by_bytes = (self._max_bytes - self.bytes) // self._max_record_bytes
         room = max(0, min(self._max_frames - self.frames, by_bytes))
-        return room or (1 if self.frames == 0 else 0)
+        if room == 0 and self.frames == 0:
+            return 1
+        return room
 
     def admit(self, record: Record, polled_at: float) -> Ticket:
         """Open a ticket.
 
-        A frame delivered again makes void what came from there on: its partition was away in the meantime.
+        A frame that is delivered again makes void all tickets from its offset on: the partition was lost in between.
         """
         ticket = Ticket(record, polled_at)
         tickets = self._tickets.setdefault(record.position.topic_partition, deque())
@@ -93,20 +100,18 @@ class InFlight:
         return ticket
 
     def committable(self, max_bytes: int = MAX_PUBLISHED_BYTES) -> Committable:
-        """The settled prefix of every partition, up to `max_bytes` to publish; nothing is forgotten before `retire`.
-
-        Oldest first, so that no partition waits for ever behind another's dead letters. Before them what was handed out
-        earlier: when nobody knows whether a publishing came through, the next one must have all of it.
-        """
+        """Return the settled prefix of every partition, up to `max_bytes`; all of it stays here until `retire`."""
         settled = [ticket for tickets in self._tickets.values() for ticket in takewhile(_is_settled, tickets)]
-        settled.sort(key=lambda ticket: (not ticket.is_offered, ticket.polled_at))  # stable: keeps partitions in order
+        # Offered ones first: if a publishing may have failed, the next one must contain all of it. Then the oldest, so
+        # that no partition always waits behind another's dead letters. The sort is stable: partitions stay in order.
+        settled.sort(key=lambda ticket: (not ticket.is_offered, ticket.polled_at))
         chosen = _up_to(max_bytes, settled)
         for ticket in chosen:
             ticket.is_offered = True
         return Committable(tuple(chosen))
 
     def retire(self, published: Committable) -> None:
-        """Forget what has been published."""
+        """Remove the published tickets."""
         for ticket in published.tickets:
             tickets = self._tickets.get(ticket.record.position.topic_partition)
             if tickets and tickets[0] is ticket:
@@ -114,13 +119,13 @@ class InFlight:
                 self._subtract(ticket)
 
     def drop(self, partitions: Iterable[Partition]) -> int:
-        """Make void the frames of lost partitions, judged or not; their new owner judges them."""
+        """Make the tickets of lost partitions void and return their number; the new owner judges these frames."""
         dropped = [ticket for partition in partitions for ticket in self._tickets.pop(partition, ())]
         self._make_void(dropped)
         return len(dropped)
 
     def forget_skipped(self) -> None:
-        """Count void frames no more once no thread has them in hand; until then they take memory like any other."""
+        """Stop counting the void tickets that no thread works on any more; until then their frames occupy memory."""
         void, self._void = self._void, []
         for ticket in void:
             if ticket.is_skipped or _is_settled(ticket):
@@ -129,7 +134,7 @@ class InFlight:
                 self._void.append(ticket)
 
     def partitions(self) -> frozenset[Partition]:
-        """Those with frames in flight."""
+        """Return the partitions that have frames in flight."""
         return frozenset(partition for partition, tickets in self._tickets.items() if tickets)
 
     def _make_void(self, tickets: Iterable[Ticket]) -> None:
@@ -148,16 +153,22 @@ def _is_settled(ticket: Ticket) -> bool:
 
 
 def _up_to(max_bytes: int, tickets: Sequence[Ticket]) -> Sequence[Ticket]:
-    """As many as fit, at least one: no record is so large that it could not be published alone."""
-    fitting = sum(total <= max_bytes for total in accumulate(map(_published_bytes, tickets)))
-    return tickets[: max(1, fitting)]
+    """Return the first tickets whose dead letters fit, at least one: any record can be published alone."""
+    total_bytes = 0
+    for index, ticket in enumerate(tickets):
+        total_bytes += _published_bytes(ticket)
+        if total_bytes > max_bytes:
+            return tickets[: max(1, index)]
+    return tickets
 
 
 def _published_bytes(ticket: Ticket) -> int:
-    return _record_bytes(ticket.record) if ticket.outcome and ticket.outcome.dead_letter else 0
+    if ticket.outcome and ticket.outcome.dead_letter:
+        return _record_bytes(ticket.record)
+    return 0
 
 
 def _record_bytes(record: Record) -> int:
-    """All of it: a record may be as large by its headers alone."""
+    """Return the size of content, key and headers: headers alone can make a record large."""
     headers = sum(len(name) + len(text) for name, text in record.headers)
     return len(record.content) + len(record.key or b"") + headers

@@ -1,4 +1,4 @@
-"""From a polled record to a decoded frame, or straight to the outcome of one that cannot be judged."""
+"""Admit a polled record as a frame of its line's model, or make the outcome of one that cannot be judged."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from qc_worker.wire.images import decode_record, read_claims
 
 DETAIL_LENGTH = 300
 MAX_CRASHES = 3
-"""A frame that was in flight in as many dying processes is not decoded again."""
+"""Crashes of a worker with the frame in flight after which the frame is not decoded again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A frame with readable headers, bound to the model that will judge it."""
+    """A frame with valid headers, bound to the model that will judge it."""
 
     ticket: Ticket
     frame: Frame
@@ -28,16 +28,16 @@ class Admitted:
 
 
 def admit(ticket: Ticket, residents: ResidentModels, deadlines: "Deadlines | None" = None) -> Admitted:
-    """Read the headers and bind the frame to its line's model of this moment. Raises InvalidFrame.
+    """Read the headers, set the ticket's deadline and bind the frame to its line's current model.
 
-    An old frame is admitted like any other: late verdicts are flagged, never left out.
+    Raises InvalidFrame. A frame past its deadline is admitted as well: late verdicts are flagged, not dropped.
     """
     frame = decode_record(ticket.record)
     for header in frame.ignored:
         metrics.IGNORED_HEADERS.labels(header=header.name).inc()
     ticket.due_at = deadlines.due_at(frame, ticket.record.appended_at) if deadlines else None
     if ticket.record.crashes >= MAX_CRASHES:
-        raise InvalidFrame(Reason.CRASHED_WORKERS, f"{ticket.record.crashes} worker processes died over it")
+        raise InvalidFrame(Reason.CRASHED_WORKERS, f"{ticket.record.crashes} worker processes crashed on this frame")
     resident = residents.current(frame.line)
     if resident is None:
         raise InvalidFrame(Reason.UNKNOWN_LINE, f"line {frame.line} has no model: train it with qc-trainer retrain")
@@ -46,15 +46,16 @@ def admit(ticket: Ticket, residents: ResidentModels, deadlines: "Deadlines | Non
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """When verdicts are wanted: by the frame's own header, else by its line's setting."""
+    """Deadlines of verdicts: by the frame's own header, else by its line's setting."""
 
     by_line_ms: Mapping[str, int]
     clock: Clock
 
     def due_at(self, frame: Frame, appended_at: datetime) -> float | None:
-        """By the monotonic clock, but counted from the capture: cameras' clocks must agree with this machine's.
+        """Return the frame's deadline by the monotonic clock; None if it has none.
 
-        Where the capture's time cannot be told, it counts from when the record was appended.
+        Counted from the time of capture, so cameras' clocks must agree with this machine's; if that time is unknown,
+        from the time when the record was appended.
         """
         deadline_ms = frame.deadline_ms or self.by_line_ms.get(frame.line)
         if deadline_ms is None:

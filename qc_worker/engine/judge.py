@@ -1,4 +1,4 @@
-"""From a batch of decoded frames to outcomes: one backbone pass, each line's head, calibration, defects, heatmap."""
+"""Turn a batch's scores and maps into outcomes: calibration, defects, mask, heatmap."""
 
 import zlib
 from collections.abc import Sequence
@@ -18,16 +18,16 @@ from qc_worker.ports import Clock
 
 
 class HeatmapDesk(Protocol):
-    """Takes orders for heatmaps."""
+    """Take orders for heatmaps."""
 
     def offer(self, decoded: Decoded, anomaly_map: np.ndarray) -> str | None:
-        """Take the order and return the key under which the heatmap will be found; None if it will not be made."""
+        """Order a heatmap and return its key in the cache; None if it will not be made."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A batch's outcomes, in its order, and how long the model took."""
+    """Outcomes of a batch, in its order, and the time that the model took."""
 
     outcomes: Sequence[Outcome]
     inference_ms: float
@@ -35,7 +35,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class _Findings:
-    """What a frame is judged to be, and what people are shown of it."""
+    """Verdict of a frame, and the pictures of it for people."""
 
     verdict: Verdict
     defects: tuple[Defect, ...] = ()
@@ -44,7 +44,7 @@ class _Findings:
 
 
 class Judge:
-    """Turns scores into inspections; runs beside the next batch's inference."""
+    """Turn scores into inspections, beside the next batch's inference."""
 
     def __init__(self, heatmaps: HeatmapDesk, clock: Clock, *, heatmap_pass_share: float) -> None:
         self._heatmaps = heatmaps
@@ -52,7 +52,7 @@ class Judge:
         self._heatmap_pass_share = heatmap_pass_share
 
     def judge(self, inferred: Inferred) -> Judged:
-        """One outcome per frame, in the batch's order. Waits until the device is done with the batch."""
+        """Make one outcome per frame, in the batch's order. Waits until the device has computed the batch."""
         scores = inferred.scored.scores.tolist()
         seconds = self._clock.monotonic() - inferred.started_at
         metrics.INFERENCE_SECONDS.observe(seconds)
@@ -71,10 +71,10 @@ class Judge:
         return Outcome(self._inspection(inferred, index, score, found, timings), _key(decoded))
 
     def _findings(self, inferred: Inferred, index: int, verdict: Verdict) -> _Findings:
-        """Defects, mask and heatmap of the frames that people will look at; other maps never leave the device."""
+        """Find defects and mask, and order a heatmap, if people will look at the frame; else only keep the verdict."""
         decoded = inferred.batch[index]
         if verdict not in SEEN_BY_PEOPLE and not _sampled(decoded, self._heatmap_pass_share):
-            return _Findings(verdict)
+            return _Findings(verdict)  # its map is not copied from the device
         anomaly_map = inferred.scored.map_of(index)
         defects, mask = published_defects(
             anomaly_map,
@@ -129,10 +129,10 @@ class Judge:
 
 
 def _key(decoded: Decoded) -> bytes:
-    """The record's own key, so that inspections lie where their frames lay; else what it should have been."""
+    """Return the record's own key, which keeps the partitioning of the frames; without one, line and camera."""
     return decoded.ticket.record.key or f"{decoded.frame.line}/{decoded.frame.camera}".encode()
 
 
 def _sampled(decoded: Decoded, share: float) -> bool:
-    """Whether a passed frame gets a heatmap: by its position, so that judging it again decides the same."""
+    """Choose by the position if a passed frame gets a heatmap, so that judging it again chooses the same."""
     return zlib.crc32(str(decoded.frame.position).encode()) < share * 2**32

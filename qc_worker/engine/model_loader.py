@@ -1,4 +1,4 @@
-"""From a release to a resident model: fetch, verify, build and warm up aside."""
+"""Load a released model while the old one judges: fetch, verify, build, warm up."""
 
 import shutil
 from pathlib import Path
@@ -18,38 +18,38 @@ log = structlog.get_logger()
 
 
 class ModelLoader:
-    """From a release to a resident: fetch, verify, build and warm up aside."""
+    """Make residents of releases: fetch, verify, build, warm up."""
 
-    def __init__(self, store: ModelStore, backbones: BackbonePool, *, cache_dir: Path, taken_up: ModelStore) -> None:
-        """`taken_up`, a store on this machine, keeps the history of what this worker took up."""
+    def __init__(self, store: ModelStore, backbones: BackbonePool, *, cache_dir: Path, local: ModelStore) -> None:
+        """Take the stores; `local`, on this machine, records the releases that went live in this worker."""
         self._store = store
         self._backbones = backbones
         self._cache_dir = cache_dir
-        self._taken_up = taken_up
+        self._local = local
 
     def load(self, release: Release, *, standing: Resident | None = None) -> Resident:
-        """Load a released model. Raises ModelError, also if its files are not those that were released.
+        """Load a released model. Raises ModelError, also if its files are not the released ones.
 
-        The store is not asked for what lies here already: by the release's digest it is known to be the same.
-        `standing` is the resident that it replaces: where only the threshold moves, its folded head is kept.
+        Files that are in `cache_dir` and have the release's digest are not fetched again. `standing` is the resident
+        that will be replaced: if only the threshold changes, its folded head is kept.
         """
         model = self._model(release.line, release.version, release.card_sha256)
         return self._resident(model, _head_kept(standing, model.card))
 
     def history(self, line: str) -> list[Release]:
-        """Releases of a line, oldest first; while the store is away, of those that were taken up here."""
-        return _releases(self._store, line) or _releases(self._taken_up, line)
+        """Return the line's releases, oldest first; while the store cannot be reached, those that went live here."""
+        return _releases(self._store, line) or _releases(self._local, line)
 
     def remember(self, release: Release) -> None:
-        """For when the store is away; to be called for what has been taken up, and not for what is judged by aside."""
+        """Record a release that has gone live here, for `history` while the store cannot be reached."""
         try:
-            if self._taken_up.releases(release.line)[-1:] != [release]:
-                self._taken_up.record_release(release)
-        except ModelError as error:  # a full disk: the model is here all the same
+            if self._local.releases(release.line)[-1:] != [release]:
+                self._local.record_release(release)
+        except ModelError as error:  # such as a full disk; the model is loaded all the same
             log.warning("release not remembered", line=release.line, version=release.version, reason=str(error))
 
     def earlier(self, release: Release) -> list[Release]:
-        """Those that may stand in for one that cannot be loaded, oldest first."""
+        """Return the releases that may replace one that cannot be loaded, oldest first."""
         return leading_up_to(release, self.history(release.line))
 
     def load_version(self, line: str, version: str, *, card_sha256: str | None = None) -> Resident:
@@ -57,11 +57,11 @@ class ModelLoader:
         return self._resident(self._model(line, version, card_sha256))
 
     def _model(self, line: str, version: str, card_sha256: str | None) -> Model:
-        kept = self._kept(line, version, card_sha256) if card_sha256 else None
-        return kept or self._fetched(line, version, card_sha256)
+        cached = self._cached(line, version, card_sha256) if card_sha256 else None
+        return cached or self._fetched(line, version, card_sha256)
 
-    def _kept(self, line: str, version: str, card_sha256: str) -> Model | None:
-        """What an earlier fetch left here, unless it is missing or spoilt: then it is fetched anew."""
+    def _cached(self, line: str, version: str, card_sha256: str) -> Model | None:
+        """Return the model from an earlier fetch; None if it is missing or damaged."""
         try:
             folder = self._cache_dir / names.line_name(line) / names.model_version(version)
             return self._verified(folder, line, version, card_sha256)
@@ -73,7 +73,7 @@ class ModelLoader:
         try:
             return self._verified(folder, line, version, card_sha256)
         except ModelError:
-            # Nobody is to find a copy that was refused.
+            # A refused copy must not be found in the cache later.
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
@@ -101,14 +101,14 @@ class ModelLoader:
 
 
 def _head_kept(standing: Resident | None, card: ModelCard) -> FoldedHead | None:
-    """The resident folded head where the new version has the same one, so that nothing is folded or tried again."""
+    """Return the resident's folded head if the new version shares it, so that it need not be folded and warmed up."""
     if standing is None or (standing.head_sha256, standing.spec) != (card.head_sha256, card.embedding):
         return None
     return standing.head if standing.ignored == card.ignored else None
 
 
 def _releases(store: ModelStore, line: str) -> list[Release]:
-    """None if the store is away."""
+    """Return the line's releases; empty if the store cannot be reached."""
     try:
         return store.releases(line)
     except ModelError:

@@ -1,4 +1,4 @@
-"""Decode threads, an inference thread, a judging thread: admitted frames go in, tickets get their outcomes.
+"""Run the threads between admission and outcome: decode threads, an inference thread, a judging thread.
 
 admitted -> decode threads -> batch queue -> inference thread -> judging thread, beside the next batch's inference.
 """
@@ -21,14 +21,15 @@ from qc_worker.observability import metrics
 from qc_worker.ports import Clock
 
 BATCHES_AHEAD = 2
+"""Batches that wait to be judged or are being judged."""
 CUDA_OUT_OF_MEMORY = 2
-"""cudaErrorMemoryAllocation."""
+"""Error code cudaErrorMemoryAllocation."""
 
 log = structlog.get_logger()
 
 
 class Pipeline:
-    """Sets the outcome of every ticket submitted, whatever happens to the frame, as long as there is a device."""
+    """Settle every submitted ticket, also if its frame or its batch fails, as long as the device is there."""
 
     def __init__(
         self,
@@ -44,12 +45,12 @@ class Pipeline:
         self._batches = batches
         self._decoding = decoding
         self._clock = clock
-        # Not one of the decode threads: there a finished batch would wait behind all frames still to be decoded.
+        # Not one of the decode threads: there a finished batch would wait behind all frames yet to be decoded.
         self._judging = ThreadPoolExecutor(1, thread_name_prefix="judging")
         self._inference = threading.Thread(target=self._run_inference, name="inference", daemon=True)
         self._progress = threading.Event()
-        # For the batch being judged and the next; the inference thread may hold a third, by then queued on a GPU.
-        # More would only lie in its memory.
+        # For the batch being judged and the next one; the inference thread may hold a third, then queued on a GPU.
+        # More would only occupy the GPU's memory.
         self._room = threading.Semaphore(BATCHES_AHEAD)
         self._given_up = ""
 
@@ -58,13 +59,14 @@ class Pipeline:
         self._inference.start()
 
     def submit(self, admitted: Admitted) -> None:
-        """Take a frame in; its ticket gets an outcome later."""
+        """Queue a frame; its ticket is settled later, by another thread."""
         self._decoding.submit(admitted)
 
     def wait_for_progress(self, timeout_s: float) -> None:
-        """Wait until some ticket has got its outcome.
+        """Wait until a ticket has been settled.
 
-        Raises DeviceLost once it is, or a thread has ended: a new process may get device and open frames back.
+        Raises DeviceLost if the device is lost or a thread has ended: a new process may get the device again and judge
+        the open frames.
         """
         self._progress.wait(timeout_s)
         self._progress.clear()
@@ -72,7 +74,7 @@ class Pipeline:
             raise DeviceLost(self._given_up)
 
     def close(self, timeout_s: float) -> None:
-        """Finish the running batch and leave the frames behind it; their tickets stay open."""
+        """Finish the running batch and drop the frames behind it; their tickets stay open."""
         self._decoding.close(timeout_s)
         self._batches.close()
         if self._inference.is_alive():
@@ -92,22 +94,22 @@ class Pipeline:
             while batch := self._batches.take():
                 for inferred in self._infer(batch):
                     self._room.acquire()
-                    self._judging.submit(self._judge_batch, inferred).add_done_callback(self._look_at)
-        except Exception as error:  # outermost loop of this thread: the worker would wait for it for ever
+                    self._judging.submit(self._judge_batch, inferred).add_done_callback(self._check_judged)
+        except Exception as error:  # outermost loop of this thread: otherwise the worker would wait for it forever
             log.exception("inference ended")
-            self._give_up(f"inference ended: {_told(error)}")
+            self._give_up(f"inference ended: {_described(error)}")
 
-    def _look_at(self, judged: Future[None]) -> None:
-        """Frames of a batch that was not judged to its end have no outcome, and never will."""
+    def _check_judged(self, judged: Future[None]) -> None:
+        """Give up if judging has raised: the tickets of that batch would stay open forever."""
         if error := judged.exception():
-            self._give_up(f"judging ended: {type(error).__name__}: {error}")
+            self._give_up(f"judging ended: {_described(error)}")
 
     def _infer(self, batch: Sequence[Decoded]) -> list[Inferred]:
-        """One pass for the batch; if that fails, one for each frame, so that none can fail the others."""
+        """Infer the batch in one pass; if that fails, each frame alone, so that no frame can fail the others."""
         try:
             return [self._runner.infer(batch)]
         except Exception as error:  # noqa: BLE001  (each frame of the batch gets its outcome)
-            log.warning("batch failed", frames=len(batch), error=f"{type(error).__name__}: {error}")
+            log.warning("batch failed", frames=len(batch), error=_described(error))
             if len(batch) > 1 and not _loses_device(error):
                 return [inferred for decoded in batch for inferred in self._infer([decoded])]
             self._fail(batch[0], Reason.MODEL_FAILED, error)
@@ -125,7 +127,7 @@ class Pipeline:
         finally:
             self._room.release()
         for decoded, outcome in zip(inferred.batch, judged.outcomes, strict=True):
-            decoded.ticket.outcome = outcome
+            decoded.ticket.settle(outcome)
         self._progress.set()
         self._batches.took(inferred.batch[0].backbone_pass, self._clock.monotonic() - inferred.started_at)
         self._log_batch(inferred, judged.inference_ms)
@@ -144,21 +146,21 @@ class Pipeline:
         self._progress.set()
 
     def _fail(self, frame: Admitted | Decoded, reason: Reason, error: Exception) -> None:
-        """Give the frame its outcome; none from the moment on that the device is lost, for which no frame is blamed."""
+        """Settle the frame as failed; after the loss of the device leave it open, as the frame may not be the cause."""
         if _loses_device(error):
-            self._give_up(f"the device is lost to this process: {_told(error).splitlines()[0]}")
+            self._give_up(f"the device is lost to this process: {_described(error).splitlines()[0]}")
         if not self._given_up:
-            invalid = error if isinstance(error, InvalidFrame) else InvalidFrame(reason, _told(error))
-            frame.ticket.outcome = failure(frame.ticket, invalid, self._clock)
+            invalid = error if isinstance(error, InvalidFrame) else InvalidFrame(reason, _described(error))
+            frame.ticket.settle(failure(frame.ticket, invalid, self._clock))
         self._progress.set()
 
 
 def _loses_device(error: Exception) -> bool:
-    """Whether it is CUDA's and no want of memory: such errors come back at whatever the process asks of the device."""
+    """Return True for a CUDA error other than out of memory: every later call to the device would raise it again."""
     return isinstance(error, torch.AcceleratorError) and getattr(error, "error_code", None) != CUDA_OUT_OF_MEMORY
 
 
-def _told(error: Exception) -> str:
+def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 

@@ -1,11 +1,9 @@
-"""The worker loop: poll, admit, publish, commit; decoding and judging happen in the pipeline's threads.
+"""Run the worker loop: poll, admit, publish, commit; the pipeline's threads decode and judge.
 
-Only the settled prefix of a partition is published, so order and committed offsets need no further thought.
+Only the settled prefix of a partition is published, which keeps its order and its committed offset right.
 """
 
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 import structlog
 
@@ -14,6 +12,7 @@ from qc_worker.domain.frame import Partition
 from qc_worker.domain.inspection import Inspection
 from qc_worker.engine.in_flight import Committable, InFlight, Ticket
 from qc_worker.engine.intake import Deadlines, admit, failure
+from qc_worker.engine.patience import Outage, Patience
 from qc_worker.engine.pipeline import Pipeline
 from qc_worker.engine.residents import ResidentModels
 from qc_worker.engine.stop import StopSignal
@@ -28,20 +27,8 @@ BUSY_WAIT_S = 0.005
 OBSERVE_EVERY_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long the worker keeps trying."""
-
-    grace_s: float = 6.0
-    """After a stop signal, for the frames in flight."""
-    broker_s: float = 120.0
-    """For a broker that does not answer; longer than that is for the supervisor to notice."""
-    retry_s: float = 0.5
-    """Between two attempts."""
-
-
 class Worker:
-    """Judges frames until told to stop. Every frame polled gets exactly one outcome, or stays uncommitted."""
+    """Judge frames until the stop signal. Every frame polled gets exactly one outcome, or stays uncommitted."""
 
     def __init__(
         self,
@@ -65,72 +52,61 @@ class Worker:
         self._stop = stop
         self._patience = patience
         self._deadlines = deadlines or Deadlines({}, clock)
-        self._failing_since: float | None = None
+        self._outage = Outage(patience, clock, stop)
         self._paused = False
         self._observe_at = 0.0
         self.last_step_at: float | None = None
         self.assigned_partitions = 0
 
     def run(self) -> None:
-        """Loop until stopped, then finish what is in flight.
+        """Loop until the stop signal, then finish the frames in flight.
 
-        Raises TransportError when the broker stays away, DeviceLost; then the frames in flight stay uncommitted.
+        Raises TransportError if the broker does not answer for too long, DeviceLost if the device is lost; the frames
+        in flight then stay uncommitted.
         """
         in_order = True
         try:
-            # Loading models may have taken minutes since the brokers last answered: no reason to be less patient.
-            self._start_patiently(self._source.start)
-            self._start_patiently(self._sink.start)
+            # Models may have been loading for minutes, and the broker may have gone in that time: retry here as well.
+            self._patience.keep_trying(self._source.start, clock=self._clock, stop=self._stop)
+            self._patience.keep_trying(self._sink.start, clock=self._clock, stop=self._stop)
             self._pipeline.start()
             log.info("worker started", models=self._residents.versions())
             while not self._stop.is_set():
                 self.step()
             self._drain()
         except DeviceLost:
-            # Perhaps by a frame in flight: the next worker tries these one at a time, as after a death.
+            # A frame in flight may be the cause: the next worker tries these one at a time, as after a crash.
             in_order = False
             raise
         finally:
             self._close(in_order=in_order)
 
     def step(self) -> None:
-        """Take one turn. Raises TransportError when the broker has been away for too long."""
+        """Take one turn. Raises TransportError if the broker has not answered for too long."""
         self.last_step_at = self._clock.monotonic()
         try:
-            self._take_in()
+            self._fetch()
             self._observe()
             if self._publish():
-                self._failing_since = None
+                self._outage.end()
         except TransportError as error:
-            self._wait_for_broker(error)
+            self._outage.wait(error)
         if self._in_flight.frames:
             self._pipeline.wait_for_progress(BUSY_WAIT_S)
 
-    def _start_patiently(self, start: Callable[[], None]) -> None:
-        """Try until it succeeds. Raises TransportError when the broker has been away for too long."""
-        while not self._stop.is_set():
-            try:
-                start()
-            except TransportError as error:
-                self._wait_for_broker(error)
-            else:
-                self._failing_since = None
-                return
-
-    def _take_in(self) -> None:
-        """Poll until there is no room or nothing more lies ready, so that large groups are published at once."""
+    def _fetch(self) -> None:
+        """Poll until there is no room or no record is ready, so that large groups are published at once."""
         timeout_s = 0.0 if self._in_flight.frames else IDLE_POLL_S
         while self._poll(timeout_s):
             timeout_s = 0.0
 
     def _poll(self, timeout_s: float) -> bool:
-        """Take in what one poll brings, and say whether to go on; paused, polling keeps the place in the group."""
+        """Poll once and submit the records. Return True if there may be more and there is room for them."""
         room = self._room()
-        if (room == 0) != self._paused:
-            self._paused = room == 0
-            (self._source.pause if self._paused else self._source.resume)()
+        self._pause_if_full(room)
+        # A full worker polls as well, paused: a member that does not poll loses its place in the group.
         records = self._source.poll(timeout_s=timeout_s, max_records=max(1, room))
-        # Before taking in what came: a partition can be lost, come back and deliver its frames anew within one poll.
+        # Before admitting the records: a partition can be lost, come back and deliver its frames again in one poll.
         self._forget_lost_partitions()
         if records:
             failpoint("after-poll")
@@ -138,8 +114,18 @@ class Worker:
             self._admit(self._in_flight.admit(record, self._clock.monotonic()))
         return len(records) == room and self._room() > 0
 
+    def _pause_if_full(self, room: int) -> None:
+        is_full = room == 0
+        if is_full == self._paused:
+            return
+        self._paused = is_full
+        if is_full:
+            self._source.pause()
+        else:
+            self._source.resume()
+
     def _room(self) -> int:
-        """How many frames to take in; one at a time while the next may be what killed a process."""
+        """Count the frames that may be polled now; one at a time while the next may have killed a process."""
         if self._source.under_suspicion():
             return 0 if self._in_flight.frames else 1
         return self._in_flight.room_frames
@@ -148,7 +134,7 @@ class Worker:
         try:
             self._pipeline.submit(admit(ticket, self._residents, self._deadlines))
         except InvalidFrame as error:
-            ticket.outcome = failure(ticket, error, self._clock)
+            ticket.settle(failure(ticket, error, self._clock))
 
     def _forget_lost_partitions(self) -> None:
         self._drop(self._source.take_lost())
@@ -160,9 +146,10 @@ class Worker:
             log.info("partitions lost", partitions=sorted(lost), frames_left_to_new_owner=dropped)
 
     def _publish(self) -> bool:
-        """Publish what is settled; after a failure the same frames are tried again. False: a rebalance put it off.
+        """Publish the settled frames; after a failure the next call retries the same ones.
 
-        Raises TransportError, also when the group has had no place for this worker for too long.
+        Return False if a rebalance delays it. Raises TransportError, also if the group has had no place for this worker
+        for too long.
         """
         settled = self._in_flight.committable()
         if not settled.tickets:
@@ -171,32 +158,18 @@ class Worker:
         try:
             self._sink.publish(settled.outcomes, settled.offsets)
         except GroupRebalancing as error:
-            # What is still ours after the next poll is published then.
+            # The frames that are still ours after the next poll are published then.
             log.info("publishing put off by a rebalance", reason=str(error), frames=len(settled.tickets))
             self._drop(self._in_flight.partitions() - self._source.assignment())
-            if self._failing_s() > self._patience.broker_s:
+            if self._outage.is_too_long():
                 raise
             return False
         self._in_flight.retire(settled)
         self._count(settled, started=started)
         return True
 
-    def _wait_for_broker(self, error: TransportError) -> None:
-        metrics.TRANSPORT_FAILURES.inc()
-        away_s = self._failing_s()
-        log.warning("broker away", error=str(error), away_s=round(away_s, 1))
-        if away_s > self._patience.broker_s:
-            raise error
-        self._stop.wait(self._patience.retry_s)
-
-    def _failing_s(self) -> float:
-        """How long it has been since the first failure after which nothing went well; 0 for this first one."""
-        now = self._clock.monotonic()
-        self._failing_since = now if self._failing_since is None else self._failing_since
-        return now - self._failing_since
-
     def _drain(self) -> None:
-        """Finish what is in flight; what does not finish in time stays uncommitted for the next worker."""
+        """Finish the frames in flight; those that do not finish in time stay uncommitted for the next worker."""
         deadline = self._clock.monotonic() + self._patience.grace_s
         log.info("worker stopping", in_flight=self._in_flight.frames)
         while self._in_flight.frames and self._clock.monotonic() < deadline:
@@ -209,7 +182,7 @@ class Worker:
             self._pipeline.wait_for_progress(BUSY_WAIT_S)
 
     def _close(self, *, in_order: bool) -> None:
-        with ExitStack() as stack:  # last in, first out: pipeline, sink, source, each whatever the others raise
+        with ExitStack() as stack:  # last in, first out: pipeline, sink, source, each even if another raises
             stack.callback(self._source.close, in_order=in_order)
             stack.callback(self._sink.close)
             stack.callback(self._pipeline.close, timeout_s=1.0)
@@ -229,8 +202,10 @@ class Worker:
                 log.warning("frame not judged", source=str(inspection.source), detail=str(inspection.detail))
 
     def _line_label(self, inspection: Inspection) -> str:
-        """Only lines with a model become a label: other names come from outside and have no bound."""
-        return inspection.line if inspection.line and self._residents.current(inspection.line) else ""
+        """Return the line if it has a model, else an empty label: other names come from outside and have no bound."""
+        if inspection.line and self._residents.current(inspection.line):
+            return inspection.line
+        return ""
 
     def _observe(self) -> None:
         now = self._clock.monotonic()

@@ -1,11 +1,11 @@
-"""The real clock."""
+"""Read the machine's clocks."""
 
 import time
 from datetime import UTC, datetime
 
 
 class SystemClock:
-    """Time as the machine has it."""
+    """Clock of this machine."""
 
     def monotonic(self) -> float:
         return time.monotonic()

@@ -1,20 +1,7 @@
-"""How this process treats cores and memory; to be called before torch is imported.
+"""Tune the process's use of cores and memory, before torch is imported.
 
-Measured on 2 cores, efficientnet_lite0, two compute threads, frames per second of the backbone at a batch of 8
-(benchmarks/RESULTS.md has the rest, and what it costs):
-
-- Threads that spin for long while they wait take the cores from those they wait for as soon as anything else runs: two
-  processes at once got 12 to 37 each by default, 43 to 58 with a short spin; alone, 107 to 131 against 90 to 101.
-- Batches have tensors of many megabytes. glibc returns each to the kernel and faults its pages in anew for the next
-  pass: 42 to 64 by default, 96 to 107 when freed memory is kept. The peak is the same.
-- Memory is kept by arenas, and glibc gives nearly every thread one: with frames of 16 MB among others, a worker
-  grew to 1450 MB in 6 minutes; with two arenas to 1100, at the same speed (167 to 176 and 167 to 190).
-- What is kept only grows: `give_back_freed_memory` lets go of it, between two stages that need different memory and in
-  a worker now and then. It takes 8 to 27 ms in a worker of 1.4 GB, of which 0.8 remain; pages needed again are faulted
-  in anew.
-- Python looks for garbage among its old objects once a quarter of them are new, and imports make 458,000: cycles of
-  kafka-python's that hold a broker's answers, of up to 17 MiB each, stayed for minutes. `freeze_long_lived` sets aside
-  what is there when a worker is ready: a look through the rest takes 1 ms instead of 166.
+Speeds below are frames per second of efficientnet_lite0 on 2 cores, with two compute threads and batches of 8;
+benchmarks/RESULTS.md has more.
 """
 
 import atexit
@@ -25,8 +12,14 @@ import sys
 from typing import Any
 
 SPIN_COUNT = "1000"
+"""Rounds that a waiting compute thread spins. Threads that spin for long take the cores from those that they wait for:
+two processes at once got 12 to 37 each by default, 43 to 58 with this; one alone, 107 to 131 and 90 to 101."""
 KEPT_BYTES = 1 << 30
+"""Freed memory that the process keeps. glibc returns each large tensor to the kernel, and the next pass faults its
+pages in again: 42 to 64 by default, 96 to 107 with this, at the same peak of memory."""
 ARENAS = 2
+"""Arenas that keep memory. glibc gives nearly every thread one: with frames of 16 MB among others, a worker grew to
+1450 MB in 6 minutes by default, to 1100 MB with two, at the same speed."""
 
 M_TRIM_THRESHOLD = -1
 M_TOP_PAD = -2
@@ -35,7 +28,7 @@ M_ARENA_MAX = -8
 
 
 def tune_process() -> None:
-    """Spin briefly, keep freed memory. Whoever has set OpenMP's or malloc's own variables is left alone."""
+    """Spin briefly and keep freed memory, unless OpenMP's or malloc's own environment variables are set."""
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
@@ -43,24 +36,30 @@ def tune_process() -> None:
 
 
 def freeze_long_lived() -> None:
-    """Let the garbage collector look no more at what is there now; to be called when all is loaded.
+    """Exclude all present objects from garbage collection; call it when everything is loaded.
 
-    At the end of the process it must look again: Python frees cycles of modules by it, and what they keep alive of
-    nanobind's (triton, which torch's compiler imports) would be reported line by line as leaked.
+    Python collects old objects only once a quarter of them are new, and imports make 458,000 objects: until then cycles
+    of kafka-python kept brokers' answers, of up to 17 MiB each, for minutes. A collection of the rest takes 1 ms
+    instead of 166.
     """
     gc.collect()
     gc.freeze()
+    # At its end Python frees cycles of modules by collecting them. Without that, nanobind (in triton, which torch's
+    # compiler imports) would report the objects that these modules keep alive as leaked, line by line.
     atexit.register(gc.unfreeze)
 
 
 def give_back_freed_memory() -> None:
-    """Return all freed pages to the kernel, also those between others; for long work, now and then."""
+    """Return all freed pages to the kernel: between stages that need different memory, and regularly in a worker.
+
+    Takes 8 to 27 ms in a worker of 1.4 GB, of which 0.8 GB remain.
+    """
     if trim := _of_glibc("malloc_trim"):
         trim(0)
 
 
 def heap_in_use_bytes() -> int | None:
-    """What is allocated and not freed; resident memory may be much more. None if the C library does not tell."""
+    """Return the bytes allocated and not freed; resident memory may be much more. None without glibc 2.33 or later."""
     mallinfo2 = _of_glibc("mallinfo2")
     if mallinfo2 is None:
         return None
@@ -98,5 +97,5 @@ def _keep_freed_memory() -> None:
 
 
 def _of_glibc(name: str) -> Any:
-    """None with another C library."""
+    """Return glibc's function of that name; None with another C library or a version without it."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -1,7 +1,7 @@
-"""Named places where tests let a process die or stall. Unarmed, as always but in tests, a place costs a look at a dict.
+"""Let a process die or stall at named places, for tests of faults. A place that is not armed costs one dict look-up.
 
-Armed by the setting `failpoints`, as `after-send=3` (the third passage) or `in-decode@frame-7` (whenever that frame
-comes), and what shall happen there, as in `after-poll=3!stall`: `kill` unless said otherwise.
+The setting `failpoints` arms a place for its third passage (`after-send=3`) or for each passage of a frame
+(`in-decode@frame-7`). An action may follow (`after-poll=3!stall`); the default is `kill`.
 """
 
 import os
@@ -19,14 +19,14 @@ EXHAUSTED_BYTES = 256 * 1024 * 1024
 
 
 def failpoint(place: str, *frame_ids: str) -> None:
-    """Die or stall here if this place is armed and its moment, or one of these frames, has come."""
+    """Die or stall here if the place is armed for this passage or for one of these frames."""
     if _traps:
         for trap in _traps.get(place, ()):
             trap.passed(frame_ids)
 
 
 def arm(spec: str) -> None:
-    """Arm the places of a comma-separated list; empty: none. Raises SettingsError."""
+    """Arm the places of a comma-separated list, and no others. Raises SettingsError."""
     parsed = [_parsed(item) for item in filter(None, spec.split(","))]
     _traps.clear()
     for place, trap in parsed:
@@ -39,18 +39,18 @@ def kill() -> None:
 
 
 def segfault() -> None:
-    """Die as of a bad pointer in a decoder."""
+    """Die as by a bad pointer in a decoder."""
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
 def exhaust() -> None:
-    """Die as of want of memory: take some, then end as the kernel ends whoever took too much."""
+    """Die as by running out of memory: allocate some, then end as the kernel's OOM killer would do it."""
     _taken = b"\x01" * EXHAUSTED_BYTES
     kill()
 
 
 def stall() -> None:
-    """Hold this thread up for STALL_S, while others, as that which sends heartbeats, go on."""
+    """Block this thread for STALL_S, while others, such as the one that sends heartbeats, continue."""
     time.sleep(STALL_S)
 
 
@@ -62,23 +62,29 @@ class _Trap:
     spring: Callable[[], None]
     passage: int = 0
     frame_id: str = ""
-    passages: Iterator[int] = field(default_factory=lambda: count(1))  # counts on whatever threads pass at once
+    passages: Iterator[int] = field(default_factory=lambda: count(1))  # `next` is atomic, so threads may pass at once
 
     def passed(self, frame_ids: tuple[str, ...]) -> None:
-        if self.frame_id in frame_ids if self.frame_id else next(self.passages) == self.passage:
+        if self._is_sprung_by(frame_ids):
             self.spring()
+
+    def _is_sprung_by(self, frame_ids: tuple[str, ...]) -> bool:
+        if self.frame_id:
+            return self.frame_id in frame_ids
+        return next(self.passages) == self.passage
 
 
 _traps: dict[str, list[_Trap]] = {}
 
 
 def _parsed(item: str) -> tuple[str, _Trap]:
-    where, _, action = item.partition("!")
-    place, _, frame_id = where.partition("@")
+    moment, _, named_action = item.partition("!")
+    action = named_action or "kill"
+    place, _, frame_id = moment.partition("@")
     place, _, passage = place.partition("=")
-    if place not in PLACES or (action or "kill") not in ACTIONS or not (frame_id or passage.isdecimal()):
+    if place not in PLACES or action not in ACTIONS or not (frame_id or passage.isdecimal()):
         raise SettingsError(
-            f"failpoints: {item!r}: use PLACE=PASSAGE or PLACE@FRAME, and !ACTION behind it or not; "
+            f"failpoints: {item!r} is not valid: use PLACE=PASSAGE or PLACE@FRAME, optionally followed by !ACTION; "
             f"places: {', '.join(PLACES)}; actions: {', '.join(ACTIONS)}"
         )
-    return place, _Trap(ACTIONS[action or "kill"], int(passage or 0), frame_id)
+    return place, _Trap(ACTIONS[action], int(passage or 0), frame_id)

@@ -1,4 +1,4 @@
-"""A name for this worker process that its successor takes over, so that the broker ends at once what it left open."""
+"""Name this worker process so that its successor gets the same name and can end an open transaction at once."""
 
 import hashlib
 import socket
@@ -15,10 +15,10 @@ from qc_worker.runtime.state_folder import refused, usable
 
 @contextmanager
 def worker_slot(state_dir: Path) -> Iterator[str]:
-    """A name that no other running worker has: this machine, the state folder, and the first number that is free.
+    """Reserve a name that no other running worker has: machine, state folder, and the first free number.
 
-    The lock goes with the process, however it ends; whoever starts next on the same folder gets the name. Raises
-    SettingsError.
+    The lock ends with the process, also after a crash; the next worker that starts on the folder gets the name.
+    Raises SettingsError.
     """
     folder = usable(usable(state_dir) / "workers")
     where = hashlib.sha256(str(state_dir.resolve()).encode()).hexdigest()[:8]
@@ -28,7 +28,7 @@ def worker_slot(state_dir: Path) -> Iterator[str]:
             lock.acquire(timeout=0)
         except Timeout:
             continue
-        except OSError as error:  # such as another user's lock
+        except OSError as error:  # such as a lock file of another user
             raise refused(state_dir, error) from None
         except NotImplementedError:
             advice = "name a folder on a disk of this machine by QC_STATE_DIR"

@@ -24,7 +24,7 @@ def model_loader(settings: Settings, backbones: BackbonePool) -> ModelLoader:
     """Loads models into copies in the state folder. Raises SettingsError if it cannot write there."""
     store = FsspecModelStore(settings.model_store_url)
     cache_dir = usable(settings.state_path) / "model-cache"
-    return ModelLoader(store, backbones, cache_dir=cache_dir, taken_up=FsspecModelStore(str(cache_dir)))
+    return ModelLoader(store, backbones, cache_dir=cache_dir, local=FsspecModelStore(str(cache_dir)))
 
 
 def backbone_pool(settings: Settings, *, warmup_sizes: tuple[int, ...], compiled: bool = False) -> BackbonePool:

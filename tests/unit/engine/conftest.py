@@ -21,11 +21,12 @@ from qc_worker.engine.inference import BackbonePool, Computing, ModelRunner
 from qc_worker.engine.intake import Deadlines
 from qc_worker.engine.judge import Judge
 from qc_worker.engine.model_loader import ModelLoader
+from qc_worker.engine.patience import Patience
 from qc_worker.engine.pipeline import Pipeline
 from qc_worker.engine.refresher import ModelRefresher
 from qc_worker.engine.residents import ResidentModels
 from qc_worker.engine.stop import StopSignal
-from qc_worker.engine.worker import Patience, Worker
+from qc_worker.engine.worker import Worker
 from qc_worker.imaging.preprocessing import ImageLimits
 from qc_worker.ports import Clock, InspectionSink
 from qc_worker.registry.store import FsspecModelStore
@@ -176,7 +177,7 @@ def build(folder: Path, broker: MemoryBroker, options: Options) -> Plant:
     store = FsspecModelStore(str(folder / "store"))
     backbones = BackbonePool(lambda _: factories.backbone(), Computing(torch.device("cpu")))
     cache_dir = folder / "cache"
-    loader = ModelLoader(store, backbones, cache_dir=cache_dir, taken_up=FsspecModelStore(str(cache_dir)))
+    loader = ModelLoader(store, backbones, cache_dir=cache_dir, local=FsspecModelStore(str(cache_dir)))
     source = MemoryFrameSource(broker, topic="images", group="qc-worker")
     cache = MemoryHeatmapCache(ttl_s=60)
     heatmaps = HeatmapWriter(cache)

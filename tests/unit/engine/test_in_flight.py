@@ -25,11 +25,11 @@ def sized(offset: int, size_bytes: int, *, partition: int = 0) -> Record:
 
 
 def settle(ticket: Ticket) -> None:
-    ticket.outcome = factories.outcome(ticket.record)
+    ticket.settle(factories.outcome(ticket.record))
 
 
 def fail(ticket: Ticket) -> Ticket:
-    ticket.outcome = failure(ticket, InvalidFrame(Reason.TOO_LARGE, "too large"), factories.ManualClock())
+    ticket.settle(failure(ticket, InvalidFrame(Reason.TOO_LARGE, "too large"), factories.ManualClock()))
     return ticket
 
 

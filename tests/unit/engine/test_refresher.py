@@ -63,7 +63,7 @@ def test_a_release_with_another_head_is_folded_anew(plant: Plant) -> None:
     plant.train(version="v1")
     plant.refresher.catch_up()
     before = plant.residents.current("A")
-    plant.refresher.take_up(factories.add_version(plant.store, "A", "v2", seed=1))
+    plant.refresher.apply(factories.add_version(plant.store, "A", "v2", seed=1))
     after = plant.residents.current("A")
     assert before is not None
     assert after is not None
@@ -77,7 +77,7 @@ def test_a_moved_threshold_whose_head_has_gone_is_refused_and_the_old_model_stay
     for head in tmp_path.rglob("head.safetensors"):
         head.unlink()
     with capture_logs() as logged:
-        assert not plant.refresher.take_up(shared)
+        assert not plant.refresher.apply(shared)
     assert plant.residents.versions() == {"A": "v1"}
     assert "shares the head of A/v1, which is not in the model store" in str(logged[-1]["error"])
 
@@ -91,7 +91,7 @@ def test_a_corrupt_release_is_refused_and_the_old_model_stays(plant: Plant, tmp_
     content = bytearray(head.read_bytes())
     content[-1] ^= 1
     head.write_bytes(content)
-    plant.refresher.take_up(release)
+    plant.refresher.apply(release)
     assert plant.residents.versions() == {"A": "v1"}
     assert releases_counted("refused") == refused + 1
 
@@ -101,7 +101,7 @@ def test_a_release_whose_card_was_exchanged_is_refused(plant: Plant) -> None:
     plant.refresher.catch_up()
     release = factories.add_version(plant.store, "A", "v2")
     other = factories.add_version(plant.store, "A", "v3", seed=1)
-    plant.refresher.take_up(
+    plant.refresher.apply(
         type(release)(
             line="A",
             version="v2",
@@ -117,7 +117,7 @@ def test_a_release_without_files_is_refused(plant: Plant) -> None:
     plant.train(version="v1")
     plant.refresher.catch_up()
     elsewhere = factories.add_version(plant.store, "B", "v9")
-    plant.refresher.take_up(
+    plant.refresher.apply(
         type(elsewhere)(
             line="A",
             version="v9",
@@ -214,7 +214,7 @@ def test_a_refused_release_is_tried_again_and_taken_up_once_the_store_is_back(ma
     release = factories.add_version(plant.store, "A", "v2")
     (card,) = plant.folder.rglob("A/v2/card.json")
     hidden = card.rename(card.with_suffix(".away"))
-    plant.refresher.take_up(release)
+    plant.refresher.apply(release)
     hidden.rename(card)
     plant.refresher.start()
     clock.advance(RETRY_S + 1)

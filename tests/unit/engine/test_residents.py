@@ -29,7 +29,7 @@ class Site:
         """That of a process that starts now."""
         backbones = BackbonePool(lambda _: factories.backbone(), Computing(torch.device("cpu")))
         cache_dir = self.folder / "cache"
-        return ModelLoader(self.store(), backbones, cache_dir=cache_dir, taken_up=FsspecModelStore(str(cache_dir)))
+        return ModelLoader(self.store(), backbones, cache_dir=cache_dir, local=FsspecModelStore(str(cache_dir)))
 
     def store(self) -> FsspecModelStore:
         return FsspecModelStore(str(self.folder / "store"))

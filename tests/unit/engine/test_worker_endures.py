@@ -9,7 +9,7 @@ from qc_worker.domain.frame import Offsets, Partition, Record
 from qc_worker.domain.inspection import Outcome, Verdict
 from qc_worker.engine.decoding import DecodeThreads
 from qc_worker.engine.in_flight import MAX_PUBLISHED_BYTES
-from qc_worker.engine.worker import Patience
+from qc_worker.engine.patience import Patience
 from qc_worker.imaging.aspect import Aspect, InputSize
 from qc_worker.imaging.preprocessing import ImageLimits, Picture, decode_picture
 from qc_worker.ports import Clock, InspectionSink
