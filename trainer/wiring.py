@@ -8,7 +8,8 @@ from qc_worker.domain import names
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.names import LineName
 from qc_worker.imaging.aspect import Aspect, BitDepth, InputSize
-from qc_worker.ports import ModelStore, RecentInspections, ReleaseLog
+from qc_worker.ports.models import ModelStore, ReleaseLog
+from qc_worker.ports.results import RecentInspections
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.settings import Settings
 from qc_worker.simplenet.backbones.backbone import Backbone, load_backbone

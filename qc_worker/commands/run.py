@@ -20,7 +20,7 @@ from qc_worker.engine.stop import StopSignal
 from qc_worker.engine.worker import Patience, Worker
 from qc_worker.observability import metrics
 from qc_worker.observability.health import HealthServer
-from qc_worker.ports import FrameSource
+from qc_worker.ports.frames import FrameSource
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.runtime.cores_and_memory import freeze_long_lived, give_back_freed_memory, heap_in_use_bytes
 from qc_worker.runtime.failpoints import arm

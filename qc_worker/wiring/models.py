@@ -10,7 +10,7 @@ from qc_worker.engine.inference import BackbonePool, Computing, LoadBackbone, Mo
 from qc_worker.engine.judge import HeatmapDesk, Judge
 from qc_worker.engine.model_loader import ModelLoader
 from qc_worker.engine.pipeline import Pipeline
-from qc_worker.ports import Clock
+from qc_worker.ports.clock import Clock
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.runtime.state_folder import usable
 from qc_worker.settings import Settings

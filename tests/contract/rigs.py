@@ -12,7 +12,9 @@ from qc_worker.domain.feedback import Feedback, Judgement
 from qc_worker.domain.frame import Offsets, Partition, Position, Record
 from qc_worker.domain.inspection import DeadLetter, Inspection, Outcome, Verdict
 from qc_worker.domain.release import Release
-from qc_worker.ports import FeedbackSource, FrameReader, FrameSource, InspectionSink, RecentInspections
+from qc_worker.ports.feedback import FeedbackSource
+from qc_worker.ports.frames import FrameReader, FrameSource
+from qc_worker.ports.results import InspectionSink, RecentInspections
 from qc_worker.transport.kafka.at_least_once import AtLeastOnceSink
 from qc_worker.transport.kafka.connecting.access import Connections, KafkaAccess, open_client
 from qc_worker.transport.kafka.feedback import KafkaFeedbackSource
@@ -24,15 +26,11 @@ from qc_worker.transport.kafka.records import to_record, to_topic_partition
 from qc_worker.transport.kafka.release_log import KafkaReleaseLog
 from qc_worker.transport.kafka.topics import TopicPlan, ensure_topics, plan_topics
 from qc_worker.transport.limits import MAX_RECORD_BYTES
-from qc_worker.transport.memory.adapters import (
-    MemoryFeedbackSource,
-    MemoryFrameReader,
-    MemoryFrameSource,
-    MemoryRecentInspections,
-    MemoryReleaseLog,
-    MemorySink,
-)
 from qc_worker.transport.memory.broker import MemoryBroker
+from qc_worker.transport.memory.feedback import MemoryFeedbackSource
+from qc_worker.transport.memory.frames import MemoryFrameReader, MemoryFrameSource
+from qc_worker.transport.memory.models import MemoryReleaseLog
+from qc_worker.transport.memory.results import MemoryRecentInspections, MemorySink
 from qc_worker.transport.outgoing import OutgoingRecord
 from tests.conftest import Services, unique
 

@@ -9,7 +9,7 @@ from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.inspection import Verdict
 from qc_worker.domain.names import LineName
 from qc_worker.observability.printing import print_json
-from qc_worker.ports import ModelStore
+from qc_worker.ports.models import ModelStore
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
 from qc_worker.simplenet.checkpoint import Model

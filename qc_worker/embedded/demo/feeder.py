@@ -9,8 +9,8 @@ from uuid import uuid4
 from qc_worker.domain.errors import QcError, SettingsError
 from qc_worker.embedded.cameras import Schedule, Shot
 from qc_worker.embedded.demo.ledger import Ledger, SentFrame
-from qc_worker.ports import Clock
-from qc_worker.transport.kafka.camera_producer import CameraProducer
+from qc_worker.ports.clock import Clock
+from qc_worker.ports.frames import FrameOutbox
 from qc_worker.wire.images import encode_frame
 
 CHECK_EVERY_FRAMES = 5
@@ -23,7 +23,7 @@ class Feeder:
     """A thread that sends `frames` shots; the last `reserve` of them wait until `release_reserve` is called."""
 
     def __init__(
-        self, shots: Iterator[Shot], producer: CameraProducer, ledger: Ledger, *, clock: Clock, rate_hz: float
+        self, shots: Iterator[Shot], producer: FrameOutbox, ledger: Ledger, *, clock: Clock, rate_hz: float
     ) -> None:
         self._shots = shots
         self._producer = producer

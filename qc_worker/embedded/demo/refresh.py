@@ -12,8 +12,9 @@ from qc_worker.domain.release import Release
 from qc_worker.embedded.demo.feeder import Feeder
 from qc_worker.embedded.demo.ledger import JudgedFrame, Ledger
 from qc_worker.embedded.demo.processes import Program, Trainer, WorkerProgram
-from qc_worker.ports import Clock, ModelStore
-from qc_worker.transport.kafka.feedback import FeedbackProducer
+from qc_worker.ports.clock import Clock
+from qc_worker.ports.feedback import FeedbackOutbox
+from qc_worker.ports.models import ModelStore
 
 ACCEPTED_FRAMES = 24
 TAKE_UP_TIMEOUT_S = 60.0
@@ -53,7 +54,7 @@ class Refresh:
         """Whether a frame that passed, and rightly so, can be accepted."""
         return any(map(_is_accepted, self._ledger.judged(self._line)))
 
-    def begin(self, feedback: FeedbackProducer, clock: Clock, *, seed: int, log: Path) -> None:
+    def begin(self, feedback: FeedbackOutbox, clock: Clock, *, seed: int, log: Path) -> None:
         """Accept some frames that passed and are good, and start the retrain."""
         accepted = [frame for frame in self._ledger.judged(self._line) if _is_accepted(frame)][:ACCEPTED_FRAMES]
         for frame in accepted:

@@ -14,13 +14,13 @@ from qc_worker.embedded.demo.processes import Trainer, WorkerProgram
 from qc_worker.embedded.demo.refresh import Refresh, Step
 from qc_worker.embedded.demo.report import DemoReport
 from qc_worker.embedded.demo.stage import LINES, Parts
-from qc_worker.ports import Clock
+from qc_worker.ports.clock import Clock
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.settings import Settings
-from qc_worker.transport.kafka.camera_producer import CameraProducer
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
-from qc_worker.transport.kafka.feedback import FeedbackProducer
-from qc_worker.transport.kafka.inspection_reader import InspectionReader
+from qc_worker.transport.kafka.feedback import KafkaFeedbackOutbox
+from qc_worker.transport.kafka.frame_outbox import KafkaFrameOutbox
+from qc_worker.transport.kafka.inspection_feed import KafkaInspectionFeed
 from qc_worker.transport.redis.heatmap_cache import open_heatmap_cache
 
 RETRAINED_LINE = LINES[0]
@@ -69,9 +69,9 @@ class Show:
         self._worker = worker
         self._trainer = trainer
         self._ledger = Ledger()
-        self._producer = CameraProducer(access, topic=settings.images_topic)
-        self._reader = InspectionReader(access, topic=settings.results_topic, from_beginning=False)
-        self._feedback = FeedbackProducer(access, topic=settings.feedback_topic)
+        self._producer = KafkaFrameOutbox(access, topic=settings.images_topic)
+        self._reader = KafkaInspectionFeed(access, topic=settings.results_topic, from_beginning=False)
+        self._feedback = KafkaFeedbackOutbox(access, topic=settings.feedback_topic)
 
     def run(self, parts: Parts) -> DemoReport:
         """Push all frames and wait for their inspections; Ctrl-C ends it early. Raises QcError."""

@@ -79,7 +79,7 @@ class KafkaFeedbackSource:
             self._consumer.commit(timeout_ms=COMMIT_TIMEOUT_MS)
 
 
-class FeedbackProducer:
+class KafkaFeedbackOutbox:
     """Sends one operator's verdict at a time."""
 
     def __init__(self, access: KafkaAccess, *, topic: str, delivery_timeout_s: float = DELIVERY_TIMEOUT_S) -> None:
