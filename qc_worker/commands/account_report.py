@@ -1,13 +1,13 @@
 """What `qc-worker account` prints."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from qc_worker.audit.accountant import Account
 from qc_worker.audit.ledger import Balance, Finding, Kind, PartitionTotals
 from qc_worker.observability.printing import console, plain, print_table
 
@@ -26,17 +26,6 @@ MEANINGS = {
     Kind.EXPIRED: "removed by retention before they were judged",
     Kind.COMMITTED_PAST_END: "committed offsets that no partition reaches: those of another topic of this name",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The books, and what is to be known about them."""
-
-    group: str
-    since: datetime | None
-    line: str | None
-    balance: Balance
-    notes: tuple[str, ...]
 
 
 def account_document(account: Account) -> dict[str, Any]:

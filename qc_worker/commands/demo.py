@@ -5,14 +5,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from qc_worker.commands.topics import topic_plans
 from qc_worker.embedded.demo.report import DemoReport
 from qc_worker.embedded.demo.run import DemoOptions, Wiring, run_demo
 from qc_worker.observability.exits import INTERRUPTED
 from qc_worker.observability.printing import console, plain, print_json, print_table
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
-from qc_worker.wiring.shared import kafka_access
+from qc_worker.wiring.shared import kafka_access, topic_plans
 
 
 def show_demo(settings: Settings, *, images: Path | None, frames: int | None, seed: int, as_json: bool) -> int:

@@ -9,7 +9,6 @@ from threading import Thread
 
 import structlog
 
-from qc_worker.commands.topics import topic_plans
 from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.engine.heatmaps import HeatmapWriter
 from qc_worker.engine.in_flight import InFlight
@@ -34,7 +33,7 @@ from qc_worker.transport.limits import MAX_RECORD_BYTES
 from qc_worker.transport.redis.heatmap_cache import open_heatmap_cache
 from qc_worker.wiring.delivery import WorkerSink
 from qc_worker.wiring.models import backbone_pool, model_loader, worker_pipeline
-from qc_worker.wiring.shared import kafka_access, keep_compiled_kernels
+from qc_worker.wiring.shared import kafka_access, keep_compiled_kernels, topic_plans
 
 FIRST_CONTACT_MS = 3_000
 """Short enough for a worker that still waits for its broker to stop in time."""

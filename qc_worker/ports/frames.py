@@ -73,8 +73,8 @@ class FrameReader(Protocol):
         ...
 
 
-class SentFrame(Protocol):
-    """A frame on its way to the broker."""
+class FrameReceipt(Protocol):
+    """The receipt for a frame that was sent, acknowledged or not yet."""
 
     def position(self, *, timeout_s: float) -> Position:
         """Wait for the acknowledgement and return where the frame lies. Raises TransportError."""
@@ -84,7 +84,7 @@ class SentFrame(Protocol):
 class FrameOutbox(Protocol):
     """Sends frames to `images` in order, without waiting for each. Every method may raise TransportError."""
 
-    def send(self, message: ImageMessage, *, partition: int | None = None) -> SentFrame:
+    def send(self, message: ImageMessage, *, partition: int | None = None) -> FrameReceipt:
         """Send one frame, to the partition that its key names if none is given."""
         ...
 

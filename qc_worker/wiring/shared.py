@@ -13,6 +13,7 @@ from qc_worker.runtime.state_folder import usable
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.connecting.credentials import read_secret
+from qc_worker.transport.kafka.topics import TopicPlan, plan_topics
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:
@@ -27,6 +28,19 @@ def kafka_access(settings: Settings) -> KafkaAccess:
         sasl_mechanism=settings.kafka_sasl_mechanism,
         sasl_username=settings.kafka_sasl_username,
         sasl_password=_secret(settings, "kafka_sasl_password"),
+    )
+
+
+def topic_plans(settings: Settings) -> tuple[TopicPlan, ...]:
+    """Plan the five topics."""
+    return plan_topics(
+        images=settings.images_topic,
+        results=settings.results_topic,
+        dead_letters=settings.dead_letter_topic,
+        feedback=settings.feedback_topic,
+        models=settings.models_topic,
+        partitions=settings.partitions,
+        replication_factor=settings.replication_factor,
     )
 
 

@@ -5,7 +5,7 @@ from functools import cache
 from threading import Event, Thread
 from time import monotonic
 
-from qc_worker.ports.frames import SentFrame
+from qc_worker.ports.frames import FrameReceipt
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.frame_outbox import KafkaFrameOutbox
 from qc_worker.wire.images import encode_frame
@@ -30,7 +30,7 @@ class Cameras:
 
     def __init__(self, access: KafkaAccess, *, topic: str, judged: Callable[[], int]) -> None:
         self._producer = KafkaFrameOutbox(access, topic=topic, delivery_timeout_s=OUTAGE_S)
-        self._sending: list[SentFrame] = []
+        self._sending: list[FrameReceipt] = []
         self._stopping = Event()
         self._poison_due = Event()
         self._thread = Thread(target=self._run, name="cameras", daemon=True)

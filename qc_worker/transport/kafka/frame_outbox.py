@@ -11,8 +11,8 @@ from qc_worker.transport.kafka.connecting.access import KafkaAccess, transport_e
 from qc_worker.transport.kafka.producer import DELIVERY_TIMEOUT_S, close_producer, open_producer
 
 
-class KafkaSentFrame:
-    """A frame on its way to the broker."""
+class KafkaFrameReceipt:
+    """The receipt for a frame that was sent, acknowledged or not yet."""
 
     def __init__(self, future: Any) -> None:
         self._future = future
@@ -33,7 +33,7 @@ class KafkaFrameOutbox:
         self._producer: KafkaProducer | None = None
         self._unsettled: list[Any] = []
 
-    def send(self, message: ImageMessage, *, partition: int | None = None) -> KafkaSentFrame:
+    def send(self, message: ImageMessage, *, partition: int | None = None) -> KafkaFrameReceipt:
         if self._producer is None:
             self._producer = open_producer(self._access, self._delivery_timeout_s)
         with transport_errors(f"sending to {self._topic}"):
@@ -41,7 +41,7 @@ class KafkaFrameOutbox:
                 self._topic, value=message.content, key=message.key, headers=message.headers, partition=partition
             )
         self._unsettled = [f for f in self._unsettled if not f.succeeded()] + [future]
-        return KafkaSentFrame(future)
+        return KafkaFrameReceipt(future)
 
     def flush(self) -> None:
         if self._producer is None:

@@ -102,8 +102,8 @@ class MemoryFrameReader:
         pass
 
 
-class MemorySentFrame:
-    """A frame that the in-memory broker has already."""
+class MemoryFrameReceipt:
+    """The receipt for a frame that the in-memory broker has already."""
 
     def __init__(self, position: Position) -> None:
         self._position = position
@@ -119,11 +119,11 @@ class MemoryFrameOutbox:
         self._broker = broker
         self._topic = topic
 
-    def send(self, message: ImageMessage, *, partition: int | None = None) -> MemorySentFrame:
+    def send(self, message: ImageMessage, *, partition: int | None = None) -> MemoryFrameReceipt:
         record = OutgoingRecord(self._topic, message.key, message.content, message.headers)
         if len(record.content) > MAX_RECORD_BYTES:
             raise TransportError(f"sending to {self._topic}: {len(record.content)} bytes are more than a topic takes")
-        return MemorySentFrame(self._broker.append(record, partition=partition))
+        return MemoryFrameReceipt(self._broker.append(record, partition=partition))
 
     def flush(self) -> None:
         self._broker.check()
