@@ -51,7 +51,7 @@ class ThresholdFlags:
     offline: bool
 
 
-def threshold(settings: Settings, flags: ThresholdFlags, *, as_json: bool) -> None:
+def move_threshold(settings: Settings, flags: ThresholdFlags, *, as_json: bool) -> None:
     """Move a line's threshold if a value is given, else print what values there are. Raises QcError."""
     wanted = _operating_point(flags)
     line = checked_line(flags.line)
