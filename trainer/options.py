@@ -1,4 +1,4 @@
-"""Options of `qc-trainer` that several commands share, or that are long."""
+"""Command-line options of `qc-trainer` that several commands share, or that are long."""
 
 from enum import StrEnum
 from pathlib import Path

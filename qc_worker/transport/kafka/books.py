@@ -19,45 +19,41 @@ OPEN_TRANSACTION_TIMEOUT_S = 40.0
 
 
 class KafkaBooks(Reader):
-    """Committed records only: what a transaction left behind is not there."""
+    """Reads committed records only: those of an aborted transaction are left out."""
 
     def __init__(self, access: KafkaAccess) -> None:
         super().__init__(
             access,
-            # All that lies in memory at a time, whatever the topics hold.
+            # Bounds the memory in use, whatever the topics hold.
             max_partition_fetch_bytes=MAX_DEAD_LETTER_BYTES,
             fetch_max_bytes=2 * MAX_DEAD_LETTER_BYTES,
-            # At the end of a partition we want to be told so, not to wait for more.
+            # At the end of a partition the broker should answer at once, not wait for more.
             fetch_max_wait_ms=50,
             metrics_enabled=False,
         )
 
     def oldest(self, topic: str) -> dict[Partition, int]:
-        """The first offset that retention has left, by partition."""
         with transport_errors(f"asking for the first offsets of {topic}"):
             return _by_partition(self._reader().beginning_offsets(self._partitions(topic)))
 
     def ends(self, topic: str) -> dict[Partition, int]:
-        """The high watermarks, which end offsets need not be (see `kafka_reader`)."""
+        # The high watermarks, which end offsets need not be (see `groupless`).
         consumer = self._assigned(dict.fromkeys(self._partitions(topic)))
         with transport_errors(f"asking for the ends of {topic}"):
             poll_until(consumer, lambda: all(consumer.highwater(p) is not None for p in consumer.assignment()))
             return {to_partition(p): consumer.highwater(p) for p in consumer.assignment()}
 
     def at(self, topic: str, time: datetime) -> dict[Partition, int]:
-        """The first offset whose record is not older than `time`, by partition; where there is none, the end."""
         found = self._found_at(topic, time)
         ends = self.ends(topic) if None in found.values() else {}
         return {p: ends[p] if offset is None else offset.offset for p, offset in found.items()}
 
     def oldest_times(self, topic: str) -> dict[Partition, datetime]:
-        """Times of the oldest records of those partitions from which retention has removed some and left some."""
         oldest = self.oldest(topic)
         found = self._found_at(topic, datetime.fromtimestamp(0, UTC))
         return {p: appended_at(at.timestamp) for p, at in found.items() if at is not None and oldest[p] > 0}
 
     def committed(self, topic: str, group: str) -> dict[Partition, int]:
-        """The group's committed offsets; of a partition for which it has none, nothing."""
         partitions = self._partitions(topic)
         consumer = open_client(KafkaConsumer, self._access, self._connections, group_id=group, enable_auto_commit=False)
         with transport_errors(f"asking for the offsets of group {group}"):
@@ -69,10 +65,6 @@ class KafkaBooks(Reader):
         return {partition: offset for partition, offset in offsets.items() if offset is not None}
 
     def await_readable(self, topic: str) -> None:
-        """Wait until all that lies on the topic now can be read: an open transaction hides what others committed.
-
-        Raises TransportError if one stays open for longer than OPEN_TRANSACTION_TIMEOUT_S.
-        """
         ends = {to_topic_partition(partition): end for partition, end in self.ends(topic).items()}
         consumer, deadline_s = self._assigned(dict.fromkeys(ends)), monotonic() + OPEN_TRANSACTION_TIMEOUT_S
         # By position, not by last stable offset, which Tansu does not have: what is polled on the way is thrown away.
@@ -83,7 +75,6 @@ class KafkaBooks(Reader):
                 consumer.poll(timeout_ms=POLL_MS)
 
     def read(self, starts: Offsets) -> Iterator[Record]:
-        """Records from `starts` on to where the partitions end by now; offset order within each."""
         consumer = self._assigned({to_topic_partition(partition): offset for partition, offset in starts.items()})
         with transport_errors("asking for the ends"):
             ends = _Ends(consumer, consumer.end_offsets(list(consumer.assignment())))
@@ -95,7 +86,7 @@ class KafkaBooks(Reader):
                 yield from map(to_record, records)
 
     def _found_at(self, topic: str, time: datetime) -> dict[Partition, Any]:
-        """Offset and time of the first record that is not older, by partition; None where there is none."""
+        """Find offset and time of each partition's first record that is not older; None if there is none."""
         since_ms = max(0, int(time.timestamp() * 1000))
         with transport_errors(f"asking for the offsets of {topic} by time"):
             found = self._reader().offsets_for_times(dict.fromkeys(self._partitions(topic), since_ms))
@@ -103,18 +94,20 @@ class KafkaBooks(Reader):
         return {to_partition(p): at if at is not None and at.timestamp >= since_ms else None for p, at in found.items()}
 
     def _hidden_for_long(self, partition: TopicPartition) -> TransportError:
-        with transport_errors(f"waiting for what lies on {partition.topic}"):  # it may be the broker that is away
+        # It may as well be the broker that cannot be reached.
+        with transport_errors(f"waiting for open transactions on {partition.topic}"):
             stable = self._reader().end_offsets([partition])[partition]
         return TransportError(
-            f"an open transaction hides what lies on {partition.topic}:{partition.partition} from offset {stable} on, "
-            f"for more than {OPEN_TRANSACTION_TIMEOUT_S:.0f} s; `kafka-transactions.sh describe-producers` tells whose"
+            f"an open transaction hides {partition.topic}:{partition.partition} from offset {stable} on, "
+            f"for more than {OPEN_TRANSACTION_TIMEOUT_S:.0f} s; "
+            "find its producer with `kafka-transactions.sh describe-producers`"
         )
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
         return partitions_of(self._reader(), topic)
 
     def _assigned(self, starts: Mapping[TopicPartition, int | None]) -> KafkaConsumer:
-        """The consumer, sent to `starts`; None: to the end."""
+        """Assign the partitions and seek to `starts`; None: to the end."""
         consumer = self._reader()
         with transport_errors("seeking"):
             # Afresh, or the high watermarks of the last reading would count.
@@ -127,7 +120,7 @@ class KafkaBooks(Reader):
 
 
 class _Ends:
-    """Where one reading ends, though more may be appended all the while.
+    """The end of one reading, though more may be appended meanwhile.
 
     At the high watermark of the first fetch, or, where an open transaction keeps that out of reach, once nothing
     comes any more behind the last stable offset.
@@ -142,7 +135,7 @@ class _Ends:
         self._moved_to: dict[TopicPartition, int] = {}
 
     def reached(self, polled: Mapping[TopicPartition, list[Any]]) -> bool:
-        """Whether all partitions have been read; `polled` is what the last poll brought. Raises TransportError."""
+        """Return True once all partitions are read; `polled`: records of the last poll. Raises TransportError."""
         with transport_errors("reading"):
             positions = {p: self._consumer.position(p, timeout_ms=0) for p in self._left}
             for partition, position in positions.items():
@@ -163,11 +156,11 @@ class _Ends:
         if positions != self._moved_to:
             self._moved_to, self._moved_at_s = positions, monotonic()
         elif monotonic() - self._moved_at_s > READ_TIMEOUT_S:
-            raise TransportError(f"reading did not get on for {READ_TIMEOUT_S:.0f} s")
+            raise TransportError(f"timed out: reading made no progress for {READ_TIMEOUT_S:.0f} s")
 
 
 def _hidden(consumer: KafkaConsumer, ends: Mapping[TopicPartition, int]) -> list[TopicPartition]:
-    """Partitions of which something before the end has not come yet."""
+    """List the partitions that have records before their end that have not come yet."""
     with transport_errors("asking for positions"):
         positions = {partition: consumer.position(partition, timeout_ms=0) for partition in ends}
     return [partition for partition, position in positions.items() if position is None or position < ends[partition]]

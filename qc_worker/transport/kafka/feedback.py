@@ -20,7 +20,7 @@ MAX_FEEDBACK_RECORDS = 500
 
 
 class KafkaFeedbackSource:
-    """Feedback that the group has not stored yet; joining the group happens in the first polls."""
+    """Polls the feedback that the group has not stored yet; joins the group in the first polls."""
 
     def __init__(
         self, access: KafkaAccess, *, topic: str, group: str = TRAINER_GROUP, session_timeout_ms: int = 45_000
@@ -47,7 +47,7 @@ class KafkaFeedbackSource:
                 log.info("commit put off by a rebalance", error=type(error).__name__)
 
     def joined(self) -> bool:
-        """Whether the group has given this member its partitions; until then polls return nothing."""
+        """Return True once the group has assigned partitions to this member; until then polls return nothing."""
         return self._consumer is not None and bool(self._consumer.assignment())
 
     def close(self) -> None:
@@ -89,14 +89,12 @@ class KafkaFeedbackOutbox:
         self._producer: KafkaProducer | None = None
 
     def send(self, feedback: Feedback) -> None:
-        """Send and wait for the acknowledgement. Raises TransportError."""
         if self._producer is None:
             self._producer = open_producer(self._access, self._delivery_timeout_s)
         record = OutgoingRecord(self._topic, feedback.line.encode(), encode_feedback(feedback), [])
         send_and_wait(self._producer, [record], timeout_s=self._delivery_timeout_s)
 
     def close(self) -> None:
-        """Flush and disconnect."""
         if self._producer is not None:
             close_producer(self._producer, timeout_s=self._delivery_timeout_s)
             self._producer = None

@@ -82,7 +82,7 @@ class MemoryBroker:
             self._first_offsets[position.topic_partition] = position.offset
 
     def wait_for_change(self, *, timeout_s: float, until: Callable[[], bool]) -> None:
-        """Block until `until` holds or the time is over."""
+        """Block until `until` holds, `timeout_s` at the longest."""
         with self._changed:
             self._changed.wait_for(until, timeout=timeout_s)
 

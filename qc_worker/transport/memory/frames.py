@@ -69,12 +69,12 @@ class MemoryFrameSource:
         self._next = {}
 
     def assign(self, starts: Mapping[Partition, int]) -> None:
-        """The group's decision (see `broker.Member`)."""
+        """Take the partitions that the group has assigned (see `broker.Member`)."""
         self._lost |= self._next.keys() - starts.keys()
         self._next = {partition: self._next.get(partition, start) for partition, start in starts.items()}
 
     def lose_membership(self) -> None:
-        """What happens to a member that was silent for too long: all is lost, then given again from the commits."""
+        """Lose all partitions, as a silent member does, then rejoin and start again from the commits."""
         self._group.leave(self)
         self._lost |= self._next.keys()
         self._next = {}
@@ -87,7 +87,7 @@ class MemoryFrameSource:
 
 
 class MemoryFrameReader:
-    """Records by position from the in-memory broker."""
+    """Reads records by position from the in-memory broker."""
 
     def __init__(self, broker: MemoryBroker) -> None:
         self._broker = broker

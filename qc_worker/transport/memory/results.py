@@ -72,7 +72,7 @@ class MemoryInspectionFeed:
 
 
 class MemoryRecentInspections:
-    """The newest inspections on the in-memory broker."""
+    """Reads the newest inspections on the in-memory broker."""
 
     def __init__(self, broker: MemoryBroker, *, topic: str) -> None:
         self._broker = broker
