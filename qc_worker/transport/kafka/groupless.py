@@ -77,7 +77,7 @@ def poll_until(consumer: KafkaConsumer, done: Callable[[], bool]) -> list[Any]:
     deadline_s = monotonic() + READ_TIMEOUT_S
     while not done():
         if monotonic() > deadline_s:
-            raise TransportError(f"reading did not come to an end within {READ_TIMEOUT_S:.0f} s")
+            raise TransportError(f"timed out: the topic was not read to its end within {READ_TIMEOUT_S:.0f} s")
         records += [record for batch in consumer.poll(timeout_ms=POLL_MS).values() for record in batch]
     return records
 

@@ -31,7 +31,7 @@ class JudgedFrame:
     inspection: Inspection
 
 
-class Ledger:
+class Tally:
     """Filled by the cameras' thread and the reader's; frames are matched by the ids that the demo gave them."""
 
     def __init__(self) -> None:
