@@ -42,7 +42,7 @@ from qc_worker.engine.judge import Judge
 from qc_worker.engine.residents import Resident, ResidentModels
 from qc_worker.imaging.preprocessing import ImageLimits
 from qc_worker.observability.logging import configure_logging
-from qc_worker.ports import HeatmapCache
+from qc_worker.ports.results import HeatmapCache
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import HeadShape

@@ -31,7 +31,7 @@ from benchmarks.harness.soak_curve import Sample, SoakedWorker, curve_figures, w
 from benchmarks.harness.soak_frames import FrameMix
 from benchmarks.harness.soak_load import JudgedFrames, Seen, Sender
 from qc_worker.settings import MEBIBYTE, Settings
-from qc_worker.transport.kafka.inspection_reader import InspectionReader
+from qc_worker.transport.kafka.inspection_feed import KafkaInspectionFeed
 
 BACKBONE = "efficientnet_lite0"
 BATCH_SIZE = 8
@@ -87,7 +87,7 @@ class Soak:
         self._judged_under_load = 0
         self._sender = Sender(plant, self._mix, lambda: self._seen.frames)
         self._judged = None if plant.broker == "embedded" else JudgedFrames(plant)
-        self._reader = InspectionReader(plant.access, topic=plant.topic("results"))
+        self._reader = KafkaInspectionFeed(plant.access, topic=plant.topic("results"))
         self._worker = SoakedWorker(plant)
         self.samples: list[Sample] = []
 

@@ -1,4 +1,4 @@
-"""From settings to adapters. Those that need a broker are imported only when one is asked for."""
+"""Builds adapters from settings; those that need a broker are imported when they are used."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -8,7 +8,8 @@ from qc_worker.domain import names
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.names import LineName
 from qc_worker.imaging.aspect import Aspect, BitDepth, InputSize
-from qc_worker.ports import ModelStore, RecentInspections, ReleaseLog
+from qc_worker.ports.models import ModelStore, ReleaseLog
+from qc_worker.ports.results import RecentInspections
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.settings import Settings
 from qc_worker.simplenet.backbones.backbone import Backbone, load_backbone
@@ -22,7 +23,7 @@ from trainer.samples.store import SampleStore
 
 
 def checked_line(text: str) -> LineName:
-    """Check a line's name given as a flag. Raises SettingsError."""
+    """Check a line's name given as an option. Raises SettingsError."""
     try:
         return names.line_name(text)
     except ValueError as error:
@@ -30,7 +31,7 @@ def checked_line(text: str) -> LineName:
 
 
 def checked_version(text: str) -> str:
-    """Check a version given as a flag. Raises SettingsError."""
+    """Check a version given as an option. Raises SettingsError."""
     try:
         return names.model_version(text)
     except ValueError as error:
@@ -52,15 +53,15 @@ def open_backbone(settings: Settings, name: str, levels: tuple[int, ...]) -> Bac
 
 @dataclass(frozen=True, slots=True)
 class NewScorers:
-    """Scorers for a new model, whose input size is decided after its backbone was loaded."""
+    """Builds scorers for a new model: its backbone is loaded first, its input size chosen later."""
 
     settings: Settings
     backbone: Backbone
     spec: EmbeddingSpec
-    """With the input size that the backbone's defaults name."""
+    """The embedding, with the default input size of the backbone."""
 
     def at(self, size: InputSize, bit_depth: BitDepth) -> Scorer:
-        """The scorer for that input size, rounded to what its tiles need. Raises ModelError or SettingsError."""
+        """Build the scorer for that input size, rounded to what its tiles need. Raises ModelError or SettingsError."""
         spec = fit_to_tiles(replace(self.spec, input_size=size, bit_depth=bit_depth))
         return _scorer(self.settings, self.backbone, spec)
 
@@ -86,7 +87,7 @@ def new_scorers(settings: Settings, name: str, *, aspect: Aspect, tiles: int = 1
 
 
 def scorer_for(settings: Settings, spec: EmbeddingSpec) -> Scorer:
-    """The scorer that a stored model was made with. Raises ModelError or SettingsError."""
+    """Build the scorer that a stored model was made with. Raises ModelError or SettingsError."""
     return _scorer(settings, open_backbone(settings, spec.backbone, spec.backbone_levels), spec)
 
 
@@ -97,7 +98,7 @@ def _scorer(settings: Settings, backbone: Backbone, spec: EmbeddingSpec) -> Scor
 
 @contextmanager
 def release_log(settings: Settings) -> Iterator[ReleaseLog]:
-    """The topic `models`. Raises TransportError when it is used and no broker answers."""
+    """Open the topic `models`; using it raises TransportError if no broker answers."""
     from qc_worker.transport.kafka.release_log import KafkaReleaseLog  # noqa: PLC0415
 
     with closing(KafkaReleaseLog(kafka_access(settings), topic=settings.models_topic)) as releases:
@@ -106,7 +107,7 @@ def release_log(settings: Settings) -> Iterator[ReleaseLog]:
 
 @contextmanager
 def recent_inspections(settings: Settings) -> Iterator[RecentInspections]:
-    """The end of the topic `results`. Raises TransportError when it is used and no broker answers."""
+    """Open the end of the topic `results`; using it raises TransportError if no broker answers."""
     from qc_worker.transport.kafka.recent_inspections import KafkaRecentInspections  # noqa: PLC0415
 
     with closing(KafkaRecentInspections(kafka_access(settings), topic=settings.results_topic)) as inspections:
@@ -115,7 +116,7 @@ def recent_inspections(settings: Settings) -> Iterator[RecentInspections]:
 
 @contextmanager
 def collector(settings: Settings) -> Iterator[Collector]:
-    """Feedback and frames of the broker, into the sample store."""
+    """Open the collector of feedback and frames into the sample store."""
     from qc_worker.transport.kafka.feedback import KafkaFeedbackSource  # noqa: PLC0415
     from qc_worker.transport.kafka.frame_reader import KafkaFrameReader  # noqa: PLC0415
 

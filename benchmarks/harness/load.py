@@ -9,8 +9,9 @@ from time import monotonic, sleep
 
 from benchmarks.harness.plant import LINES, Plant
 from qc_worker.embedded.simulation.parts_line import Simulation
-from qc_worker.transport.kafka.camera_producer import CameraProducer
-from qc_worker.transport.kafka.inspection_reader import InspectionReader, PublishedInspection
+from qc_worker.ports.results import PublishedInspection
+from qc_worker.transport.kafka.frame_outbox import KafkaFrameOutbox
+from qc_worker.transport.kafka.inspection_feed import KafkaInspectionFeed
 from qc_worker.wire.images import encode_frame
 
 CAMERAS = 6
@@ -63,7 +64,7 @@ class Load:
     """Reads the inspections of frames sent after its creation."""
 
     def __init__(self, plant: Plant) -> None:
-        self._reader = InspectionReader(plant.access, topic=plant.topic("results"), from_beginning=False)
+        self._reader = KafkaInspectionFeed(plant.access, topic=plant.topic("results"), from_beginning=False)
         self._reader.start()
 
     def wait_for(self, count: int) -> Judged:
@@ -80,7 +81,7 @@ class Load:
 
 
 def _send(plant: Plant, topic: str, contents: Sequence[bytes], count: int, *, wait: Callable[[int], None]) -> None:
-    with CameraProducer(plant.access, topic=topic) as camera:
+    with KafkaFrameOutbox(plant.access, topic=topic) as camera:
         for number in range(count):
             wait(number)
             line, content = LINES[number % len(LINES)], contents[number % len(contents)]

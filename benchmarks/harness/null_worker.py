@@ -39,7 +39,7 @@ from qc_worker.engine.worker import Worker
 from qc_worker.imaging.aspect import Aspect, InputSize
 from qc_worker.imaging.preprocessing import ImageLimits, Picture
 from qc_worker.observability.logging import configure_logging
-from qc_worker.ports import InspectionSink
+from qc_worker.ports.results import InspectionSink
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
 from qc_worker.simplenet.head import Head

@@ -13,8 +13,8 @@ from benchmarks.harness.load import CAMERAS
 from benchmarks.harness.plant import LINES, Plant
 from benchmarks.harness.soak_frames import FrameMix
 from qc_worker.domain.frame import Position
-from qc_worker.transport.kafka.camera_producer import CameraProducer
 from qc_worker.transport.kafka.connecting.access import Connections, open_client
+from qc_worker.transport.kafka.frame_outbox import KafkaFrameOutbox
 from qc_worker.wire.images import encode_frame
 
 BACKLOG_FRAMES = 400
@@ -80,7 +80,7 @@ class Sender:
         return self.sent - self._judged()
 
     def _run(self) -> None:
-        with CameraProducer(self._plant.access, topic=self._plant.topic("images")) as camera:
+        with KafkaFrameOutbox(self._plant.access, topic=self._plant.topic("images")) as camera:
             for number in count():
                 while self.backlog_frames() >= BACKLOG_FRAMES and not self._stop.wait(FULL_BACKLOG_WAIT_S):
                     pass
@@ -90,7 +90,7 @@ class Sender:
             camera.flush()
         self.acknowledged = True
 
-    def _send(self, camera: CameraProducer, number: int) -> None:
+    def _send(self, camera: KafkaFrameOutbox, number: int) -> None:
         name = {"line": LINES[number % len(LINES)], "camera": f"c{number % CAMERAS}"}
         camera.send(encode_frame(self._mix.content(number), captured_at=datetime.now(UTC), **name))
         self.sent += 1

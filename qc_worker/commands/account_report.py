@@ -1,13 +1,13 @@
-"""What `qc-worker account` prints."""
+"""Prints the account: tables for people, one object for `--json`."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from qc_worker.audit.accountant import Account
 from qc_worker.audit.ledger import Balance, Finding, Kind, PartitionTotals
 from qc_worker.observability.printing import console, plain, print_table
 
@@ -17,30 +17,19 @@ COLUMNS = ("frames", "inspections", "missing", "double", "out_of_order", "dead_l
 MEANINGS = {
     Kind.MISSING: "frames without an inspection",
     Kind.DOUBLE: "frames with more than one inspection",
-    Kind.OUT_OF_ORDER: "inspections after that of a later frame of their camera",
+    Kind.OUT_OF_ORDER: "inspections published after one of a later frame of the same camera",
     Kind.NO_FRAME: "inspections of positions that hold no frame",
-    Kind.NO_DEAD_LETTER: "frames that could not be judged, without their dead letter",
+    Kind.NO_DEAD_LETTER: "frames that could not be judged and have no dead letter",
     Kind.DOUBLE_DEAD_LETTER: "frames with more than one dead letter",
-    Kind.UNEXPLAINED_DEAD_LETTER: "dead letters of frames without a failed inspection",
-    Kind.UNREADABLE: "records that do not say which frame they belong to",
-    Kind.EXPIRED: "removed by retention before they were judged",
-    Kind.COMMITTED_PAST_END: "committed offsets that no partition reaches: those of another topic of this name",
+    Kind.UNEXPLAINED_DEAD_LETTER: "dead letters of frames whose inspection did not fail",
+    Kind.UNREADABLE: "records that do not name their frame",
+    Kind.EXPIRED: "frames that retention removed before they were judged",
+    Kind.COMMITTED_PAST_END: "committed offsets beyond their partition's end, left by an earlier topic of that name",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The books, and what is to be known about them."""
-
-    group: str
-    since: datetime | None
-    line: str | None
-    balance: Balance
-    notes: tuple[str, ...]
-
-
 def account_document(account: Account) -> dict[str, Any]:
-    """The account as one JSON object."""
+    """Describe the account as one JSON object."""
     balance = account.balance
     return {
         "clean": balance.clean,
@@ -89,7 +78,7 @@ def _row(totals: PartitionTotals) -> tuple[str, ...]:
 
 def _sentence(balance: Balance) -> Text:
     frames, waiting = _sum(balance, "frames"), _sum(balance, "waiting")
-    waiting_too = f" {waiting:,} more wait for theirs." if waiting else ""
+    waiting_too = f" {waiting:,} more frames wait for theirs." if waiting else ""
     if not balance.clean:
         found = ", ".join(
             f"{found.count:,} {kind.replace('_', ' ')}" for kind, found in balance.findings.items() if found.count
@@ -97,7 +86,7 @@ def _sentence(balance: Balance) -> Text:
         wrong = f": {found} in {frames:,} frames.{waiting_too}"
         return Text.assemble(("The books do not balance", "bold red"), wrong)
     if not frames:
-        return Text(f"Nothing to prove: no frame here has been settled.{waiting_too}")
+        return Text(f"Nothing to prove: the group has not settled any of these frames.{waiting_too}")
     letters = _sum(balance, "dead_letters")
     proven = (
         f": {frames:,} frames, {_sum(balance, 'inspections'):,} inspections, "
@@ -114,7 +103,7 @@ def _positions(finding: Finding) -> str:
 
 def _unordered_note(balance: Balance) -> Iterable[str]:
     if balance.unordered:
-        yield f"too many cameras to follow: the order of {balance.unordered:,} inspections was not checked"
+        yield f"the order of {balance.unordered:,} inspections was not checked: there are too many cameras to follow"
 
 
 def _totals_document(totals: PartitionTotals) -> dict[str, Any]:

@@ -1,23 +1,22 @@
-"""`qc-worker demo`: run it, then say what came of it."""
+"""`qc-worker demo`: run the demo, then print its report."""
 
 import signal
 from pathlib import Path
 
 from rich.console import Console
 
-from qc_worker.commands.topics import topic_plans
 from qc_worker.embedded.demo.report import DemoReport
 from qc_worker.embedded.demo.run import DemoOptions, Wiring, run_demo
 from qc_worker.observability.exits import INTERRUPTED
 from qc_worker.observability.printing import console, plain, print_json, print_table
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
-from qc_worker.wiring.shared import kafka_access
+from qc_worker.wiring.shared import kafka_access, topic_plans
 
 
 def show_demo(settings: Settings, *, images: Path | None, frames: int | None, seed: int, as_json: bool) -> int:
-    """Exit code: 1 if a frame was lost or judged twice, or the new model not taken up. Raises QcError."""
-    # A demo that is told to end cleans up as after Ctrl-C.
+    """Run the demo; return 1 if a frame was lost or judged twice, or the new model judged none. Raises QcError."""
+    # SIGTERM cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     wiring = Wiring(SystemClock(), kafka_access, topic_plans)
     report = run_demo(DemoOptions(images=images, frames=frames, seed=seed), settings, wiring)
@@ -37,8 +36,8 @@ def _print(report: DemoReport, to: Console) -> None:
         f"latency p50 {latency.p50:.0f} ms, p95 {latency.p95:.0f} ms, p99 {latency.p99:.0f} ms"
     )
     _print_lines(report, to)
-    taken_up = "was not taken up" if report.swap_s is None else f"judged its first frame after {report.swap_s:.1f} s"
-    to.print(f"the retrained model {taken_up}")
+    swapped = "judged no frame" if report.swap_s is None else f"judged its first frame after {report.swap_s:.1f} s"
+    to.print(f"the retrained model {swapped}")
     if report.gallery:
         to.print(plain(f"heatmap: {report.heatmap}, rejects side by side: {report.gallery}"))
 

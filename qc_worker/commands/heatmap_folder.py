@@ -1,4 +1,4 @@
-"""`qc-worker score --heatmaps DIR`: one picture for every file judged, each with a name of its own."""
+"""`qc-worker score --heatmaps DIR`: one picture per judged file, each with a name of its own."""
 
 import os
 import unicodedata
@@ -24,7 +24,7 @@ class HeatmapFolder:
     """Writes a heatmap beside a thumbnail for every file judged; without a folder, none."""
 
     def __init__(self, folder: Path | None, paths: Sequence[Path]) -> None:
-        """Make the folder. Raises SettingsError if it cannot take the pictures, or if they would replace `paths`."""
+        """Make the folder. Raises SettingsError if it cannot be written, or pictures would replace `paths`."""
         self._folder = folder
         self._names: list[str] = []
         if folder:
@@ -33,7 +33,7 @@ class HeatmapFolder:
             _check_sources(folder, self._names, paths)
 
     def offer(self, decoded: Decoded, anomaly_map: np.ndarray) -> str | None:
-        """Write the heatmap now; the key is its path. Raises SettingsError, and leaves no half of a picture."""
+        """Write the heatmap and return its path; never leaves half a picture. Raises SettingsError."""
         if self._folder is None:
             return None
         threshold = decoded.resident.calibration.threshold
@@ -44,7 +44,7 @@ class HeatmapFolder:
 
 
 def distinct_names(paths: Sequence[Path], *, max_bytes: int = MAX_NAME_BYTES) -> list[str]:
-    """File names for pictures of `paths`, also distinct where case and kinds of accents make no difference.
+    """Choose a distinct file name for the picture of each of `paths`, also where a file system ignores case or accents.
 
     A picture is named as its file is; where several files would have one name, or it had to be cut, a number follows.
     """
@@ -57,7 +57,7 @@ def distinct_names(paths: Sequence[Path], *, max_bytes: int = MAX_NAME_BYTES) ->
 
 
 def _write(target: Path, png: bytes) -> None:
-    """Whole or not at all; unlike a model, a picture need not outlive a power failure."""
+    """Write the picture whole or not at all; unlike a model, it need not survive a power failure."""
     partial = target.parent / f".{os.getpid()}.partial"
     try:
         partial.write_bytes(png)
@@ -81,12 +81,12 @@ def _numbered(stem: str, numbers: "count[int]", uses: Counter[str], taken: set[s
 
 
 def _alike(name: str) -> str:
-    """Equal for names that some file system takes for one."""
+    """Reduce a name to what no file system ignores; equal for names that one may treat as the same."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _cut(name: str, max_bytes: int) -> str:
-    """The beginning of a name, in whole characters."""
+    """Cut a name to `max_bytes`, between two characters."""
     while len(os.fsencode(name)) > max_bytes:
         name = name[:-1]
     return name
@@ -100,7 +100,7 @@ def _longest_name(folder: Path) -> int:
 
 
 def _make(folder: Path) -> None:
-    """Find out before the judging what would fail after it."""
+    """Make the folder and check that it can be written, before minutes of judging. Raises SettingsError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
@@ -108,16 +108,16 @@ def _make(folder: Path) -> None:
     except OSError as error:
         raise SettingsError(f"--heatmaps {folder}: {error.strerror}") from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise SettingsError(f"--heatmaps {folder}: no permission to write there")
+        raise SettingsError(f"--heatmaps {folder}: no permission to write to this folder")
 
 
 def _check_sources(folder: Path, names: Sequence[str], paths: Sequence[Path]) -> None:
-    """What lies there of an earlier run is replaced, an image that is to be judged is not."""
+    """Raise SettingsError if a picture would replace an image to judge; pictures of earlier runs may be replaced."""
     present = [name for name in names if (folder / name).exists()]
     sources = {_identity(path) for path in paths} if present else set()
     for name in present:
         if _identity(folder / name) in sources:
-            raise SettingsError(f"--heatmaps {folder}: {name} there is one of the images; name another folder")
+            raise SettingsError(f"--heatmaps {folder}: {name} in it is one of the images to judge: name another folder")
 
 
 def _identity(path: Path) -> tuple[int, int]:

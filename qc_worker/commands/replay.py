@@ -1,13 +1,12 @@
-"""`qc-worker replay`: judge a recorded frame again, by the worker's own pipeline, beside what was published."""
+"""`qc-worker replay`: judge a recorded frame again with the worker's own pipeline, and compare."""
 
 from contextlib import closing
 
 import numpy as np
 
-from qc_worker.commands.account import CLOCK_SLACK
+from qc_worker.audit.recorded import recorded_inspection
 from qc_worker.commands.replay_report import Replay, print_replay, replay_document
-from qc_worker.commands.reports import waiting, with_progress
-from qc_worker.commands.score import load_version
+from qc_worker.commands.reports import TerminalProgress, waiting
 from qc_worker.domain.errors import InvalidFrame, Reason, SettingsError
 from qc_worker.domain.frame import Position, Record
 from qc_worker.domain.inspection import Inspection
@@ -23,24 +22,24 @@ from qc_worker.settings import Settings
 from qc_worker.transport.kafka.books import KafkaBooks
 from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
 from qc_worker.wire.images import claimed_line
-from qc_worker.wire.json_types import decode_inspection
-from qc_worker.wiring.models import backbone_pool, model_loader, worker_pipeline
+from qc_worker.wiring.models import backbone_pool, load_resident, model_loader, worker_pipeline
 from qc_worker.wiring.shared import kafka_access, keep_compiled_kernels
 
 WITHOUT_MODEL = (Reason.UNKNOWN_LINE, Reason.BAD_HEADERS)
-"""What a frame fails by before any model is asked."""
+"""Reasons for which a frame fails before a model is looked up."""
 PROGRESS_WAIT_S = 0.1
 CLOSE_TIMEOUT_S = 5.0
 
 
-def replay(settings: Settings, *, position: str, version: str | None, as_json: bool) -> int:
-    """Judge the frame again and print both; 1 if they differ and no other version was asked for. Raises QcError."""
+def replay_frame(settings: Settings, *, position: str, version: str | None, as_json: bool) -> int:
+    """Judge the frame again and print both; return 1 if they differ and no other version was given. Raises QcError."""
     record = recorded_frame(settings, _parsed(position))
-    recorded = recorded_inspection(settings, record)
+    with closing(KafkaBooks(kafka_access(settings))) as books:
+        recorded = recorded_inspection(books, settings.results_topic, record, progress=TerminalProgress())
     if recorded is None and version is None:
         raise SettingsError(
-            f"{record.position} has no inspection on {settings.results_topic}: not judged yet, or removed by "
-            "retention; name a model version to judge it with"
+            f"{record.position} has no inspection on {settings.results_topic}: it was not judged yet, or retention "
+            "removed its inspection; choose a model with --version"
         )
     replayed = judge_again(in_recorded_format(settings, recorded), record, recorded, version)
     compared = Replay(recorded, replayed, settings.precision, other_version=version is not None)
@@ -56,36 +55,24 @@ def recorded_frame(settings: Settings, position: Position) -> Record:
     with closing(KafkaFrameReader(kafka_access(settings))) as reader:
         record = reader.read(position)
     if record is None:
-        raise SettingsError(f"{position} holds no frame: removed by retention, or there never was one")
+        raise SettingsError(f"{position} holds no frame: retention removed it, or there never was one")
     return record
 
 
-def recorded_inspection(settings: Settings, record: Record) -> Inspection | None:
-    """The first inspection of the frame, which is the one that counts; None if there is none (any more)."""
-    with closing(KafkaBooks(kafka_access(settings))) as books:
-        published = _inspection_record(books, settings.results_topic, record)
-        if published is None:
-            # A transaction that is still open may have hidden it.
-            with waiting(f"waiting for open transactions on {settings.results_topic}"):
-                books.await_readable(settings.results_topic)
-            published = _inspection_record(books, settings.results_topic, record)
-    return None if published is None else _decoded(published)
-
-
 def in_recorded_format(settings: Settings, recorded: Inspection | None) -> Settings:
-    """Settings by which the number format is that of the inspection, unless the user chose one."""
+    """Return settings with the number format of the inspection, unless the user chose one."""
     if recorded is None or recorded.precision != "float32" or settings.precision != "auto":
-        return settings  # `auto` is bfloat16 wherever it can be had, and else the report says so
+        return settings  # `auto` is bfloat16 where the machine can compute in it; if not, the report says so
     return settings.model_copy(update={"precision": "float32"})
 
 
 def judge_again(settings: Settings, record: Record, recorded: Inspection | None, version: str | None) -> Inspection:
-    """Judge by the version given, else by the recorded one. Raises ModelError if the store does not have it."""
+    """Judge with the version given, else with the recorded one. Raises ModelError if the store does not have it."""
     clock, residents = SystemClock(), ResidentModels()
     # Compiled as the worker's: a plain backbone rounds elsewhere, and a score beside its threshold would change sides.
     keep_compiled_kernels(settings)
     backbones = backbone_pool(settings, warmup_sizes=(1, settings.max_batch_size), compiled=settings.compile)
-    with waiting("making the model ready as the worker does; half a minute the first time"):
+    with waiting("preparing the model as the worker does; the first time takes half a minute"):
         resident = _resident(settings, model_loader(settings, backbones), claimed_line(record), recorded, version)
     if resident is not None:
         residents.swap(resident)
@@ -98,36 +85,26 @@ def judge_again(settings: Settings, record: Record, recorded: Inspection | None,
 
 
 class NoHeatmaps:
-    """The heatmap of the recorded inspection stays the only one."""
+    """Keeps no heatmap: that of the recorded inspection stays the only one."""
 
     def offer(self, decoded: Decoded, anomaly_map: np.ndarray) -> str | None:  # noqa: ARG002  (HeatmapDesk's)
         return None
 
 
-def _inspection_record(books: KafkaBooks, topic: str, frame: Record) -> Record | None:
-    wanted = ("ce_id", str(frame.position).encode())
-    starts, ends = books.at(topic, frame.appended_at - CLOCK_SLACK), books.ends(topic)
-    total = sum(ends[partition] - start for partition, start in starts.items())
-    for published in with_progress(books.read(starts), f"looking through {topic}", total=total):
-        if wanted in published.headers:
-            return published
-    return None
-
-
 def _resident(
     settings: Settings, loader: ModelLoader, line: str, recorded: Inspection | None, version: str | None
 ) -> Resident | None:
-    """The model that judged; None if the frame failed before one was asked."""
+    """Load the model that judged; None if the frame failed before a model was looked up."""
     version = version or (recorded.model_version if recorded else None)
     if version is None and recorded is not None:
         if recorded.reason in WITHOUT_MODEL:
             return None
         if recorded.reason is Reason.CRASHED_WORKERS:
-            raise SettingsError(f"{recorded.detail}, and so would replay; --version V judges it all the same")
-        # An `error` names no model. The release live at that time is as near as one can come.
+            raise SettingsError(f"{recorded.detail}, and so would replay; to judge it all the same, give --version")
+        # An `error` names no model: take the release that was live at that time.
         released = [r.version for r in loader.history(line) if r.released_at <= recorded.scored_at]
         version = released[-1] if released else None
-    return load_version(settings, loader, line, version)
+    return load_resident(settings, loader, line, version)
 
 
 def _outcome(pipeline: Pipeline, admitted: Admitted) -> Inspection:
@@ -139,13 +116,6 @@ def _outcome(pipeline: Pipeline, admitted: Admitted) -> Inspection:
         return admitted.ticket.outcome.inspection
     finally:
         pipeline.close(CLOSE_TIMEOUT_S)
-
-
-def _decoded(published: Record) -> Inspection:
-    try:
-        return decode_inspection(published.content)
-    except ValueError as error:
-        raise SettingsError(f"the inspection at {published.position} is unreadable: {error}") from None
 
 
 def _parsed(position: str) -> Position:

@@ -1,4 +1,4 @@
-"""Whether a replay gave what was recorded, and what `qc-worker replay` prints."""
+"""Compares a replay with the recorded inspection, and prints both."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from qc_worker.simplenet.inference.precision import Precision
 from qc_worker.wire.json_types import INSPECTION
 
 TOLERANCES: Mapping[str, float] = {"float32": 1e-4, "bfloat16": 0.03}
-"""How far scores may be apart, relative to score or threshold, the larger; by the number format of both.
+"""Largest allowed difference of scores, relative to the larger of score and threshold; by the number format of both.
 
 Compiled as the worker's is, a replay on the same machine gives the same bits. A backbone compiled elsewhere, or
 plain (`compile` off, no compiler), orders its sums and rounds otherwise. Measured plain against compiled on a CPU
@@ -24,7 +24,7 @@ threads 1.3e-6 in float32. float32 gets what the tests allow folded heads, bfloa
 """
 
 OTHER_FORMAT_TOLERANCE = 0.1
-"""The same where the formats differ or one is unknown; of those pictures 8.0 % at most, 1.6 % in the middle."""
+"""Tolerance if the formats differ or one is unknown; measured on those pictures: 8.0 % at most, 1.6 % in the middle."""
 
 FIELDS = (
     "verdict",
@@ -42,18 +42,18 @@ FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """An inspection as published, if there is one, and the same frame judged again."""
+    """A published inspection, if there is one, and the inspection of the same frame judged again."""
 
     recorded: Inspection | None
     replayed: Inspection
     precision: Precision
-    """The setting by which it was judged again."""
+    """The setting `precision` of the replay."""
     other_version: bool
-    """Judged with a version of the user's choice: nothing that should be the same."""
+    """True if the user chose the version: the inspections need not be equal."""
 
     @property
     def tolerance(self) -> float | None:
-        """How far the scores may be apart; None where none was recorded."""
+        """Return the largest allowed difference of the scores; None if no score was recorded."""
         if self.recorded is None or self.recorded.score is None:
             return None
         same_format = self.recorded.precision == self.replayed.precision
@@ -62,28 +62,28 @@ class Replay:
 
     @property
     def other_format(self) -> str | None:
-        """How the number formats differ, in a sentence; None if they are the same or scores are not compared."""
+        """Describe in a sentence how the number formats differ; None if they are equal or scores are not compared."""
         if self.recorded is None or self.difference is None:
             return None
         recorded, judged = self.recorded.precision, f"judged again in {self.replayed.precision}"
         if recorded is None:
-            return f"{judged}; the inspection does not say in which number format it was computed"
+            return f"{judged}; the number format of the recorded inspection is unknown"
         if recorded == self.replayed.precision:
             return None
         if self.precision != "auto":
-            return f"recorded in {recorded}, {judged}, as the setting `precision` asks"
+            return f"recorded in {recorded}, {judged}, as the setting `precision` demands"
         return f"recorded in {recorded}, {judged}: this machine does not compute in {recorded}"
 
     @property
     def difference(self) -> float | None:
-        """Between the scores; None where one of them is missing."""
+        """Return the difference of the scores; None if one of them is missing."""
         if self.recorded is None or self.recorded.score is None or self.replayed.score is None:
             return None
         return abs(self.replayed.score - self.recorded.score)
 
     @property
     def same(self) -> bool | None:
-        """Verdict and reason equal, scores within the tolerance; None if nothing was to be compared."""
+        """Return True if verdict and reason are equal and scores within the tolerance; None if nothing is compared."""
         if self.recorded is None or self.other_version:
             return None
         if (self.recorded.verdict, self.recorded.reason) != (self.replayed.verdict, self.replayed.reason):
@@ -94,7 +94,7 @@ class Replay:
 
 
 def replay_document(replay: Replay) -> dict[str, Any]:
-    """The replay as one JSON object."""
+    """Describe the replay as one JSON object."""
     return {
         "position": str(replay.replayed.source),
         "same": replay.same,
@@ -130,11 +130,11 @@ def _cell(inspection: Inspection | None, name: str) -> Cell:
 
 def _sentence(replay: Replay) -> Text:
     if replay.recorded is None:
-        return Text("There is no inspection to compare with.")
+        return Text("There is no recorded inspection to compare with.")
     if replay.same is None:
-        return Text("Judged with a version of your choice: nothing is compared.")
+        return Text("Not compared: you chose the model version.")
     if replay.difference is None:
-        return _same(": it fails the same way.") if replay.same else _different(".")
+        return _same(": it fails in the same way.") if replay.same else _different(".")
     apart = f"scores {replay.difference:.2g} apart, {replay.tolerance:.2g} allowed"
     if replay.other_format:
         apart = f"{apart}; {replay.other_format}"
@@ -143,7 +143,7 @@ def _sentence(replay: Replay) -> Text:
     if replay.recorded.verdict == replay.replayed.verdict:
         return _different(f" score; {apart}.")
     if replay.tolerance is not None and replay.difference <= replay.tolerance:
-        apart = f"{apart}; a threshold lies between them: the worker's own machine gives the recorded score"
+        apart = f"{apart}; a threshold lies between them: replay on the worker's machine to get the recorded score"
     return _different(f" verdict; {apart}.")
 
 

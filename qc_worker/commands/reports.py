@@ -1,7 +1,7 @@
-"""What commands of the worker print of files, and while they work."""
+"""Progress bars, and the table of judged files."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,41 +11,51 @@ from rich.markup import escape
 from rich.progress import track
 from rich.text import Text
 
+from qc_worker.domain.frame import Record
 from qc_worker.domain.inspection import Inspection, Verdict
 from qc_worker.observability.printing import Cell, plain, print_table
 from qc_worker.wire.json_types import INSPECTION
 
 STYLES = {Verdict.PASS: "green", Verdict.REJECT: "bold red", Verdict.REVIEW: "yellow", Verdict.ERROR: "magenta"}
 
-
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class FileInspection:
-    """An image file and what the model says of it."""
+    """An image file and its inspection."""
 
     path: Path
     inspection: Inspection
 
 
-def with_progress(things: Iterable[T], what: str, *, total: float | None = None) -> Iterator[T]:
+def with_progress(things: Iterable[T], title: str, *, total: float | None = None) -> Iterator[T]:
     """Show a progress bar on stderr while iterating, on a terminal only; `total` where `things` have no length."""
     console = Console(stderr=True)
-    shown = escape(plain(what))
+    shown = escape(plain(title))
     return iter(track(things, shown, total, console=console, transient=True, disable=not console.is_terminal))
 
 
 @contextmanager
-def waiting(for_what: str) -> Iterator[None]:
-    """Show on stderr that something takes its time, on a terminal only."""
+def waiting(reason: str) -> Iterator[None]:
+    """Show on stderr what is waited for while the block runs, on a terminal only."""
     console = Console(stderr=True)
-    with console.status(escape(plain(for_what))) if console.is_terminal else nullcontext():
+    with console.status(escape(plain(reason))) if console.is_terminal else nullcontext():
         yield
 
 
+class TerminalProgress:
+    """Shows the progress of an audit on stderr, on a terminal only."""
+
+    def reading(self, records: Iterable[Record], title: str, *, total: int) -> Iterable[Record]:
+        return with_progress(records, title, total=total)
+
+    def waiting(self, reason: str) -> AbstractContextManager[None]:
+        return waiting(reason)
+
+
 def file_inspection_document(judged: FileInspection) -> dict[str, Any]:
-    """The inspection of a file: without camera and position, which it has not, but with its path."""
+    """Describe a file's inspection as a JSON object: with its path, without camera and position, which it has not."""
     document: dict[str, Any] = INSPECTION.dump_python(judged.inspection, mode="json")
     unused = ("camera", "source", "frame_id", "line", "captured_at")
     return {"path": str(judged.path), **{name: document[name] for name in document if name not in unused}}
@@ -59,7 +69,7 @@ def print_file_inspections(inspections: Iterable[FileInspection], to: Console | 
 
 
 def verdict_cell(verdict: Verdict) -> Text:
-    """A verdict in its colour."""
+    """Return a verdict in its colour."""
     return Text(verdict.value, style=STYLES.get(verdict, ""))
 
 

@@ -8,7 +8,6 @@ from threading import Thread
 
 import structlog
 
-from qc_worker.commands.topics import topic_plans
 from qc_worker.domain.errors import SettingsError
 from qc_worker.engine.heatmaps import HeatmapWriter
 from qc_worker.engine.in_flight import InFlight
@@ -20,7 +19,7 @@ from qc_worker.engine.stop import StopSignal
 from qc_worker.engine.worker import Worker
 from qc_worker.observability import metrics
 from qc_worker.observability.health import HealthServer
-from qc_worker.ports import FrameSource
+from qc_worker.ports.frames import FrameSource
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.runtime.cores_and_memory import freeze_long_lived, give_back_freed_memory, heap_in_use_bytes
 from qc_worker.runtime.failpoints import arm
@@ -34,7 +33,7 @@ from qc_worker.transport.limits import MAX_RECORD_BYTES
 from qc_worker.transport.redis.heatmap_cache import open_heatmap_cache
 from qc_worker.wiring.delivery import WorkerSink
 from qc_worker.wiring.models import backbone_pool, model_loader, worker_pipeline
-from qc_worker.wiring.shared import kafka_access, keep_compiled_kernels
+from qc_worker.wiring.shared import kafka_access, keep_compiled_kernels, topic_plans
 
 FIRST_CONTACT_MS = 3_000
 """Connection timeout of the first check; short, so that a worker that waits for its broker still stops in time."""

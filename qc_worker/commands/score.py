@@ -12,7 +12,7 @@ from qc_worker.commands.reports import (
     with_progress,
 )
 from qc_worker.domain import names
-from qc_worker.domain.errors import InvalidFrame, ModelError, SettingsError
+from qc_worker.domain.errors import InvalidFrame, SettingsError
 from qc_worker.domain.frame import Frame, Position, Record
 from qc_worker.domain.inspection import Verdict
 from qc_worker.engine.decoding import decode
@@ -20,14 +20,12 @@ from qc_worker.engine.in_flight import Ticket
 from qc_worker.engine.inference import ModelRunner
 from qc_worker.engine.intake import Admitted, failure
 from qc_worker.engine.judge import Judge
-from qc_worker.engine.model_loader import ModelLoader
 from qc_worker.engine.residents import Resident
 from qc_worker.imaging.image_files import image_files
 from qc_worker.observability.printing import print_json
-from qc_worker.registry.store import FsspecModelStore, without_secrets
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
-from qc_worker.wiring.models import backbone_pool, model_loader
+from qc_worker.wiring.models import backbone_pool, load_resident, model_loader
 from qc_worker.wiring.shared import image_limits
 
 CAMERA = names.camera_name("files")
@@ -43,9 +41,11 @@ def score_files(
     heatmap_dir: Path | None,
     as_json: bool,
 ) -> int:
-    """Judge files and print what came out; 1 if a file could not be judged, else 0. Raises QcError."""
+    """Judge files and print their inspections; return 1 if a file could not be judged, else 0. Raises QcError."""
     paths = expand(images)
-    resident, runner = load_resident(settings, line, version)
+    backbones = backbone_pool(settings, warmup_sizes=(1,))
+    resident = load_resident(settings, model_loader(settings, backbones), line, version)
+    runner = ModelRunner(backbones, SystemClock())
     judge = FileJudge(resident, runner, settings=settings, heatmaps=HeatmapFolder(heatmap_dir, paths))
     judged = [judge.judge(path, number) for number, path in with_progress(list(enumerate(paths)), "judging")]
     if as_json:
@@ -57,7 +57,7 @@ def score_files(
 
 
 def expand(paths: Iterable[Path]) -> list[Path]:
-    """Files as given, folders as the images in and below them. Raises SettingsError."""
+    """List the files given, and for a folder the images in and below it. Raises SettingsError."""
     found: list[Path] = []
     for path in paths:
         if not path.exists():
@@ -66,13 +66,6 @@ def expand(paths: Iterable[Path]) -> list[Path]:
     if not found:
         raise SettingsError("no image files found: name files or folders with images")
     return found
-
-
-def load_resident(settings: Settings, line: str, version: str | None) -> tuple[Resident, ModelRunner]:
-    """Load a line's model: the version given, else the live one, else the newest. Raises ModelError, SettingsError."""
-    clock, backbones = SystemClock(), backbone_pool(settings, warmup_sizes=(1,))
-    loader = model_loader(settings, backbones)
-    return load_version(settings, loader, line, version), ModelRunner(backbones, clock)
 
 
 class FileJudge:
@@ -86,7 +79,7 @@ class FileJudge:
         self._limits = image_limits(settings)
 
     def judge(self, path: Path, number: int) -> FileInspection:
-        """Judge one file; one that is no image gets the verdict `error`. Raises SettingsError if it cannot be read."""
+        """Judge one file; a file that is not an image gets the verdict `error`. Raises SettingsError if unreadable."""
         ticket = Ticket(_record(path, number), self._clock.monotonic())
         try:
             decoded = decode(self._admitted(ticket), self._limits, self._clock)
@@ -108,25 +101,6 @@ class FileJudge:
         return Admitted(ticket, frame, self._resident)
 
 
-def load_version(settings: Settings, loader: ModelLoader, line: str, version: str | None) -> Resident:
-    """Load as `load_resident` does. Raises ModelError, SettingsError."""
-    try:
-        names.line_name(line)
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
-    store = FsspecModelStore(settings.model_store_url)
-    released = [release for release in store.releases(line) if version in (None, release.version)]
-    if released:
-        return loader.load(released[-1])
-    versions = [version] if version else store.versions(line)
-    if not versions:
-        raise ModelError(
-            f"line {line} has no model in {without_secrets(settings.model_store_url)}: "
-            f"run qc-trainer retrain --line {line}"
-        )
-    return loader.load_version(line, versions[-1])
-
-
 def _record(path: Path, number: int) -> Record:
     try:
         content = path.read_bytes()
@@ -137,7 +111,7 @@ def _record(path: Path, number: int) -> Record:
 
 
 def _time(modified_s: float) -> datetime:
-    """A file's time; 1970 where the file system states one that no calendar has."""
+    """Convert a file's time; 1970 if the file system states one that no calendar has."""
     try:
         return datetime.fromtimestamp(modified_s, UTC)
     except (ValueError, OverflowError, OSError):

@@ -39,6 +39,15 @@ class Position:
         return Partition(self.topic, self.partition)
 
 
+@dataclass(frozen=True, slots=True)
+class ImageMessage:
+    """A frame as a camera sends it: wrapped for `images`, without a position yet."""
+
+    key: bytes | None
+    content: bytes
+    headers: list[tuple[str, bytes]]
+
+
 Offsets = Mapping[Partition, int]
 """The next offset to read, by partition (Kafka's meaning of a committed offset)."""
 

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from qc_worker.ports import Clock
+from qc_worker.ports.clock import Clock
 from qc_worker.simplenet.spec import BackbonePass
 
 

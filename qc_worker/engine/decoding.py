@@ -11,7 +11,7 @@ from qc_worker.engine.intake import Admitted
 from qc_worker.engine.residents import Resident
 from qc_worker.imaging.aspect import Aspect, InputSize
 from qc_worker.imaging.preprocessing import Box, ImageLimits, Picture, content_box, decode_picture
-from qc_worker.ports import Clock
+from qc_worker.ports.clock import Clock
 from qc_worker.runtime.failpoints import failpoint
 from qc_worker.simplenet.spec import BackbonePass, EmbeddingSpec
 

@@ -13,7 +13,7 @@ from qc_worker.engine.intake import Admitted
 from qc_worker.imaging.aspect import Aspect, InputSize
 from qc_worker.imaging.nvjpeg import NvJpegDecoder
 from qc_worker.imaging.preprocessing import ImageLimits
-from qc_worker.ports import Clock
+from qc_worker.ports.clock import Clock
 
 Target = tuple[InputSize, Aspect, int]
 """Input size, aspect and bit depth; frames with an equal target can be decoded together."""

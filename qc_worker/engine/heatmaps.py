@@ -13,7 +13,7 @@ from qc_worker.imaging.aspect import Aspect
 from qc_worker.imaging.heatmap import render_heatmap
 from qc_worker.imaging.preprocessing import Picture
 from qc_worker.observability import metrics
-from qc_worker.ports import HeatmapCache, HeatmapEntry
+from qc_worker.ports.results import HeatmapCache, HeatmapEntry
 
 log = structlog.get_logger()
 

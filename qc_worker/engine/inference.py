@@ -9,7 +9,7 @@ import torch
 from qc_worker.engine.decoding import Decoded
 from qc_worker.imaging.preprocessing import stack_pixels
 from qc_worker.observability import metrics
-from qc_worker.ports import Clock
+from qc_worker.ports.clock import Clock
 from qc_worker.runtime.failpoints import failpoint
 from qc_worker.simplenet.backbones.backbone import Backbone
 from qc_worker.simplenet.inference.scorer import Scored, Scorer

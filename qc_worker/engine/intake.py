@@ -10,7 +10,7 @@ from qc_worker.domain.inspection import DeadLetter, Inspection, Outcome, StageTi
 from qc_worker.engine.in_flight import Ticket
 from qc_worker.engine.residents import Resident, ResidentModels
 from qc_worker.observability import metrics
-from qc_worker.ports import Clock
+from qc_worker.ports.clock import Clock
 from qc_worker.wire.images import decode_record, read_claims
 
 DETAIL_LENGTH = 300

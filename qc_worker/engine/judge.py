@@ -14,7 +14,7 @@ from qc_worker.engine.inference import Inferred
 from qc_worker.engine.intake import failure
 from qc_worker.imaging.defects import SEEN_BY_PEOPLE, published_defects
 from qc_worker.observability import metrics
-from qc_worker.ports import Clock
+from qc_worker.ports.clock import Clock
 
 
 class HeatmapDesk(Protocol):

@@ -10,7 +10,7 @@ from qc_worker.domain.errors import ModelError
 from qc_worker.domain.release import Release, leading_up_to
 from qc_worker.engine.inference import BackbonePool
 from qc_worker.engine.residents import Resident
-from qc_worker.ports import ModelStore
+from qc_worker.ports.models import ModelStore
 from qc_worker.simplenet.checkpoint import Model, ModelCard, load_model
 from qc_worker.simplenet.inference.folded import FoldedHead
 

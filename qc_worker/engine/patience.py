@@ -8,7 +8,7 @@ import structlog
 from qc_worker.domain.errors import TransportError
 from qc_worker.engine.stop import StopSignal
 from qc_worker.observability import metrics
-from qc_worker.ports import Clock
+from qc_worker.ports.clock import Clock
 
 log = structlog.get_logger()
 

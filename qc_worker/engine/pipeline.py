@@ -18,7 +18,7 @@ from qc_worker.engine.inference import Inferred, ModelRunner
 from qc_worker.engine.intake import Admitted, failure
 from qc_worker.engine.judge import Judge
 from qc_worker.observability import metrics
-from qc_worker.ports import Clock
+from qc_worker.ports.clock import Clock
 
 BATCHES_AHEAD = 2
 """Batches that wait to be judged or are being judged."""

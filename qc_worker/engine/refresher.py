@@ -11,7 +11,8 @@ from qc_worker.engine.model_loader import ModelLoader
 from qc_worker.engine.residents import Resident, ResidentModels
 from qc_worker.engine.stop import StopSignal
 from qc_worker.observability import metrics
-from qc_worker.ports import Clock, ReleaseLog
+from qc_worker.ports.clock import Clock
+from qc_worker.ports.models import ReleaseLog
 
 POLL_S = 0.25
 RETRY_S = 30.0

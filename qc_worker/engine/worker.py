@@ -17,7 +17,9 @@ from qc_worker.engine.pipeline import Pipeline
 from qc_worker.engine.residents import ResidentModels
 from qc_worker.engine.stop import StopSignal
 from qc_worker.observability import metrics
-from qc_worker.ports import Clock, FrameSource, InspectionSink
+from qc_worker.ports.clock import Clock
+from qc_worker.ports.frames import FrameSource
+from qc_worker.ports.results import InspectionSink
 from qc_worker.runtime.failpoints import failpoint
 
 log = structlog.get_logger()

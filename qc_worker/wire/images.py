@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from qc_worker.domain import names
 from qc_worker.domain.errors import InvalidFrame, Reason
-from qc_worker.domain.frame import Frame, IgnoredHeader, Record
+from qc_worker.domain.frame import Frame, IgnoredHeader, ImageMessage, Record
 from qc_worker.domain.names import CameraName, FrameId, LineName
 from qc_worker.wire.headers import parse_time, read_headers, text_of, write_headers
 
@@ -42,15 +42,6 @@ class Claims:
     deadline_ms: int | None = None
     ignored: tuple[IgnoredHeader, ...] = ()
     problem: InvalidFrame | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ImageMessage:
-    """Key, content and headers of a frame, ready for a camera's producer."""
-
-    key: bytes | None
-    content: bytes
-    headers: list[tuple[str, bytes]]
 
 
 def encode_frame(

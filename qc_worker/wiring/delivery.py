@@ -7,7 +7,7 @@ import structlog
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.frame import Offsets
 from qc_worker.domain.inspection import Outcome
-from qc_worker.ports import InspectionSink
+from qc_worker.ports.results import InspectionSink
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka.at_least_once import AtLeastOnceSink
 from qc_worker.transport.kafka.exactly_once import ExactlyOnceSink, broker_has_transactions

@@ -1,8 +1,9 @@
-"""From settings to the models of the worker and what judges with them."""
+"""Builds from settings: model loader, backbones, pipeline."""
 
 from pathlib import Path
 
-from qc_worker.domain.errors import SettingsError
+from qc_worker.domain import names
+from qc_worker.domain.errors import ModelError, SettingsError
 from qc_worker.engine.batcher import Batcher, BatchQueue
 from qc_worker.engine.decoding import DecodeThreads, Decoding
 from qc_worker.engine.gpu_decoding import GpuDecoding
@@ -10,8 +11,9 @@ from qc_worker.engine.inference import BackbonePool, Computing, LoadBackbone, Mo
 from qc_worker.engine.judge import HeatmapDesk, Judge
 from qc_worker.engine.model_loader import ModelLoader
 from qc_worker.engine.pipeline import Pipeline
-from qc_worker.ports import Clock
-from qc_worker.registry.store import FsspecModelStore
+from qc_worker.engine.residents import Resident
+from qc_worker.ports.clock import Clock
+from qc_worker.registry.store import FsspecModelStore, without_secrets
 from qc_worker.runtime.state_folder import usable
 from qc_worker.settings import Settings
 from qc_worker.simplenet.backbones.backbone import Backbone, load_backbone
@@ -21,21 +23,40 @@ from qc_worker.wiring.shared import compute_device, image_limits
 
 
 def model_loader(settings: Settings, backbones: BackbonePool) -> ModelLoader:
-    """Loads models into copies in the state folder. Raises SettingsError if it cannot write there."""
+    """Build the loader that copies models into the state folder. Raises SettingsError if it cannot write there."""
     store = FsspecModelStore(settings.model_store_url)
     cache_dir = usable(settings.state_path) / "model-cache"
     return ModelLoader(store, backbones, cache_dir=cache_dir, local=FsspecModelStore(str(cache_dir)))
 
 
 def backbone_pool(settings: Settings, *, warmup_sizes: tuple[int, ...], compiled: bool = False) -> BackbonePool:
-    """Backbones as the settings want them computed. Raises SettingsError."""
+    """Build the pool of backbones for the device and number format of the settings. Raises SettingsError."""
     device = compute_device(settings)
     dtype = compute_dtype(device, settings.precision)
     return BackbonePool(_load_from(settings.weights_path), Computing(device, dtype, compiled, warmup_sizes))
 
 
+def load_resident(settings: Settings, loader: ModelLoader, line: str, version: str | None) -> Resident:
+    """Load a line's model: the version given, else the live one, else the newest. Raises ModelError, SettingsError."""
+    try:
+        names.line_name(line)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    store = FsspecModelStore(settings.model_store_url)
+    released = [release for release in store.releases(line) if version in (None, release.version)]
+    if released:
+        return loader.load(released[-1])
+    versions = [version] if version else store.versions(line)
+    if not versions:
+        raise ModelError(
+            f"line {line} has no model in {without_secrets(settings.model_store_url)}: "
+            f"run qc-trainer retrain --line {line}"
+        )
+    return loader.load_version(line, versions[-1])
+
+
 def worker_pipeline(settings: Settings, backbones: BackbonePool, heatmaps: HeatmapDesk, clock: Clock) -> Pipeline:
-    """From admitted frames to outcomes, as the settings want it. Raises SettingsError."""
+    """Build the pipeline from admitted frames to outcomes. Raises SettingsError."""
     return Pipeline(
         runner=ModelRunner(backbones, clock),
         judge=Judge(heatmaps, clock, heatmap_pass_share=settings.heatmap_pass_share),
@@ -51,7 +72,7 @@ def _decoding(settings: Settings, clock: Clock) -> Decoding:
         return DecodeThreads(threads=settings.decode_threads, limits=limits, clock=clock)
     device = compute_device(settings)
     if device.type != "cuda":
-        raise SettingsError(f"gpu_decode: device {device.type} decodes no JPEGs; switch it off")
+        raise SettingsError(f"gpu_decode: device {device.type} cannot decode JPEGs: set gpu_decode to false")
     return GpuDecoding(
         device=device,
         limits=limits,

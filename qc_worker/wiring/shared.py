@@ -1,4 +1,4 @@
-"""From settings to what both command lines, worker and trainer, need alike."""
+"""Builds from settings what both command lines need: brokers, topics, device, image limits."""
 
 import os
 from contextlib import suppress
@@ -13,10 +13,11 @@ from qc_worker.runtime.state_folder import usable
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.connecting.credentials import read_secret
+from qc_worker.transport.kafka.topics import TopicPlan, plan_topics
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:
-    """How to reach the brokers. Raises SettingsError for a file with a password that cannot be read."""
+    """Collect how to connect to the brokers. Raises SettingsError if a password file cannot be read."""
     return KafkaAccess(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         security_protocol=settings.kafka_security_protocol,
@@ -30,14 +31,27 @@ def kafka_access(settings: Settings) -> KafkaAccess:
     )
 
 
+def topic_plans(settings: Settings) -> tuple[TopicPlan, ...]:
+    """Plan the five topics."""
+    return plan_topics(
+        images=settings.images_topic,
+        results=settings.results_topic,
+        dead_letters=settings.dead_letter_topic,
+        feedback=settings.feedback_topic,
+        models=settings.models_topic,
+        partitions=settings.partitions,
+        replication_factor=settings.replication_factor,
+    )
+
+
 def _secret(settings: Settings, name: str) -> str | None:
-    """A password as it stands in the settings, or in the file that they name for it."""
+    """Return a password from the settings, or from the file that they name for it."""
     given: SecretStr | None = getattr(settings, name)
     path: Path | None = getattr(settings, f"{name}_file")
     if given is None:
         return None if path is None else read_secret(f"{name}_file", path)
     if path is not None:
-        raise SettingsError(f"{name} and {name}_file are both set: leave one out")
+        raise SettingsError(f"{name} and {name}_file are both set: set only one of them")
     return given.get_secret_value()
 
 
@@ -46,7 +60,7 @@ def image_limits(settings: Settings) -> ImageLimits:
 
 
 def keep_compiled_kernels(settings: Settings) -> None:
-    """Let Inductor keep what it compiles in the state folder, so that the next start is short; its own setting wins.
+    """Cache compiled kernels in the state folder, so that the next start is short; Inductor's own setting wins.
 
     Raises SettingsError if it cannot write there.
     """
@@ -58,7 +72,7 @@ def keep_compiled_kernels(settings: Settings) -> None:
 
 
 def compute_device(settings: Settings) -> torch.device:
-    """The device to compute on; also sets how many threads a CPU may use. Raises SettingsError."""
+    """Choose the device to compute on, and set the number of CPU threads. Raises SettingsError."""
     torch.set_num_threads(settings.torch_threads or len(os.sched_getaffinity(0)))
     name = settings.device
     if name == "auto":

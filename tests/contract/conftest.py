@@ -6,12 +6,12 @@ from contextlib import ExitStack
 import pytest
 from kafka import KafkaProducer
 
-from qc_worker.settings import Settings, load_settings
-from qc_worker.transport.kafka.books import KafkaBooks
+from qc_worker.ports.books import Books
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.producer import close_producer, open_producer
 from tests.conftest import BROKERS, Services, unique
-from tests.contract.rigs import KafkaRig, MemoryRig, Rig
+from tests.contract.memory_rig import MemoryRig
+from tests.contract.rigs import KafkaRig, Rig
 
 
 @pytest.fixture(scope="session")
@@ -53,18 +53,10 @@ def apache_rig(apache_services: Services, open_once: Callable[[Services], KafkaP
 
 
 @pytest.fixture
-def books(kafka_rig: KafkaRig) -> Iterator[KafkaBooks]:
-    books = KafkaBooks(kafka_rig.access)
-    yield books
-    books.close()
+def books(rig: Rig) -> Books:
+    return rig.books()
 
 
 @pytest.fixture
-def settings(kafka_rig: KafkaRig) -> Settings:
-    return load_settings(
-        kafka_bootstrap_servers=kafka_rig.access.bootstrap_servers,
-        images_topic=kafka_rig.topics.images,
-        results_topic=kafka_rig.topics.results,
-        dead_letter_topic=kafka_rig.topics.dead_letters,
-        consumer_group=unique("group"),
-    )
+def group() -> str:
+    return unique("group")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from time import monotonic
 
 from qc_worker.domain.frame import Record
-from qc_worker.ports import FrameSource
+from qc_worker.ports.frames import FrameSource
 from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
 from tests.conftest import eventually
 from tests.contract.rigs import PARTITIONS, Rig

@@ -6,33 +6,31 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 from qc_worker.domain.feedback import Feedback, Judgement
 from qc_worker.domain.frame import Offsets, Partition, Position, Record
 from qc_worker.domain.inspection import DeadLetter, Inspection, Outcome, Verdict
 from qc_worker.domain.release import Release
-from qc_worker.ports import FeedbackSource, FrameReader, FrameSource, InspectionSink, RecentInspections
+from qc_worker.ports.books import Books
+from qc_worker.ports.feedback import FeedbackOutbox, FeedbackSource
+from qc_worker.ports.frames import FrameOutbox, FrameReader, FrameSource
+from qc_worker.ports.results import InspectionFeed, InspectionSink, RecentInspections
 from qc_worker.transport.kafka.at_least_once import AtLeastOnceSink
+from qc_worker.transport.kafka.books import KafkaBooks
 from qc_worker.transport.kafka.connecting.access import Connections, KafkaAccess, open_client
-from qc_worker.transport.kafka.feedback import KafkaFeedbackSource
+from qc_worker.transport.kafka.feedback import KafkaFeedbackOutbox, KafkaFeedbackSource
+from qc_worker.transport.kafka.frame_outbox import KafkaFrameOutbox
 from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
 from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
 from qc_worker.transport.kafka.groupless import open_reader, partitions_of, read_to_end
+from qc_worker.transport.kafka.inspection_feed import KafkaInspectionFeed
 from qc_worker.transport.kafka.recent_inspections import KafkaRecentInspections
-from qc_worker.transport.kafka.records import to_record, to_topic_partition
+from qc_worker.transport.kafka.records import to_commit, to_record, to_topic_partition
 from qc_worker.transport.kafka.release_log import KafkaReleaseLog
 from qc_worker.transport.kafka.topics import TopicPlan, ensure_topics, plan_topics
 from qc_worker.transport.limits import MAX_RECORD_BYTES
-from qc_worker.transport.memory.adapters import (
-    MemoryFeedbackSource,
-    MemoryFrameReader,
-    MemoryFrameSource,
-    MemoryRecentInspections,
-    MemoryReleaseLog,
-    MemorySink,
-)
-from qc_worker.transport.memory.broker import MemoryBroker
+from qc_worker.transport.memory.models import MemoryReleaseLog
 from qc_worker.transport.outgoing import OutgoingRecord
 from tests.conftest import Services, unique
 
@@ -67,61 +65,26 @@ class Rig(Protocol):
 
     def frame_reader(self) -> FrameReader: ...
 
+    def frame_outbox(self) -> FrameOutbox: ...
+
     def recent_inspections(self) -> RecentInspections: ...
+
+    def inspection_feed(self, *, from_beginning: bool = True) -> InspectionFeed: ...
+
+    def feedback_outbox(self) -> FeedbackOutbox: ...
+
+    def books(self) -> Books: ...
 
     def append(self, record: OutgoingRecord, *, partition: int | None = None) -> Position: ...
 
     def records(self, topic: str) -> Sequence[Record]: ...
 
+    def commit(self, group: str, offsets: Offsets) -> None: ...
+
     def committed(self, group: str) -> dict[Partition, int]: ...
 
-
-class MemoryRig:
-    """The in-memory broker."""
-
-    session_timeout_s = 0.05
-
-    def __init__(self, stack: ExitStack) -> None:
-        self.topics = Topics()
-        self.broker = MemoryBroker(partitions=PARTITIONS)
-        self._stack = stack
-
-    def source(self, group: str) -> FrameSource:
-        source = MemoryFrameSource(self.broker, topic=self.topics.images, group=group)
-        self._stack.callback(source.close)
-        return source
-
-    def sink(self, commit: Callable[[Offsets], None]) -> InspectionSink:
-        return MemorySink(
-            self.broker, results_topic=self.topics.results, dead_letter_topic=self.topics.dead_letters, commit=commit
-        )
-
-    def release_log(self) -> MemoryReleaseLog:
-        return MemoryReleaseLog(self.broker, topic=self.topics.models)
-
-    def feedback_source(self, group: str) -> FeedbackSource:
-        source = MemoryFeedbackSource(self.broker, topic=self.topics.feedback, group=group)
-        self._stack.callback(source.close)
-        return source
-
-    def frame_reader(self) -> FrameReader:
-        return MemoryFrameReader(self.broker)
-
-    def recent_inspections(self) -> RecentInspections:
-        return MemoryRecentInspections(self.broker, topic=self.topics.results)
-
-    def append(self, record: OutgoingRecord, *, partition: int | None = None) -> Position:
-        return self.broker.append(record, partition=partition)
-
-    def records(self, topic: str) -> Sequence[Record]:
-        return [
-            record
-            for partition in self.broker.partitions(topic)
-            for record in self.broker.read(partition, 0, max_records=1_000)
-        ]
-
-    def committed(self, group: str) -> dict[Partition, int]:
-        return self.broker.group(group).committed()
+    def remove_before(self, position: Position) -> None:
+        """Do what retention does; Tansu deletes no records."""
 
 
 class KafkaRig:
@@ -175,6 +138,26 @@ class KafkaRig:
         self._stack.callback(reader.close)
         return reader
 
+    def frame_outbox(self) -> FrameOutbox:
+        outbox = KafkaFrameOutbox(self.access, topic=self.topics.images)
+        self._stack.callback(outbox.close)
+        return outbox
+
+    def inspection_feed(self, *, from_beginning: bool = True) -> InspectionFeed:
+        feed = KafkaInspectionFeed(self.access, topic=self.topics.results, from_beginning=from_beginning)
+        self._stack.callback(feed.close)
+        return feed
+
+    def feedback_outbox(self) -> FeedbackOutbox:
+        outbox = KafkaFeedbackOutbox(self.access, topic=self.topics.feedback)
+        self._stack.callback(outbox.close)
+        return outbox
+
+    def books(self) -> KafkaBooks:
+        books = KafkaBooks(self.access)
+        self._stack.callback(books.close)
+        return books
+
     def recent_inspections(self) -> RecentInspections:
         reader = KafkaRecentInspections(self.access, topic=self.topics.results)
         self._stack.callback(reader.close)
@@ -199,6 +182,21 @@ class KafkaRig:
         finally:
             consumer.close(autocommit=False)
             connections.close()
+
+    def commit(self, group: str, offsets: Offsets) -> None:
+        consumer = open_client(KafkaConsumer, self.access, group_id=group, enable_auto_commit=False)
+        try:
+            consumer.assign(list(map(to_topic_partition, offsets)))
+            consumer.commit(to_commit(offsets))
+        finally:
+            consumer.close(autocommit=False)
+
+    def remove_before(self, position: Position) -> None:
+        admin = open_client(KafkaAdminClient, self.access)
+        try:
+            admin.delete_records({to_topic_partition(position.topic_partition): position.offset})
+        finally:
+            admin.close()
 
     def committed(self, group: str) -> dict[Partition, int]:
         consumer = open_client(KafkaConsumer, self.access, group_id=group, enable_auto_commit=False)

@@ -1,7 +1,7 @@
 """FeedbackSource: what was not committed comes again, what was does not."""
 
 from qc_worker.domain.feedback import Feedback
-from qc_worker.ports import FeedbackSource
+from qc_worker.ports.feedback import FeedbackSource
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.json_types import encode_feedback
 from tests.conftest import eventually, unique

@@ -4,10 +4,8 @@ from dataclasses import replace
 from time import monotonic
 
 import pytest
-from kafka import KafkaAdminClient, TopicPartition
 
-from qc_worker.transport.kafka.connecting.access import KafkaAccess, open_client
-from tests.contract.rigs import KafkaRig, MemoryRig, Rig, frame
+from tests.contract.rigs import Rig, frame
 
 
 def test_each_frame_is_found_by_its_position_in_any_order(rig: Rig) -> None:
@@ -54,27 +52,9 @@ def test_a_frame_of_15_mb_is_read_back_whole(rig: Rig) -> None:
 @pytest.mark.parametrize("rig", ["memory", "apache"], indirect=True)  # Tansu deletes no records
 def test_frame_that_retention_removed_is_none(rig: Rig) -> None:
     positions = [frame(rig, b"frame %d" % index) for index in range(3)]
-    remove_before(rig, positions[2].offset)
+    rig.remove_before(positions[2])
     reader = rig.frame_reader()
     assert reader.read(positions[0]) is None
     record = reader.read(positions[2])
     assert record is not None
     assert record.content == b"frame 2"
-
-
-def remove_before(rig: Rig, offset: int) -> None:
-    """What retention does."""
-    if isinstance(rig, MemoryRig):
-        rig.broker.remove_before(
-            rig.broker.read(rig.broker.partitions(rig.topics.images)[0], offset, max_records=1)[0].position
-        )
-    elif isinstance(rig, KafkaRig):
-        delete_records(rig.access, TopicPartition(rig.topics.images, 0), offset)
-
-
-def delete_records(access: KafkaAccess, partition: TopicPartition, offset: int) -> None:
-    admin = open_client(KafkaAdminClient, access)
-    try:
-        admin.delete_records({partition: offset})
-    finally:
-        admin.close()

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from qc_worker.domain.errors import SettingsError
 from qc_worker.embedded.services import EmbeddedCache
-from qc_worker.ports import HeatmapCache, HeatmapEntry
-from qc_worker.transport.memory.adapters import MemoryHeatmapCache
+from qc_worker.ports.results import HeatmapCache, HeatmapEntry
+from qc_worker.transport.memory.heatmaps import MemoryHeatmapCache
 from qc_worker.transport.redis.heatmap_cache import BACK_OFF_S, NullHeatmapCache, RedisHeatmapCache, open_heatmap_cache
 from tests.conftest import BROKERS, Services, eventually, started, started_redis, unique
 

@@ -12,8 +12,8 @@ from kafka.errors import CorruptRecordError
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Position
 from qc_worker.embedded.services import EmbeddedBroker
-from qc_worker.transport.kafka.camera_producer import CameraProducer
 from qc_worker.transport.kafka.connecting.access import REQUEST_TIMEOUT_MS, KafkaAccess
+from qc_worker.transport.kafka.frame_outbox import KafkaFrameOutbox
 from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
 from qc_worker.transport.kafka.group import frame_source as kafka_source
 from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
@@ -51,7 +51,7 @@ class Site:
         ensure_topics(self.access, topic_plans(self.topics))
 
     def push(self, content: bytes) -> None:
-        with CameraProducer(self.access, topic=self.topics.images) as camera:
+        with KafkaFrameOutbox(self.access, topic=self.topics.images) as camera:
             camera.send(encode_frame(content, line="A", camera="cam1", captured_at=NOW))
             camera.flush()
 

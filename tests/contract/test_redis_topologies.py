@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from qc_worker.domain.errors import SettingsError
 from qc_worker.embedded.server import LOOPBACK, Server, free_port, packaged_binary
-from qc_worker.ports import HeatmapEntry
+from qc_worker.ports.results import HeatmapEntry
 from qc_worker.transport.redis.heatmap_cache import BACK_OFF_S, RedisHeatmapCache, open_heatmap_cache
 from tests.conftest import eventually, skip_on_a_laptop, unique
 from tests.support.apache_kafka.proxy import Proxy

@@ -3,7 +3,7 @@
 from time import monotonic
 
 from qc_worker.domain.release import Release
-from qc_worker.ports import ReleaseLog
+from qc_worker.ports.models import ReleaseLog
 from qc_worker.transport.outgoing import OutgoingRecord
 from tests.conftest import eventually
 from tests.contract.rigs import Rig, release

@@ -13,8 +13,8 @@ from qc_worker.embedded.services import EmbeddedBroker
 from qc_worker.transport.kafka.at_least_once import AtLeastOnceSink
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.topics import ensure_topics
-from qc_worker.transport.memory.adapters import MemorySink
 from qc_worker.transport.memory.broker import MemoryBroker
+from qc_worker.transport.memory.results import MemorySink
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.json_types import decode_inspection
 from tests.conftest import started

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from functools import cache
 from threading import Event, Thread
 from time import monotonic
-from typing import Any
 
-from qc_worker.transport.kafka.camera_producer import CameraProducer
+from qc_worker.ports.frames import FrameReceipt
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
+from qc_worker.transport.kafka.frame_outbox import KafkaFrameOutbox
 from qc_worker.wire.images import encode_frame
 from tests.conftest import eventually
 from tests.support import factories
@@ -29,8 +29,8 @@ class Cameras:
     """One thread that sends until `stop`; `sent` counts what was handed over, acknowledged or not yet."""
 
     def __init__(self, access: KafkaAccess, *, topic: str, judged: Callable[[], int]) -> None:
-        self._producer = CameraProducer(access, topic=topic, delivery_timeout_s=OUTAGE_S)
-        self._sending: list[Any] = []
+        self._producer = KafkaFrameOutbox(access, topic=topic, delivery_timeout_s=OUTAGE_S)
+        self._sending: list[FrameReceipt] = []
         self._stopping = Event()
         self._poison_due = Event()
         self._thread = Thread(target=self._run, name="cameras", daemon=True)
@@ -57,8 +57,8 @@ class Cameras:
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join(60)
-        for future in self._sending:
-            future.get(OUTAGE_S)  # raises if the broker did not take it
+        for frame in self._sending:
+            frame.position(timeout_s=OUTAGE_S)  # raises if the broker did not take it
 
     def push(self, count: int, *, lines: str = "AB", cameras: int = 2) -> None:
         """Send so many now, round robin; to be called while the thread is not running."""

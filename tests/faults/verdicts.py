@@ -8,7 +8,7 @@ from time import monotonic
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.inspection import Inspection
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
-from qc_worker.transport.kafka.inspection_reader import InspectionReader
+from qc_worker.transport.kafka.inspection_feed import KafkaInspectionFeed
 
 POLL_S = 0.2
 
@@ -17,7 +17,7 @@ class Verdicts:
     """Reads committed records in a thread of its own, all the time."""
 
     def __init__(self, access: KafkaAccess, *, topic: str) -> None:
-        self._reader = InspectionReader(access, topic=topic)
+        self._reader = KafkaInspectionFeed(access, topic=topic)
         self._seen: list[Inspection] = []
         self._came_at: defaultdict[int, list[float]] = defaultdict(list)
         self._came = Condition()

@@ -5,9 +5,8 @@ import json
 import pytest
 
 from qc_worker.domain.feedback import Feedback, Judgement
-from qc_worker.domain.frame import Position
 from qc_worker.domain.release import ReleaseAction
-from qc_worker.transport.kafka.feedback import FeedbackProducer
+from qc_worker.transport.kafka.feedback import KafkaFeedbackOutbox
 from qc_worker.transport.kafka.release_log import KafkaReleaseLog
 from qc_worker.wire.images import encode_frame
 from tests.support.plant import Plant
@@ -39,8 +38,7 @@ def test_a_retrain_collects_accepted_frames_and_announces_its_version(plant: Pla
 def accept(plant: Plant, content: bytes) -> None:
     """A camera sends a frame, and an operator accepts it."""
     message = encode_frame(content, line="A", camera="top", captured_at=NOW, frame_id="f1")
-    sent = plant.camera.send(message).get(30)
-    producer = FeedbackProducer(plant.access, topic=plant.topics["feedback"])
-    position = Position(sent.topic, sent.partition, sent.offset)
+    position = plant.camera.send(message).position(timeout_s=30)
+    producer = KafkaFeedbackOutbox(plant.access, topic=plant.topics["feedback"])
     producer.send(Feedback("A", "f1", position, Judgement.GOOD, "ada", NOW))
     producer.close()

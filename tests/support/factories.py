@@ -18,7 +18,7 @@ from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.frame import Position, Record
 from qc_worker.domain.inspection import Inspection, Mask, Outcome, Verdict
 from qc_worker.domain.release import Release, ReleaseAction
-from qc_worker.ports import ModelStore
+from qc_worker.ports.models import ModelStore
 from qc_worker.simplenet.backbones.backbone import Backbone, load_backbone
 from qc_worker.simplenet.card import ModelCard, SampleManifest, TrainingSettings
 from qc_worker.simplenet.checkpoint import CARD_FILE, file_sha256, load_model, save_card, save_model

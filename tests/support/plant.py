@@ -14,18 +14,18 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 from uuid import uuid4
 
-from qc_worker.domain.frame import Position, Record
+from qc_worker.domain.frame import ImageMessage, Position, Record
 from qc_worker.domain.inspection import Inspection
 from qc_worker.domain.release import Release
 from qc_worker.registry.store import FsspecModelStore
-from qc_worker.transport.kafka.camera_producer import CameraProducer
 from qc_worker.transport.kafka.connecting.access import Connections, KafkaAccess
+from qc_worker.transport.kafka.frame_outbox import KafkaFrameOutbox
 from qc_worker.transport.kafka.groupless import open_reader, partitions_of, read_to_end
-from qc_worker.transport.kafka.inspection_reader import InspectionReader
+from qc_worker.transport.kafka.inspection_feed import KafkaInspectionFeed
 from qc_worker.transport.kafka.records import to_record
 from qc_worker.transport.kafka.release_log import KafkaReleaseLog
 from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES
-from qc_worker.wire.images import ImageMessage, encode_frame
+from qc_worker.wire.images import encode_frame
 from tests.conftest import Services, eventually
 from tests.support import factories
 
@@ -58,8 +58,8 @@ class Plant:
             "QC_COMPILE": "false",  # compilation would take longer than the test
             "QC_MAX_FRAME_BYTES": str(16 * 1024 * 1024),
         }
-        self.camera = CameraProducer(self.access, topic=self.topics["images"])
-        self.reader = InspectionReader(self.access, topic=self.topics["results"])
+        self.camera = KafkaFrameOutbox(self.access, topic=self.topics["images"])
+        self.reader = KafkaInspectionFeed(self.access, topic=self.topics["results"])
         self._releases = KafkaReleaseLog(self.access, topic=self.topics["models"])
         self._inspections: list[Inspection] = []
 
@@ -114,12 +114,12 @@ class Plant:
                 frame_id=f"frame-{number}",
             )
             sent.append(self.camera.send(message))
-        return [self._position(future) for future in sent]
+        return [frame.position(timeout_s=30) for frame in sent]
 
     def push_record(self, record: Record) -> Position:
         """Send a record unchanged, even if its headers are invalid."""
         message = ImageMessage(key=record.key, content=record.content, headers=list(record.headers))
-        return self._position(self.camera.send(message))
+        return self.camera.send(message).position(timeout_s=30)
 
     def dead_letters(self, count: int) -> list[Record]:
         """Wait for at least `count` dead letters, and return all."""
@@ -169,10 +169,6 @@ class Plant:
         finally:
             consumer.close(autocommit=False)
             connections.close()
-
-    def _position(self, future) -> Position:  # type: ignore[no-untyped-def]  # kafka-python ships no types
-        metadata = future.get(30)
-        return Position(metadata.topic, metadata.partition, metadata.offset)
 
 
 class WorkerProcess:

@@ -14,7 +14,7 @@ def _logging_ends_with_the_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     def to_stderr(*_: object) -> None:
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=False)
 
-    for program in ("qc_worker", "trainer"):
-        monkeypatch.setattr(f"{program}.cli.configure_logging", to_stderr)
+    for module in ("qc_worker.options", "qc_worker.cli"):
+        monkeypatch.setattr(f"{module}.configure_logging", to_stderr)
     yield
     structlog.reset_defaults()

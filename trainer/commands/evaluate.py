@@ -23,7 +23,7 @@ from trainer.report.page import Report, render_page
 from trainer.wiring import checked_line, checked_version, model_store, scorer_for
 
 
-def evaluate(
+def evaluate_model(
     settings: Settings, *, line: str, dataset: Path, version: str | None, report: Path | None, as_json: bool
 ) -> None:
     """Evaluate the version given, else the live one, else the newest. Raises QcError."""

@@ -43,7 +43,7 @@ class RegionFlags:
     show: Path | None
 
 
-def regions(settings: Settings, flags: RegionFlags, *, as_json: bool) -> None:
+def set_regions(settings: Settings, flags: RegionFlags, *, as_json: bool) -> None:
     """Set or clear a line's ignored area if asked to, and print the current one. Raises QcError."""
     name, limits, store = checked_line(flags.line), image_limits(settings), sample_store(settings)
     if flags.clear and (flags.ignore or flags.only):

@@ -37,7 +37,7 @@ def _print_rows(line: LineName, entries: list[VersionEntry]) -> None:
     print_rows(f"line {line}", COLUMNS[:shown], rows, copied=(0, COLUMNS.index("head of")))
 
 
-def promote(settings: Settings, *, line: str, version: str, as_json: bool) -> None:
+def promote_version(settings: Settings, *, line: str, version: str, as_json: bool) -> None:
     """Let an existing version go live. Raises QcError."""
     name, wanted = checked_line(line), checked_version(version)
     with disk_errors(), _locked(settings, name), release_log(settings) as releases, interrupts_held():
@@ -45,7 +45,7 @@ def promote(settings: Settings, *, line: str, version: str, as_json: bool) -> No
     _print_release(release, as_json=as_json)
 
 
-def rollback(settings: Settings, *, line: str, as_json: bool) -> None:
+def roll_back(settings: Settings, *, line: str, as_json: bool) -> None:
     """Let the previous live version go live again. Raises QcError."""
     name = checked_line(line)
     with disk_errors(), _locked(settings, name), release_log(settings) as releases, interrupts_held():

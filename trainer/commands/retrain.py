@@ -54,7 +54,7 @@ class RetrainFlags:
     bit_depth: str = "auto"
 
 
-def retrain(settings: Settings, flags: RetrainFlags, *, as_json: bool) -> None:
+def retrain_line(settings: Settings, flags: RetrainFlags, *, as_json: bool) -> None:
     """Retrain a line and print what came of it. Raises QcError."""
     request = requested(flags)
     with stages() as shown:

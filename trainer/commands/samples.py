@@ -64,7 +64,7 @@ def _tasks(line: LineName, flags: ImportFlags, limits: ImageLimits) -> list[Impo
     return [folder.task(limits) for folder in folders]
 
 
-def collect(settings: Settings, *, follow: bool, as_json: bool) -> None:
+def collect_feedback(settings: Settings, *, follow: bool, as_json: bool) -> None:
     """Collect feedback once, or with `follow` until interrupted. Raises QcError."""
     report = CollectReport()
     with disk_errors(), collector(settings) as gatherer:

@@ -9,7 +9,7 @@ from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.inspection import Verdict
 from qc_worker.domain.names import LineName
 from qc_worker.observability.printing import print_json
-from qc_worker.ports import ModelStore
+from qc_worker.ports.models import ModelStore
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
 from qc_worker.simplenet.checkpoint import Model
@@ -51,7 +51,7 @@ class ThresholdFlags:
     offline: bool
 
 
-def threshold(settings: Settings, flags: ThresholdFlags, *, as_json: bool) -> None:
+def move_threshold(settings: Settings, flags: ThresholdFlags, *, as_json: bool) -> None:
     """Move a line's threshold if a value is given, else print a table of values. Raises QcError."""
     wanted = _operating_point(flags)
     line = checked_line(flags.line)

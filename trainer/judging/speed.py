@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from qc_worker.ports import Clock
+from qc_worker.ports.clock import Clock
 from qc_worker.simplenet.inference.folded import FoldedHead
 from qc_worker.simplenet.inference.scorer import Scorer
 from trainer.samples.reading import SampleReader

@@ -4,7 +4,7 @@ import structlog
 
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.release import Release
-from qc_worker.ports import ModelStore, ReleaseLog
+from qc_worker.ports.models import ModelStore, ReleaseLog
 
 log = structlog.get_logger()
 

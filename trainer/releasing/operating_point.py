@@ -12,7 +12,8 @@ from qc_worker.domain.calibration import Calibration, smallest_alpha
 from qc_worker.domain.errors import TrainingError
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Release, ReleaseAction
-from qc_worker.ports import Clock, ModelStore, ReleaseLog
+from qc_worker.ports.clock import Clock
+from qc_worker.ports.models import ModelStore, ReleaseLog
 from qc_worker.simplenet.checkpoint import CARD_FILE, ModelCard, file_sha256, new_version, save_card
 from trainer.interrupts import interrupts_held
 from trainer.releasing.go_live import go_live

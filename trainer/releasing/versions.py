@@ -10,7 +10,8 @@ import structlog
 from qc_worker.domain.errors import ModelError, TrainingError
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Release, ReleaseAction, live_stack
-from qc_worker.ports import Clock, ModelStore, ReleaseLog
+from qc_worker.ports.clock import Clock
+from qc_worker.ports.models import ModelStore, ReleaseLog
 from qc_worker.simplenet.checkpoint import Model, ModelCard, file_sha256, load_model
 from trainer.releasing.go_live import go_live
 

@@ -11,7 +11,8 @@ from qc_worker.domain.feedback import Feedback, Judgement
 from qc_worker.domain.frame import Frame
 from qc_worker.domain.names import line_name
 from qc_worker.imaging.preprocessing import ImageLimits, decode_picture
-from qc_worker.ports import FeedbackSource, FrameReader
+from qc_worker.ports.feedback import FeedbackSource
+from qc_worker.ports.frames import FrameReader
 from qc_worker.wire.images import decode_record
 from trainer.samples.importing import CHECK_SIZE
 from trainer.samples.store import Origin, SampleStore, Stored

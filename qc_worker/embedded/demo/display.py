@@ -12,9 +12,9 @@ from rich.text import Text
 
 from qc_worker.domain.inspection import Verdict
 from qc_worker.embedded.demo.feeder import Feeder
-from qc_worker.embedded.demo.ledger import JudgedFrame, Ledger, latency, reject_quality, verdict_counts
 from qc_worker.embedded.demo.refresh import Refresh, Step
 from qc_worker.embedded.demo.report import LatencyMs
+from qc_worker.embedded.demo.tally import JudgedFrame, Tally, latency, reject_quality, verdict_counts
 from qc_worker.observability.printing import console
 
 RECENT_FRAMES = 200
@@ -26,8 +26,8 @@ STYLES = {Verdict.PASS: "green", Verdict.REVIEW: "yellow", Verdict.REJECT: "red"
 class Display:
     """Shows the demo's progress; call `update` as often as you like."""
 
-    def __init__(self, ledger: Ledger, feeder: Feeder, refresh: Refresh, *, lines: Sequence[str], frames: int) -> None:
-        self._ledger = ledger
+    def __init__(self, tally: Tally, feeder: Feeder, refresh: Refresh, *, lines: Sequence[str], frames: int) -> None:
+        self._tally = tally
         self._feeder = feeder
         self._refresh = refresh
         self._lines = lines
@@ -48,7 +48,7 @@ class Display:
 
     def update(self) -> None:
         """Show the current state."""
-        self._counts.append((monotonic(), self._ledger.inspections))
+        self._counts.append((monotonic(), self._tally.inspections))
         while self._counts[0][0] < monotonic() - RATE_WINDOW_S:
             self._counts.popleft()
         if self._live is not None:
@@ -72,17 +72,17 @@ class Display:
         return Group(table, Text(self._remark(), style="cyan"))
 
     def _row(self, line: str) -> list[RenderableType]:
-        frames = self._ledger.judged(line)
+        frames = self._tally.judged(line)
         counts, quality = verdict_counts(frames), reject_quality(frames)
         cells: list[RenderableType] = [Text(str(counts.get(verdict, 0)), style=STYLES[verdict]) for verdict in STYLES]
         right = f"{quality.right}/{quality.rejects}"
-        return [line, *cells, right, _latency(frames), " -> ".join(self._ledger.model_versions(line))]
+        return [line, *cells, right, _latency(frames), " -> ".join(self._tally.model_versions(line))]
 
     def _state(self) -> str:
-        spent = latency(self._ledger.judged()[-RECENT_FRAMES:])
+        spent = latency(self._tally.judged()[-RECENT_FRAMES:])
         return (
-            f"{self._feeder.sent}/{self._frames} frames sent, {self._ledger.inspections} inspected, "
-            f"{self._rate_hz():.1f} frames/s, lag {self._ledger.missing}, latency {_percentiles(spent)} ms"
+            f"{self._feeder.sent}/{self._frames} frames sent, {self._tally.inspections} inspected, "
+            f"{self._rate_hz():.1f} frames/s, lag {self._tally.missing}, latency {_percentiles(spent)} ms"
         )
 
     def _remark(self) -> str:

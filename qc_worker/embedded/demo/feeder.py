@@ -8,9 +8,9 @@ from uuid import uuid4
 
 from qc_worker.domain.errors import QcError, SettingsError
 from qc_worker.embedded.cameras import Schedule, Shot
-from qc_worker.embedded.demo.ledger import Ledger, SentFrame
-from qc_worker.ports import Clock
-from qc_worker.transport.kafka.camera_producer import CameraProducer
+from qc_worker.embedded.demo.tally import SentFrame, Tally
+from qc_worker.ports.clock import Clock
+from qc_worker.ports.frames import FrameOutbox
 from qc_worker.wire.images import encode_frame
 
 CHECK_EVERY_FRAMES = 5
@@ -23,11 +23,11 @@ class Feeder:
     """A thread that sends `frames` shots; the last `reserve` of them wait until `release_reserve` is called."""
 
     def __init__(
-        self, shots: Iterator[Shot], producer: CameraProducer, ledger: Ledger, *, clock: Clock, rate_hz: float
+        self, shots: Iterator[Shot], producer: FrameOutbox, tally: Tally, *, clock: Clock, rate_hz: float
     ) -> None:
         self._shots = shots
         self._producer = producer
-        self._ledger = ledger
+        self._tally = tally
         self._clock = clock
         self._wanted_hz = rate_hz
         self._stop = threading.Event()
@@ -113,7 +113,7 @@ class Feeder:
 
     def _send(self, shot: Shot) -> None:
         frame_id = f"{self._run_id}-{shot.line}-{self.sent:06d}"
-        self._ledger.record_sent(SentFrame(frame_id, shot.line, shot.defect))
+        self._tally.record_sent(SentFrame(frame_id, shot.line, shot.defect))
         message = encode_frame(
             shot.content, line=shot.line, camera=shot.camera, captured_at=self._clock.now(), frame_id=frame_id
         )
@@ -121,7 +121,7 @@ class Feeder:
         self.sent += 1
 
     def _suit_the_worker(self) -> None:
-        behind_s = self._ledger.missing / self._schedule.rate_hz
+        behind_s = self._tally.missing / self._schedule.rate_hz
         if behind_s > MOST_BEHIND_S:
             self._schedule.change_rate(max(self._schedule.rate_hz * 0.8, SLOWEST_HZ))
         elif behind_s < MOST_BEHIND_S / 4 and self._schedule.rate_hz < self._wanted_hz:

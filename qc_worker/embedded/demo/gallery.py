@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.inspection import Verdict
-from qc_worker.embedded.demo.ledger import JudgedFrame
-from qc_worker.ports import HeatmapCache, HeatmapEntry
+from qc_worker.embedded.demo.tally import JudgedFrame
+from qc_worker.ports.results import HeatmapCache, HeatmapEntry
 
 log = structlog.get_logger()
 

@@ -10,10 +10,11 @@ from qc_worker.domain.feedback import Feedback, Judgement
 from qc_worker.domain.inspection import Verdict
 from qc_worker.domain.release import Release
 from qc_worker.embedded.demo.feeder import Feeder
-from qc_worker.embedded.demo.ledger import JudgedFrame, Ledger
 from qc_worker.embedded.demo.processes import Program, Trainer, WorkerProgram
-from qc_worker.ports import Clock, ModelStore
-from qc_worker.transport.kafka.feedback import FeedbackProducer
+from qc_worker.embedded.demo.tally import JudgedFrame, Tally
+from qc_worker.ports.clock import Clock
+from qc_worker.ports.feedback import FeedbackOutbox
+from qc_worker.ports.models import ModelStore
 
 ACCEPTED_FRAMES = 24
 TAKE_UP_TIMEOUT_S = 60.0
@@ -35,10 +36,10 @@ class Refresh:
     """State machine of the model change; call `advance` repeatedly."""
 
     def __init__(
-        self, line: str, *, ledger: Ledger, feeder: Feeder, worker: WorkerProgram, trainer: Trainer, store: ModelStore
+        self, line: str, *, tally: Tally, feeder: Feeder, worker: WorkerProgram, trainer: Trainer, store: ModelStore
     ) -> None:
         self._line = line
-        self._ledger = ledger
+        self._tally = tally
         self._feeder = feeder
         self._worker = worker
         self._trainer = trainer
@@ -51,11 +52,11 @@ class Refresh:
 
     def has_candidates(self) -> bool:
         """Return True if a good frame has passed, so that it can be accepted."""
-        return any(map(_is_accepted, self._ledger.judged(self._line)))
+        return any(map(_is_accepted, self._tally.judged(self._line)))
 
-    def begin(self, feedback: FeedbackProducer, clock: Clock, *, seed: int, log: Path) -> None:
+    def begin(self, feedback: FeedbackOutbox, clock: Clock, *, seed: int, log: Path) -> None:
         """Send feedback for some good frames that passed, and start the retrain."""
-        accepted = [frame for frame in self._ledger.judged(self._line) if _is_accepted(frame)][:ACCEPTED_FRAMES]
+        accepted = [frame for frame in self._tally.judged(self._line) if _is_accepted(frame)][:ACCEPTED_FRAMES]
         for frame in accepted:
             feedback.send(_feedback(frame, clock.now()))
         self._releases_before = self._worker.releases_taken_up()
@@ -79,7 +80,7 @@ class Refresh:
         """Return the seconds from the announcement to the new version's first inspection; None if there is none."""
         if self.release is None:
             return None
-        first = self._ledger.first_scored_at(self._line, self.release.version)
+        first = self._tally.first_scored_at(self._line, self.release.version)
         return None if first is None else (first - self.release.released_at).total_seconds()
 
     def stop(self) -> None:

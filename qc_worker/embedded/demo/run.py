@@ -12,7 +12,7 @@ from qc_worker.embedded.demo.report import DemoReport
 from qc_worker.embedded.demo.show import Show, ShowPlan
 from qc_worker.embedded.demo.stage import Parts, opened_stage, parts_of_folder, simulated_parts
 from qc_worker.observability.printing import console
-from qc_worker.ports import Clock
+from qc_worker.ports.clock import Clock
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.topics import TopicPlan, ensure_topics

@@ -9,18 +9,18 @@ from qc_worker.embedded.cameras import interleaved
 from qc_worker.embedded.demo.display import Display
 from qc_worker.embedded.demo.feeder import Feeder
 from qc_worker.embedded.demo.gallery import Gallery, save_gallery
-from qc_worker.embedded.demo.ledger import Ledger, image_auroc, latency, reject_quality, verdict_counts
 from qc_worker.embedded.demo.processes import Trainer, WorkerProgram
 from qc_worker.embedded.demo.refresh import Refresh, Step
 from qc_worker.embedded.demo.report import DemoReport
 from qc_worker.embedded.demo.stage import LINES, Parts
-from qc_worker.ports import Clock
+from qc_worker.embedded.demo.tally import Tally, image_auroc, latency, reject_quality, verdict_counts
+from qc_worker.ports.clock import Clock
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.settings import Settings
-from qc_worker.transport.kafka.camera_producer import CameraProducer
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
-from qc_worker.transport.kafka.feedback import FeedbackProducer
-from qc_worker.transport.kafka.inspection_reader import InspectionReader
+from qc_worker.transport.kafka.feedback import KafkaFeedbackOutbox
+from qc_worker.transport.kafka.frame_outbox import KafkaFrameOutbox
+from qc_worker.transport.kafka.inspection_feed import KafkaInspectionFeed
 from qc_worker.transport.redis.heatmap_cache import open_heatmap_cache
 
 RETRAINED_LINE = LINES[0]
@@ -68,10 +68,10 @@ class Show:
         self._clock = clock
         self._worker = worker
         self._trainer = trainer
-        self._ledger = Ledger()
-        self._producer = CameraProducer(access, topic=settings.images_topic)
-        self._reader = InspectionReader(access, topic=settings.results_topic, from_beginning=False)
-        self._feedback = FeedbackProducer(access, topic=settings.feedback_topic)
+        self._tally = Tally()
+        self._producer = KafkaFrameOutbox(access, topic=settings.images_topic)
+        self._reader = KafkaInspectionFeed(access, topic=settings.results_topic, from_beginning=False)
+        self._feedback = KafkaFeedbackOutbox(access, topic=settings.feedback_topic)
 
     def run(self, parts: Parts) -> DemoReport:
         """Send all frames and wait for their inspections; Ctrl-C ends it early. Raises QcError."""
@@ -81,11 +81,11 @@ class Show:
             stack.callback(self._producer.close)
             self._reader.start()
             shots = interleaved(parts.cameras)
-            feeder = Feeder(shots, self._producer, self._ledger, clock=self._clock, rate_hz=self._plan.rate_hz)
+            feeder = Feeder(shots, self._producer, self._tally, clock=self._clock, rate_hz=self._plan.rate_hz)
             stack.callback(feeder.stop)
             refresh = Refresh(
                 RETRAINED_LINE,
-                ledger=self._ledger,
+                tally=self._tally,
                 feeder=feeder,
                 worker=self._worker,
                 trainer=self._trainer,
@@ -97,7 +97,7 @@ class Show:
 
     def _watch(self, feeder: Feeder, refresh: Refresh) -> bool:
         """Update the display until every frame is judged; return True if the user interrupted."""
-        display = Display(self._ledger, feeder, refresh, lines=LINES, frames=self._plan.frames)
+        display = Display(self._tally, feeder, refresh, lines=LINES, frames=self._plan.frames)
         feeder.start(self._plan.frames, reserve=self._plan.reserve)
         try:
             with display:
@@ -115,14 +115,14 @@ class Show:
         plan = self._plan
         if refresh.step is not Step.WATCHING:
             refresh.advance(full_rate_hz=plan.rate_hz)
-        elif self._ledger.inspections >= plan.retrain_after and (refresh.has_candidates() or feeder.holding):
+        elif self._tally.inspections >= plan.retrain_after and (refresh.has_candidates() or feeder.holding):
             refresh.begin(self._feedback, self._clock, seed=plan.seed, log=self._settings.state_path / "retrain.log")
             refresh.stretch(plan.frames - plan.reserve - feeder.sent, retrain_s=plan.retrain_s)
 
     def _drain(self, display: Display) -> None:
         """Wait until every frame sent has its inspection, but not longer than DRAIN_TIMEOUT_S."""
         deadline_s = monotonic() + DRAIN_TIMEOUT_S
-        while self._ledger.missing and monotonic() < deadline_s:
+        while self._tally.missing and monotonic() < deadline_s:
             self._look_on(display)
 
     def _look_on(self, display: Display) -> None:
@@ -132,25 +132,25 @@ class Show:
 
     def _take_inspections(self, timeout_s: float) -> None:
         for published in self._reader.poll(timeout_s=timeout_s):
-            self._ledger.record_inspection(published.inspection)
+            self._tally.record_inspection(published.inspection)
 
     def _report(self, feeder: Feeder, refresh: Refresh, *, interrupted: bool) -> DemoReport:
         # Stop the worker first: while it runs it may still publish a duplicate.
         self._worker.stop()
         for published in self._reader.read(timeout_s=LAST_LOOK_S):
-            self._ledger.record_inspection(published.inspection)
+            self._tally.record_inspection(published.inspection)
         gallery = self._gallery()
-        by_line = {line: self._ledger.judged(line) for line in LINES}
+        by_line = {line: self._tally.judged(line) for line in LINES}
         return DemoReport(
-            frames_sent=self._ledger.frames_sent,
-            inspections=self._ledger.inspections,
-            duplicates=self._ledger.duplicates,
-            missing=self._ledger.missing,
+            frames_sent=self._tally.frames_sent,
+            inspections=self._tally.inspections,
+            duplicates=self._tally.duplicates,
+            missing=self._tally.missing,
             verdicts={line: verdict_counts(frames) for line, frames in by_line.items()},
             frames_per_s=feeder.frames_per_s(),
-            latency_ms=latency(self._ledger.judged()),
+            latency_ms=latency(self._tally.judged()),
             image_auroc={line: image_auroc(frames) for line, frames in by_line.items()},
-            model_versions={line: self._ledger.model_versions(line) for line in LINES},
+            model_versions={line: self._tally.model_versions(line) for line in LINES},
             swap_s=refresh.swap_s(),
             reject_quality={line: reject_quality(frames) for line, frames in by_line.items()},
             heatmap=gallery.heatmap if gallery else None,
@@ -165,6 +165,6 @@ class Show:
             timeout_s=self._settings.redis_timeout_ms / 1000,
         )
         try:
-            return save_gallery(self._ledger.judged(), cache, self._plan.output)
+            return save_gallery(self._tally.judged(), cache, self._plan.output)
         finally:
             cache.close()

@@ -19,45 +19,41 @@ OPEN_TRANSACTION_TIMEOUT_S = 40.0
 
 
 class KafkaBooks(Reader):
-    """Reads committed records only; those of aborted transactions are left out."""
+    """Reads committed records only: those of an aborted transaction are left out."""
 
     def __init__(self, access: KafkaAccess) -> None:
         super().__init__(
             access,
-            # The most that is in memory at a time, however large the topics are.
+            # Bounds the memory in use, whatever the topics hold.
             max_partition_fetch_bytes=MAX_DEAD_LETTER_BYTES,
             fetch_max_bytes=2 * MAX_DEAD_LETTER_BYTES,
-            # At the end of a partition the broker should answer at once, not wait for more records.
+            # At the end of a partition the broker should answer at once, not wait for more.
             fetch_max_wait_ms=50,
             metrics_enabled=False,
         )
 
     def oldest(self, topic: str) -> dict[Partition, int]:
-        """Return the first offset that retention has left, by partition."""
         with transport_errors(f"asking for the first offsets of {topic}"):
             return _by_partition(self._reader().beginning_offsets(self._partitions(topic)))
 
     def ends(self, topic: str) -> dict[Partition, int]:
-        """Return the high watermarks by partition, from which end offsets may differ (see `groupless`)."""
+        # The high watermarks, which end offsets need not be (see `groupless`).
         consumer = self._assigned(dict.fromkeys(self._partitions(topic)))
         with transport_errors(f"asking for the ends of {topic}"):
             poll_until(consumer, lambda: all(consumer.highwater(p) is not None for p in consumer.assignment()))
             return {to_partition(p): consumer.highwater(p) for p in consumer.assignment()}
 
     def at(self, topic: str, time: datetime) -> dict[Partition, int]:
-        """Return the first offset whose record is not older than `time`, by partition; if there is none, the end."""
         found = self._found_at(topic, time)
         ends = self.ends(topic) if None in found.values() else {}
         return {p: ends[p] if offset is None else offset.offset for p, offset in found.items()}
 
     def oldest_times(self, topic: str) -> dict[Partition, datetime]:
-        """Return the time of the oldest record, for partitions from which retention removed some records, not all."""
         oldest = self.oldest(topic)
         found = self._found_at(topic, datetime.fromtimestamp(0, UTC))
         return {p: appended_at(at.timestamp) for p, at in found.items() if at is not None and oldest[p] > 0}
 
     def committed(self, topic: str, group: str) -> dict[Partition, int]:
-        """Return the group's committed offsets; partitions for which it has none are left out."""
         partitions = self._partitions(topic)
         consumer = open_client(KafkaConsumer, self._access, self._connections, group_id=group, enable_auto_commit=False)
         with transport_errors(f"asking for the offsets of group {group}"):
@@ -69,10 +65,6 @@ class KafkaBooks(Reader):
         return {partition: offset for partition, offset in offsets.items() if offset is not None}
 
     def await_readable(self, topic: str) -> None:
-        """Wait until everything that is on the topic now can be read: an open transaction hides what others committed.
-
-        Raises TransportError if one stays open for longer than OPEN_TRANSACTION_TIMEOUT_S.
-        """
         ends = {to_topic_partition(partition): end for partition, end in self.ends(topic).items()}
         consumer, deadline_s = self._assigned(dict.fromkeys(ends)), monotonic() + OPEN_TRANSACTION_TIMEOUT_S
         # By position, because Tansu has no last stable offset; records polled on the way are dropped.
@@ -83,7 +75,6 @@ class KafkaBooks(Reader):
                 consumer.poll(timeout_ms=POLL_MS)
 
     def read(self, starts: Offsets) -> Iterator[Record]:
-        """Yield records from `starts` to the present end of each partition, in offset order within each."""
         consumer = self._assigned({to_topic_partition(partition): offset for partition, offset in starts.items()})
         with transport_errors("asking for the ends"):
             ends = _Ends(consumer, consumer.end_offsets(list(consumer.assignment())))
@@ -95,7 +86,7 @@ class KafkaBooks(Reader):
                 yield from map(to_record, records)
 
     def _found_at(self, topic: str, time: datetime) -> dict[Partition, Any]:
-        """Look up offset and time of the first record that is not older, by partition; None if there is none."""
+        """Find offset and time of each partition's first record that is not older; None if there is none."""
         since_ms = max(0, int(time.timestamp() * 1000))
         with transport_errors(f"asking for the offsets of {topic} by time"):
             found = self._reader().offsets_for_times(dict.fromkeys(self._partitions(topic), since_ms))
@@ -103,18 +94,20 @@ class KafkaBooks(Reader):
         return {to_partition(p): at if at is not None and at.timestamp >= since_ms else None for p, at in found.items()}
 
     def _hidden_for_long(self, partition: TopicPartition) -> TransportError:
-        with transport_errors(f"waiting for what lies on {partition.topic}"):  # fails if the broker does not answer
+        # It may as well be the broker that cannot be reached.
+        with transport_errors(f"waiting for open transactions on {partition.topic}"):
             stable = self._reader().end_offsets([partition])[partition]
         return TransportError(
-            f"an open transaction hides what lies on {partition.topic}:{partition.partition} from offset {stable} on, "
-            f"for more than {OPEN_TRANSACTION_TIMEOUT_S:.0f} s; `kafka-transactions.sh describe-producers` tells whose"
+            f"an open transaction hides {partition.topic}:{partition.partition} from offset {stable} on, "
+            f"for more than {OPEN_TRANSACTION_TIMEOUT_S:.0f} s; "
+            "find its producer with `kafka-transactions.sh describe-producers`"
         )
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
         return partitions_of(self._reader(), topic)
 
     def _assigned(self, starts: Mapping[TopicPartition, int | None]) -> KafkaConsumer:
-        """Return the consumer, positioned at `starts`; None: at the end."""
+        """Assign the partitions and seek to `starts`; None: to the end."""
         consumer = self._reader()
         with transport_errors("seeking"):
             # Assigned again; otherwise the high watermarks of the last reading would count.
@@ -127,7 +120,7 @@ class KafkaBooks(Reader):
 
 
 class _Ends:
-    """The end of one reading, while more records may be appended.
+    """The end of one reading, though more may be appended meanwhile.
 
     It is the high watermark of the first fetch, or, if an open transaction keeps that out of reach, the last stable
     offset once nothing more comes.
@@ -142,7 +135,7 @@ class _Ends:
         self._moved_to: dict[TopicPartition, int] = {}
 
     def reached(self, polled: Mapping[TopicPartition, list[Any]]) -> bool:
-        """Return True once all partitions are read; `polled` is the result of the last poll. Raises TransportError."""
+        """Return True once all partitions are read; `polled`: records of the last poll. Raises TransportError."""
         with transport_errors("reading"):
             positions = {p: self._consumer.position(p, timeout_ms=0) for p in self._left}
             for partition, position in positions.items():
@@ -167,7 +160,7 @@ class _Ends:
 
 
 def _hidden(consumer: KafkaConsumer, ends: Mapping[TopicPartition, int]) -> list[TopicPartition]:
-    """List the partitions of which something before the end has not come yet."""
+    """List the partitions that have records before their end that have not come yet."""
     with transport_errors("asking for positions"):
         positions = {partition: consumer.position(partition, timeout_ms=0) for partition in ends}
     return [partition for partition, position in positions.items() if position is None or position < ends[partition]]

@@ -20,7 +20,7 @@ MAX_FEEDBACK_RECORDS = 500
 
 
 class KafkaFeedbackSource:
-    """Reads feedback that the group has not stored yet; the first polls join the group."""
+    """Polls the feedback that the group has not stored yet; joins the group in the first polls."""
 
     def __init__(
         self, access: KafkaAccess, *, topic: str, group: str = TRAINER_GROUP, session_timeout_ms: int = 45_000
@@ -79,7 +79,7 @@ class KafkaFeedbackSource:
             self._consumer.commit(timeout_ms=COMMIT_TIMEOUT_MS)
 
 
-class FeedbackProducer:
+class KafkaFeedbackOutbox:
     """Sends one operator's verdict at a time."""
 
     def __init__(self, access: KafkaAccess, *, topic: str, delivery_timeout_s: float = DELIVERY_TIMEOUT_S) -> None:
@@ -89,14 +89,12 @@ class FeedbackProducer:
         self._producer: KafkaProducer | None = None
 
     def send(self, feedback: Feedback) -> None:
-        """Send and wait for the acknowledgement. Raises TransportError."""
         if self._producer is None:
             self._producer = open_producer(self._access, self._delivery_timeout_s)
         record = OutgoingRecord(self._topic, feedback.line.encode(), encode_feedback(feedback), [])
         send_and_wait(self._producer, [record], timeout_s=self._delivery_timeout_s)
 
     def close(self) -> None:
-        """Flush and disconnect."""
         if self._producer is not None:
             close_producer(self._producer, timeout_s=self._delivery_timeout_s)
             self._producer = None

@@ -3,19 +3,15 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-import structlog
-
 from qc_worker.domain.frame import Partition, Record
 from qc_worker.domain.inspection import Inspection
 from qc_worker.transport.kafka.books import KafkaBooks
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
-from qc_worker.wire.json_types import decode_inspection
+from qc_worker.transport.published import inspection_of_line
 
 GROWTH = 4
 MAX_WINDOW = 200_000
 """Most records of a partition that are read back: a line that is idle for long must not cost the whole topic."""
-
-log = structlog.get_logger()
 
 
 class KafkaRecentInspections:
@@ -53,7 +49,7 @@ class _Newest:
     def add_all(self, records: Iterable[Record]) -> None:
         for record in records:
             self._since.setdefault(record.position.topic_partition, record.appended_at)
-            inspection = of_line(record, self._line)
+            inspection = inspection_of_line(record, self._line)
             if inspection is not None:
                 self._found.append((record.appended_at, inspection))
                 if len(self._found) >= 2 * self._count:
@@ -81,13 +77,3 @@ class _Newest:
 def _reaches(since: Mapping[Partition, datetime], partition: Partition, oldest_found: datetime) -> bool:
     read_from = since.get(partition)
     return read_from is not None and read_from <= oldest_found
-
-
-def of_line(record: Record, line: str) -> Inspection | None:
-    """Decode the record's inspection if it is one of that line, else None; an unreadable one is logged."""
-    try:
-        inspection = decode_inspection(record.content)
-    except ValueError as error:
-        log.warning("inspection unreadable", reason=str(error), position=str(record.position))
-        return None
-    return inspection if inspection.line == line else None

@@ -16,7 +16,7 @@ class Member(Protocol):
     """A consumer in a group, as its group sees it."""
 
     def assign(self, starts: Mapping[Partition, int]) -> None:
-        """Take over: these are the member's partitions now; those it had keep their place, others start as given."""
+        """Assign these partitions to the member; those it had keep their place, others start as given."""
         ...
 
 
@@ -36,6 +36,10 @@ class MemoryBroker:
         with self._changed:
             self._topics.setdefault(topic, [[] for _ in range(partitions)])
 
+    def has_topic(self, topic: str) -> bool:
+        with self._changed:
+            return topic in self._topics
+
     def partitions(self, topic: str) -> list[Partition]:
         with self._changed:
             return [Partition(topic, number) for number in range(len(self._logs(topic)))]
@@ -52,24 +56,33 @@ class MemoryBroker:
             return position
 
     def read(self, partition: Partition, offset: int, *, max_records: int) -> list[Record]:
-        """Records from `offset` on, those removed left out."""
+        """Return up to `max_records` records from `offset` on, those removed left out."""
         with self._changed:
             self._check()
             first = max(offset, self._first_offsets.get(partition, 0))
             return self._logs(partition.topic)[partition.partition][first : first + max_records]
 
+    def read_all(self, partition: Partition, offset: int) -> list[Record]:
+        """Return all records from `offset` on, those removed left out."""
+        return self.read(partition, offset, max_records=self.end(partition))
+
+    def oldest(self, partition: Partition) -> int:
+        """Return the first offset that retention has left."""
+        with self._changed:
+            return self._first_offsets.get(partition, 0)
+
     def end(self, partition: Partition) -> int:
-        """The high watermark."""
+        """Return the high watermark."""
         with self._changed:
             return len(self._logs(partition.topic)[partition.partition])
 
     def remove_before(self, position: Position) -> None:
-        """What retention does."""
+        """Remove older records, as retention does."""
         with self._changed:
             self._first_offsets[position.topic_partition] = position.offset
 
     def wait_for_change(self, *, timeout_s: float, until: Callable[[], bool]) -> None:
-        """Block until `until` holds or the time is over."""
+        """Block until `until` holds, `timeout_s` at the longest."""
         with self._changed:
             self._changed.wait_for(until, timeout=timeout_s)
 
@@ -78,7 +91,7 @@ class MemoryBroker:
             return self._groups.setdefault(name, MemoryGroup(self, self._changed))
 
     def check(self) -> None:
-        """Raises TransportError if the broker is down."""
+        """Raise TransportError if the broker is down."""
         with self._changed:
             self._check()
 
@@ -130,5 +143,5 @@ class MemoryGroup:
 
 
 def partition_of(key: bytes | None, partitions: int) -> int:
-    """Kafka's default partitioner; a record without a key goes to the first partition."""
+    """Choose a partition as Kafka's default partitioner does; a record without a key goes to the first."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions if key is not None else 0

@@ -9,7 +9,7 @@ import structlog
 from redis import Redis
 from redis.cluster import RedisCluster
 
-from qc_worker.ports import HeatmapEntry
+from qc_worker.ports.results import HeatmapEntry
 from qc_worker.transport.redis.address import CACHE_ERRORS, RedisAddress, advice
 
 log = structlog.get_logger()

@@ -1,6 +1,10 @@
 """Both command lines as a whole."""
 
+import re
+import subprocess
+import sys
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -8,9 +12,10 @@ import typer
 from rich.console import Console
 
 from qc_worker import cli as worker
+from qc_worker.audit.accountant import Account
 from qc_worker.audit.ledger import Ledger
 from qc_worker.commands import topics
-from qc_worker.commands.account_report import Account, print_account
+from qc_worker.commands.account_report import print_account
 from qc_worker.commands.replay_report import Replay, print_replay
 from qc_worker.commands.reports import FileInspection, print_file_inspections
 from qc_worker.domain.frame import Partition, Position
@@ -34,6 +39,14 @@ def test_every_command_that_a_script_may_call_has_json(app: typer.Typer) -> None
         if not any("--json" in parameter.opts for parameter in command.params)
     }
     assert without <= WITHOUT_JSON
+
+
+@pytest.mark.parametrize(("module", "program"), [("qc_worker.cli", "qc-worker"), ("trainer.cli", "qc-trainer")])
+def test_version_is_printed_at_once(module: str, program: str) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", module, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == f"{program} {metadata.version('qc-worker')}\n"
+    assert not re.search(r"\| +(torch|kafka)$", done.stderr, re.MULTILINE)
 
 
 ODD = "a [left] [/red] :warning: " + "n" * 200

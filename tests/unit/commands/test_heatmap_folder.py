@@ -65,7 +65,7 @@ def test_naming_takes_time_in_proportion_to_the_files(path: str) -> None:
 def test_an_image_that_is_to_be_judged_is_not_replaced_by_its_heatmap(tmp_path: Path) -> None:
     image = tmp_path / "one.png"
     image.write_bytes(b"picture")
-    with pytest.raises(SettingsError, match=r"one.png there is one of the images"):
+    with pytest.raises(SettingsError, match=r"one.png in it is one of the images"):
         HeatmapFolder(tmp_path, [image])
     HeatmapFolder(tmp_path / "heat", [image])
     (tmp_path / "heat" / "one.png").write_bytes(b"of an earlier run")

@@ -52,8 +52,8 @@ def test_a_report_says_why_the_number_formats_differ() -> None:
     of_bfloat16 = replace(REJECTED, precision="bfloat16")
     assert compared(REJECTED, REJECTED).other_format is None
     assert "does not compute in bfloat16" in str(compared(of_bfloat16, REJECTED).other_format)
-    assert "as the setting `precision` asks" in str(compared(of_bfloat16, REJECTED, "float32").other_format)
-    assert "does not say" in str(compared(OF_NO_FORMAT, REJECTED).other_format)
+    assert "as the setting `precision` demands" in str(compared(of_bfloat16, REJECTED, "float32").other_format)
+    assert "is unknown" in str(compared(OF_NO_FORMAT, REJECTED).other_format)
     assert compared(BROKEN, BROKEN).other_format is None
 
 

@@ -8,10 +8,10 @@ from PIL import Image
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.inspection import Verdict
 from qc_worker.embedded.demo.gallery import check_writable, save_gallery
-from qc_worker.embedded.demo.ledger import JudgedFrame, SentFrame
-from qc_worker.ports import HeatmapEntry
-from qc_worker.transport.memory.adapters import MemoryHeatmapCache
-from tests.unit.embedded.test_demo_ledger import make_inspection
+from qc_worker.embedded.demo.tally import JudgedFrame, SentFrame
+from qc_worker.ports.results import HeatmapEntry
+from qc_worker.transport.memory.heatmaps import MemoryHeatmapCache
+from tests.unit.embedded.test_demo_tally import make_inspection
 
 
 def make_reject(frame_id: str, line: str, defect: str | None, score: float) -> JudgedFrame:

@@ -28,11 +28,15 @@ from qc_worker.engine.residents import ResidentModels
 from qc_worker.engine.stop import StopSignal
 from qc_worker.engine.worker import Worker
 from qc_worker.imaging.preprocessing import ImageLimits
-from qc_worker.ports import Clock, InspectionSink
+from qc_worker.ports.clock import Clock
+from qc_worker.ports.results import InspectionSink
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.runtime.clock import SystemClock
-from qc_worker.transport.memory.adapters import MemoryFrameSource, MemoryHeatmapCache, MemoryReleaseLog, MemorySink
 from qc_worker.transport.memory.broker import MemoryBroker
+from qc_worker.transport.memory.frames import MemoryFrameSource
+from qc_worker.transport.memory.heatmaps import MemoryHeatmapCache
+from qc_worker.transport.memory.models import MemoryReleaseLog
+from qc_worker.transport.memory.results import MemorySink
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.json_types import decode_inspection
 from tests.support import factories

@@ -8,7 +8,7 @@ from qc_worker.domain.errors import Reason
 from qc_worker.domain.inspection import Verdict
 from qc_worker.engine.gpu_decoding import GpuDecoding
 from qc_worker.imaging.preprocessing import ImageLimits
-from qc_worker.ports import Clock
+from qc_worker.ports.clock import Clock
 from tests.support import factories
 from tests.unit.engine.conftest import PASSES_ALL, MakePlant
 

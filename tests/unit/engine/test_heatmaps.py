@@ -9,8 +9,8 @@ from qc_worker.engine.heatmaps import QUEUE_LENGTH, HeatmapWriter
 from qc_worker.engine.in_flight import Ticket
 from qc_worker.engine.residents import Resident
 from qc_worker.imaging.preprocessing import Picture
-from qc_worker.ports import HeatmapEntry
-from qc_worker.transport.memory.adapters import MemoryHeatmapCache
+from qc_worker.ports.results import HeatmapEntry
+from qc_worker.transport.memory.heatmaps import MemoryHeatmapCache
 from qc_worker.wire.images import decode_record
 from tests.support import factories
 

@@ -13,7 +13,7 @@ from qc_worker.engine.pipeline import CUDA_OUT_OF_MEMORY
 from qc_worker.imaging.nvjpeg import NvJpegDecoder
 from qc_worker.imaging.preprocessing import ImageLimits
 from qc_worker.observability.exits import TRY_AGAIN, exit_codes
-from qc_worker.ports import Clock
+from qc_worker.ports.clock import Clock
 from qc_worker.transport.memory.broker import MemoryBroker
 from tests.support import factories
 from tests.unit.engine.conftest import PASSES_ALL, MakePlant, Plant

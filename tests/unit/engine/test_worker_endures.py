@@ -12,9 +12,10 @@ from qc_worker.engine.in_flight import MAX_PUBLISHED_BYTES
 from qc_worker.engine.patience import Patience
 from qc_worker.imaging.aspect import Aspect, InputSize
 from qc_worker.imaging.preprocessing import ImageLimits, Picture, decode_picture
-from qc_worker.ports import Clock, InspectionSink
-from qc_worker.transport.memory.adapters import MemorySink
+from qc_worker.ports.clock import Clock
+from qc_worker.ports.results import InspectionSink
 from qc_worker.transport.memory.broker import MemoryBroker
+from qc_worker.transport.memory.results import MemorySink
 from tests.support import factories
 from tests.unit.engine.conftest import MAX_RECORD_BYTES, REJECTS_ALL, MakePlant, Plant
 

@@ -15,7 +15,7 @@ from qc_worker.domain.errors import ModelError, TrainingError, TransportError
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.release import Release, ReleaseAction
 from qc_worker.simplenet.checkpoint import file_sha256, load_model
-from qc_worker.transport.memory.adapters import MemoryReleaseLog
+from qc_worker.transport.memory.models import MemoryReleaseLog
 from tests.support.factories import NOON
 from tests.unit.trainer.factories import LINE, imported, png
 from tests.unit.trainer.workshop import REQUEST, SPLIT, Workshop

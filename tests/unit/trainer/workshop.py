@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from qc_worker.imaging.aspect import InputSize
-from qc_worker.ports import ReleaseLog
+from qc_worker.ports.models import ReleaseLog
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.simplenet.checkpoint import TrainingSettings
-from qc_worker.transport.memory.adapters import MemoryReleaseLog
 from qc_worker.transport.memory.broker import MemoryBroker
+from qc_worker.transport.memory.models import MemoryReleaseLog
 from tests.support.factories import NOON, ManualClock
 from tests.unit.trainer.factories import INPUT_SIZE, LIMITS, LINE, filled_store, small_scorer
 from trainer.features.cache import FeatureCache

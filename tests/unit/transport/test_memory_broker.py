@@ -4,8 +4,8 @@ import pytest
 
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Partition
-from qc_worker.transport.memory.adapters import MemoryFrameSource
 from qc_worker.transport.memory.broker import MemoryBroker
+from qc_worker.transport.memory.frames import MemoryFrameSource
 from qc_worker.transport.outgoing import OutgoingRecord
 
 

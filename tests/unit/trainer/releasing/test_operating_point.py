@@ -12,8 +12,8 @@ from qc_worker.domain.errors import ModelError, TrainingError, TransportError
 from qc_worker.domain.release import ReleaseAction
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.simplenet.checkpoint import ModelCard, file_sha256
-from qc_worker.transport.memory.adapters import MemoryReleaseLog
 from qc_worker.transport.memory.broker import MemoryBroker
+from qc_worker.transport.memory.models import MemoryReleaseLog
 from tests.support import factories
 from tests.unit.trainer.factories import LINE
 from tests.unit.trainer.workshop import LaterClock

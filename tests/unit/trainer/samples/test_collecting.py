@@ -2,8 +2,9 @@ from pathlib import Path
 
 from qc_worker.domain.feedback import Feedback, Judgement
 from qc_worker.domain.frame import Position
-from qc_worker.transport.memory.adapters import MemoryFeedbackSource, MemoryFrameReader, send_feedback, send_frame
 from qc_worker.transport.memory.broker import MemoryBroker
+from qc_worker.transport.memory.feedback import MemoryFeedbackOutbox, MemoryFeedbackSource
+from qc_worker.transport.memory.frames import MemoryFrameOutbox, MemoryFrameReader
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.images import encode_frame
 from tests.unit.trainer.factories import LIMITS, LINE, NOW, png
@@ -22,12 +23,14 @@ class Floor:
 
     def frame(self, content: bytes, *, frame_id: str = "f1", line: str = "A") -> Position:
         message = encode_frame(content, line=line, camera="c", captured_at=NOW, frame_id=frame_id)
-        return send_frame(self.broker, "images", message)
+        return MemoryFrameOutbox(self.broker, topic="images").send(message).position(timeout_s=0)
 
     def judge(
         self, position: Position, *, frame_id: str = "f1", line: str = "A", verdict: Judgement = Judgement.GOOD
     ) -> None:
-        send_feedback(self.broker, "feedback", Feedback(line, frame_id, position, verdict, "ada", NOW))
+        MemoryFeedbackOutbox(self.broker, topic="feedback").send(
+            Feedback(line, frame_id, position, verdict, "ada", NOW)
+        )
 
     def collect(self) -> CollectReport:
         source = MemoryFeedbackSource(self.broker, topic="feedback")

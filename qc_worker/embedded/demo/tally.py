@@ -31,7 +31,7 @@ class JudgedFrame:
     inspection: Inspection
 
 
-class Ledger:
+class Tally:
     """Frames sent and inspections received; filled by the cameras' thread and the reader's.
 
     Frames are matched by the ids that the demo gave them.

@@ -1,37 +1,19 @@
-"""Reads `results` without a group: for the demo, dashboards and tests."""
+"""Follows `results` without a group: for the demo, dashboards and tests."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from time import monotonic
-from typing import Any
 
-import structlog
 from kafka import KafkaConsumer
 
 from qc_worker.domain.errors import TransportError
-from qc_worker.domain.frame import Position
-from qc_worker.domain.inspection import Inspection
+from qc_worker.ports.results import PublishedInspection
 from qc_worker.transport.kafka.connecting.access import KafkaAccess, transport_errors
 from qc_worker.transport.kafka.groupless import Reader, partitions_of, poll_until
 from qc_worker.transport.kafka.records import to_record
-from qc_worker.wire.json_types import decode_inspection
-
-log = structlog.get_logger()
+from qc_worker.transport.published import published_inspection
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedInspection:
-    """An inspection as published on `results`."""
-
-    inspection: Inspection
-    position: Position
-    key: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
-    appended_at: datetime
-
-
-class InspectionReader(Reader):
+class KafkaInspectionFeed(Reader):
     """Reads all partitions of `results`, from the beginning or from where they end when `start` is called."""
 
     def __init__(self, access: KafkaAccess, *, topic: str, from_beginning: bool = True) -> None:
@@ -40,7 +22,6 @@ class InspectionReader(Reader):
         self._skips_to_end = not from_beginning
 
     def start(self) -> None:
-        """Connect and fix the positions to read from. Raises TransportError."""
         consumer = self._reader()
         with transport_errors(f"reading {self._topic}"):
             consumer.assign(partitions_of(consumer, self._topic))
@@ -48,16 +29,14 @@ class InspectionReader(Reader):
                 _go_to_end(consumer)
 
     def poll(self, *, timeout_s: float) -> list[PublishedInspection]:
-        """Return the inspections that came within `timeout_s`; unreadable ones are logged and left out."""
         if self._opened is None:
-            raise TransportError("the inspection reader is not started, or closed")
+            raise TransportError("the inspection feed is not started, or closed")
         with transport_errors(f"polling {self._topic}"):
             polled = self._opened.poll(timeout_ms=int(timeout_s * 1000))
-        decoded = (_decoded(record) for records in polled.values() for record in records)
+        decoded = (published_inspection(to_record(record)) for records in polled.values() for record in records)
         return [published for published in decoded if published is not None]
 
     def read(self, *, timeout_s: float) -> Iterator[PublishedInspection]:
-        """Yield inspections until `timeout_s` is over."""
         deadline_s = monotonic() + timeout_s
         while (left_s := deadline_s - monotonic()) > 0:
             yield from self.poll(timeout_s=min(left_s, 0.5))
@@ -69,13 +48,3 @@ def _go_to_end(consumer: KafkaConsumer) -> None:
     poll_until(consumer, lambda: all(consumer.highwater(partition) is not None for partition in partitions))
     for partition in partitions:
         consumer.seek(partition, consumer.highwater(partition))
-
-
-def _decoded(polled: Any) -> PublishedInspection | None:
-    record = to_record(polled)
-    try:
-        inspection = decode_inspection(record.content)
-    except ValueError as error:
-        log.warning("inspection unreadable", reason=str(error), position=str(record.position))
-        return None
-    return PublishedInspection(inspection, record.position, record.key, record.headers, record.appended_at)

@@ -6,15 +6,15 @@ import pytest
 
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Inspection, Verdict
-from qc_worker.embedded.demo.ledger import (
-    Ledger,
+from qc_worker.embedded.demo.report import DemoReport, LatencyMs
+from qc_worker.embedded.demo.tally import (
     SentFrame,
+    Tally,
     image_auroc,
     latency,
     reject_quality,
     verdict_counts,
 )
-from qc_worker.embedded.demo.report import DemoReport, LatencyMs
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -35,11 +35,11 @@ def make_inspection(frame_id: str, line: str = "A", *, ms: float = 10, **changes
     return replace(inspection, **changes)  # type: ignore[arg-type]
 
 
-def make_ledger(*frame_ids: str, line: str = "A", defect: str | None = None) -> Ledger:
-    ledger = Ledger()
+def make_tally(*frame_ids: str, line: str = "A", defect: str | None = None) -> Tally:
+    tally = Tally()
     for frame_id in frame_ids:
-        ledger.record_sent(SentFrame(frame_id, line, defect))
-    return ledger
+        tally.record_sent(SentFrame(frame_id, line, defect))
+    return tally
 
 
 def make_report(**changes: object) -> DemoReport:
@@ -59,65 +59,65 @@ def make_report(**changes: object) -> DemoReport:
 
 
 def test_a_frame_without_inspection_is_missing() -> None:
-    ledger = make_ledger("1", "2", "3")
-    ledger.record_inspection(make_inspection("2"))
+    tally = make_tally("1", "2", "3")
+    tally.record_inspection(make_inspection("2"))
 
-    assert (ledger.frames_sent, ledger.inspections, ledger.missing, ledger.duplicates) == (3, 1, 2, 0)
+    assert (tally.frames_sent, tally.inspections, tally.missing, tally.duplicates) == (3, 1, 2, 0)
 
 
 def test_a_second_inspection_of_a_frame_is_a_duplicate_and_hides_no_missing_one() -> None:
-    ledger = make_ledger("1", "2")
-    ledger.record_inspection(make_inspection("1"))
-    ledger.record_inspection(make_inspection("1"))
+    tally = make_tally("1", "2")
+    tally.record_inspection(make_inspection("1"))
+    tally.record_inspection(make_inspection("1"))
 
-    assert (ledger.inspections, ledger.missing, ledger.duplicates) == (2, 1, 1)
+    assert (tally.inspections, tally.missing, tally.duplicates) == (2, 1, 1)
 
 
 def test_inspections_of_others_frames_do_not_count() -> None:
-    ledger = make_ledger("1")
-    ledger.record_inspection(make_inspection("somebody-else"))
-    ledger.record_inspection(replace(make_inspection("1"), frame_id=None))
+    tally = make_tally("1")
+    tally.record_inspection(make_inspection("somebody-else"))
+    tally.record_inspection(replace(make_inspection("1"), frame_id=None))
 
-    assert (ledger.inspections, ledger.missing, ledger.duplicates) == (0, 1, 0)
+    assert (tally.inspections, tally.missing, tally.duplicates) == (0, 1, 0)
 
 
 def test_model_versions_are_listed_in_order_of_appearance() -> None:
-    ledger = make_ledger("1", "2", "3")
-    ledger.record_inspection(make_inspection("2", ms=30, model_version="v2"))
-    ledger.record_inspection(make_inspection("1", ms=20, model_version="v3"))
-    ledger.record_inspection(make_inspection("3", ms=10, model_version="v2"))
+    tally = make_tally("1", "2", "3")
+    tally.record_inspection(make_inspection("2", ms=30, model_version="v2"))
+    tally.record_inspection(make_inspection("1", ms=20, model_version="v3"))
+    tally.record_inspection(make_inspection("3", ms=10, model_version="v2"))
 
-    assert ledger.model_versions("A") == ("v2", "v3")
-    assert ledger.model_versions("B") == ()
-    assert ledger.first_scored_at("A", "v2") == NOON + timedelta(milliseconds=10)
+    assert tally.model_versions("A") == ("v2", "v3")
+    assert tally.model_versions("B") == ()
+    assert tally.first_scored_at("A", "v2") == NOON + timedelta(milliseconds=10)
 
 
 def test_verdicts_and_rejects_are_counted_by_line() -> None:
-    ledger = make_ledger("1", "2", defect="dent")
-    ledger.record_sent(SentFrame("3", "A", None))
+    tally = make_tally("1", "2", defect="dent")
+    tally.record_sent(SentFrame("3", "A", None))
     for frame_id in ("1", "2", "3"):
-        ledger.record_inspection(make_inspection(frame_id, verdict=Verdict.REJECT))
-    quality = reject_quality(ledger.judged("A"))
+        tally.record_inspection(make_inspection(frame_id, verdict=Verdict.REJECT))
+    quality = reject_quality(tally.judged("A"))
 
-    assert verdict_counts(ledger.judged("A")) == {"reject": 3}
-    assert verdict_counts(ledger.judged("B")) == {}
+    assert verdict_counts(tally.judged("A")) == {"reject": 3}
+    assert verdict_counts(tally.judged("B")) == {}
     assert (quality.rejects, quality.right) == (3, 2)
 
 
 def test_scores_of_two_versions_are_compared_from_their_thresholds() -> None:
-    ledger = make_ledger("bad", defect="dent")
-    ledger.record_sent(SentFrame("good", "A", None))
-    ledger.record_inspection(make_inspection("good", score=9.0, threshold=10.0))
-    ledger.record_inspection(make_inspection("bad", score=2.0, threshold=1.0))
+    tally = make_tally("bad", defect="dent")
+    tally.record_sent(SentFrame("good", "A", None))
+    tally.record_inspection(make_inspection("good", score=9.0, threshold=10.0))
+    tally.record_inspection(make_inspection("bad", score=2.0, threshold=1.0))
 
-    assert image_auroc(ledger.judged("A")) == 1.0
+    assert image_auroc(tally.judged("A")) == 1.0
 
 
 def test_latency_is_taken_from_capture_to_verdict() -> None:
-    ledger = make_ledger(*map(str, range(1, 101)))
+    tally = make_tally(*map(str, range(1, 101)))
     for ms in range(1, 101):
-        ledger.record_inspection(make_inspection(str(ms), ms=ms))
-    spent = latency(ledger.judged())
+        tally.record_inspection(make_inspection(str(ms), ms=ms))
+    spent = latency(tally.judged())
 
     assert (spent.p50, spent.p99) == pytest.approx((50.5, 99.01))
 
