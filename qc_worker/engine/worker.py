@@ -140,7 +140,7 @@ class Worker:
 
     def _room(self) -> int:
         """How many frames to take in; one at a time while the next may be what killed a process."""
-        if self._source.under_suspicion():
+        if self._source.has_suspects():
             return 0 if self._in_flight.frames else 1
         return self._in_flight.room_frames
 
