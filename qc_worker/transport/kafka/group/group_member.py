@@ -188,7 +188,7 @@ class GroupMember:
         self.suspects.mark_committed(offsets)
 
     def mark_uncertain(self, partitions: Iterable[Partition]) -> None:
-        """Record that a commit may have succeeded or not: until the next `mark_committed`, leaving commits nothing."""
+        """Record that a commit may have succeeded or not; `close` commits no note there until it is known."""
         self.suspects.mark_uncertain(partitions)
 
     def _prepare_assigned(self, assigned: Iterable[TopicPartition]) -> None:
@@ -204,7 +204,7 @@ class GroupMember:
         try:
             consumer.close(autocommit=False, timeout_ms=CLOSE_TIMEOUT_MS)
         except (KafkaError, OSError, RuntimeError) as error:
-            # The group notices by the session timeout what it could not be told.
+            # The group notices it by the session timeout.
             log.warning("leaving the consumer group failed", error=str(error))
         finally:
             self._connections.close()
