@@ -72,7 +72,7 @@ class GroupMember:
         )
         self.pauses = FetchPauses(lambda: self.consumer)
         self._watch = CoordinatorWatch(patience_s=access.request_timeout_ms / 1000)
-        self._open: KafkaConsumer | None = None
+        self._consumer: KafkaConsumer | None = None
         self.state = MemberState.CLOSED
 
     def open(self) -> None:
@@ -87,18 +87,18 @@ class GroupMember:
             partition_assignment_strategy=[self._assignor],
             **self._config,
         )
-        self._open, self.state = consumer, MemberState.OPEN
+        self._consumer, self.state = consumer, MemberState.OPEN
         consumer.subscribe([self.topic], listener=self._listener)
 
     def close(self, *, in_order: bool) -> None:
         """Leave the group; in order: commit pending offsets and remove the crash notes first."""
-        if self._open is None:
+        if self._consumer is None:
             self.state = MemberState.CLOSED  # a broken member must not come back
             return
         if in_order and self.reachable():  # whoever stops us does not wait for a broker that is away
             with suppress(TransportError):
                 self.commit_pending()
-            self.notes.remove(self._open, self.assignment())
+            self.notes.remove(self._consumer, self.assignment())
         self._disconnect(MemberState.CLOSED)
 
     def abandon(self) -> None:
@@ -111,9 +111,9 @@ class GroupMember:
     @property
     def consumer(self) -> KafkaConsumer:
         """The open consumer. Raises TransportError if there is none."""
-        if self._open is None:
+        if self._consumer is None:
             raise TransportError("the frame source is not started, or closed")
-        return self._open
+        return self._consumer
 
     def assignment(self) -> frozenset[Partition]:
         """Return the partitions that this member owns now."""
@@ -125,7 +125,7 @@ class GroupMember:
 
     def reachable(self) -> bool:
         """Return True if a connection to any broker stands; safe from any thread."""
-        return self._open is not None and self._connections.reachable()
+        return self._consumer is not None and self._connections.reachable()
 
     def check_coordinator(self, *, has_records: bool) -> None:
         """Raise TransportError if the group's coordinator is away for too long; call once after each poll."""
@@ -192,7 +192,7 @@ class GroupMember:
         self.suspects.mark_uncertain(partitions)
 
     def _prepare_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        consumer = self._open
+        consumer = self._consumer
         if consumer is None:
             return
         forget_asked_offsets(consumer)
@@ -200,7 +200,7 @@ class GroupMember:
 
     def _disconnect(self, state: MemberState) -> None:
         consumer = self.consumer
-        self._open, self.state = None, state
+        self._consumer, self.state = None, state
         try:
             consumer.close(autocommit=False, timeout_ms=CLOSE_TIMEOUT_MS)
         except (KafkaError, OSError, RuntimeError) as error:
