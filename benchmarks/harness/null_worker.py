@@ -50,9 +50,10 @@ from qc_worker.simplenet.inference.scorer import Scored
 from qc_worker.simplenet.spec import EmbeddingSpec
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
+from qc_worker.transport.kafka.group.group_member import GroupMember
 from qc_worker.transport.limits import MAX_RECORD_BYTES
 from qc_worker.transport.redis.heatmap_cache import NullHeatmapCache
-from qc_worker.wiring.delivery import WorkerSink
+from qc_worker.wiring.member_and_sink import worker_sink
 
 LINES = ("A", "B")
 SPEC = EmbeddingSpec("none", "", levels=(16,), patch_size=1, input_size=(1, 1), aspect="squash", grid_stride=16)
@@ -210,7 +211,7 @@ def _worker(options: argparse.Namespace, stop: StopSignal, meter: Meter) -> Work
         session_timeout_ms=options.session_timeout_ms,
         delivery=options.delivery,
     )
-    source = KafkaFrameSource(
+    member = GroupMember(
         KafkaAccess(options.bootstrap_servers),
         topic=options.topic,
         group=options.group,
@@ -218,9 +219,9 @@ def _worker(options: argparse.Namespace, stop: StopSignal, meter: Meter) -> Work
         session_timeout_ms=options.session_timeout_ms,
         max_in_flight_frames=settings.max_in_flight_frames,
     )
-    sink = WorkerSink(settings, source, f"null-{os.getpid()}")
+    sink = worker_sink(settings, member, slot=f"null-{os.getpid()}")
     return Worker(
-        source=source,
+        source=KafkaFrameSource(member),
         sink=CountedSink(sink, meter),
         pipeline=_pipeline(settings, clock, NullRunner(options.batch_ms / 1000)),
         residents=_residents(),

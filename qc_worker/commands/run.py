@@ -31,7 +31,7 @@ from qc_worker.transport.kafka.release_log import KafkaReleaseLog
 from qc_worker.transport.kafka.topics import TopicState, check_topics
 from qc_worker.transport.limits import MAX_RECORD_BYTES
 from qc_worker.transport.redis.heatmap_cache import open_heatmap_cache
-from qc_worker.wiring.delivery import WorkerSink
+from qc_worker.wiring.member_and_sink import group_member, worker_sink
 from qc_worker.wiring.models import backbone_pool, model_loader, worker_pipeline
 from qc_worker.wiring.shared import kafka_access, keep_compiled_kernels, topic_plans
 
@@ -61,14 +61,15 @@ def _run(settings: Settings, slot: str) -> None:
     residents = ResidentModels()
     backbones = backbone_pool(settings, warmup_sizes=warmup_sizes, compiled=settings.compile)
     loader = model_loader(settings, backbones)
-    source = _source(settings)
+    member = group_member(settings)
+    source = KafkaFrameSource(member)
     cache = open_heatmap_cache(
         settings.redis_url, ttl_s=settings.heatmap_ttl_s, timeout_s=settings.redis_timeout_ms / 1000
     )
     heatmaps = HeatmapWriter(cache)
     worker = Worker(
         source=source,
-        sink=WorkerSink(settings, source, slot),
+        sink=worker_sink(settings, member, slot=slot),
         pipeline=worker_pipeline(settings, backbones, heatmaps, clock),
         residents=residents,
         in_flight=InFlight(
@@ -144,19 +145,6 @@ def _check_topics(settings: Settings) -> None:
     for report in reports:
         if report.state is TopicState.DIFFERS:
             log.warning("topic differs", topic=report.name, differences=report.differences, remedies=report.remedies)
-
-
-def _source(settings: Settings) -> KafkaFrameSource:
-    return KafkaFrameSource(
-        kafka_access(settings),
-        topic=settings.images_topic,
-        group=settings.consumer_group,
-        max_frame_bytes=settings.max_frame_bytes,
-        session_timeout_ms=settings.session_timeout_ms,
-        max_poll_interval_ms=settings.max_poll_interval_ms,
-        metadata_max_age_ms=settings.metadata_max_age_ms,
-        max_in_flight_frames=settings.max_in_flight_frames,
-    )
 
 
 def _health(

@@ -128,7 +128,7 @@ class Worker:
 
     def _room(self) -> int:
         """Count the frames that may be polled now; one at a time while the next may have killed a process."""
-        if self._source.under_suspicion():
+        if self._source.has_suspects():
             return 0 if self._in_flight.frames else 1
         return self._in_flight.room_frames
 

@@ -25,7 +25,7 @@ class FrameSource(Protocol):
         """
         ...
 
-    def under_suspicion(self) -> bool:
+    def has_suspects(self) -> bool:
         """Whether a frame that comes next may have killed a process: poll one, and only when none is in flight."""
         ...
 

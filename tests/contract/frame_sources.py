@@ -63,4 +63,4 @@ def split(rig: Rig, group: str, old: FrameSource) -> FrameSource:
 def die(source: FrameSource) -> None:
     """Fall silent without leaving the group, as a killed process does."""
     assert isinstance(source, KafkaFrameSource)
-    source._connections.close()
+    source.member._connections.close()

@@ -23,6 +23,7 @@ from qc_worker.transport.kafka.feedback import KafkaFeedbackOutbox, KafkaFeedbac
 from qc_worker.transport.kafka.frame_outbox import KafkaFrameOutbox
 from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
 from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
+from qc_worker.transport.kafka.group.group_member import GroupMember
 from qc_worker.transport.kafka.groupless import open_reader, partitions_of, read_to_end
 from qc_worker.transport.kafka.inspection_feed import KafkaInspectionFeed
 from qc_worker.transport.kafka.recent_inspections import KafkaRecentInspections
@@ -87,6 +88,17 @@ class Rig(Protocol):
         """Do what retention does; Tansu deletes no records."""
 
 
+class CommittingTo(GroupMember):
+    """A member that joins no group: a test gets the offsets instead."""
+
+    def __init__(self, commit: Callable[[Offsets], None], access: KafkaAccess) -> None:
+        super().__init__(access, topic="images", group="none", max_frame_bytes=1)
+        self._hand_over = commit
+
+    def commit(self, offsets: Offsets) -> None:
+        self._hand_over(offsets)
+
+
 class KafkaRig:
     """A real broker."""
 
@@ -101,18 +113,23 @@ class KafkaRig:
 
     def source(self, group: str) -> FrameSource:
         source = KafkaFrameSource(
-            self.access,
-            topic=self.topics.images,
-            group=group,
-            max_frame_bytes=16 * 1024 * 1024,
-            session_timeout_ms=self._session_timeout_ms,
+            GroupMember(
+                self.access,
+                topic=self.topics.images,
+                group=group,
+                max_frame_bytes=16 * 1024 * 1024,
+                session_timeout_ms=self._session_timeout_ms,
+            )
         )
         self._stack.callback(source.close)
         return source
 
     def sink(self, commit: Callable[[Offsets], None]) -> InspectionSink:
         sink = AtLeastOnceSink(
-            self.access, results_topic=self.topics.results, dead_letter_topic=self.topics.dead_letters, commit=commit
+            self.access,
+            results_topic=self.topics.results,
+            dead_letter_topic=self.topics.dead_letters,
+            member=CommittingTo(commit, self.access),
         )
         self._stack.callback(sink.close)
         return sink

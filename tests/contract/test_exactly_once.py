@@ -14,10 +14,10 @@ from qc_worker.domain.inspection import Outcome
 from qc_worker.transport.kafka.exactly_once import (
     TRANSACTION_TIMEOUT_S,
     ExactlyOnceSink,
-    GroupMember,
     broker_has_transactions,
 )
 from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
+from qc_worker.transport.kafka.group.group_member import GroupMember
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.json_types import decode_inspection
 from tests.conftest import eventually, unique
@@ -34,8 +34,9 @@ class Site:
         self.group = unique("group")
         for number in range(FRAMES):
             frame(rig, b"frame", partition=number % PARTITIONS)
-        self.source = rig.source(self.group)
-        assert isinstance(self.source, KafkaFrameSource)
+        source = rig.source(self.group)
+        assert isinstance(source, KafkaFrameSource)
+        self.source, self.member = source, source.member
         self.source.start()
         self.records = self.poll(FRAMES)
         self.source.take_lost()
@@ -50,13 +51,13 @@ class Site:
         eventually(enough)
         return found
 
-    def sink(self, group: GroupMember | None = None, *, name: str = "worker") -> ExactlyOnceSink:
+    def sink(self, *, name: str = "worker") -> ExactlyOnceSink:
         sink = ExactlyOnceSink(
             self.rig.access,
             results_topic=self.rig.topics.results,
             dead_letter_topic=self.rig.topics.dead_letters,
             transactional_id=f"{self.group}.{name}",
-            group=group or self.source,  # type: ignore[arg-type]
+            member=self.member,
         )
         self.rig.closing(sink.close)
         return sink
@@ -133,7 +134,7 @@ def test_a_commit_whose_answer_was_lost_is_not_published_again(site: Site) -> No
     assert site.committed() == site.offsets
 
 
-def test_leaving_in_doubt_does_not_take_back_what_was_committed(site: Site) -> None:
+def test_leaving_after_an_uncertain_commit_does_not_take_back_what_was_committed(site: Site) -> None:
     sink = site.sink()
     fail_at_commit(sink, is_sent=True)
     with pytest.raises(TransportError):
@@ -166,7 +167,7 @@ def test_an_older_sink_of_the_same_name_is_fenced_off(site: Site) -> None:
 
 def test_partitions_that_were_lost_are_not_published(site: Site) -> None:
     lost = Partition(site.rig.topics.images, 0)
-    site.source._membership.lose([lost])  # type: ignore[attr-defined]
+    site.member._ownership.lose([lost])
     sink = site.sink()
     with pytest.raises(GroupRebalancing):
         sink.publish(site.outcomes, site.offsets)
@@ -176,28 +177,28 @@ def test_partitions_that_were_lost_are_not_published(site: Site) -> None:
     assert site.published() == site.all_of_them
 
 
-def test_the_broker_refuses_offsets_of_an_older_generation(site: Site) -> None:
-    source = site.source
-    assert isinstance(source, KafkaFrameSource)
-    sink = site.sink(Outdated(source))
+def test_the_broker_refuses_offsets_of_an_older_generation(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    outdate(site.member, monkeypatch)
+    sink = site.sink()
     with pytest.raises(GroupRebalancing):
         sink.publish(site.outcomes, site.offsets)
     assert set(site.committed().values()) == {0}
     assert site.published() == []
 
 
-def test_readers_do_not_wait_behind_a_transaction_whose_offsets_were_refused(site: Site) -> None:
-    source, results = site.source, site.rig.topics.results
-    assert isinstance(source, KafkaFrameSource)
-    member = Outdated(source)
-    sink = site.sink(member)
+def test_readers_do_not_wait_behind_a_transaction_whose_offsets_were_refused(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, offsets_with_notes = site.rig.topics.results, site.member.offsets_with_notes
+    outdate(site.member, monkeypatch)
+    sink = site.sink()
     sink.start()
 
     def after_sending(offsets: Offsets) -> dict[TopicPartition, OffsetAndMetadata]:
         sink._producer.flush()  # from now on readers would wait
-        return source.to_commit(offsets)
+        return offsets_with_notes(offsets)
 
-    member.to_commit = after_sending
+    monkeypatch.setattr(site.member, "offsets_with_notes", after_sending)
     with pytest.raises(GroupRebalancing):
         sink.publish(site.outcomes, site.offsets)
     site.rig.append(OutgoingRecord(results, site.outcomes[0].key, b"of another worker", []))
@@ -207,17 +208,15 @@ def test_readers_do_not_wait_behind_a_transaction_whose_offsets_were_refused(sit
     assert monotonic() - began_s < TRANSACTION_TIMEOUT_S / 2
 
 
-class Outdated:
-    """A member that the group has left behind, and that does not know it yet."""
+def outdate(member: GroupMember, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the group leave the member behind, without the member's knowing it."""
+    group_metadata = member.group_metadata
 
-    def __init__(self, source: KafkaFrameSource) -> None:
-        self._source = source
-        self.committed, self.to_commit = source.committed, source.to_commit
-        self.settle, self.doubt = source.settle, source.doubt
-
-    def membership(self, partitions: Collection[Partition]) -> Any:
-        current = self._source.membership(partitions)
+    def outdated(partitions: Collection[Partition]) -> Any:
+        current = group_metadata(partitions)
         return current._replace(generation_id=current.generation_id + 7)
+
+    monkeypatch.setattr(member, "group_metadata", outdated)
 
 
 def fail_at_commit(sink: ExactlyOnceSink, *, is_sent: bool) -> None:

@@ -18,6 +18,7 @@ from qc_worker.transport.kafka import codecs
 from qc_worker.transport.kafka.books import KafkaBooks
 from qc_worker.transport.kafka.connecting.access import open_client
 from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
+from qc_worker.transport.kafka.group.group_member import GroupMember
 from qc_worker.transport.kafka.topics import TopicState, check_topics
 from qc_worker.transport.kafka_fixes.unreadable_records import TolerantRecordBatch
 from qc_worker.wire.images import decode_record
@@ -96,7 +97,9 @@ def test_codec_of_a_topic_is_no_matter(codec: str, kafka_rig: KafkaRig) -> None:
     topic = unique("images")
     admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1, "configs": {"compression.type": codec}}})
     admin.close()
-    source = KafkaFrameSource(kafka_rig.access, topic=topic, group=unique("group"), max_frame_bytes=1 << 20)
+    source = KafkaFrameSource(
+        GroupMember(kafka_rig.access, topic=topic, group=unique("group"), max_frame_bytes=1 << 20)
+    )
     kafka_rig.closing(source.close)
     eventually(lambda: _sent(kafka_rig, topic), timeout_s=20)
     source.start()
@@ -152,11 +155,13 @@ def test_topics_say_which_codec_is_missing(kafka_rig: KafkaRig, monkeypatch: pyt
 
 def test_partitions_that_are_added_are_taken_up(kafka_rig: KafkaRig) -> None:
     source = KafkaFrameSource(
-        kafka_rig.access,
-        topic=kafka_rig.topics.images,
-        group=unique("group"),
-        max_frame_bytes=1 << 20,
-        metadata_max_age_ms=1_000,
+        GroupMember(
+            kafka_rig.access,
+            topic=kafka_rig.topics.images,
+            group=unique("group"),
+            max_frame_bytes=1 << 20,
+            metadata_max_age_ms=1_000,
+        )
     )
     kafka_rig.closing(source.close)
     source.start()

@@ -32,17 +32,18 @@ def test_an_expelled_member_loses_its_partitions_once_and_reads_on_from_what_is_
     poll_records(source, 2)
     source.commit({first.topic_partition: first.offset + 1})
     assert source.take_lost() == frozenset()
-    owned, on_lost = source.assignment(), source.on_lost
+    owned, listener = source.assignment(), source.member._listener
+    on_lost = listener.on_partitions_lost
     losses: list[set[TopicPartition]] = []
 
     def counting(lost: Iterable[TopicPartition]) -> None:
         losses.append(set(lost))
         on_lost(lost)
 
-    monkeypatch.setattr(source, "on_lost", counting)
+    monkeypatch.setattr(listener, "on_partitions_lost", counting)
     expel(apache_rig, group, source)
     if is_joining:
-        source._consumer._coordinator.request_rejoin()
+        source.member.consumer._coordinator.request_rejoin()
     assert [record.position for record in poll_records(source, 1)] == [second]
     assert source.take_lost() == owned
     source.close()
@@ -75,15 +76,15 @@ def test_an_old_answer_about_committed_offsets_is_not_taken_for_a_new_one(apache
     partition = to_topic_partition(first.topic_partition)
     old = Future().success({partition: OffsetAndMetadata(first.offset, "", -1)})
     if asked_by == "committed":
-        one._consumer._coordinator._offset_fetch_futures[frozenset({partition})] = old
-        assert one.committed({first.topic_partition}) == {first.topic_partition: last.offset}
+        one.member.consumer._coordinator._offset_fetch_futures[frozenset({partition})] = old
+        assert one.member.committed({first.topic_partition}) == {first.topic_partition: last.offset}
         return
     one.close()
     two = apache_rig.source(group)
     assert isinstance(two, KafkaFrameSource)
     two.start()
     every = frozenset(to_topic_partition(Partition(first.topic, number)) for number in range(PARTITIONS))
-    two._consumer._coordinator._offset_fetch_futures[every] = old
+    two.member.consumer._coordinator._offset_fetch_futures[every] = old
     assert [record.position for record in poll_records(two, 1)] == [last]
 
 
@@ -92,11 +93,11 @@ def test_a_frame_that_is_read_from_before_the_committed_offset_is_not_taken_in(a
     first, *_, last = [frame(apache_rig, b"frame") for _ in range(5)]
     source = joined_to_kafka(apache_rig, group)
     partition = to_topic_partition(first.topic_partition)
-    source._consumer.commit({partition: OffsetAndMetadata(last.offset, "", -1)})
+    source.member.consumer.commit({partition: OffsetAndMetadata(last.offset, "", -1)})
     with pytest.raises(TransportError, match="is committed to"):
         poll_records(source, 1)
     assert [record.position for record in poll_records(source, 1)] == [last]
-    assert source.committed({first.topic_partition}) == {first.topic_partition: last.offset}
+    assert source.member.committed({first.topic_partition}) == {first.topic_partition: last.offset}
 
 
 def test_a_partition_that_has_lost_its_end_is_read_from_its_beginning_and_told(apache_rig: KafkaRig) -> None:
@@ -104,14 +105,16 @@ def test_a_partition_that_has_lost_its_end_is_read_from_its_beginning_and_told(a
     first = frame(apache_rig, b"frame")
     one = joined_to_kafka(apache_rig, group)
     poll_records(one, 1)
-    one._consumer.commit({to_topic_partition(first.topic_partition): OffsetAndMetadata(first.offset + 50, "", -1)})
+    one.member.consumer.commit(
+        {to_topic_partition(first.topic_partition): OffsetAndMetadata(first.offset + 50, "", -1)}
+    )
     one.close(in_order=False)
     with capture_logs() as logs:
         assert [record.position for record in poll_records(joined(apache_rig, group), 1)] == [first]
     assert [line["committed"] for line in logs if line["event"] == "committed past the end"] == [first.offset + 50]
 
 
-def test_what_is_owed_is_committed_before_leaving_in_order(
+def test_pending_offsets_are_committed_before_leaving_in_order(
     apache_rig: KafkaRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group = unique("group")
@@ -119,7 +122,7 @@ def test_what_is_owed_is_committed_before_leaving_in_order(
     source = joined_to_kafka(apache_rig, group)
     poll_records(source, 2)
     with monkeypatch.context() as broken:
-        broken.setattr(source._consumer, "commit", lose_the_answer(source._consumer.commit))
+        broken.setattr(source.member.consumer, "commit", lose_the_answer(source.member.consumer.commit))
         with pytest.raises(TransportError, match="committing offsets"):
             source.commit({first.topic_partition: first.offset + 1})
     source.close()
@@ -144,7 +147,7 @@ def expel(rig: KafkaRig, group: str, source: KafkaFrameSource) -> None:
     """What the group does with a member that was silent for too long."""
     admin: KafkaAdminClient = open_client(KafkaAdminClient, rig.access)
     try:
-        admin.remove_group_members(group, [MemberToRemove(member_id=source._consumer.group_metadata().member_id)])
+        admin.remove_group_members(group, [MemberToRemove(member_id=source.member.consumer.group_metadata().member_id)])
     finally:
         admin.close()
 

@@ -15,8 +15,9 @@ from qc_worker.embedded.services import EmbeddedBroker
 from qc_worker.transport.kafka.connecting.access import REQUEST_TIMEOUT_MS, KafkaAccess
 from qc_worker.transport.kafka.frame_outbox import KafkaFrameOutbox
 from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
-from qc_worker.transport.kafka.group import frame_source as kafka_source
+from qc_worker.transport.kafka.group import group_member
 from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
+from qc_worker.transport.kafka.group.group_member import GroupMember
 from qc_worker.transport.kafka.release_log import KafkaReleaseLog
 from qc_worker.transport.kafka.topics import ensure_topics
 from qc_worker.wire.images import encode_frame
@@ -35,11 +36,13 @@ class Site:
 
     def source(self, request_timeout_ms: int = REQUEST_TIMEOUT_MS) -> KafkaFrameSource:
         source = KafkaFrameSource(
-            replace(self.access, request_timeout_ms=request_timeout_ms),
-            topic=self.topics.images,
-            group="group",
-            max_frame_bytes=1_000_000,
-            session_timeout_ms=self.broker.session_timeout_ms,
+            GroupMember(
+                replace(self.access, request_timeout_ms=request_timeout_ms),
+                topic=self.topics.images,
+                group="group",
+                max_frame_bytes=1_000_000,
+                session_timeout_ms=self.broker.session_timeout_ms,
+            )
         )
         self.stack.callback(source.close)
         source.start()
@@ -67,7 +70,7 @@ def site() -> Iterator[Site]:
 
 
 def test_source_outlives_its_broker_and_reads_on_when_it_is_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_source, "COMMIT_TIMEOUT_MS", 1_000)
+    monkeypatch.setattr(group_member, "COMMIT_TIMEOUT_MS", 1_000)
     site.push(b"before")
     source = site.source()
     eventually(lambda: source.poll(timeout_s=0.2, max_records=1))
@@ -89,7 +92,7 @@ def test_an_idle_source_says_that_its_broker_is_away_until_it_is_back(site: Site
     eventually(lambda: source.poll(timeout_s=0.2, max_records=1) or source.assignment())
     site.broker.stop()
     if is_expelled:
-        source._consumer._coordinator.reset_generation()
+        source.member.consumer._coordinator.reset_generation()
 
     def says_so() -> bool:
         """And not what else may be wrong with a single poll while a broker dies."""
@@ -110,7 +113,7 @@ def test_a_source_broken_while_no_broker_answers_starts_again_when_one_does(
 ) -> None:
     source = site.source()
     eventually(lambda: source.poll(timeout_s=0.2, max_records=1) or source.assignment())
-    monkeypatch.setattr(source._consumer, "poll", corrupt)
+    monkeypatch.setattr(source.member.consumer, "poll", corrupt)
     site.broker.stop()
     for expected in ("CorruptRecordError", "no Kafka broker answers", "no Kafka broker answers"):
         with pytest.raises(TransportError, match=expected):
@@ -122,7 +125,7 @@ def test_a_source_broken_while_no_broker_answers_starts_again_when_one_does(
 
 def test_a_broken_source_that_was_closed_stays_closed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     source = site.source()
-    monkeypatch.setattr(source._consumer, "poll", corrupt)
+    monkeypatch.setattr(source.member.consumer, "poll", corrupt)
     with pytest.raises(TransportError, match="CorruptRecordError"):
         source.poll(timeout_s=0.2, max_records=1)
     source.close()

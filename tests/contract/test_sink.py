@@ -18,7 +18,7 @@ from qc_worker.transport.memory.results import MemorySink
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.json_types import decode_inspection
 from tests.conftest import started
-from tests.contract.rigs import Rig, Topics, frame, outcome, topic_plans
+from tests.contract.rigs import CommittingTo, Rig, Topics, frame, outcome, topic_plans
 
 PARTITION = Partition("images", 0)
 
@@ -179,7 +179,7 @@ def impatient_sink(broker: EmbeddedBroker, topics: Topics, committed: list[Offse
         access,
         results_topic=topics.results,
         dead_letter_topic=topics.dead_letters,
-        commit=committed.append,
+        member=CommittingTo(committed.append, access),
         delivery_timeout_s=1.0,
     )
     sink.start()

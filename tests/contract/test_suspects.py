@@ -1,4 +1,4 @@
-"""Frames that were in flight with a dead worker, and who knows of them."""
+"""Suspects: frames that were in flight with a dead worker."""
 
 from tests.conftest import unique
 from tests.contract.frame_sources import die, joined, poll_records, split
@@ -10,12 +10,12 @@ def test_frames_in_flight_when_a_worker_dies_are_tried_one_at_a_time(apache_rig:
     first, *_ = [frame(apache_rig, b"frame") for _ in range(4)]
     one = joined(apache_rig, group)
     assert {record.crashes for record in poll_records(one, 4)} == {0}
-    assert not one.under_suspicion()
+    assert not one.has_suspects()
     die(one)
     two = joined(apache_rig, group)
     (suspect,) = poll_records(two, 1)
     assert (suspect.position, suspect.crashes) == (first, 1)
-    assert two.under_suspicion()
+    assert two.has_suspects()
     two.commit({first.topic_partition: first.offset + 1})
     (suspect,) = poll_records(two, 1)
     assert (suspect.position.offset, suspect.crashes) == (first.offset + 1, 1)
@@ -44,10 +44,10 @@ def test_frames_after_the_suspects_wait_until_every_partition_is_cleared(apache_
     assert {record.position for record in tried} == suspects
     two.commit({tried[-1].position.topic_partition: tried[-1].position.offset + 1})
     assert {record.position for record in poll_records(two, 3)} == after
-    assert not two.under_suspicion()
+    assert not two.has_suspects()
 
 
-def test_a_suspicion_goes_along_when_the_group_gives_a_partition_to_another_worker(apache_rig: KafkaRig) -> None:
+def test_suspects_go_along_when_the_group_gives_a_partition_to_another_worker(apache_rig: KafkaRig) -> None:
     group = unique("group")
     for partition in range(PARTITIONS):
         frame(apache_rig, b"suspect", partition=partition)
@@ -61,10 +61,10 @@ def test_a_suspicion_goes_along_when_the_group_gives_a_partition_to_another_work
     new = split(apache_rig, group, old)
     (suspect,) = poll_records(new, 1)
     assert suspect.crashes == 1
-    assert new.under_suspicion()
+    assert new.has_suspects()
 
 
-def test_a_worker_that_left_in_order_leaves_no_suspicion(apache_rig: KafkaRig) -> None:
+def test_a_worker_that_left_in_order_leaves_no_suspects(apache_rig: KafkaRig) -> None:
     group = unique("group")
     frame(apache_rig, b"frame")
     one = joined(apache_rig, group)
@@ -73,7 +73,7 @@ def test_a_worker_that_left_in_order_leaves_no_suspicion(apache_rig: KafkaRig) -
     two = joined(apache_rig, group)
     (record,) = poll_records(two, 1)
     assert record.crashes == 0
-    assert not two.under_suspicion()
+    assert not two.has_suspects()
 
 
 def test_a_worker_that_did_not_leave_in_order_is_taken_for_dead(apache_rig: KafkaRig) -> None:

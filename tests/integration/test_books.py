@@ -20,6 +20,7 @@ from qc_worker.domain.inspection import DeadLetter, Inspection, Outcome, Verdict
 from qc_worker.transport.kafka.at_least_once import AtLeastOnceSink
 from qc_worker.transport.kafka.connecting.access import open_client
 from qc_worker.transport.kafka.records import to_commit
+from tests.contract.rigs import CommittingTo
 from tests.support import factories
 from tests.support.plant import Plant
 
@@ -75,7 +76,7 @@ def forging(plant: Plant) -> Iterator[AtLeastOnceSink]:
         plant.access,
         results_topic=plant.topics["results"],
         dead_letter_topic=plant.topics["dead_letter"],
-        commit=lambda _: None,
+        member=CommittingTo(lambda _: None, plant.access),
     )
     yield sink
     sink.close()

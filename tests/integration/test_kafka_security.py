@@ -16,6 +16,7 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from qc_worker.domain.errors import SettingsError
 from qc_worker.transport.kafka.connecting.access import KafkaAccess, open_client
 from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
+from qc_worker.transport.kafka.group.group_member import GroupMember
 from qc_worker.transport.kafka.topics import TopicPlan, TopicState, check_topics, ensure_topics
 from tests.conftest import eventually, skip_on_a_laptop, started, unique
 from tests.support.apache_kafka.cluster import Cluster
@@ -65,7 +66,7 @@ def test_each_way_of_talking_to_a_broker_works(
     plan = TopicPlan(unique("images"), 1, {})
     allowed = access(cluster, listener, protocol, **given)
     assert [report.state for report in ensure_topics(allowed, [plan])] == [TopicState.CREATED]
-    source = KafkaFrameSource(allowed, topic=plan.name, group=unique("group"), max_frame_bytes=1_000_000)
+    source = KafkaFrameSource(GroupMember(allowed, topic=plan.name, group=unique("group"), max_frame_bytes=1_000_000))
     source.start()
     with closing(source):
         assert eventually(lambda: not source.poll(timeout_s=0.2, max_records=1) and source.assignment())
@@ -151,7 +152,7 @@ def test_a_group_of_members_with_another_protocol_is_refused_at_once(cluster: Cl
     foreign = open_client(
         KafkaConsumer, plain, group_id=group, partition_assignment_strategy=[RangePartitionAssignor()]
     )
-    source = KafkaFrameSource(plain, topic=plan.name, group=group, max_frame_bytes=1_000_000)
+    source = KafkaFrameSource(GroupMember(plain, topic=plan.name, group=group, max_frame_bytes=1_000_000))
     with closing(foreign):
         foreign.subscribe([plan.name])
         assert eventually(lambda: foreign.poll(timeout_ms=200) or foreign.assignment())
@@ -166,7 +167,9 @@ def test_a_session_that_the_broker_does_not_take_is_refused_at_once(cluster: Clu
     plain = access(cluster, "DIRECT", "PLAINTEXT")
     ensure_topics(plain, [plan])
     group = unique("group")
-    source = KafkaFrameSource(plain, topic=plan.name, group=group, max_frame_bytes=1_000_000, session_timeout_ms=1_000)
+    source = KafkaFrameSource(
+        GroupMember(plain, topic=plan.name, group=group, max_frame_bytes=1_000_000, session_timeout_ms=1_000)
+    )
     source.start()
     with pytest.raises(SettingsError, match="session_timeout_ms"):
         eventually(lambda: source.poll(timeout_s=0.2, max_records=1))

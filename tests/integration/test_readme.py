@@ -8,6 +8,7 @@ from PIL import Image
 from qc_worker.domain.frame import Record
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
+from qc_worker.transport.kafka.group.group_member import GroupMember
 from qc_worker.transport.kafka.topics import TopicPlan, ensure_topics
 from qc_worker.wire.images import decode_record
 from tests.conftest import Services, eventually, unique
@@ -42,11 +43,13 @@ def _snippet(services: Services, topic: str) -> str:
 
 def _polled(services: Services, access: KafkaAccess, topic: str, *, count: int) -> list[Record]:
     source = KafkaFrameSource(
-        access,
-        topic=topic,
-        group=unique("readers"),
-        max_frame_bytes=1024 * 1024,
-        session_timeout_ms=services.session_timeout_ms,
+        GroupMember(
+            access,
+            topic=topic,
+            group=unique("readers"),
+            max_frame_bytes=1024 * 1024,
+            session_timeout_ms=services.session_timeout_ms,
+        )
     )
     records: list[Record] = []
 

@@ -5,12 +5,12 @@ what the old one left open: an unfinished transaction is aborted, one whose comm
 counts is what the group's committed offsets say.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
-from kafka import KafkaAdminClient, OffsetAndMetadata, TopicPartition
+from kafka import KafkaAdminClient
 from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
 from kafka.protocol.producer import InitProducerIdRequest, TxnOffsetCommitRequest
 
@@ -19,6 +19,7 @@ from qc_worker.domain.frame import Offsets, Partition
 from qc_worker.domain.inspection import Outcome
 from qc_worker.runtime.failpoints import failpoint
 from qc_worker.transport.kafka.connecting.access import Connections, KafkaAccess, open_client, transport_errors
+from qc_worker.transport.kafka.group.group_member import GroupMember
 from qc_worker.transport.kafka.producer import check_acknowledged, close_producer, flush, open_producer, send_all
 from qc_worker.transport.outgoing import outgoing_records
 
@@ -34,32 +35,8 @@ RETRY_BACKOFF_MS = 5
 """A broker still busy with the end of the last transaction says so and is asked again, mostly once or twice."""
 
 
-class GroupMember(Protocol):
-    """The consumer whose offsets the transactions commit."""
-
-    def membership(self, partitions: Collection[Partition]) -> Any:
-        """ConsumerGroupMetadata; raises GroupRebalancing unless all of `partitions` are still ours."""
-        ...
-
-    def committed(self, partitions: Collection[Partition]) -> dict[Partition, int]:
-        """Committed offsets; raises TransportError."""
-        ...
-
-    def to_commit(self, offsets: Offsets) -> dict[TopicPartition, OffsetAndMetadata]:
-        """Offsets as kafka-python commits them."""
-        ...
-
-    def settle(self, offsets: Offsets) -> None:
-        """They were committed."""
-        ...
-
-    def doubt(self, partitions: Collection[Partition]) -> None:
-        """They were committed or not: until they are settled, commit nothing there by other ways."""
-        ...
-
-
 def broker_has_transactions(access: KafkaAccess) -> bool:
-    """Whether it takes offsets with a consumer's membership into a transaction (KIP-447). Raises TransportError."""
+    """Return True if transactions can commit a consumer group's offsets (KIP-447). Raises TransportError."""
     connections = Connections()
     admin = open_client(KafkaAdminClient, access, connections)
     try:
@@ -78,16 +55,16 @@ class ExactlyOnceSink:
         results_topic: str,
         dead_letter_topic: str,
         transactional_id: str,
-        group: GroupMember,
+        member: GroupMember,
         delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
     ) -> None:
         self._access = access
         self._topics = {"results_topic": results_topic, "dead_letter_topic": dead_letter_topic}
         self._transactional_id = transactional_id
-        self._group = group
+        self._member = member
         self._delivery_timeout_s = delivery_timeout_s
         self._producer: Any = None
-        self._in_doubt: dict[Partition, int] = {}
+        self._uncertain: set[Partition] = set()
 
     def start(self) -> None:
         """Connect, fence off an older producer of this id, end its transaction. Raises TransportError."""
@@ -107,42 +84,45 @@ class ExactlyOnceSink:
         self._producer = producer
 
     def publish(self, outcomes: Sequence[Outcome], offsets: Offsets) -> None:
+        """Publish outcomes and commit offsets in one transaction. Raises GroupRebalancing, TransportError."""
         if self._producer is None:
             self.start()
-        owed = self._still_owed(outcomes)
-        if not owed:
+        unpublished = self._unpublished(outcomes)
+        if not unpublished:
             return
-        membership = self._group.membership(offsets.keys())
+        membership = self._member.group_metadata(offsets.keys())
         try:
-            self._transact(owed, offsets, membership)
+            self._transact(unpublished, offsets, membership)
         except GroupRebalancing:
             self._abort()
             self._discard()
             raise
         except BaseException:
-            self._in_doubt.update(offsets)
-            self._group.doubt(offsets.keys())
+            self._uncertain.update(offsets)
+            self._member.mark_uncertain(offsets.keys())
             self._discard()
             raise
-        self._group.settle(offsets)
+        self._member.mark_committed(offsets)
 
     def close(self) -> None:
+        """Disconnect; a transaction still open is aborted by the next producer of this id, or by the broker."""
         self._discard()
 
-    def _still_owed(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-        """Those that no transaction has committed; to be asked only when no transaction of ours is open."""
-        if not self._in_doubt:
+    def _unpublished(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Return the outcomes that no transaction has committed; call only when no transaction of ours is open."""
+        if not self._uncertain:
             return outcomes
-        committed = self._group.committed(self._in_doubt.keys())
-        self._group.settle(committed)
-        owed = [
+        committed = self._member.committed(self._uncertain)
+        self._member.mark_committed(committed)
+        unpublished = [
             outcome
             for outcome in outcomes
             if outcome.inspection.source.offset >= committed.get(outcome.inspection.source.topic_partition, 0)
         ]
-        log.info("transaction in doubt looked up", was_committed=len(outcomes) - len(owed), still_owed=len(owed))
-        self._in_doubt = {}
-        return owed
+        was_committed = len(outcomes) - len(unpublished)
+        log.info("uncertain commit looked up", was_committed=was_committed, still_owed=len(unpublished))
+        self._uncertain = set()
+        return unpublished
 
     def _transact(self, outcomes: Sequence[Outcome], offsets: Offsets, membership: Any) -> None:
         producer, manager = self._producer, self._producer._transaction_manager
@@ -152,7 +132,7 @@ class ExactlyOnceSink:
                 sent = send_all(
                     producer, [record for one in outcomes for record in outgoing_records(one, **self._topics)]
                 )
-                added = manager.send_offsets_to_transaction(self._group.to_commit(offsets), membership)
+                added = manager.send_offsets_to_transaction(self._member.offsets_with_notes(offsets), membership)
                 flush(producer, timeout_s=self._delivery_timeout_s)
                 if added.failed:  # then records not yet sent never are, and that is not what is wrong
                     raise added.exception

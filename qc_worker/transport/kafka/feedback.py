@@ -8,7 +8,7 @@ from kafka import KafkaConsumer, KafkaProducer
 
 from qc_worker.domain.feedback import Feedback
 from qc_worker.transport.kafka.connecting.access import Connections, KafkaAccess, open_client, transport_errors
-from qc_worker.transport.kafka.group.group_member import CLOSE_TIMEOUT_MS, COMMIT_TIMEOUT_MS, NOT_A_MEMBER
+from qc_worker.transport.kafka.group.ownership import CLOSE_TIMEOUT_MS, COMMIT_TIMEOUT_MS, NOT_A_MEMBER
 from qc_worker.transport.kafka.producer import DELIVERY_TIMEOUT_S, close_producer, open_producer, send_and_wait
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.json_types import decode_feedback, encode_feedback

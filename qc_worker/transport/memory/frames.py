@@ -41,7 +41,7 @@ class MemoryFrameSource:
         lost, self._lost = frozenset(self._lost), set()
         return lost
 
-    def under_suspicion(self) -> bool:
+    def has_suspects(self) -> bool:
         return False  # what this process dies of takes the broker along
 
     def pause(self) -> None:

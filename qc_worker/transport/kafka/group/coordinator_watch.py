@@ -9,7 +9,7 @@ from qc_worker.domain.errors import TransportError
 
 
 class CoordinatorWatch:
-    """Asked at each poll; what happened between two polls, a reconnection above all, is nobody's business."""
+    """Call `look` once per poll; short disconnections between polls are ignored."""
 
     def __init__(self, *, patience_s: float, clock: Callable[[], float] = monotonic) -> None:
         self._patience_s = patience_s
@@ -17,7 +17,7 @@ class CoordinatorWatch:
         self._away_since: float | None = None
 
     def look(self, *, is_there: bool) -> None:
-        """Raises TransportError if it has not been there for longer than `patience_s`."""
+        """Raise TransportError if the coordinator has been away for longer than `patience_s`."""
         if is_there:
             self._away_since = None
             return

@@ -1,4 +1,4 @@
-"""Looks up, commits and takes away the notes of `trials`, through a consumer of the group."""
+"""Looks up, commits and removes crash notes (see `suspects`), through a consumer of the group."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,8 +11,8 @@ from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Partition, Record
 from qc_worker.observability import metrics
 from qc_worker.transport.kafka.connecting.access import KafkaAccess, open_client, transport_errors
-from qc_worker.transport.kafka.group.group_member import COMMIT_TIMEOUT_MS, NOT_A_MEMBER
-from qc_worker.transport.kafka.group.suspects import Note, Trials, decode_note, left_by_the_dead
+from qc_worker.transport.kafka.group.ownership import COMMIT_TIMEOUT_MS, NOT_A_MEMBER
+from qc_worker.transport.kafka.group.suspects import CrashNote, Suspects, decode_note, note_after_crash
 from qc_worker.transport.kafka.records import first_offsets, to_commit, to_topic_partition
 
 log = structlog.get_logger()
@@ -28,21 +28,21 @@ class StalePosition(TransportError):
         self.committed = committed
 
 
-class GroupNotes:
-    """Notes of one group; `reach` bounds how many frames of a partition a dead worker had in flight."""
+class CrashNotes:
+    """Crash notes of one group; `reach` bounds how many frames of a partition a dead worker had in flight."""
 
-    def __init__(self, access: KafkaAccess, trials: Trials, *, group: str, reach: int) -> None:
+    def __init__(self, access: KafkaAccess, suspects: Suspects, *, group: str, reach: int) -> None:
         self._access = access
-        self._trials = trials
+        self._suspects = suspects
         self._group = group
         self._reach = reach
 
-    def begin(self, consumer: KafkaConsumer, records: Sequence[Record]) -> None:
+    def leave(self, consumer: KafkaConsumer, records: Sequence[Record]) -> None:
         """Look up and leave a note for each partition from which the first frames came. Raises TransportError."""
         first = first_offsets(records)
-        for partition in self._trials.unknown(first):
+        for partition in self._suspects.not_looked_up(first):
             inherited = self._look_up(consumer, partition, first[partition])
-            note = self._trials.begin(partition, first[partition], inherited)
+            note = self._suspects.start_reading(partition, first[partition], inherited)
             with transport_errors(f"noting who reads {partition.topic}"):
                 try:
                     commit = to_commit({partition: first[partition]}, {partition: note.encode()})
@@ -51,55 +51,58 @@ class GroupNotes:
                     # It goes to another member, or the next commit brings the note.
                     log.info("note put off by a rebalance", error=type(error).__name__)
 
-    def absolve(self, consumer: KafkaConsumer) -> None:
-        """End a suspicion whose last frame is judged, where only marks of transactions follow: nothing is in flight."""
-        for partition, until in self._trials.suspects().items():
+    def clear_past(self, consumer: KafkaConsumer) -> None:
+        """Clear suspects that the consumer has read past: only marks of transactions follow. Nothing is in flight."""
+        for partition, end in self._suspects.ends().items():
             with suppress(KafkaError, RuntimeError, AssertionError):  # taken away in the meantime
-                if (consumer.position(to_topic_partition(partition), timeout_ms=0) or 0) >= until:
-                    self._trials.absolve(partition)
+                if (consumer.position(to_topic_partition(partition), timeout_ms=0) or 0) >= end:
+                    self._suspects.clear(partition)
 
-    def take_away(self, consumer: KafkaConsumer, owned: frozenset[Partition]) -> None:
-        """We leave in order: our absence is no reason to suspect anything."""
-        parting = {partition: left for partition, left in self._trials.parting().items() if partition in owned}
-        if not parting:
+    def remove(self, consumer: KafkaConsumer, owned: frozenset[Partition]) -> None:
+        """Commit that we leave in order: our absence makes no frame a suspect."""
+        leaving = {
+            partition: left for partition, left in self._suspects.notes_on_leaving().items() if partition in owned
+        }
+        if not leaving:
             return
-        offsets = {partition: offset for partition, (offset, _) in parting.items()}
-        notes = {partition: note.encode() for partition, (_, note) in parting.items() if note}
+        offsets = {partition: offset for partition, (offset, _) in leaving.items()}
+        notes = {partition: note.encode() for partition, (_, note) in leaving.items() if note}
         try:
             consumer.commit(to_commit(offsets, notes), timeout_ms=COMMIT_TIMEOUT_MS)
         except (KafkaError, OSError, RuntimeError) as error:
             log.info("notes stay", error=type(error).__name__)
 
-    def _look_up(self, consumer: KafkaConsumer, partition: Partition, first: int) -> Note | None:
-        """The note left to us where the offset was committed, from which up to `first` no frame has come."""
+    def _look_up(self, consumer: KafkaConsumer, partition: Partition, first: int) -> CrashNote | None:
+        """Return the note left at the committed offset, from which up to `first` no frame has come."""
         with transport_errors(f"asking who read {partition.topic} before"):
             found = consumer.committed(to_topic_partition(partition), metadata=True, timeout_ms=COMMIT_TIMEOUT_MS)
             if not found:
                 return None
-            note = self._left_to_us(consumer, partition, found)
+            note = self._inherited(consumer, partition, found)
             if found.offset > first:
                 _check_end(consumer, partition, found.offset, first)
             if found.offset < first:  # last, for whatever fails before it is asked, and would be counted, again
                 _count_expired(consumer, partition, found.offset, first)
         return note
 
-    def _left_to_us(self, consumer: KafkaConsumer, partition: Partition, found: OffsetAndMetadata) -> Note | None:
+    def _inherited(self, consumer: KafkaConsumer, partition: Partition, found: OffsetAndMetadata) -> CrashNote | None:
+        """Return the note found, with suspects if its worker has died."""
         note = decode_note(found.metadata)
         if note is None or not note.worker or note.worker in self._living():
             return note
         end = consumer.end_offsets([to_topic_partition(partition)])[to_topic_partition(partition)]
-        suspicion = left_by_the_dead(note, found.offset, reach=self._reach, end=end)
+        inherited = note_after_crash(note, found.offset, reach=self._reach, end=end)
         log.warning(
             "a worker died with frames in flight",
             partition=partition.partition,
             offset=found.offset,
-            crashes=suspicion.crashes,
-            one_at_a_time_until=suspicion.until,
+            crashes=inherited.crashes,
+            one_at_a_time_until=inherited.until,
         )
-        return suspicion
+        return inherited
 
     def _living(self) -> set[str]:
-        """Names of the group's members, as far as the broker tells; taking one for dead costs time, no more."""
+        """Return the names of the group's members that the broker knows; a missing one costs time, no more."""
         admin = open_client(KafkaAdminClient, self._access)
         try:
             members = admin.describe_groups([self._group])[self._group]["members"]
@@ -107,20 +110,20 @@ class GroupNotes:
             members = []
         finally:
             admin.close()
-        return {self._trials.worker, *(member["client_id"] for member in members)}
+        return {self._suspects.worker, *(member["client_id"] for member in members)}
 
 
 def _check_end(consumer: KafkaConsumer, partition: Partition, committed: int, first: int) -> None:
-    """Tell of a partition that has lost its end. Raises StalePosition if it has not: nothing explains reading there."""
+    """Log a partition that has lost its end. Raises StalePosition if it has not: nothing explains reading there."""
     end = consumer.end_offsets([to_topic_partition(partition)])[to_topic_partition(partition)]
     if committed <= end:
         raise StalePosition(partition, committed, first)
-    # The brokers have lost frames, or the topic was made anew: what is there now is judged from its beginning.
+    # The brokers have lost frames, or the topic was created again: what is there now is judged from its beginning.
     log.error("committed past the end", partition=partition.partition, committed=committed, end=end, read_from=first)
 
 
 def _count_expired(consumer: KafkaConsumer, partition: Partition, committed: int, first: int) -> None:
-    """Tell of frames that retention removed between the committed offset and the first one polled."""
+    """Log and count frames that retention removed between the committed offset and the first one polled."""
     # Where the log starts, and not what was polled first: marks of a camera's transactions are offsets without a frame.
     start = consumer.beginning_offsets([to_topic_partition(partition)])[to_topic_partition(partition)]
     expired = min(start, first) - committed

@@ -3,16 +3,20 @@ from hypothesis import strategies as st
 
 from qc_worker.domain.frame import Partition, Position
 from qc_worker.engine.intake import MAX_CRASHES
-from qc_worker.transport.kafka.group.suspects import Note, Trials, decode_note, left_by_the_dead
+from qc_worker.transport.kafka.group.suspects import CrashNote, Suspects, decode_note, note_after_crash
 
 PARTITION = Partition("images", 0)
 REACH = 8
-NOTES = st.builds(Note, worker=st.text(max_size=20), crashes=st.integers(0, 9), until=st.integers(0, 1 << 40))
+NOTES = st.builds(CrashNote, worker=st.text(max_size=20), crashes=st.integers(0, 9), until=st.integers(0, 1 << 40))
 
 
 @given(note=NOTES)
-def test_a_note_survives_the_way_over_the_broker(note: Note) -> None:
+def test_a_note_survives_the_way_over_the_broker(note: CrashNote) -> None:
     assert decode_note(note.encode()) == note
+
+
+def test_a_note_stays_readable_for_workers_of_other_versions() -> None:
+    assert CrashNote("w", crashes=1, until=7).encode() == '{"qc": 1, "worker": "w", "crashes": 1, "until": 7}'
 
 
 @given(metadata=st.none() | st.text() | st.sampled_from(["{}", "[]", "1", '{"qc": 2}', '{"qc": 1, "worker": 3}']))
@@ -27,28 +31,28 @@ class Broker:
         self.frames = frames
         self.poison = poison
         self.offset = 0
-        self.note: Note | None = None
+        self.note: CrashNote | None = None
         self.judged: list[int] = []
         self.refused: list[int] = []
         self.crashes = 0
 
     def run_worker(self, name: str) -> bool:
         """Live until all is judged (True) or a frame kills us (False)."""
-        trials = Trials(name)
-        inherited = left_by_the_dead(self.note, self.offset, reach=REACH, end=self.frames) if self.note else None
-        self.note = trials.begin(PARTITION, self.offset, inherited)
+        suspects = Suspects(name)
+        inherited = note_after_crash(self.note, self.offset, reach=REACH, end=self.frames) if self.note else None
+        self.note = suspects.start_reading(PARTITION, self.offset, inherited)
         while self.offset < self.frames:
-            count = 1 if trials.under_suspicion else REACH
+            count = 1 if suspects.remain() else REACH
             batch = range(self.offset, min(self.offset + count, self.frames))
-            doomed = {offset for offset in batch if trials.crashes(Position(*PARTITION, offset)) >= MAX_CRASHES}
+            doomed = {offset for offset in batch if suspects.crashes(Position(*PARTITION, offset)) >= MAX_CRASHES}
             if self.poison & set(batch) - doomed:
                 self.crashes += 1
                 return False
             self.refused += sorted(doomed)
             self.judged += [offset for offset in batch if offset not in doomed]
             self.offset = batch[-1] + 1
-            self.note = trials.note_at(PARTITION, self.offset)
-            trials.settle({PARTITION: self.offset})
+            self.note = suspects.note_at(PARTITION, self.offset)
+            suspects.mark_committed({PARTITION: self.offset})
         return True
 
 
@@ -63,44 +67,44 @@ def test_every_poisonous_frame_is_found_and_no_other_is_blamed(frames: int, pois
     assert broker.judged == [offset for offset in range(frames) if offset not in broker.poison]
 
 
-def test_frames_that_came_after_a_death_are_above_suspicion() -> None:
-    trials = Trials("two")
-    trials.begin(PARTITION, 5, left_by_the_dead(Note("one"), 5, reach=REACH, end=7))
-    assert trials.suspects() == {PARTITION: 7}
-    assert [trials.crashes(Position(*PARTITION, offset)) for offset in (5, 6, 7)] == [1, 1, 0]
-    trials.settle({PARTITION: 6})
-    trials.absolve(PARTITION)  # nothing but marks of transactions up to 7
-    assert not trials.under_suspicion
+def test_frames_that_came_after_a_crash_are_no_suspects() -> None:
+    suspects = Suspects("two")
+    suspects.start_reading(PARTITION, 5, note_after_crash(CrashNote("one"), 5, reach=REACH, end=7))
+    assert suspects.ends() == {PARTITION: 7}
+    assert [suspects.crashes(Position(*PARTITION, offset)) for offset in (5, 6, 7)] == [1, 1, 0]
+    suspects.mark_committed({PARTITION: 6})
+    suspects.clear(PARTITION)  # nothing but marks of transactions up to 7
+    assert not suspects.remain()
 
 
-def test_a_worker_that_leaves_in_order_leaves_no_note_but_open_suspicions() -> None:
-    trials = Trials("one")
-    trials.begin(PARTITION, 5, None)
-    assert trials.parting() == {PARTITION: (5, None)}
-    trials.begin(PARTITION, 5, Note("dead", crashes=2, until=9))
-    assert trials.under_suspicion
-    assert trials.parting() == {PARTITION: (5, Note("", crashes=2, until=9))}
-    trials.settle({PARTITION: 9})
-    assert not trials.under_suspicion
-    trials.forget([PARTITION])
-    assert trials.parting() == {}
+def test_a_worker_that_leaves_in_order_leaves_no_note_unless_suspects_remain() -> None:
+    suspects = Suspects("one")
+    suspects.start_reading(PARTITION, 5, None)
+    assert suspects.notes_on_leaving() == {PARTITION: (5, None)}
+    suspects.start_reading(PARTITION, 5, CrashNote("dead", crashes=2, until=9))
+    assert suspects.remain()
+    assert suspects.notes_on_leaving() == {PARTITION: (5, CrashNote("", crashes=2, until=9))}
+    suspects.mark_committed({PARTITION: 9})
+    assert not suspects.remain()
+    suspects.forget([PARTITION])
+    assert suspects.notes_on_leaving() == {}
 
 
-def test_a_worker_that_leaves_in_doubt_commits_nothing_there() -> None:
-    trials = Trials("one")
+def test_a_worker_that_leaves_commits_nothing_where_its_last_commit_is_uncertain() -> None:
+    suspects = Suspects("one")
     other = Partition("images", 1)
     for partition in (PARTITION, other):
-        trials.begin(partition, 5, None)
-    trials.doubt([PARTITION])
-    assert trials.parting() == {other: (5, None)}
-    trials.settle({PARTITION: 9})
-    assert trials.parting() == {PARTITION: (9, None), other: (5, None)}
+        suspects.start_reading(partition, 5, None)
+    suspects.mark_uncertain([PARTITION])
+    assert suspects.notes_on_leaving() == {other: (5, None)}
+    suspects.mark_committed({PARTITION: 9})
+    assert suspects.notes_on_leaving() == {PARTITION: (9, None), other: (5, None)}
 
 
-def test_doubt_ends_when_the_committed_offset_is_looked_up_anew() -> None:
-    trials = Trials("one")
-    trials.begin(PARTITION, 5, None)
-    trials.forget([PARTITION])
-    trials.doubt([PARTITION])  # it was taken away while the transaction was under way
-    trials.begin(PARTITION, 9, None)
-    assert trials.parting() == {PARTITION: (9, None)}
+def test_uncertainty_ends_when_the_committed_offset_is_looked_up_again() -> None:
+    suspects = Suspects("one")
+    suspects.start_reading(PARTITION, 5, None)
+    suspects.forget([PARTITION])
+    suspects.mark_uncertain([PARTITION])  # it was taken away while the transaction was under way
+    suspects.start_reading(PARTITION, 9, None)
+    assert suspects.notes_on_leaving() == {PARTITION: (9, None)}
