@@ -13,13 +13,12 @@ from qc_worker.observability.exits import exit_codes, run_command_line
 from qc_worker.observability.logging import configure_logging
 from qc_worker.runtime.cores_and_memory import tune_process
 from qc_worker.settings import Settings, load_settings
+from trainer.commands.retrain_flags import RetrainFlags
 from trainer.flags import (
     AspectFlag,
     BitDepth,
     CalibrateBy,
-    CalibrateByFlag,
     GroupBy,
-    GroupByFlag,
     InputSize,
     Line,
     MaxCost,
@@ -94,19 +93,21 @@ def retrain(
         typer.Option(help="Share of good frames that may be rejected; 0.01, or what the samples support."),
     ] = None,
     review_rate: Annotated[float | None, typer.Option(help="Share of good frames that may go to review.")] = None,
-    seed: Annotated[int, typer.Option(help="Of every random choice.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Of every random choice.", min=0)] = RetrainFlags.seed,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Train, but collect, store and announce nothing.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Ask no broker; the version stays unannounced.")] = False,
-    backbone: Annotated[str, typer.Option(help="Whose features are compared.")] = "efficientnet_lite0",
-    aspect: Annotated[AspectFlag, typer.Option(help="How a picture is brought to the input size.")] = AspectFlag.SQUASH,
-    input_size: InputSize = "auto",
+    backbone: Annotated[str, typer.Option(help="Whose features are compared.")] = RetrainFlags.backbone,
+    aspect: Annotated[
+        AspectFlag, typer.Option(help="How a picture is brought to the input size.")
+    ] = RetrainFlags.aspect,
+    input_size: InputSize = RetrainFlags.input_size,
     max_cost: MaxCost = None,
-    bit_depth: BitDepth = "auto",
-    tiles: Tiles = 1,
+    bit_depth: BitDepth = RetrainFlags.bit_depth,
+    tiles: Tiles = RetrainFlags.tiles,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.", min=1)] = None,
-    group_by: GroupBy = GroupByFlag.AUTO,
-    calibrate_by: CalibrateBy = CalibrateByFlag.CROSS,
-    max_feature_mib: MaxFeatureMib = 8192,
+    group_by: GroupBy = RetrainFlags.group_by,
+    calibrate_by: CalibrateBy = RetrainFlags.calibrate_by,
+    max_feature_mib: MaxFeatureMib = RetrainFlags.max_feature_mib,
     kafka: Kafka = None,
     model_store: ModelStoreUrl = None,
     sample_store: SampleDir = None,
@@ -125,7 +126,6 @@ def retrain(
             weights_dir=weights_dir,
             device=device,
         )
-        from trainer.commands.retrain import RetrainFlags
         from trainer.commands.retrain import retrain as retrain_line
 
         flags = RetrainFlags(
@@ -136,13 +136,13 @@ def retrain(
             dry_run=dry_run,
             offline=offline,
             backbone=backbone,
-            aspect=aspect.value,
+            aspect=aspect,
             input_size=input_size,
             tiles=tiles,
             steps=steps,
             max_feature_mib=max_feature_mib,
-            group_by=group_by.value,
-            calibrate_by=calibrate_by.value,
+            group_by=group_by,
+            calibrate_by=calibrate_by,
             max_cost=max_cost,
             bit_depth=bit_depth,
         )

@@ -13,6 +13,7 @@ from qc_worker.domain.inspection import Mask
 from qc_worker.domain.names import NAME_PATTERN
 from qc_worker.imaging.aspect import BIT_DEPTHS
 from qc_worker.imaging.run_lengths import decode_mask
+from qc_worker.simplenet.fit_settings import FitSettings
 from qc_worker.simplenet.head_shape import HeadShape, check_shape
 from qc_worker.simplenet.spec import EmbeddingSpec
 from qc_worker.simplenet.tiles import MAX_TILES
@@ -28,53 +29,6 @@ CellCount = Annotated[int, Field(ge=1, le=MAX_INPUT_SIZE)]
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class TrainingSettings(_Part):
-    """How a head is fitted; the paper's where it has them."""
-
-    steps: int = Field(default=400, ge=1)
-    """Optimiser steps."""
-    patches_per_step: int = Field(default=4096, ge=2)
-    """Patches drawn from the kept features for each step."""
-    sigmas: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0, 2.0), min_length=1)
-    """Standard deviations of the anomalous features' noise, in those of whitened features; mixed in equal shares."""
-    components: int = Field(default=256, ge=1, le=4096)
-    """Gaussians of each level's local whitening at the most; fewer where frames or a line's memory support fewer."""
-    distance_weights: tuple[Annotated[float, Field(ge=0)], ...] = (1.0,)
-    """Weight of each level's distance in their sum; 0: none is measured at that level."""
-    learned_weight: float = Field(default=0.6, ge=0)
-    """Weight of each discriminator beside the sum of distances, all in standard deviations; 0: none is learned."""
-    discriminators: tuple[tuple[Annotated[int, Field(ge=0)], ...], ...] = ((0,),)
-    """Which levels, by index, each discriminator reads."""
-    synthetic_shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.5,)
-    """Of each discriminator's anomalous features: what share comes from synthetic defects; the others are noise."""
-    synthetic_frames: int = Field(default=320, ge=0)
-    """Good frames with a synthetic defect that anomalous features are taken from."""
-    discriminator_lr: float = Field(default=2e-3, gt=0)
-    """Adam's learning rate for the discriminator."""
-    weight_decay: float = Field(default=1e-5, ge=0)
-    """Adam's weight decay."""
-    margin: float = Field(default=0.5, gt=0)
-    """th of the truncated L1 loss."""
-    hold_out_share: float = Field(default=0.35, gt=0, lt=1)
-    """Share of the good frames kept for calibration."""
-    warm_up_share: float = Field(default=0.05, ge=0, lt=1)
-    """Share of the steps in which the learning rates rise; after that they fall along half a cosine."""
-    final_lr_share: float = Field(default=0.01, ge=0, le=1)
-    """What share of the learning rates is left at the last step."""
-    patches_per_frame: int = Field(default=256, ge=1)
-    """Cells of each frame whose features are kept, drawn by the frame's own digest; a frame with fewer keeps all."""
-    max_feature_bytes: int = Field(default=1 << 30, ge=1)
-    """Memory for features; beyond it they are read from the disk as they are drawn."""
-
-    @model_validator(mode="after")
-    def _has_a_share_each(self) -> Self:
-        if len(self.synthetic_shares) != len(self.discriminators):
-            raise ValueError(
-                f"{len(self.synthetic_shares)} synthetic_shares for {len(self.discriminators)} discriminators"
-            )
-        return self
 
 
 class SampleManifest(_Part):
@@ -131,7 +85,7 @@ class ModelCard(_Part):
     """Scores of the held-out good frames, and the rates promised."""
     samples: SampleManifest
     """What the model was made from."""
-    training: TrainingSettings
+    training: FitSettings
     """How the head was fitted."""
     seed: int
     """Of every random choice."""
