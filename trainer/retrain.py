@@ -126,7 +126,7 @@ class Retrainer:
     decode_threads: int
 
     def run(self, request: RetrainRequest, stages: Stages) -> Retrained:
-        """Collect, train, store, announce. Raises QcError; then no version was stored or announced."""
+        """Collect, train, store, announce. Raises QcError; then no new version is live."""
         with disk_errors(), line_lock(self.samples.folder, request.line):
             collected = self.collect() if self.collect and not request.dry_run else None
             started_s = self.clock.monotonic()

@@ -1,4 +1,4 @@
-"""card.json: all there is to know of a model apart from its numbers."""
+"""card.json: the description of a model, everything but its weights."""
 
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -41,13 +41,13 @@ class SampleManifest(_Part):
     calibrate_by: Literal["cross", "split"] = "split"
     """cross: all frames, in folds; split: frames that no head was fitted to."""
     group_by: Literal["folder", "session", "none"] = "none"
-    """What made good frames belong together."""
+    """Rule that grouped the good frames."""
     groups: dict[Name, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
-    """How many good frames each group has; none if frames were taken one by one."""
+    """Number of good frames in each group; empty if frames were taken one by one."""
 
 
 class Software(_Part):
-    """Versions of what computes the scores."""
+    """Versions of the packages that compute the scores."""
 
     torch: str = Field(default_factory=lambda: version("torch"))
     timm: str = Field(default_factory=lambda: version("timm"))
@@ -64,17 +64,17 @@ class ModelCard(_Part):
     version: Name
     """Model version; sorts by time."""
     embedding: EmbeddingSpec
-    """From decoded frame to embedding."""
+    """Steps from decoded frame to embedding."""
     head: HeadShape
-    """How large each part of the head is."""
+    """Size of each part of the head."""
     cost: float = Field(default=1.0, gt=0)
-    """Pixels that the backbone sees of a frame, overlaps of tiles included, in those of a 256 x 256 input."""
+    """Pixels of a frame that the backbone sees, overlaps of tiles included; 1: those of a 256 x 256 input."""
     input_size_reason: str = Field(default="", max_length=300)
-    """Why the embedding's input size is what it is; empty for models made before this field."""
+    """Reason for the embedding's input size; empty for models made before this field."""
     bit_depth_reason: str = Field(default="", max_length=300)
-    """Why the embedding's bit depth is what it is; empty for models made before this field."""
+    """Reason for the embedding's bit depth; empty for models made before this field."""
     ignored: Mask | None = None
-    """What of the picture is not judged, at the embedding's input size; null: all of it is judged."""
+    """Parts of the picture that are not judged, at the embedding's input size; null: all of it is judged."""
     head_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """SHA-256 of head.safetensors; set when the model is saved."""
     head_of: Name | None = None
@@ -84,17 +84,17 @@ class ModelCard(_Part):
     calibration: Calibration
     """Scores of the held-out good frames, and the rates promised."""
     samples: SampleManifest
-    """What the model was made from."""
+    """Samples that the model was made from."""
     training: FitSettings
-    """How the head was fitted."""
+    """Settings that the head was fitted with."""
     seed: int
-    """Of every random choice."""
+    """Seed of all random choices."""
     duration_s: float = Field(ge=0)
-    """Of the training, features included."""
+    """Duration of the training, features included."""
     created_at: datetime
-    """UTC."""
+    """Time of the training's end, UTC."""
     software: Software = Field(default_factory=Software)
-    """Versions of what computed the scores."""
+    """Versions of the packages that computed the scores."""
 
     @field_validator("embedding")
     @classmethod
@@ -139,10 +139,10 @@ class ModelCard(_Part):
 
     @property
     def ignored_pixels(self) -> npt.NDArray[np.bool_] | None:
-        """True where nothing is judged, (H, W)."""
+        """Mark the pixels that are not judged, bool (H, W)."""
         return None if self.ignored is None else decode_mask(self.ignored)
 
 
 def new_version(created_at: datetime, digest: str) -> str:
-    """`YYYYmmddTHHMMSS-<8 hex>`: sorts by time, differs by content."""
+    """Name a version `YYYYmmddTHHMMSS-<8 hex>`: it sorts by time and differs by content."""
     return f"{created_at.astimezone(UTC):%Y%m%dT%H%M%S}-{digest[:8]}"
