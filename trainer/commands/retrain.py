@@ -169,11 +169,9 @@ def _scorer(settings: Settings, flags: RetrainFlags) -> ScorerFor:
 
 
 def _collect(settings: Settings) -> CollectReport:
-    report = CollectReport()
     try:
         # Closed before the training: a member of the group that does not poll would block other collectors.
         with collector(settings) as gatherer:
-            gatherer.run(report)
+            return gatherer.run()
     except TransportError as error:
         raise TransportError(f"{error} (--offline retrains without a broker)") from error
-    return report
