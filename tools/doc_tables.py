@@ -15,7 +15,8 @@ from pydantic_core import PydanticUndefined
 
 from qc_worker.observability import metrics
 from qc_worker.settings import Settings
-from qc_worker.simplenet.card import ModelCard, TrainingSettings
+from qc_worker.simplenet.card import ModelCard
+from qc_worker.simplenet.fit_settings import FitSettings
 from trainer.fitting.defaults import BACKBONE_DEFAULTS, BackboneDefaults
 
 FOLDER = Path(__file__).parents[1] / "docs"
@@ -60,17 +61,23 @@ def card_table() -> str:
 
 
 def training_table() -> str:
-    """Make one row per training setting; the defaults depend on the backbone, so they are in its table."""
-    return _table(("setting", "meaning"), ((f"`{name}`", meaning) for name, _, meaning in _fields(TrainingSettings)))
+    """One row per setting of a fit, with the default that holds for every backbone without one of its own."""
+    rows = ((f"`{name}`", default, meaning) for name, default, meaning in _fields(FitSettings))
+    return _table(("setting", "default", "meaning"), rows)
 
 
 def backbones_table() -> str:
-    """Make one row per backbone with defaults of its own."""
-    names = [field.name for field in fields(BackboneDefaults)]
-    rows = (
-        (f"`{backbone}`", *(str(getattr(defaults, name)) for name in names))
+    """One row per backbone with defaults of its own; of the fit's settings those in which backbones differ."""
+    all_of = {
+        backbone: {
+            **{field.name: getattr(defaults, field.name) for field in fields(BackboneDefaults)},
+            **dict(defaults.fit),
+        }
         for backbone, defaults in BACKBONE_DEFAULTS.items()
-    )
+    }
+    differing = [name for name in FitSettings.model_fields if len({each[name] for each in all_of.values()}) > 1]
+    names = [field.name for field in fields(BackboneDefaults) if field.name != "fit"] + differing
+    rows = ((f"`{backbone}`", *(str(each[name]) for name in names)) for backbone, each in all_of.items())
     return _table(("backbone", *(f"`{name}`" for name in names)), rows)
 
 

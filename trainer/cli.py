@@ -12,15 +12,14 @@ from qc_worker.observability.exits import run_command_line
 from qc_worker.options import DEVICE, KAFKA, MODEL_STORE, STATE_DIR, WEIGHTS_DIR, Json, Version, with_settings
 from qc_worker.runtime.cores_and_memory import tune_process
 from qc_worker.settings import Settings
+from trainer.commands.retrain_flags import RetrainFlags
 from trainer.interrupts import raise_on_terminate
 from trainer.options import (
     SAMPLE_STORE,
     AspectFlag,
     BitDepth,
     CalibrateBy,
-    CalibrateByFlag,
     GroupBy,
-    GroupByFlag,
     InputSize,
     Line,
     MaxCost,
@@ -96,27 +95,27 @@ def retrain(
         typer.Option(help="Share of good frames that may be rejected; if not given, 0.01 or what the samples support."),
     ] = None,
     review_rate: Annotated[float | None, typer.Option(help="Share of good frames that may go to review.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed for all random choices.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for all random choices.", min=0)] = RetrainFlags.seed,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Train, but collect, store and announce nothing.")] = False,
     offline: Annotated[
         bool, typer.Option("--offline", help="Connect to no broker; the version is not announced.")
     ] = False,
-    backbone: Annotated[str, typer.Option(help="Backbone network that computes the features.")] = "efficientnet_lite0",
-    aspect: Annotated[AspectFlag, typer.Option(help="Way to bring a picture to the input size.")] = AspectFlag.SQUASH,
-    input_size: InputSize = "auto",
+    backbone: Annotated[str, typer.Option(help="Backbone network that computes the features.")] = RetrainFlags.backbone,
+    aspect: Annotated[AspectFlag, typer.Option(help="Way to bring a picture to the input size.")] = RetrainFlags.aspect,
+    input_size: InputSize = RetrainFlags.input_size,
     max_cost: MaxCost = None,
-    bit_depth: BitDepth = "auto",
-    tiles: Tiles = 1,
+    bit_depth: BitDepth = RetrainFlags.bit_depth,
+    tiles: Tiles = RetrainFlags.tiles,
     steps: Annotated[int | None, typer.Option(help="Number of optimiser steps.", min=1)] = None,
-    group_by: GroupBy = GroupByFlag.AUTO,
-    calibrate_by: CalibrateBy = CalibrateByFlag.CROSS,
-    max_feature_mib: MaxFeatureMib = 8192,
+    group_by: GroupBy = RetrainFlags.group_by,
+    calibrate_by: CalibrateBy = RetrainFlags.calibrate_by,
+    max_feature_mib: MaxFeatureMib = RetrainFlags.max_feature_mib,
     *,
     settings: Settings,
     as_json: Json = False,
 ) -> None:
     """Train a line's next model from its samples and let it go live."""
-    from trainer.commands.retrain import RetrainFlags, retrain_line
+    from trainer.commands.retrain import retrain_line
 
     flags = RetrainFlags(
         line=line,
@@ -126,13 +125,13 @@ def retrain(
         dry_run=dry_run,
         offline=offline,
         backbone=backbone,
-        aspect=aspect.value,
+        aspect=aspect,
         input_size=input_size,
         tiles=tiles,
         steps=steps,
         max_feature_mib=max_feature_mib,
-        group_by=group_by.value,
-        calibrate_by=calibrate_by.value,
+        group_by=group_by,
+        calibrate_by=calibrate_by,
         max_cost=max_cost,
         bit_depth=bit_depth,
     )

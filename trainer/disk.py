@@ -1,4 +1,4 @@
-"""Full disks and forbidden folders in one line, and files that appear whole or not at all."""
+"""Report full disks and forbidden folders in one line; write files whole or not at all."""
 
 import os
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def disk_errors() -> Iterator[None]:
 
 
 def write_readable(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, readable for whom new files here are. Raises OSError."""
+    """Write a file whole or not at all, with the permissions that the umask gives new files. Raises OSError."""
     write_atomically(path, content)
     umask = os.umask(0)
     os.umask(umask)

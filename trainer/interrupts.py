@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: at any time but while a release is being written."""
+"""Stop on Ctrl-C and SIGTERM at any time, except while a release is being written."""
 
 import signal
 import threading
@@ -14,15 +14,15 @@ log = structlog.get_logger()
 
 
 def raise_on_terminate() -> None:
-    """Let SIGTERM end a command the way Ctrl-C does, so that everything on the way out is cleaned up."""
+    """Let SIGTERM raise KeyboardInterrupt as Ctrl-C does, so that `finally` blocks run."""
     signal.signal(signal.SIGTERM, _interrupt)
 
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Finish the block although a signal comes; a second one is obeyed at once.
+    """Finish the block in spite of a signal; a second signal interrupts it at once.
 
-    Between storing a version and announcing it there is no good place to stop.
+    For the time between storing a version and announcing it, in which a command cannot stop safely.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals never interrupt other threads

@@ -1,4 +1,4 @@
-"""One retrain, promotion or rollback of a line at a time."""
+"""Allow one retrain, promotion or rollback of a line at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from qc_worker.domain.names import LineName
 
 @contextmanager
 def line_lock(folder: Path, line: LineName) -> Iterator[None]:
-    """Hold the line's lock file in `folder`; the system frees it when the process dies, however that happens.
+    """Hold the line's lock file in `folder`; the system frees it when the process ends, even by a kill.
 
     Raises TrainingError at once if another process holds it.
     """
@@ -21,7 +21,9 @@ def line_lock(folder: Path, line: LineName) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise TrainingError(f"line {line} is being retrained or released by another process") from None
+        raise TrainingError(
+            f"line {line} is being retrained or released by another process: try again when it has finished"
+        ) from None
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Progress bars on stderr; where nobody watches, one log line per stage."""
+"""Progress bars on stderr if it is a terminal, and one log line per stage."""
 
 import sys
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 class Advance(Protocol):
-    """Reports that `steps` more are done, perhaps with a word beside the bar."""
+    """Report that `steps` more are done, with a note beside the bar."""
 
     def __call__(self, steps: int, note: str = "") -> None: ...
 
@@ -25,7 +25,7 @@ class Stages:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self.durations_s: dict[str, float] = {}
-        """Of the stages that came to their end."""
+        """Durations of the stages that finished, by name."""
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Advance]:

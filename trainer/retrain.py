@@ -1,4 +1,20 @@
-"""`qc-trainer retrain`, top to bottom."""
+"""`qc-trainer retrain`, stage by stage; `Retrainer.run` runs them in this order.
+
+    stage        what it does                                             file
+    collect      turn operators' feedback into samples                    samples/collecting.py
+    plan         group the good samples, choose folds and rate            samples/groups.py, fitting/split.py
+    scorer       choose input size and bit depth, load the backbone       commands/retrain.py, features/input_size.py
+    compare      find good samples that are copies of each other          samples/look_alike.py
+    features     pass frames through the backbone, or read the cache      features/extract.py
+    synthetic    the same for frames with a defect drawn on them          features/defective.py
+    fit          whiten, then train the discriminators: THE LOOP          fitting/head_fit.py (`_Learning`)
+                 a head for each fold side by side, and a mask head       fitting/train.py, fitting/mask_head_fit.py
+    calibrate    score held-out good frames, set the threshold            judging/calibrate.py
+    defects      judge the stored defects, for the report alone           fitting/train.py
+    release      store head and card, announce the version                releasing/go_live.py
+
+`qc_worker/simplenet/fit_settings.py` holds every number of the fit, `fitting/defaults.py` each backbone's.
+"""
 
 import tempfile
 from collections.abc import Callable
@@ -18,17 +34,17 @@ from qc_worker.ports.models import ModelStore, ReleaseLog
 from qc_worker.simplenet.checkpoint import (
     ModelCard,
     SampleManifest,
-    TrainingSettings,
     file_sha256,
     head_sha256,
     new_version,
     save_model,
 )
+from qc_worker.simplenet.fit_settings import FitSettings
 from qc_worker.simplenet.inference.scorer import Scorer
 from qc_worker.simplenet.spec import EmbeddingSpec
 from trainer.disk import disk_errors
 from trainer.features.cache import FeatureCache
-from trainer.fitting.split import HOLD_OUT_SHARE, MIN_GOOD_SAMPLES, CalibrateBy, choose_alpha, choose_folds
+from trainer.fitting.split import MIN_GOOD_SAMPLES, CalibrateBy, choose_alpha, choose_folds
 from trainer.fitting.train import Plan, Trained, Trainer
 from trainer.interrupts import interrupts_held
 from trainer.judging.calibrate import FalseRejectPromise, promise
@@ -48,22 +64,22 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class RetrainRequest:
-    """What is asked for. `max_false_reject` None: 0.01, or the smallest rate that the samples support."""
+    """One retrain of a line, as the flags ask for it."""
 
     line: LineName
-    training: TrainingSettings
-    hidden: int
-    max_false_reject: float | None = None
-    review_rate: float | None = None
-    seed: int = 0
-    dry_run: bool = False
-    calibrate_by: CalibrateBy = CalibrateBy.CROSS
-    group_by: GroupBy = GroupBy.AUTO
+    fit: FitSettings
+    max_false_reject: float | None
+    """None: 0.01, or the smallest rate that the samples support."""
+    review_rate: float | None
+    seed: int
+    dry_run: bool
+    calibrate_by: CalibrateBy
+    group_by: GroupBy
 
 
 @dataclass(frozen=True, slots=True)
 class SizedScorer:
-    """A scorer for a new model, and why it has its input size and bit depth."""
+    """A scorer for a new model, with the reasons for its input size and bit depth."""
 
     scorer: Scorer
     reason: str
@@ -71,12 +87,12 @@ class SizedScorer:
 
 
 ScorerFor = Callable[[LineName], SizedScorer]
-"""Makes the scorer for a line's next model; asked when all of its samples are there."""
+"""Makes the scorer for a line's next model; called once all of its samples are stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retrained:
-    """What came of it."""
+    """The new model, and the facts that the command reports."""
 
     card: ModelCard
     promise: FalseRejectPromise
@@ -85,18 +101,18 @@ class Retrained:
     announced: bool
     dry_run: bool
     max_false_reject: float
-    """The rate that was asked for or chosen; the promise for frames of known groups may be lower."""
+    """Rate that was asked for or chosen; the promise for frames of known groups may be lower."""
     grouping: Grouping
     look_alike: LookAlike
     frames_per_s: float
-    """Frames that the model judges in a second on this machine, by a backbone that is not compiled; no decoding."""
+    """Frames that the model judges in a second on this machine; backbone not compiled, decoding not counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retrainer:
     """Makes a line's next model from its samples and lets it go live.
 
-    Without `collect` and `releases` it works offline: no feedback is gathered, and the version is stored without
+    Without `collect` and `releases` it works offline: no feedback is collected, and the version is stored without
     going live.
     """
 
@@ -111,7 +127,7 @@ class Retrainer:
     decode_threads: int
 
     def run(self, request: RetrainRequest, stages: Stages) -> Retrained:
-        """Collect, train, store, announce. Raises QcError; then nothing was written that anyone would read."""
+        """Collect, train, store, announce. Raises QcError; then no new version is live."""
         with disk_errors(), line_lock(self.samples.folder, request.line):
             collected = self.collect() if self.collect and not request.dry_run else None
             started_s = self.clock.monotonic()
@@ -142,7 +158,6 @@ class Retrainer:
         good = self.samples.ids(request.line, Judgement.GOOD)
         alpha = choose_alpha(len(good), request.max_false_reject, request.calibrate_by)
         _check_review_rate(request, alpha, len(good))
-        training = request.training.model_copy(update={"hold_out_share": HOLD_OUT_SHARE})
         grouping = group_samples(self.samples, request.line, good, request.group_by)
         _warn_of_one_group(request, grouping, len(good))
         return Plan(
@@ -150,8 +165,7 @@ class Retrainer:
                 good, by=request.calibrate_by, alpha=alpha, seed=request.seed, groups=grouping.labels or None
             ),
             defects=tuple(self.samples.ids(request.line, Judgement.DEFECT)),
-            fitting=training,
-            hidden=request.hidden,
+            fit=request.fit,
             max_false_reject=alpha,
             review_rate=request.review_rate,
             seed=request.seed,
@@ -194,14 +208,14 @@ class Retrainer:
                 group_by=plan.grouping.by.value,
                 groups=plan.grouping.sizes,
             ),
-            training=plan.fitting,
+            training=plan.fit,
             seed=plan.seed,
             duration_s=duration_s,
             created_at=created_at,
         )
 
     def _release(self, trained: Trained, card: ModelCard) -> bool:
-        """Store the version, then let it go live; True if it was announced."""
+        """Store the version, then let it go live. Returns True if it was announced."""
         with tempfile.TemporaryDirectory(prefix="qc-trainer-") as temporary:
             folder = Path(temporary)
             save_model(folder, trained.fitted.head, card)
@@ -231,7 +245,7 @@ class Retrainer:
 
 
 def _check_review_rate(request: RetrainRequest, alpha: float, good_samples: int) -> None:
-    """Raise TrainingError before the training for what the calibration would refuse after it."""
+    """Refuse before the training a review rate that the calibration would refuse after it. Raises TrainingError."""
     if request.review_rate is not None and request.review_rate <= alpha:
         why = "" if request.max_false_reject else f", which {good_samples} good samples get without --max-false-reject"
         raise TrainingError(

@@ -1,4 +1,4 @@
-"""Mapping over many files in threads, with bounded memory."""
+"""Map over many files in threads, with bounded memory."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,7 @@ AHEAD_PER_THREAD = 4
 
 
 def map_in_order(function: Callable[[In], Out], items: Iterable[In], *, threads: int) -> Iterator[Out]:
-    """Like `map`, in threads; only a few items ahead are read, and the rest is given up when the caller stops."""
+    """Map in threads, results in order; only a few items ahead are read, the rest is dropped if the caller stops."""
     # Executor.map takes all items at once: with thousands of images it would hold every one of them.
     pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="decode")
     waiting: deque[Future[Out]] = deque()

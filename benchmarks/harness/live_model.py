@@ -23,8 +23,9 @@ from qc_worker.imaging.preprocessing import ImageLimits, decode_picture
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.settings import Settings
 from qc_worker.simplenet.backbones.weights import packaged_efficientnet_lite0
-from qc_worker.simplenet.card import ModelCard, SampleManifest, TrainingSettings
+from qc_worker.simplenet.card import ModelCard, SampleManifest
 from qc_worker.simplenet.checkpoint import CARD_FILE, save_model
+from qc_worker.simplenet.fit_settings import FitSettings
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.inference.precision import compute_dtype
 from qc_worker.simplenet.inference.scorer import Scorer
@@ -87,7 +88,7 @@ def _card(line: str, head: Head, spec: EmbeddingSpec, calibration: Calibration) 
         head=head.shape,
         calibration=calibration,
         samples=SampleManifest(training=(), calibration=()),
-        training=TrainingSettings(),
+        training=FitSettings(),
         seed=0,
         duration_s=0.0,
         created_at=datetime.now(UTC),

@@ -8,12 +8,12 @@ import torch
 
 from benchmarks.harness.contestant import Model, SideSpec
 from qc_worker.simplenet.backbones.backbone import Backbone, load_backbone
+from qc_worker.simplenet.fit_settings import FitSettings
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import HeadShape
 from qc_worker.simplenet.spec import EmbeddingSpec
-from trainer.commands.retrain import training_settings
-from trainer.fitting.defaults import BackboneDefaults, defaults_for
-from trainer.fitting.mask_head_fit import HIDDEN, NEAREST, mask_settings
+from trainer.fitting.defaults import defaults_for
+from trainer.fitting.mask_head_fit import mask_settings
 from trainer.fitting.mixture import MAX_FEATURES, component_count
 from trainer.fitting.whitening import adapted_channels
 
@@ -32,6 +32,7 @@ class Shape:
     distance_weights: tuple[float, ...] = ()
     """Weight of the distance at each level, 0 for no distance; empty: no distances, and no normalisation by cell."""
     components: int = 0
+    max_whitener_bytes: int = 0
     mask_levels: tuple[int, ...] = ()
     """Strides of the maps that masks are made from; empty: lines have no mask head."""
 
@@ -46,7 +47,9 @@ class Shape:
             return HeadShape(level_channels, level_channels, nothing, self.discriminators, self.hidden)
         adapted = tuple(map(adapted_channels, level_channels))
         measured = [own for own, weight in zip(adapted, self.distance_weights, strict=True) if weight]
-        count = component_count(self.components, features=MAX_FEATURES, channels=measured)
+        count = component_count(
+            self.components, features=MAX_FEATURES, channels=measured, max_bytes=self.max_whitener_bytes
+        )
         components = tuple(count if weight else 0 for weight in self.distance_weights)
         return HeadShape(level_channels, adapted, components, self.discriminators, self.hidden, self.grid)
 
@@ -66,10 +69,11 @@ def shape_of(backbone: str, model: Model) -> Shape:
         defaults.levels,
         defaults.grid_stride,
         defaults.patch_size,
-        defaults.hidden,
-        defaults.discriminators,
-        distance_weights=defaults.distance_weights,
-        components=defaults.components,
+        defaults.fit.hidden,
+        defaults.fit.discriminators,
+        distance_weights=defaults.fit.distance_weights,
+        components=defaults.fit.components,
+        max_whitener_bytes=defaults.fit.max_whitener_bytes,
         mask_levels=defaults.mask_levels,
     )
 
@@ -105,22 +109,23 @@ def line_head(
     shape = shape_of(spec.backbone, spec.model)
     head = _random_head(shape.head(level_channels))
     if mask_channels:
-        head.adopt(_random_head(_mask_shape(shape, defaults_for(spec.backbone), mask_channels)))
+        head.adopt(_random_head(_mask_shape(shape, defaults_for(spec.backbone).fit, mask_channels)))
     return head
 
 
-def _mask_shape(line: Shape, defaults: BackboneDefaults, mask_channels: tuple[int, ...]) -> HeadShape:
-    settings = mask_settings(training_settings(defaults), len(mask_channels))
+def _mask_shape(line: Shape, fit: FitSettings, mask_channels: tuple[int, ...]) -> HeadShape:
+    settings = mask_settings(fit, len(mask_channels))
     shape = Shape(
         line.mask_levels,
         grid_stride=min(line.mask_levels),
         patch_size=1,
-        hidden=HIDDEN,
+        hidden=settings.hidden,
         discriminators=settings.discriminators,
         distance_weights=settings.distance_weights,
         components=settings.components,
+        max_whitener_bytes=settings.max_whitener_bytes,
     )
-    return replace(shape.head(mask_channels), nearest=NEAREST)
+    return replace(shape.head(mask_channels), nearest=settings.nearest)
 
 
 def _random_head(shape: HeadShape) -> Head:

@@ -10,13 +10,16 @@ from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import line_name
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
-from qc_worker.simplenet.checkpoint import Model, TrainingSettings
+from qc_worker.simplenet.checkpoint import Model
+from qc_worker.simplenet.fit_settings import FitSettings
 from qc_worker.wiring.shared import image_limits
-from trainer.commands.retrain import RetrainFlags, requested, run_retrain
+from trainer.commands.retrain import requested, run_retrain
+from trainer.commands.retrain_flags import RetrainFlags
 from trainer.datasets.labelled import LabelledImage
 from trainer.judging.evaluate import Evaluator, JudgedImage
 from trainer.judging.figures import DefectReport, Evaluation
 from trainer.judging.mask_overlap import MaskOverlap
+from trainer.options import AspectFlag
 from trainer.progress import stages
 from trainer.releasing.versions import open_model
 from trainer.samples.import_folders import ImportFolder
@@ -29,21 +32,21 @@ NO_DISCRIMINATOR = "ours, no discriminator"
 MASK_RATE = 0.05
 """Masks are also compared at the threshold for this false-reject rate, beside the model's own."""
 
-Adjust = Callable[[TrainingSettings], TrainingSettings]
+Adjust = Callable[[FitSettings], FitSettings]
 
 
-def unchanged(settings: TrainingSettings) -> TrainingSettings:
+def unchanged(settings: FitSettings) -> FitSettings:
     return settings
 
 
-def without_discriminator(settings: TrainingSettings) -> TrainingSettings:
-    """Change the settings so that the head judges by distance alone."""
+def without_discriminator(settings: FitSettings) -> FitSettings:
+    """The row without it: the head judges by distance alone."""
     return settings.model_copy(update={"learned_weight": 0.0})
 
 
 def can_leave_discriminator_out() -> bool:
-    """Return True if the training settings have a weight for the discriminator."""
-    return "learned_weight" in TrainingSettings.model_fields
+    """Whether training settings have a weight for what the discriminator learned."""
+    return "learned_weight" in FitSettings.model_fields
 
 
 def our_sides() -> dict[str, Adjust]:
@@ -69,7 +72,7 @@ class Ours:
         self._import()
         flags = self._flags(seed)
         request = requested(flags)
-        request = replace(request, training=adjust(request.training))
+        request = replace(request, fit=adjust(request.fit))
         with stages() as shown:
             retrained = run_retrain(self.settings, flags, request, shown)
         card = retrained.card
@@ -102,22 +105,14 @@ class Ours:
         self._imported = True
 
     def _flags(self, seed: int) -> RetrainFlags:
-        """Return the flags of `qc-trainer retrain --line bench --offline --seed N`."""
+        """Build the flags of `qc-trainer retrain --line bench --offline --seed N`."""
         return RetrainFlags(
             line=LINE,
-            max_false_reject=None,
-            review_rate=None,
             seed=seed,
-            dry_run=False,
             offline=True,
             backbone=self.backbone,
-            aspect=ASPECT,
+            aspect=AspectFlag(ASPECT),
             input_size=self.input_size,
-            tiles=1,
-            steps=None,
-            max_feature_mib=8192,
-            group_by="auto",
-            calibrate_by="cross",
         )
 
     def _evaluate(self, model: Model) -> tuple[Evaluation, dict[str, list[float]]]:

@@ -1,4 +1,4 @@
-"""card.json: all there is to know of a model apart from its numbers."""
+"""card.json: the description of a model, everything but its weights."""
 
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,6 +13,7 @@ from qc_worker.domain.inspection import Mask
 from qc_worker.domain.names import NAME_PATTERN
 from qc_worker.imaging.aspect import BIT_DEPTHS
 from qc_worker.imaging.run_lengths import decode_mask
+from qc_worker.simplenet.fit_settings import FitSettings
 from qc_worker.simplenet.head_shape import HeadShape, check_shape
 from qc_worker.simplenet.spec import EmbeddingSpec
 from qc_worker.simplenet.tiles import MAX_TILES
@@ -30,53 +31,6 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
-class TrainingSettings(_Part):
-    """How a head is fitted; the paper's where it has them."""
-
-    steps: int = Field(default=400, ge=1)
-    """Optimiser steps."""
-    patches_per_step: int = Field(default=4096, ge=2)
-    """Patches drawn from the kept features for each step."""
-    sigmas: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0, 2.0), min_length=1)
-    """Standard deviations of the anomalous features' noise, in those of whitened features; mixed in equal shares."""
-    components: int = Field(default=256, ge=1, le=4096)
-    """Gaussians of each level's local whitening at the most; fewer where frames or a line's memory support fewer."""
-    distance_weights: tuple[Annotated[float, Field(ge=0)], ...] = (1.0,)
-    """Weight of each level's distance in their sum; 0: none is measured at that level."""
-    learned_weight: float = Field(default=0.6, ge=0)
-    """Weight of each discriminator beside the sum of distances, all in standard deviations; 0: none is learned."""
-    discriminators: tuple[tuple[Annotated[int, Field(ge=0)], ...], ...] = ((0,),)
-    """Which levels, by index, each discriminator reads."""
-    synthetic_shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.5,)
-    """Of each discriminator's anomalous features: what share comes from synthetic defects; the others are noise."""
-    synthetic_frames: int = Field(default=320, ge=0)
-    """Good frames with a synthetic defect that anomalous features are taken from."""
-    discriminator_lr: float = Field(default=2e-3, gt=0)
-    """Adam's learning rate for the discriminator."""
-    weight_decay: float = Field(default=1e-5, ge=0)
-    """Adam's weight decay."""
-    margin: float = Field(default=0.5, gt=0)
-    """th of the truncated L1 loss."""
-    hold_out_share: float = Field(default=0.35, gt=0, lt=1)
-    """Share of the good frames kept for calibration."""
-    warm_up_share: float = Field(default=0.05, ge=0, lt=1)
-    """Share of the steps in which the learning rates rise; after that they fall along half a cosine."""
-    final_lr_share: float = Field(default=0.01, ge=0, le=1)
-    """What share of the learning rates is left at the last step."""
-    patches_per_frame: int = Field(default=256, ge=1)
-    """Cells of each frame whose features are kept, drawn by the frame's own digest; a frame with fewer keeps all."""
-    max_feature_bytes: int = Field(default=1 << 30, ge=1)
-    """Memory for features; beyond it they are read from the disk as they are drawn."""
-
-    @model_validator(mode="after")
-    def _has_a_share_each(self) -> Self:
-        if len(self.synthetic_shares) != len(self.discriminators):
-            raise ValueError(
-                f"{len(self.synthetic_shares)} synthetic_shares for {len(self.discriminators)} discriminators"
-            )
-        return self
-
-
 class SampleManifest(_Part):
     """SHA-256 of every frame that the model was made from."""
 
@@ -87,13 +41,13 @@ class SampleManifest(_Part):
     calibrate_by: Literal["cross", "split"] = "split"
     """cross: all frames, in folds; split: frames that no head was fitted to."""
     group_by: Literal["folder", "session", "none"] = "none"
-    """What made good frames belong together."""
+    """Rule that grouped the good frames."""
     groups: dict[Name, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
-    """How many good frames each group has; none if frames were taken one by one."""
+    """Number of good frames in each group; empty if frames were taken one by one."""
 
 
 class Software(_Part):
-    """Versions of what computes the scores."""
+    """Versions of the packages that compute the scores."""
 
     torch: str = Field(default_factory=lambda: version("torch"))
     timm: str = Field(default_factory=lambda: version("timm"))
@@ -110,17 +64,17 @@ class ModelCard(_Part):
     version: Name
     """Model version; sorts by time."""
     embedding: EmbeddingSpec
-    """From decoded frame to embedding."""
+    """Steps from decoded frame to embedding."""
     head: HeadShape
-    """How large each part of the head is."""
+    """Size of each part of the head."""
     cost: float = Field(default=1.0, gt=0)
-    """Pixels that the backbone sees of a frame, overlaps of tiles included, in those of a 256 x 256 input."""
+    """Pixels of a frame that the backbone sees, overlaps of tiles included; 1: those of a 256 x 256 input."""
     input_size_reason: str = Field(default="", max_length=300)
-    """Why the embedding's input size is what it is; empty for models made before this field."""
+    """Reason for the embedding's input size; empty for models made before this field."""
     bit_depth_reason: str = Field(default="", max_length=300)
-    """Why the embedding's bit depth is what it is; empty for models made before this field."""
+    """Reason for the embedding's bit depth; empty for models made before this field."""
     ignored: Mask | None = None
-    """What of the picture is not judged, at the embedding's input size; null: all of it is judged."""
+    """Parts of the picture that are not judged, at the embedding's input size; null: all of it is judged."""
     head_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """SHA-256 of head.safetensors; set when the model is saved."""
     head_of: Name | None = None
@@ -130,17 +84,17 @@ class ModelCard(_Part):
     calibration: Calibration
     """Scores of the held-out good frames, and the rates promised."""
     samples: SampleManifest
-    """What the model was made from."""
-    training: TrainingSettings
-    """How the head was fitted."""
+    """Samples that the model was made from."""
+    training: FitSettings
+    """Settings that the head was fitted with."""
     seed: int
-    """Of every random choice."""
+    """Seed of all random choices."""
     duration_s: float = Field(ge=0)
-    """Of the training, features included."""
+    """Duration of the training, features included."""
     created_at: datetime
-    """UTC."""
+    """Time of the training's end, UTC."""
     software: Software = Field(default_factory=Software)
-    """Versions of what computed the scores."""
+    """Versions of the packages that computed the scores."""
 
     @field_validator("embedding")
     @classmethod
@@ -185,10 +139,10 @@ class ModelCard(_Part):
 
     @property
     def ignored_pixels(self) -> npt.NDArray[np.bool_] | None:
-        """True where nothing is judged, (H, W)."""
+        """Mark the pixels that are not judged, bool (H, W)."""
         return None if self.ignored is None else decode_mask(self.ignored)
 
 
 def new_version(created_at: datetime, digest: str) -> str:
-    """`YYYYmmddTHHMMSS-<8 hex>`: sorts by time, differs by content."""
+    """Name a version `YYYYmmddTHHMMSS-<8 hex>`: it sorts by time and differs by content."""
     return f"{created_at.astimezone(UTC):%Y%m%dT%H%M%S}-{digest[:8]}"

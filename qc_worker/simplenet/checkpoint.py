@@ -19,7 +19,7 @@ from torch import Tensor
 from qc_worker.domain.errors import ModelError
 from qc_worker.domain.names import line_name
 from qc_worker.files import file_sha256, read_bounded, write_whole
-from qc_worker.simplenet.card import ModelCard, SampleManifest, Software, TrainingSettings, new_version
+from qc_worker.simplenet.card import ModelCard, SampleManifest, Software, new_version
 from qc_worker.simplenet.head import Head
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "ModelCard",
     "SampleManifest",
     "Software",
-    "TrainingSettings",
     "file_sha256",
     "head_sha256",
     "load_model",

@@ -8,7 +8,6 @@ from benchmarks.harness.random_models import line_head, shape_of
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import check_shape
 from tests.unit.trainer.factories import no_progress
-from trainer.commands.retrain import training_settings
 from trainer.features.mask_rows import drawn_rows
 from trainer.features.patch_bank import standardise
 from trainer.fitting.defaults import defaults_for
@@ -20,19 +19,18 @@ BACKBONE = "efficientnet_lite0"
 LEVEL_CHANNELS = (40, 112, 192)
 SIDE = 16
 COMPONENTS = 4
+QUICK = defaults_for(BACKBONE).fit.model_copy(update={"steps": 30})
 
 
 def trained_head() -> Head:
     frames = -(-COMPONENTS * MIN_FEATURES_EACH // SIDE**2)
     rows = torch.randn(frames * SIDE**2, sum(LEVEL_CHANNELS), generator=torch.Generator().manual_seed(0))
-    defaults = defaults_for(BACKBONE)
     task = FitTask(
         features=standardise(torch.split(rows, SIDE**2), max_bytes=1 << 30),
         cells=(SIDE, SIDE),
         defective=rows[:50] + 5,
         level_channels=LEVEL_CHANNELS,
-        settings=training_settings(defaults, steps=30).model_copy(update={"components": COMPONENTS}),
-        hidden=defaults.hidden,
+        settings=QUICK.model_copy(update={"components": COMPONENTS}),
         seed=0,
         device=torch.device("cpu"),
         dtype=torch.float32,
@@ -45,7 +43,7 @@ def test_default_heads_that_race_have_the_shape_of_trained_ones(monkeypatch: pyt
     monkeypatch.setattr("benchmarks.harness.random_models.MAX_FEATURES", COMPONENTS * MIN_FEATURES_EACH)
     raced = line_head(SideSpec("ours", BACKBONE, "", "", model="default"), LEVEL_CHANNELS, 0).shape
     assert raced == trained_head().shape
-    assert MAX_FEATURES // MIN_FEATURES_EACH > defaults_for(BACKBONE).components == max(full.components)
+    assert MAX_FEATURES // MIN_FEATURES_EACH > defaults_for(BACKBONE).fit.components == max(full.components)
 
 
 def test_mask_heads_that_race_have_the_shape_of_trained_ones() -> None:
@@ -59,7 +57,7 @@ def test_mask_heads_that_race_have_the_shape_of_trained_ones() -> None:
         rows=[drawn_rows(embedding, mask, (side, side), None, seed) for seed in range(150)],
         grid=(side, side),
         level_channels=channels,
-        settings=training_settings(defaults_for(BACKBONE), steps=30),
+        settings=QUICK,
         seed=0,
         device=torch.device("cpu"),
         dtype=torch.float32,

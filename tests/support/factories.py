@@ -20,8 +20,9 @@ from qc_worker.domain.inspection import Inspection, Mask, Outcome, Verdict
 from qc_worker.domain.release import Release, ReleaseAction
 from qc_worker.ports.models import ModelStore
 from qc_worker.simplenet.backbones.backbone import Backbone, load_backbone
-from qc_worker.simplenet.card import ModelCard, SampleManifest, TrainingSettings
+from qc_worker.simplenet.card import ModelCard, SampleManifest
 from qc_worker.simplenet.checkpoint import CARD_FILE, file_sha256, load_model, save_card, save_model
+from qc_worker.simplenet.fit_settings import FitSettings
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import HeadShape
 from qc_worker.simplenet.inference.folded import FoldedHead, fold
@@ -156,7 +157,7 @@ def card(
         head=head_shape(),
         calibration=Calibration(scores=scores, max_false_reject=0.25),
         samples=SampleManifest(training=(), calibration=()),
-        training=TrainingSettings(),
+        training=FitSettings(),
         seed=0,
         duration_s=1.0,
         created_at=NOON,

@@ -1,22 +1,23 @@
-"""`retrain`: from flags to the use case, and its report."""
+"""`retrain`: build the use case from the flags, run it, print its report."""
 
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 
 from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.domain.names import LineName
-from qc_worker.imaging.aspect import FULL_DEPTH, Aspect
+from qc_worker.imaging.aspect import FULL_DEPTH
 from qc_worker.observability.printing import print_json
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
-from qc_worker.simplenet.checkpoint import ModelCard, TrainingSettings
+from qc_worker.simplenet.card import ModelCard
 from qc_worker.wiring.shared import image_limits
 from trainer.commands.documents import print_facts
+from trainer.commands.retrain_flags import RetrainFlags
 from trainer.commands.samples import collected
 from trainer.features.cache import FeatureCache
 from trainer.features.input_size import as_asked, auto_input_size, parse_input_size
-from trainer.fitting.defaults import BackboneDefaults, defaults_for
+from trainer.fitting.defaults import defaults_for
 from trainer.fitting.split import CalibrateBy
 from trainer.judging.calibrate import CONFIDENCE
 from trainer.progress import Stages, stages
@@ -29,33 +30,11 @@ from trainer.wiring import checked_line, collector, model_store, new_scorers, re
 
 MEBIBYTE = 1 << 20
 BEARABLE = 3
-"""How many times the rate that was asked for a new group may have without a word."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetrainFlags:
-    """The command's own flags, as given; None: not given."""
-
-    line: str
-    max_false_reject: float | None
-    review_rate: float | None
-    seed: int
-    dry_run: bool
-    offline: bool
-    backbone: str
-    aspect: Aspect
-    input_size: str
-    tiles: int
-    steps: int | None
-    max_feature_mib: int
-    group_by: str
-    calibrate_by: str
-    max_cost: float | None = None
-    bit_depth: str = "auto"
+"""Advice is given if a new group's rate is more than this many times the rate that was asked for."""
 
 
 def retrain_line(settings: Settings, flags: RetrainFlags, *, as_json: bool) -> None:
-    """Retrain a line and print what came of it. Raises QcError."""
+    """Retrain a line and print the report. Raises QcError."""
     request = requested(flags)
     with stages() as shown:
         retrained = run_retrain(settings, flags, request, shown)
@@ -86,7 +65,7 @@ def run_retrain(settings: Settings, flags: RetrainFlags, request: RetrainRequest
 
 
 def retrained_document(retrained: Retrained) -> dict[str, object]:
-    """What `retrain --json` prints."""
+    """Build the document that `retrain --json` prints."""
     card, promise, trained = retrained.card, retrained.promise, retrained.trained
     return {
         "line": card.line,
@@ -130,7 +109,7 @@ def retrained_document(retrained: Retrained) -> dict[str, object]:
 
 
 def advice(retrained: Retrained) -> str | None:
-    """One line on what would make the promise hold for a new session, if it does not."""
+    """Advise in one line how to make the promise hold for new sessions; None if it does."""
     asked, rate, groups = retrained.max_false_reject, retrained.promise.group_rate, retrained.promise.groups
     if rate is None or rate <= BEARABLE * asked:
         return None
@@ -141,39 +120,23 @@ def advice(retrained: Retrained) -> str | None:
 
 
 def _ignored_share(card: ModelCard) -> float:
-    """How much of the model's input is not judged."""
+    """Compute the share of the model's input that is not judged."""
     return 0.0 if card.ignored_pixels is None else float(card.ignored_pixels.mean())
 
 
 def requested(flags: RetrainFlags) -> RetrainRequest:
-    """What the flags ask for. Raises SettingsError."""
+    """Turn flags into a request. Raises SettingsError."""
     _check_rates(flags.max_false_reject, flags.review_rate)
-    defaults = defaults_for(flags.backbone)
+    fit = defaults_for(flags.backbone).fit
     return RetrainRequest(
         line=checked_line(flags.line),
-        training=training_settings(defaults, steps=flags.steps),
-        hidden=defaults.hidden,
+        fit=fit.model_copy(update={"steps": flags.steps}) if flags.steps else fit,
         max_false_reject=flags.max_false_reject,
         review_rate=flags.review_rate,
         seed=flags.seed,
         dry_run=flags.dry_run,
         group_by=GroupBy(flags.group_by),
         calibrate_by=CalibrateBy(flags.calibrate_by),
-    )
-
-
-def training_settings(defaults: BackboneDefaults, *, steps: int | None = None) -> TrainingSettings:
-    """What a backbone's head is fitted with, unless told otherwise."""
-    return TrainingSettings(
-        steps=steps or defaults.steps,
-        patches_per_step=defaults.patches_per_step,
-        sigmas=defaults.sigmas,
-        discriminator_lr=defaults.discriminator_lr,
-        components=defaults.components,
-        distance_weights=defaults.distance_weights,
-        discriminators=defaults.discriminators,
-        synthetic_shares=defaults.synthetic_shares,
-        patches_per_frame=defaults.patches_per_frame,
     )
 
 
@@ -186,11 +149,11 @@ def _check_rates(max_false_reject: float | None, review_rate: float | None) -> N
 
 
 def _scorer(settings: Settings, flags: RetrainFlags) -> ScorerFor:
-    """Load the backbone now; input size and bit depth wait for the line's frames, unless they were given."""
+    """Load the backbone now; choose the input size and bit depth from the line's frames, unless they were given."""
     asked, asked_depth = parse_input_size(flags.input_size, flags.max_cost), parse_bit_depth(flags.bit_depth)
-    scorers = new_scorers(settings, flags.backbone, aspect=flags.aspect, tiles=flags.tiles)
+    scorers = new_scorers(settings, flags.backbone, aspect=flags.aspect.value, tiles=flags.tiles)
     if asked.size is not None:
-        scorers.at(asked.size, FULL_DEPTH)  # what cannot be is refused before anything is read
+        scorers.at(asked.size, FULL_DEPTH)  # refuses an impossible size before any sample is read
 
     def for_frames(line: LineName) -> SizedScorer:
         store, limits, threads = sample_store(settings), image_limits(settings), settings.decode_threads
@@ -206,11 +169,9 @@ def _scorer(settings: Settings, flags: RetrainFlags) -> ScorerFor:
 
 
 def _collect(settings: Settings) -> CollectReport:
-    report = CollectReport()
     try:
-        # Closed before the training: a member of the group that does not poll would hold up other collectors.
+        # Closed before the training: a member of the group that does not poll would block other collectors.
         with collector(settings) as gatherer:
-            gatherer.run(report)
+            return gatherer.run()
     except TransportError as error:
         raise TransportError(f"{error} (--offline retrains without a broker)") from error
-    return report

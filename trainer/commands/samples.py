@@ -66,13 +66,8 @@ def _tasks(line: LineName, flags: ImportFlags, limits: ImageLimits) -> list[Impo
 
 def collect_feedback(settings: Settings, *, follow: bool, as_json: bool) -> None:
     """Collect feedback once, or with `follow` until interrupted. Raises QcError."""
-    report = CollectReport()
     with disk_errors(), collector(settings) as gatherer:
-        try:
-            gatherer.run(report, stop=(lambda: False) if follow else None)
-        except KeyboardInterrupt:
-            if not follow:
-                raise
+        report = gatherer.run(stop=(lambda: False) if follow else None)
     document = collected(report)
     if as_json:
         print_json(document)

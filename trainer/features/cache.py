@@ -1,4 +1,4 @@
-"""Features of samples on disk: a frame is passed through the backbone once, however often its line is retrained.
+"""Cache of features on disk: a frame is passed through the backbone once, however often its line is retrained.
 
 `<folder>/<digest of the spec>/<name>.features`, one file for each frame, and `spec.json` for people. Names are made of
 hexadecimal digests alone. Everything here can be computed again: removing the folder is always safe.
@@ -23,7 +23,7 @@ from trainer.features.spec import FeatureSpec
 SUFFIX = ".features"
 SPEC_FILE = "spec.json"
 NAME = re.compile(r"[0-9a-f]{64}(-[0-9a-f]{16})?")
-"""A sample's SHA-256; for something made of a sample that and a digest of what it is."""
+"""A sample's SHA-256; for features of an altered sample, followed by a digest of the alteration."""
 SAMPLE_LENGTH = 64
 LEFTOVER_AGE_S = 3600
 MEBIBYTE = 1 << 20
@@ -38,20 +38,22 @@ class Shelf:
     folder: Path
 
     def get(self, name: str) -> Tensor | None:
-        """What is kept under a name, mapped; None if it is absent or not to be trusted. Raises OSError."""
+        """Map the rows stored under a name; None if they are absent, truncated or altered. Raises OSError."""
         path = self._path(name)
         rows = map_features(path, key=name)
         if rows is not None:
-            os.utime(path)  # the time of its last use, for those who clear up
+            os.utime(path)  # the time of its last use: `make_room` removes the oldest first
         return rows
 
     def put(self, name: str, rows: Tensor) -> None:
-        """Keep (P, C) under a name. Raises OSError."""
+        """Store rows, (P, C), under a name. Raises OSError."""
         write_features(self._path(name), rows, key=name)
 
     def _path(self, name: str) -> Path:
         if not NAME.fullmatch(name):
-            raise TrainingError(f"{name!r} is not a sample's SHA-256: the sample store was tampered with")
+            raise TrainingError(
+                f"{name!r} is not a sample's SHA-256: remove what was added to the sample store by hand"
+            )
         return self.folder / f"{name}{SUFFIX}"
 
 
@@ -63,7 +65,7 @@ class FeatureCache:
     max_bytes: int
 
     def shelf(self, spec: FeatureSpec) -> Shelf:
-        """Where features of that spec are kept; marks it as used. Raises OSError."""
+        """Open the shelf of a spec, and mark the spec as used. Raises OSError."""
         folder = self.folder / spec.digest()
         if not (folder / SPEC_FILE).is_file():
             write_atomically(folder / SPEC_FILE, spec.document().encode())
@@ -71,10 +73,10 @@ class FeatureCache:
         return Shelf(folder)
 
     def make_room(self, shelf: Shelf, *, n_bytes: int, samples: Collection[str], needed: Collection[str]) -> None:
-        """Clear up until the `needed` features, `n_bytes` in all, fit beside what stays.
+        """Remove features until the `needed` ones, `n_bytes` in all, fit beside the rest.
 
-        First go leftovers of killed processes and features of samples that are not among `samples`, which are all
-        that exist; then whole specs, then single frames, those first that have not been used for longest.
+        Removed first: leftovers of killed processes, and features of samples that no longer exist (`samples` names all
+        that do). Then whole specs, then single frames, the longest unused first.
         Raises TrainingError if the needed ones alone are too large, OSError.
         """
         if n_bytes > self.max_bytes:
@@ -106,7 +108,7 @@ class FeatureCache:
         return sum(_size(path) for path in self._files() if path.parent != shelf.folder or path.stem not in in_use)
 
     def _oldest_first(self, shelf: Shelf, in_use: frozenset[str]) -> Iterator[Path]:
-        """What may be given up: other specs' folders, then this one's frames that are not in use."""
+        """List what may be removed: other specs' folders, then this one's frames that are not in use."""
         others = (path for path in self.folder.iterdir() if path.is_dir() and path != shelf.folder)
         yield from sorted(others, key=lambda folder: _modified_s(folder / SPEC_FILE))
         own = (path for path in shelf.folder.glob(f"*{SUFFIX}") if path.stem not in in_use)
@@ -117,7 +119,7 @@ class FeatureCache:
 
 
 def _remove(path: Path) -> int:
-    """Remove a file or a spec's folder; its bytes. Whoever has it mapped keeps what is mapped."""
+    """Remove a file or a spec's folder and return its bytes; processes that have it mapped keep the mapping."""
     if path.is_dir():
         freed = sum(_size(file) for file in path.iterdir())
         shutil.rmtree(path, ignore_errors=True)
@@ -129,7 +131,7 @@ def _remove(path: Path) -> int:
 
 
 def _size(path: Path) -> int:
-    # Another process may clear up at the same time.
+    # Another process may remove the file at the same time.
     try:
         return path.stat().st_size
     except FileNotFoundError:

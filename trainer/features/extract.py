@@ -1,13 +1,14 @@
 """Patch features of the frames that a head is fitted to, each computed once: the backbone is frozen.
 
-A frame's features depend on the frame alone: backbone passes have a fixed number of frames, and which cells are kept is
-drawn by the frame's own SHA-256. So they are the same bits whether they were kept from an earlier training or computed
-in this one, whatever the seed and the other frames.
+A frame's features depend on the frame alone: backbone passes have a fixed number of frames, and the cells that are kept
+are drawn by the frame's own SHA-256. So they have the same bits whether they were stored by an earlier training or
+computed in this one, whatever the seed and the other frames.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,23 +25,33 @@ from trainer.progress import Advance
 from trainer.samples.reading import SampleReader, in_batches
 
 STORED = {torch.bfloat16: torch.bfloat16, torch.float32: torch.float16}
-"""By the backbone's number format: bfloat16 as it is, float32 rounded to a finer sixteen bits than bfloat16."""
+"""Stored number format by the backbone's: bfloat16 stays, float32 is rounded to a finer sixteen bits than bfloat16."""
 BYTES_PER_NUMBER = 2
 SEED_DIGITS = 15
 """Hexadecimal digits of a SHA-256 that fit into torch's seeds."""
 
+Item = TypeVar("Item", bound=Hashable)
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class FeatureCounts:
-    """Frames by where their features came from."""
+    """Number of frames whose features were computed, and of those whose features were in the cache."""
 
     computed: int = 0
     cached: int = 0
 
 
 @dataclass(frozen=True, slots=True)
+class Found(Generic[Item]):
+    """Rows of each frame, mapped from disk, in the order asked for, and the number of frames computed and cached."""
+
+    rows: Mapping[Item, Sequence[Tensor]]
+    counts: FeatureCounts
+
+
+@dataclass(frozen=True, slots=True)
 class FrameFeatures:
-    """Features of a line's frames: from the shelf, else from the backbone and then onto the shelf."""
+    """Features of a line's frames, from the shelf or from the backbone."""
 
     scorer: Scorer
     reader: SampleReader
@@ -50,51 +61,73 @@ class FrameFeatures:
 
     @property
     def judged(self) -> Tensor | None:
-        """Cells that show something that is judged, bool (h0 w0,); None: all do."""
+        """Mark the cells that show something that is judged, bool (h0 w0,); None: all do."""
         return None if self.ignored is None else judged_cells(self.ignored, self.scorer.spec.grid)
 
-    def of_samples(self, samples: Sequence[str], counts: FeatureCounts, *, advance: Advance) -> list[Tensor]:
-        """Rows of good samples, in order, one (P, C) each, mapped from disk. Raises TrainingError, OSError."""
-        found = {sample: self.shelf.get(sample) for sample in samples}
+    def of(
+        self,
+        frames: Sequence[Item],
+        *,
+        names: Callable[[Item], Sequence[str]],
+        compute: Callable[[Sequence[Item]], Iterator[Sequence[Tensor]]],
+        advance: Advance,
+    ) -> Found[Item]:
+        """Get the rows of each frame from the shelf; compute and store those that are missing.
+
+        `names` gives the names on the shelf of a frame's rows, `compute` the rows for these names, frame by frame.
+        Raises TrainingError, OSError.
+        """
+        found = {frame: self._from_shelf(names(frame)) for frame in frames}
         missing = _without_rows(found)
-        counts.cached += len(found) - len(missing)
-        advance(len(found) - len(missing), "cached")
-        for sample, rows in self._computed(missing):
-            self.shelf.put(sample, rows)
-            counts.computed += 1
+        counts = FeatureCounts(computed=len(missing), cached=len(found) - len(missing))
+        advance(counts.cached, "cached")
+        for frame, computed in zip(missing, compute(missing), strict=True):
+            for name, rows in zip(names(frame), computed, strict=True):
+                self.shelf.put(name, rows)
             advance(1)
         # Mapped only now: thousands of small things that stay, made between large ones that go, would cut up the heap,
         # by 2.3 MB a frame at WideResNet-50.
         give_back_freed_memory()
-        found |= {sample: self.shelf.get(sample) for sample in missing}
-        # Gone again already where another process clears up the same folder.
-        found |= dict(self._computed(_without_rows(found)))
-        return [rows for rows in map(found.__getitem__, samples) if rows is not None]
+        found |= {frame: self._from_shelf(names(frame)) for frame in missing}
+        # Another process that clears up the same folder may have removed some of them already.
+        gone = _without_rows(found)
+        found |= dict(zip(gone, compute(gone), strict=True))
+        return Found({frame: rows for frame, rows in found.items() if rows is not None}, counts)
 
-    def _computed(self, samples: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+    def of_samples(self, samples: Sequence[str], *, advance: Advance) -> tuple[list[Tensor], FeatureCounts]:
+        """Get the rows of good samples, in order, (P, C) each. Raises TrainingError, OSError."""
+        found = self.of(samples, names=lambda sample: [sample], compute=self._computed, advance=advance)
+        return [rows for (rows,) in found.rows.values()], found.counts
+
+    def _from_shelf(self, names: Sequence[str]) -> Sequence[Tensor] | None:
+        """Map the rows under these names; None if any is absent."""
+        rows = [self.shelf.get(name) for name in names]
+        present = [each for each in rows if each is not None]
+        return present if len(present) == len(rows) else None
+
+    def _computed(self, samples: Sequence[str]) -> Iterator[Sequence[Tensor]]:
         judged = self.judged
         embedded = embed_frames(self.scorer, self.reader.pictures(samples), self.scorer.ignored_area(self.ignored))
         for sample, (embedding, _) in zip(samples, embedded, strict=True):
             cells = drawn_cells(sample, len(embedding), self.patches_per_frame, judged=judged)
-            yield sample, stored(embedding[cells])
+            yield [stored(embedding[cells])]
 
 
-def _without_rows(found: Mapping[str, Tensor | None]) -> list[str]:
-    return [sample for sample, rows in found.items() if rows is None]
+def _without_rows(found: Mapping[Item, Sequence[Tensor] | None]) -> list[Item]:
+    return [frame for frame, rows in found.items() if rows is None]
 
 
 def embed_frames(
     scorer: Scorer, pictures: Iterable[Tensor], area: IgnoredArea | None = None
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Embed frames, uint8 (3, H, W) each; gives (h0 w0, C) for each, on the CPU, in the number format of `scorer`.
+    """Embed frames, uint8 (3, H, W) each; give (h0 w0, C) for each, on the CPU, in the number format of `scorer`.
 
-    With it comes that of mask levels, (h_m w_m, C_m), None if the scorer has none. What lies in the ignored `area` has
-    no influence on them.
-
-    Every pass has BATCH_SIZE frames, the last one filled up: kernels choose how to sum by the size of the batch, so
-    only then does a frame have the same bits whatever else is in its batch.
+    With it comes the embedding of the mask levels, (h_m w_m, C_m), None if the scorer has none. Pixels in the ignored
+    `area` have no influence on them.
     """
     for pixels in in_batches(pictures, BATCH_SIZE):
+        # Always BATCH_SIZE frames, the last pass filled up: kernels choose how to sum by the size of the batch, so
+        # only then does a frame have the same bits whatever else is in its batch.
         full = stack_pixels([pixels[index % len(pixels)] for index in range(BATCH_SIZE)])
         embedding, fine = scorer.embed_twice(full, area)
         rows = embedding[: len(pixels)].cpu().flatten(2).transpose(1, 2)
@@ -103,7 +136,7 @@ def embed_frames(
 
 
 def drawn_cells(sample: str, n_cells: int, n_kept: int, judged: Tensor | None = None) -> Tensor:
-    """Which cells of a frame are kept, ascending: drawn by its SHA-256 alone; none but those of `judged`.
+    """Draw the cells of a frame that are kept, by its SHA-256 alone, from the `judged` ones; ascending.
 
     Shapes: `judged` bool (n_cells,), None: all -> int64 (min(cells to draw from, n_kept),).
     """
@@ -115,7 +148,7 @@ def drawn_cells(sample: str, n_cells: int, n_kept: int, judged: Tensor | None = 
 
 
 def stored(rows: Tensor) -> Tensor:
-    """Rows in the number format they are kept in. Raises TrainingError for numbers that it cannot hold."""
+    """Round rows to the number format that they are stored in. Raises TrainingError for numbers that it cannot hold."""
     kept = rows.to(STORED[rows.dtype])
     if not bool(torch.isfinite(kept).all()):
         raise TrainingError("the backbone gave features that are not finite: check its weights file")
@@ -123,6 +156,6 @@ def stored(rows: Tensor) -> Tensor:
 
 
 def feature_bytes(spec: FeatureSpec, channels: int) -> int:
-    """Bytes on disk of one frame's features."""
+    """Return the bytes on disk of one frame's features."""
     cells = math.prod(spec.embedding.grid)
     return HEADER_BYTES + min(spec.patches_per_frame, cells) * channels * BYTES_PER_NUMBER

@@ -1,7 +1,7 @@
 """Patch features of one frame in one file: a header of fixed length, then the numbers as they lie in memory.
 
-The header is JSON, filled up with spaces: SHA-256 of everything that matters, shape, number format. No pickles: a file
-can be wrong, never run. Whatever is not whole and true is as good as absent.
+The header is JSON, padded with spaces: SHA-256 of key, shape, number format and numbers; shape; number format. No
+pickles: a wrong file can never run code. A truncated or altered file counts as absent.
 """
 
 import hashlib
@@ -15,17 +15,17 @@ import torch
 from torch import Tensor
 
 HEADER_BYTES = 256
-"""A multiple of 64, so that the numbers lie where vector instructions like them."""
+"""A multiple of 64, so that the numbers are aligned for vector instructions."""
 FORMATS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def write_features(path: Path, rows: Tensor, *, key: str) -> None:
-    """Write (P, C) of one of FORMATS; the file appears whole or not at all. Raises OSError."""
+    """Write rows, (P, C), of one of FORMATS; the file appears whole or not at all. Raises OSError."""
     kind = str(rows.dtype).removeprefix("torch.")
     numbers = rows.contiguous().view(torch.uint8).numpy().data
     header = {"sha256": _digest(numbers, key, kind, tuple(rows.shape)), "format": kind, "shape": tuple(rows.shape)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not flushed to the disk, unlike models: after a power cut the checksum tells, and the frame is computed again.
+    # Not flushed to the disk, unlike models: after a power cut the checksum fails, and the frame is computed again.
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tmp-", delete=False) as file:
         partial = Path(file.name)
         try:
@@ -39,7 +39,7 @@ def write_features(path: Path, rows: Tensor, *, key: str) -> None:
 
 
 def map_features(path: Path, *, key: str) -> Tensor | None:
-    """Map what was written under `key`; None if it is absent, cut off or altered. Raises OSError.
+    """Map the rows written under `key`; None if the file is absent, truncated or altered. Raises OSError.
 
     Shape: (P, C). The rows stay on disk until they are used, and the system may drop them from memory again.
     """
@@ -55,12 +55,12 @@ def map_features(path: Path, *, key: str) -> Tensor | None:
 
 
 def _mapped(path: Path, n_bytes: int) -> Tensor | None:
-    """The whole file, if it has so many bytes. Shape: uint8 (n_bytes,)."""
+    """Map the whole file; None unless it has exactly so many bytes. Shape: uint8 (n_bytes,)."""
     try:
         if path.stat().st_size != n_bytes:
             return None
         # Unlike Python's mmap it keeps no file descriptor: thousands of frames would be more than a process may open.
-        # A private mapping: torch wants memory it could write to, and the file stays as it is.
+        # A private mapping: torch needs memory that it could write to, and the file stays as it is.
         return torch.from_file(str(path), shared=False, size=n_bytes, dtype=torch.uint8)
     except FileNotFoundError:
         return None
@@ -80,7 +80,7 @@ def _header(path: Path) -> tuple[str, tuple[int, int], str] | None:
 
 
 def _digest(numbers: memoryview, key: str, kind: str, shape: tuple[int, ...]) -> str:
-    # The key too: a file under another's name is not that one's features.
+    # With the key: a file that was renamed to another frame's name does not pass as that frame's features.
     digest = hashlib.sha256(f"{key} {kind} {shape}".encode())
     digest.update(numbers)
     return digest.hexdigest()

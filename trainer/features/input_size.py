@@ -1,4 +1,4 @@
-"""What size the backbone sees a line's frames at."""
+"""Choose the size at which the backbone sees a line's frames."""
 
 import math
 import re
@@ -12,10 +12,10 @@ from trainer.samples.frame_sizes import FrameSizes
 
 AUTO = "auto"
 DEFAULT_MAX_COST = 2.5
-"""Of `auto` without tiles: 404 x 404 px."""
+"""Bound of `auto` without tiles: 404 x 404 px."""
 LEAST_MAX_COST, GREATEST_MAX_COST = 0.1, 64.0
 SQUASHED_UP_TO = 4 / 3
-"""Ratio of a frame's sides up to which `auto` makes it square; what is longer would lose too much of its long side."""
+"""Ratio of a frame's sides up to which `auto` makes it square; a longer one would lose too much of its long side."""
 MIN_AUTO_SIDE = 64
 """Below it a feature map of stride 32 has one cell a side."""
 MULTIPLE = 32
@@ -23,14 +23,14 @@ MULTIPLE = 32
 MAX_ENLARGEMENT = 1.03
 """Up to this much a side may be rounded up: 250 px become 256."""
 ROUNDING = 1e-6
-"""In square roots, pixels."""
+"""Tolerance for the rounding of square roots, pixels."""
 
 _SIDES = re.compile(r"(\d{1,6})(?:x(\d{1,6}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class AskedInputSize:
-    """What `--input-size` and `--max-cost` ask for."""
+    """Values of `--input-size` and `--max-cost`."""
 
     size: InputSize | None
     """Height and width, pixels; None: `auto`."""
@@ -40,7 +40,7 @@ class AskedInputSize:
 
 @dataclass(frozen=True, slots=True)
 class ChosenSize:
-    """Height and width, pixels, and why, for people."""
+    """Height and width, pixels, and the reason, for people."""
 
     size: InputSize
     reason: str
@@ -63,7 +63,7 @@ def parse_input_size(text: str, max_cost: float | None = None) -> AskedInputSize
 
 
 def as_asked(asked: AskedInputSize, cost: float) -> str:
-    """Reason for a size that was given, which wins over any bound; says so if it costs more."""
+    """Give the reason for a size that was asked for; it overrides the bound of the cost, and the reason says so."""
     bound = asked.max_cost or DEFAULT_MAX_COST
     if cost <= bound:
         return "as given"
@@ -71,7 +71,7 @@ def as_asked(asked: AskedInputSize, cost: float) -> str:
 
 
 def auto_input_size(frames: FrameSizes, spec: EmbeddingSpec, *, max_cost: float | None) -> ChosenSize:
-    """Choose from the good frames alone: as large as they are, never larger, within `max_cost`.
+    """Choose a size from the good frames alone: as large as they are, never larger, within `max_cost`.
 
     Without tiles the bound is DEFAULT_MAX_COST unless one is given. `spec`: strides and tiles. Raises SettingsError.
     """
@@ -100,7 +100,7 @@ def _whole(frames: FrameSizes, unit: int, max_cost: float) -> ChosenSize:
 
 
 def _shape(frame: tuple[int, int]) -> tuple[float, float]:
-    """The frame's sides, or those of the square that has as many pixels."""
+    """Return the frame's sides, or the sides of the square with as many pixels."""
     if max(frame) > SQUASHED_UP_TO * min(frame):
         return frame
     side = math.sqrt(math.prod(frame))
@@ -108,7 +108,7 @@ def _shape(frame: tuple[int, int]) -> tuple[float, float]:
 
 
 def _rounded(sides: tuple[float, float], unit: int, budget: float, *, may_round_up: bool) -> InputSize:
-    """Multiples of `unit` within `budget` pixels: the nearest if that enlarges by next to nothing, else down."""
+    """Round sides to multiples of `unit` within `budget` pixels: up by MAX_ENLARGEMENT at most, else down."""
     least = -(-MIN_AUTO_SIDE // unit) * unit
     if may_round_up:
         nearest = [max(least, _nearest(side, unit)) for side in sides]
@@ -131,7 +131,7 @@ def _down(side: float, unit: int) -> int:
 
 
 def _tiled(frames: FrameSizes, spec: EmbeddingSpec, unit: int, max_cost: float) -> ChosenSize:
-    """The frames' own scale and shape, or the largest smaller one whose tiles, overlaps included, cost no more."""
+    """Choose the frames' own size, or the largest one whose tiles, overlaps included, cost at most `max_cost`."""
     long, short = max(frames.typical), min(frames.typical)
     scale = min(1.0, MAX_INPUT_SIZE / long)
     largest = max(unit, _down(long * scale, unit))
@@ -152,7 +152,7 @@ def _tiled(frames: FrameSizes, spec: EmbeddingSpec, unit: int, max_cost: float) 
 
 
 def _cost(spec: EmbeddingSpec, size: InputSize) -> float:
-    """Infinite for what cannot be cut into so many tiles."""
+    """Compute the cost of a size; infinite if it cannot be cut into so many tiles."""
     try:
         return replace(spec, input_size=size).cost
     except ValueError:
@@ -160,7 +160,7 @@ def _cost(spec: EmbeddingSpec, size: InputSize) -> float:
 
 
 def fit_to_tiles(spec: EmbeddingSpec) -> EmbeddingSpec:
-    """The spec with sides rounded down to what its tiles need, if it has tiles. Raises SettingsError."""
+    """Round the sides of a spec with tiles down to multiples that its tiles need. Raises SettingsError."""
     if spec.tiles == 1:
         return spec
     stride = math.lcm(*spec.backbone_levels)

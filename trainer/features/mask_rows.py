@@ -1,4 +1,4 @@
-"""What the mask head is fitted to: features of fine cells in, around and far from synthetic defects."""
+"""Rows that the mask head is fitted to: features of fine cells in, around and far from synthetic defects."""
 
 import math
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ COVERED_SHARE = 0.3
 CLEAR_SHARE = 0.05
 """A cell next to a defect is good if at most this share of it is covered."""
 NEAR_CELLS = 4
-"""So far from a defect its surroundings reach: from there on, features show nothing of it."""
+"""Reach of a defect's surroundings, cells; beyond it features show nothing of the defect."""
 EACH = 64
-"""Cells of each kind that a frame gives at the most, so that large defects count hardly more than small ones."""
+"""Largest number of cells of each kind per frame, so that large defects count hardly more than small ones."""
 FAR, NEAR, DEFECTIVE = range(3)
 PLACE_CHANNELS = 5
-"""At the end of each row: what kind of cell, and its row and column in two digits, which sixteen bits hold exactly."""
+"""Numbers at the end of each row: kind of cell, then row and column in two digits each, exact in sixteen bits."""
 DIGIT = 128
 
 
@@ -32,7 +32,7 @@ class MaskRows:
     features: Tensor
     kinds: Tensor
     cells: Tensor
-    """Counted row by row."""
+    """Index of each cell, counted row by row."""
 
 
 def drawn_rows(embedding: Tensor, mask: Tensor, grid: tuple[int, int], judged: Tensor | None, seed: int) -> Tensor:
@@ -50,7 +50,7 @@ def drawn_rows(embedding: Tensor, mask: Tensor, grid: tuple[int, int], judged: T
 
 
 def joined_rows(blocks: Sequence[Tensor], grid: tuple[int, int]) -> MaskRows:
-    """Take rows of many frames apart again. Shapes: (n, C + PLACE_CHANNELS) each."""
+    """Join the rows of many frames, and split features from places. Shapes: (n, C + PLACE_CHANNELS) each."""
     rows = torch.cat(list(blocks))
     features, places = rows[:, :-PLACE_CHANNELS], rows[:, -PLACE_CHANNELS:].long()
     kind, row_high, row_low, column_high, column_low = places.T
@@ -59,12 +59,12 @@ def joined_rows(blocks: Sequence[Tensor], grid: tuple[int, int]) -> MaskRows:
 
 
 def mask_rows_bytes(channels: Sequence[int]) -> int:
-    """Bytes on disk of one frame's rows, at the most; 0 without mask levels."""
+    """Return the largest number of bytes of one frame's rows on disk; 0 without mask levels."""
     return HEADER_BYTES + 3 * EACH * (sum(channels) + PLACE_CHANNELS) * BYTES_PER_NUMBER if channels else 0
 
 
 def _kinds(mask: Tensor, grid: tuple[int, int]) -> Tensor:
-    """FAR, NEAR or DEFECTIVE, -1 for cells that are neither covered nor clear. Shapes: bool (H, W) -> (h w,)."""
+    """Classify cells as FAR, NEAR or DEFECTIVE, -1 if neither covered nor clear. Shapes: bool (H, W) -> (h w,)."""
     share = F.adaptive_avg_pool2d(mask.float()[None], grid)
     size = 2 * NEAR_CELLS + 1
     near = F.max_pool2d((share > 0).float(), size, stride=1, padding=NEAR_CELLS) > 0

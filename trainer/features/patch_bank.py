@@ -11,12 +11,12 @@ from qc_worker.simplenet.standardiser import Standardiser
 
 BYTES_PER_NUMBER = 4
 ROWS_AT_ONCE = 8_192
-"""In float64, with two copies on the way, they take 0.3 GB at 1,536 channels."""
+"""Rows converted at once: in float64, with two copies, they take 0.3 GB at 1,536 channels."""
 
 
 @dataclass(frozen=True, slots=True)
 class PatchBank:
-    """Blocks of rows, (P, C) each, that count as one table; what a block's rows are is up to who made it."""
+    """Blocks of rows, (P, C) each, such as those of one frame, read as one table."""
 
     blocks: tuple[Tensor, ...]
 
@@ -28,13 +28,13 @@ class PatchBank:
         return self.blocks[0].shape[1]
 
     def rows(self, index: Tensor) -> Tensor:
-        """Rows of the table in float32. Shapes: int64 (N,) -> (N, C)."""
+        """Read rows of the table in float32. Shapes: int64 (N,) -> (N, C)."""
         if len(self.blocks) == 1:
             return self.blocks[0][index].float()
         ends = torch.tensor([len(block) for block in self.blocks]).cumsum(0)
         owners = torch.bucketize(index, ends, right=True)
         found = torch.empty(len(index), self.channels)
-        # Sorted by block, so that each block is asked once.
+        # Sorted by block, so that each block is read once.
         order = owners.argsort(stable=True)
         for places in torch.split(order, torch.unique_consecutive(owners[order], return_counts=True)[1].tolist()):
             owner = int(owners[places[0]])
@@ -43,7 +43,7 @@ class PatchBank:
         return found
 
     def chunks(self, max_rows: int = ROWS_AT_ONCE) -> Iterator[Tensor]:
-        """The whole table in float32, at most `max_rows` rows at a time."""
+        """Read the whole table in float32, at most `max_rows` rows at a time."""
         waiting: list[Tensor] = []
         for piece in (piece for block in self.blocks for piece in torch.split(block, max_rows)):
             if waiting and sum(map(len, waiting)) + len(piece) > max_rows:
@@ -62,10 +62,10 @@ class PatchFeatures:
     standardiser: Standardiser
     """Maps embeddings to standardised patches."""
     is_standardised: bool
-    """Whether the bank's rows are that already; those mapped from disk never are."""
+    """True if the bank's rows are standardised already; rows mapped from disk never are."""
 
     def patches(self, index: Tensor) -> Tensor:
-        """Rows with mean 0 and standard deviation 1 per channel over the whole bank. Shapes: (N,) -> (N, C)."""
+        """Read rows, standardised to mean 0 and deviation 1 per channel over the whole bank. Shapes: (N,) -> (N, C)."""
         rows = self.bank.rows(index)
         if self.is_standardised:
             return rows
@@ -73,13 +73,13 @@ class PatchFeatures:
         return standardised
 
     def standardised_chunks(self) -> Iterator[Tensor]:
-        """The whole bank, a few thousand rows at a time. Shapes: (n, C) each."""
+        """Read the whole bank standardised, a few thousand rows at a time. Shapes: (n, C) each."""
         for rows in self.bank.chunks():
             yield rows if self.is_standardised else self.standardiser(rows)
 
 
 def standardise(blocks: Sequence[Tensor], *, max_bytes: int) -> PatchFeatures:
-    """Take the statistics of all rows and, if they fit into `max_bytes` as float32, bring them into memory.
+    """Compute the statistics of all rows and, if they fit into `max_bytes` as float32, load them into memory.
 
     Shapes: (P, C) each. Raises TrainingError for features that are not finite.
     """
@@ -99,7 +99,7 @@ def standardise(blocks: Sequence[Tensor], *, max_bytes: int) -> PatchFeatures:
 
 
 def channel_statistics(bank: PatchBank) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation over all rows, both (C,), summed in float64."""
+    """Compute mean and standard deviation over all rows, both (C,), summed in float64."""
     nothing = torch.zeros(bank.channels, dtype=torch.float64)
     mean = sum((rows.double().sum(0) for rows in bank.chunks()), nothing) / len(bank)
     squares = (((rows.double() - mean) ** 2).sum(0) for rows in bank.chunks())

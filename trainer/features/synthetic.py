@@ -1,8 +1,8 @@
-"""Synthetic defects on good frames: what discriminators learn to call anomalous, beside noised features.
+"""Synthetic defects on good frames, which discriminators learn to call anomalous, beside noised features.
 
 They cover what factories see, from obvious to barely visible: pits, cracks, scratches, foreign texture, misplaced
-pieces, broken edges, wrong light, loss of focus. None of them is modelled on a particular data set. They decide nothing
-else, for they do not rank heads as real defects do (docs/explanation/model.md has the figures).
+pieces, broken edges, wrong light, loss of focus. None of them is modelled on a particular data set. They are used
+for nothing else: they do not rank heads as real defects do (docs/explanation/model.md has the figures).
 
 Blending by thresholded noise follows DRAEM (Zavrtanik et al., ICCV 2021), moving a piece CutPaste (Li et al., CVPR
 2021).
@@ -28,20 +28,20 @@ Canvas = NDArray[np.float32]
 VISIBLE_GREY_LEVELS = 4.0
 """A pixel belongs to the mask if a colour of it changed by at least this."""
 SYNTHETIC_VERSION = 2
-"""Raised whenever defects are drawn in another way: kept features are of the old ones."""
+"""Increase it whenever defects are drawn in another way: stored features are those of the old way."""
 MIN_DEFECT_PIXELS = 12
 MAX_TRIES = 20
 
 
 class Alteration(NamedTuple):
-    """What the picture becomes where `cover` (S, S), 0..1, is 1."""
+    """An altered picture, blended over the original by `cover` (S, S), 0..1."""
 
     picture: Canvas
     cover: Plane
 
 
 def synthetic_defect(pixels: Tensor, random: Generator) -> tuple[Tensor, NDArray[np.bool_]]:
-    """A copy of a good frame with one defect of a random kind, and where it shows.
+    """Draw one defect of a random kind on a copy of a good frame; return it with the mask of visible changes.
 
     Shapes: uint8 (3, H, W) -> uint8 (3, H, W) and (H, W). The same picture and generator state give the same defect.
     """
@@ -50,16 +50,16 @@ def synthetic_defect(pixels: Tensor, random: Generator) -> tuple[Tensor, NDArray
 
 
 def defect_of_kind(kind: str, pixels: Tensor, random: Generator) -> tuple[Tensor, NDArray[np.bool_]]:
-    """Like `synthetic_defect`, of one of SYNTHETIC_KINDS.
+    """Draw one defect of a kind out of SYNTHETIC_KINDS; see `synthetic_defect`.
 
-    Defects are measured in sides of a square, so on a picture that is none they are drawn within a random square of it.
+    Sizes of defects are shares of a square's side, so on other pictures they are drawn within a random square.
     """
     height, width = pixels.shape[1:]
     if height != width:
         return _within_a_square(kind, pixels, random)
     picture = pixels.permute(1, 2, 0).numpy().astype(np.float32)
     for attempt in range(1, MAX_TRIES + 1):
-        # A moved piece of an even surface changes nothing, nor does a crack on black; the last try shows on any.
+        # A moved piece of an even surface changes nothing, nor does a crack on black; the last try is always visible.
         draw = _DRAWN[kind] if attempt < MAX_TRIES else _obvious_pit
         altered, mask = _apply(picture, draw(picture, random))
         if mask.sum() >= MIN_DEFECT_PIXELS:
@@ -82,13 +82,13 @@ def _apply(picture: Canvas, alteration: Alteration) -> tuple[NDArray[np.uint8], 
     blended = picture * (1 - cover) + alteration.picture * cover
     altered = blended.round().clip(0, 255).astype(np.uint8)
     changed = np.abs(altered.astype(np.float32) - picture).max(axis=2) >= VISIBLE_GREY_LEVELS
-    # Texture crosses its own grey now and then: such holes belong to the defect as people would mark it.
+    # Where the texture happens to have the defect's grey the mask has holes; people would mark them as defect too.
     closed = ndimage.binary_closing(np.pad(changed, 2), iterations=2)[2:-2, 2:-2]
     return altered, closed & (alteration.cover > 0.1) | changed
 
 
 def _pit(picture: Canvas, random: Generator) -> Alteration:
-    """A small hole or grain, dark or bright."""
+    """Draw a small hole or grain, dark or bright."""
     size = len(picture)
     cover = _blob(size, random, radius=size * random.uniform(0.012, 0.045), wobble=0.2, softness=0.25)
     return Alteration(picture + _shift(random, 20, 110), cover)
@@ -101,7 +101,7 @@ def _obvious_pit(picture: Canvas, random: Generator) -> Alteration:
 
 
 def _crack(picture: Canvas, random: Generator) -> Alteration:
-    """A thin dark line that wanders and thins out."""
+    """Draw a thin dark line that wanders and thins out."""
     size = len(picture)
     path = _walk(size, random, turn=random.uniform(0.2, 0.6), length=size * random.uniform(0.12, 0.5))
     cover = _stroke(size, path, width=random.uniform(0.5, 1.4))
@@ -109,7 +109,7 @@ def _crack(picture: Canvas, random: Generator) -> Alteration:
 
 
 def _scratch(picture: Canvas, random: Generator) -> Alteration:
-    """A nearly straight groove, dark or bright, at times several side by side."""
+    """Draw a nearly straight groove, dark or bright, at times several side by side."""
     size = len(picture)
     path = _walk(size, random, turn=0.03, length=size * random.uniform(0.15, 0.6))
     cover = _stroke(size, path, width=random.uniform(0.6, 2.0))
@@ -120,7 +120,7 @@ def _scratch(picture: Canvas, random: Generator) -> Alteration:
 
 
 def _foreign_texture(picture: Canvas, random: Generator) -> Alteration:
-    """The surface itself at another scale and turned, where noise is high."""
+    """Show the surface itself at another scale and turned, where noise is high."""
     size, zoom = len(picture), random.uniform(1.5, 3)
     top, left = random.uniform(0, size - size / zoom, 2)
     piece = (left, top, left + size / zoom, top + size / zoom)
@@ -132,7 +132,7 @@ def _foreign_texture(picture: Canvas, random: Generator) -> Alteration:
 
 
 def _speckle(picture: Canvas, random: Generator) -> Alteration:
-    """Grain: noise of some fineness, where noise of another is high."""
+    """Add grain, noise of some fineness, where noise of another is high."""
     size = len(picture)
     grain = ndimage.gaussian_filter(random.standard_normal((size, size)), random.uniform(0.5, 3))
     grain = (grain / grain.std() * random.uniform(8, 40)).astype(np.float32)
@@ -140,7 +140,7 @@ def _speckle(picture: Canvas, random: Generator) -> Alteration:
 
 
 def _moved_piece(picture: Canvas, random: Generator) -> Alteration:
-    """A piece of the picture where another belongs (CutPaste), soft or hard at its edge."""
+    """Move a piece of the picture to another place (CutPaste), soft or hard at its edge."""
     size = len(picture)
     distance = random.uniform(0.15, 0.6, 2) * size * random.choice([-1, 1], 2)
     moved = np.roll(picture, tuple(distance.astype(int)), axis=(0, 1))
@@ -150,7 +150,7 @@ def _moved_piece(picture: Canvas, random: Generator) -> Alteration:
 
 
 def _broken_edge(picture: Canvas, random: Generator) -> Alteration:
-    """A ragged bite out of the frame's rim: what lies behind shows, or the rim is smeared inwards."""
+    """Take a ragged bite out of the frame's rim: the background shows, or the rim is smeared inwards."""
     size = len(picture)
     rim = np.linspace(0.01, 1, size, dtype=np.float32)[:, None] * np.ones(size, dtype=np.float32)
     along = np.exp(-(((np.arange(size) / size - random.uniform(0.1, 0.9)) / random.uniform(0.04, 0.2)) ** 2))
@@ -162,7 +162,7 @@ def _broken_edge(picture: Canvas, random: Generator) -> Alteration:
 
 
 def _uneven(picture: Canvas, random: Generator) -> Alteration:
-    """A broad weak change of brightness or contrast."""
+    """Change brightness or contrast weakly over a broad area."""
     cover = _broad(picture, random)
     contrast = np.float32(random.choice([random.uniform(0.3, 0.7), random.uniform(1.4, 2.2), 1.0]))
     local = ndimage.uniform_filter(picture, (25, 25, 1), mode="nearest")
@@ -170,14 +170,14 @@ def _uneven(picture: Canvas, random: Generator) -> Alteration:
 
 
 def _blurred(picture: Canvas, random: Generator) -> Alteration:
-    """Texture lost over an area: worn, polished, or out of focus."""
+    """Remove texture over an area: worn, polished, or out of focus."""
     sigma = random.uniform(1.2, 5)
     smooth = ndimage.gaussian_filter(picture, (sigma, sigma, 0), mode="nearest")
     return Alteration(smooth + _shift(random, 0, 10), _broad(picture, random))
 
 
 def _shift(random: Generator, low: float, high: float) -> np.float32:
-    """A change of grey, up or down."""
+    """Draw a change of grey, up or down."""
     return np.float32(random.uniform(low, high) * random.choice([-1, 1]))
 
 
@@ -190,7 +190,7 @@ def _broad(picture: Canvas, random: Generator) -> Plane:
 
 
 def _blob(size: int, random: Generator, *, radius: float, wobble: float, softness: float) -> Plane:
-    """A wobbly oval somewhere, 1 inside, fading over `softness` of its radius."""
+    """Place a wobbly oval at random, 1 inside, fading over `softness` of its radius."""
     y, x = np.mgrid[:size, :size] - random.uniform(0.05, 0.95, 2)[:, None, None] * size
     turn, oval = random.uniform(0, np.pi), random.uniform(0.5, 1)
     u, v = np.cos(turn) * x + np.sin(turn) * y, (np.cos(turn) * y - np.sin(turn) * x) / oval
@@ -202,7 +202,7 @@ def _blob(size: int, random: Generator, *, radius: float, wobble: float, softnes
 
 
 def _islands(size: int, random: Generator) -> Plane:
-    """Where noise of two octaves is high: a few ragged islands, 1 to 8 % of the picture."""
+    """Cover a few ragged islands, 1 to 8 % of the picture, where noise of two octaves is high."""
     cells = int(random.integers(3, 9))
     noise = _smooth_noise(size, random, cells=cells) + 0.5 * _smooth_noise(size, random, cells=2 * cells)
     window = _blob(size, random, radius=size * random.uniform(0.2, 0.4), wobble=0.1, softness=0.8)
@@ -212,14 +212,14 @@ def _islands(size: int, random: Generator) -> Plane:
 
 
 def _smooth_noise(size: int, random: Generator, *, cells: int) -> Plane:
-    """Smoothly interpolated random values, `cells` to a side; mean 0, about -1..1."""
+    """Interpolate random values smoothly, `cells` to a side; mean 0, about -1..1."""
     grid = Image.fromarray(random.uniform(-1, 1, (cells + 3, cells + 3)).astype(np.float32))
     within = (1.5, 1.5, cells + 1.5, cells + 1.5)  # from the middle of one value to that of another
     return np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC, box=within))
 
 
 def _walk(size: int, random: Generator, *, turn: float, length: float) -> NDArray[np.float64]:
-    """Points half a pixel apart along a path whose direction drifts. Shape: (n, 2), row and column."""
+    """Draw a path whose direction drifts; points half a pixel apart. Shape: (n, 2), row and column."""
     stretches = random.normal(0, turn, max(2, int(length / 4)))
     angles = random.uniform(0, 2 * np.pi) + np.repeat(np.cumsum(stretches), 8)
     start = random.uniform(0.1, 0.9, 2) * size
@@ -228,7 +228,7 @@ def _walk(size: int, random: Generator, *, turn: float, length: float) -> NDArra
 
 
 def _stroke(size: int, path: NDArray[np.float64], *, width: float) -> Plane:
-    """A line of `width` pixels (standard deviation of its profile) along a path; thinner to its ends."""
+    """Draw a line of `width` pixels (standard deviation of its profile) along a path; thinner to its ends."""
     cells = path.round().astype(int)
     inside = ((cells >= 0) & (cells < size)).all(axis=1)
     line = np.zeros((size, size), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Folds of good samples: each is held out once, so all of them can calibrate a threshold."""
+"""Split good samples into folds: each is held out once, so all of them can calibrate a threshold."""
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
@@ -8,7 +8,7 @@ from itertools import pairwise
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Sample ids, each list in order; every sample is in one of the two."""
+    """Sample ids to fit to and to hold out, each list in order; every sample is in one of the two."""
 
     training: tuple[str, ...]
     held_out: tuple[str, ...]
@@ -28,12 +28,12 @@ def folds(samples: Sequence[str], groups: Mapping[str, str] | None, n_folds: int
 
 
 def rank(name: str, seed: int) -> bytes:
-    """Sort key of a random order that a new name leaves as it was."""
+    """Compute the sort key of a random order in which a new name moves no other."""
     return hashlib.sha256(f"{seed} {name}".encode()).digest()
 
 
 def members(samples: Sequence[str], groups: Mapping[str, str]) -> dict[str, list[str]]:
-    """Samples by group, in the order given."""
+    """Sort samples by group, in the order given."""
     by_group: dict[str, list[str]] = {}
     for sample in samples:
         by_group.setdefault(groups[sample], []).append(sample)
@@ -41,13 +41,13 @@ def members(samples: Sequence[str], groups: Mapping[str, str]) -> dict[str, list
 
 
 def without(samples: Sequence[str], others: Collection[str]) -> list[str]:
-    """Samples that are not among the others, in the order given."""
+    """List the samples that are not among the others, in the order given."""
     outside = set(others)
     return [sample for sample in samples if sample not in outside]
 
 
 def _grouped(ranked: Sequence[str], groups: Mapping[str, str], n_folds: int, seed: int) -> list[list[str]] | None:
-    """Largest group first, each to the fold that has the fewest samples; None if there is only one group."""
+    """Assign groups, the largest first, to the fold with the fewest samples; None if there is only one group."""
     by_group = members(ranked, groups)
     if len(by_group) < 2:
         return None

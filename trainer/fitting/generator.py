@@ -18,7 +18,7 @@ class AnomalousFeatures:
         self._random = random
 
     def __call__(self, features: Tensor) -> Tensor:
-        """(N, C) adapted features -> (N, C) anomalous features; gradients pass through."""
+        """Add noise: (N, C) adapted features -> (N, C) anomalous features; gradients pass through."""
         noise = torch.randn(features.shape, generator=self._random, device=features.device)
         drawn = torch.randint(len(self._sigmas), (len(features), 1), generator=self._random, device=features.device)
         return features + noise * self._sigmas[drawn]

@@ -1,4 +1,4 @@
-"""Fitting a line's head: adaptors, local whitening, discriminators."""
+"""Fit a line's head: adaptors, then local whitening, then discriminators, which alone are learned step by step."""
 
 import math
 import threading
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from qc_worker.domain.errors import TrainingError
-from qc_worker.simplenet.checkpoint import TrainingSettings
+from qc_worker.simplenet.fit_settings import FitSettings
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import HeadShape
 from qc_worker.simplenet.inference.precision import multiplying_in
 from trainer.features.patch_bank import BYTES_PER_NUMBER, ROWS_AT_ONCE, PatchFeatures
 from trainer.fitting.generator import AnomalousFeatures
 from trainer.fitting.loss import chance_loss, is_learned, truncated_l1
-from trainer.fitting.mixture import MAX_WHITENER_BYTES, component_count, fit_mixture
+from trainer.fitting.mixture import component_count, fit_mixture
 from trainer.fitting.part_scores import PartWeights
 from trainer.fitting.whitening import adapted_channels, whitening
 from trainer.progress import Advance
@@ -41,28 +41,23 @@ class FitTask:
     """Everything that decides the bits of a head, on one machine and with one number of threads."""
 
     features: PatchFeatures
-    """Of good frames."""
+    """Features of good frames."""
     cells: tuple[int, int]
     """Rows and columns of the grid, (h0, w0)."""
     defective: Tensor
     """Features of cells under synthetic defects, not standardised, (M, C)."""
     level_channels: tuple[int, ...]
-    settings: TrainingSettings
-    hidden: int
+    settings: FitSettings
     seed: int
     device: torch.device
     dtype: torch.dtype
-    """Of matrix products."""
-    nearest: int = 4
-    """Gaussians whose distance is measured."""
-    max_whitener_bytes: int = MAX_WHITENER_BYTES
-    """Of the local whitening of all levels, in float32."""
+    """Number format of matrix products."""
 
 
 def fit_head(task: FitTask, *, advance: Advance) -> Fitted:
     """Fit a new head, its parts' scores not yet normalised; `advance` is called after every step of a discriminator.
 
-    Raises TrainingError if a loss stays at chance: such a head would call everything anything.
+    Raises TrainingError if a loss stays at chance: the scores of such a head would mean nothing.
     """
     head = _untrained(task)
     drawn = _drawn_rows(task)
@@ -85,34 +80,34 @@ def _untrained(task: FitTask) -> Head:
     return head
 
 
-def part_weights(settings: TrainingSettings) -> PartWeights:
-    """What the parts of such a head count."""
+def part_weights(settings: FitSettings) -> PartWeights:
+    """Read the weight of each part of a head from its settings."""
     return PartWeights(tuple(weight for weight in settings.distance_weights if weight), settings.learned_weight)
 
 
 def head_shape(task: FitTask) -> HeadShape:
-    """How large the parts of a task's head are: as large as its settings say and its features support."""
+    """Compute the size of each part of a task's head: as its settings say, or smaller if its features are few."""
     settings, adapted = task.settings, tuple(map(adapted_channels, task.level_channels))
     measured = [own for own, weight in zip(adapted, settings.distance_weights, strict=True) if weight]
     components = component_count(
         settings.components,
         features=len(task.features.bank),
         channels=measured or [1],
-        max_bytes=task.max_whitener_bytes,
+        max_bytes=settings.max_whitener_bytes,
     )
     return HeadShape(
         level_channels=task.level_channels,
         adapted=adapted,
         components=tuple(components if weight else 0 for weight in settings.distance_weights),
         discriminators=settings.discriminators if settings.learned_weight else (),
-        hidden=task.hidden,
+        hidden=settings.hidden,
         cells=task.cells,
-        nearest=task.nearest,
+        nearest=settings.nearest,
     )
 
 
 def _drawn_rows(task: FitTask) -> Tensor:
-    """Standardised features that the head is fitted to, in an order that is drawn: all, or what memory allows."""
+    """Draw the standardised features that the head is fitted to, in random order: all, or as many as memory allows."""
     bank = task.features.bank
     count = min(len(bank), MAX_DRAWN_BYTES // (BYTES_PER_NUMBER * bank.channels))
     order = torch.randperm(len(bank), generator=torch.Generator().manual_seed(task.seed))[:count]
@@ -121,7 +116,8 @@ def _drawn_rows(task: FitTask) -> Tensor:
 
 @torch.no_grad()
 def _whiten(head: Head, standardised: Tensor) -> None:
-    """Set the adaptors. Not learned on: trained along, they gave up what whitening gains."""
+    """Set the adaptors."""
+    # They stay fixed from here on: trained together with the discriminators they lost the gain of whitening.
     covariance = sum(
         ((rows.T @ rows).double() for rows in torch.split(standardised, ROWS_AT_ONCE)),
         torch.zeros(standardised.shape[1], standardised.shape[1], dtype=torch.float64),
@@ -135,7 +131,7 @@ def _whiten(head: Head, standardised: Tensor) -> None:
 
 @torch.no_grad()
 def _adapted(head: Head, standardised: Tensor) -> list[Tensor]:
-    """Shapes: (N, C) -> (N, d_l) for each level."""
+    """Pass features through the adaptors. Shapes: (N, C) -> (N, d_l) for each level."""
     chunks = [head.adapt(rows) for rows in torch.split(standardised, ROWS_AT_ONCE)]
     return [torch.cat(level) for level in zip(*chunks, strict=True)]
 
@@ -151,7 +147,7 @@ class _Learning:
     advance: Advance
 
     def fit(self, index: int) -> float:
-        """Train one discriminator and give its closing loss. Raises TrainingError."""
+        """Train one discriminator and return its closing loss. Raises TrainingError."""
         settings = self.task.settings
         good, defective = self.head.inputs(self.good, index), self.head.inputs(self.defective, index)
         share = settings.synthetic_shares[index] if len(defective) else 0.0
@@ -203,7 +199,7 @@ class _Batches:
         self._random = torch.Generator().manual_seed(seed)
 
     def draw(self) -> tuple[Tensor, Tensor]:
-        """Shapes: (N, d), (N, d)."""
+        """Draw a step's good and anomalous features. Shapes: (N, d), (N, d)."""
         good = self._drawn(self._good, self._size)
         if not self._n_defective:
             return good, self._noised(good)
@@ -214,8 +210,8 @@ class _Batches:
         return features[torch.randint(len(features), (count,), generator=self._random)].to(self._device)
 
 
-def learning_rate_share(step: int, settings: TrainingSettings) -> float:
-    """What share of the highest learning rate a step has: a short linear rise, then half a cosine down."""
+def learning_rate_share(step: int, settings: FitSettings) -> float:
+    """Compute a step's share of the highest learning rate: a short linear rise, then half a cosine down."""
     rise = max(1, round(settings.warm_up_share * settings.steps))
     if step < rise:
         return (step + 1) / rise

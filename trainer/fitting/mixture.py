@@ -1,4 +1,4 @@
-"""Fitting a level's local whitening: k-means, then a shrunk covariance for each cluster.
+"""Fit a level's local whitening: k-means, then a shrunk covariance for each cluster.
 
 A cluster's covariance leans on that of all clusters, as if it had as many more features as there are channels.
 """
@@ -17,17 +17,16 @@ SEARCHED = 40_000
 MAX_FEATURES = 80_000
 """Features that clusters are made of."""
 MIN_FEATURES_EACH = 64
-MAX_WHITENER_BYTES = 14 << 20
-"""Of all levels, in float32: a resident line has 20 MB."""
+"""Features for each cluster at the least."""
 SHRINKAGE = 1e-3
-"""Variance added in every direction, in those of all features: none is blown up more than thirtyfold."""
+"""Variance added in every direction, where all features have 1: no direction is scaled up more than thirtyfold."""
 ROWS_AT_ONCE = 16_384
 
 
-def component_count(wanted: int, *, features: int, channels: Sequence[int], max_bytes: int = MAX_WHITENER_BYTES) -> int:
-    """How many components each level may have, at least one: what features and the memory of a line support.
+def component_count(wanted: int, *, features: int, channels: Sequence[int], max_bytes: int) -> int:
+    """Compute the number of components of each level: at least one, at most what features and memory support.
 
-    `channels`: adapted ones of each level that has any.
+    `channels`: the adapted ones of each level that has components. `max_bytes`: memory for all whiteners, float32.
     """
     affordable = max_bytes // (BYTES_PER_NUMBER * sum(own**2 for own in channels))
     return max(1, min(wanted, affordable, min(features, MAX_FEATURES) // MIN_FEATURES_EACH))
@@ -46,7 +45,7 @@ def fit_mixture(whitening: LocalWhitening, features: Tensor) -> None:
 
 
 def _moved(centres: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-    """A round of Lloyd's algorithm. Shapes: (K, d), (N, d) -> (K, d), whose each feature was, int64 (N,)."""
+    """Run a round of Lloyd's algorithm. Shapes: (K, d), (N, d) -> (K, d), each feature's centre, int64 (N,)."""
     owners = torch.cat([_nearest(chunk, centres) for chunk in torch.split(features, ROWS_AT_ONCE)])
     counts = torch.bincount(owners, minlength=len(centres))[:, None]
     sums = torch.zeros_like(centres).index_add_(0, owners, features)
@@ -58,7 +57,7 @@ def _nearest(features: Tensor, centres: Tensor) -> Tensor:
 
 
 def _covariances(features: Tensor, centres: Tensor, owners: Tensor) -> Tensor:
-    """Shrunk covariance of each cluster. Shapes: (N, d), (K, d), (N,) -> (K, d, d)."""
+    """Compute the shrunk covariance of each cluster. Shapes: (N, d), (K, d), (N,) -> (K, d, d)."""
     channels = features.shape[1]
     scatters = torch.zeros(len(centres), channels, channels)
     counts = torch.bincount(owners, minlength=len(centres))
@@ -74,7 +73,7 @@ def _covariances(features: Tensor, centres: Tensor, owners: Tensor) -> Tensor:
 
 
 def _whiteners(covariances: Tensor) -> Tensor:
-    """Inverse roots W with W W^T = C^(-1), from Cholesky factors. Shapes: (K, d, d) -> (K, d, d)."""
+    """Compute inverse roots W with W W^T = C^(-1), from Cholesky factors. Shapes: (K, d, d) -> (K, d, d)."""
     unit = torch.eye(covariances.shape[1]).expand_as(covariances)
     inverse: Tensor = torch.linalg.solve_triangular(torch.linalg.cholesky(covariances), unit, upper=False)
     return inverse.mT

@@ -1,7 +1,8 @@
-"""What good frames score in each part of a head, so that the parts can be added and every cell has its own measure.
+"""Normalise the scores of a head's parts by those of good frames, cell by cell, so that the parts can be added.
 
-Where a picture ends or a part has an edge, features spread wider and distances are higher on good frames too; a defect
-on a flat place would have to exceed them. A cell's mean and variance lean on those of all cells where frames are few.
+At the border of a picture and at edges of the part, features spread wider and distances are higher on good frames too;
+without a measure for each cell, a defect on a flat place would have to exceed them. With few frames, a cell's mean and
+variance are shrunk towards those of all cells.
 """
 
 import math
@@ -16,13 +17,13 @@ from qc_worker.simplenet.head import Head
 from trainer.features.patch_bank import PatchBank
 
 PRIOR_FRAMES = 10
-"""A cell's own figures count as much as all cells' together once it was seen in that many frames."""
+"""A cell seen in so many frames weighs its own figures and those of all cells equally."""
 SMALLEST = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class CellRows:
-    """Features of good frames, as they are, and the cell of each.
+    """Features of good frames, not standardised, and the cell of each.
 
     Shapes: `cells` int64 (N,), 0 to rows x columns - 1.
     """
@@ -35,12 +36,12 @@ class CellRows:
 
 @dataclass(frozen=True, slots=True)
 class PartWeights:
-    """What each part counts in the sum, in standard deviations of good patches."""
+    """Weight of each part in the sum, in standard deviations of good patches."""
 
     distances: tuple[float, ...]
-    """Of the distances among themselves; their sum counts 1."""
+    """Weights of the distances among themselves; their sum counts 1."""
     learned: float
-    """Of each discriminator."""
+    """Weight of each discriminator."""
 
 
 @torch.no_grad()
@@ -51,11 +52,11 @@ def normalise_parts(
     *,
     spread_cells: float = 0.0,
 ) -> None:
-    """Give all heads the same offset and scale, by what good frames score in the heads that judge them.
+    """Set the same offset and scale in all heads, by the scores of good frames in the heads that judge them.
 
-    A cell's measure takes in its neighbours as a Gaussian of `spread_cells` weighs them; 0: no others. Distances are
-    normalised cell by cell, and their weighted sum to a standard deviation of 1; discriminators, which tell good from
-    anomalous by themselves, over all cells alike. Heads are on the CPU, in eval mode, of one shape.
+    A cell's measure includes its neighbours, weighted by a Gaussian of `spread_cells`; 0: none. Distances are
+    normalised cell by cell, and their weighted sum to a standard deviation of 1; discriminators, which separate good
+    from anomalous by themselves, over all cells alike. Heads are on the CPU, in eval mode, of one shape.
     """
     shape, size = heads[0].shape, judged[0][1].size
     scores = torch.cat([_scores(head, rows.bank) for head, rows in judged], dim=1)
@@ -77,12 +78,12 @@ def normalise_parts(
 
 
 def _scores(head: Head, bank: PatchBank) -> Tensor:
-    """Parts' scores of all rows, float64 (parts, N)."""
+    """Compute the parts' scores of all rows, float64 (parts, N)."""
     return torch.cat([head.part_scores(chunk) for chunk in bank.chunks()], dim=1).double()
 
 
 def _by_cell(scores: Tensor, cells: Tensor, size: tuple[int, int], spread_cells: float) -> tuple[Tensor, Tensor]:
-    """Offset and scale at each cell. Shapes: (N,), (N,) -> (h0, w0) each."""
+    """Compute offset and scale at each cell. Shapes: (N,), (N,) -> (h0, w0) each."""
     seen = _sums_by_cell(torch.ones_like(scores), cells, size, spread_cells)
     mean = _mean_by_cell(scores, cells, seen, size, spread_cells)
     variance = _mean_by_cell((scores - mean[cells]).square(), cells, seen, size, spread_cells)
@@ -90,21 +91,21 @@ def _by_cell(scores: Tensor, cells: Tensor, size: tuple[int, int], spread_cells:
     overall = variance.mean()
     leaning = own_share * variance + (1 - own_share) * overall
     offset = own_share * mean + (1 - own_share) * mean.mean()
-    # Half of it is common to all cells: an empty background hardly varies, and the least change there is no defect.
+    # Half of it is common to all cells: an empty background hardly varies, and a tiny change there is no defect.
     return offset.view(size), ((leaning + overall) / 2).sqrt().clamp_min(SMALLEST).view(size)
 
 
 def _mean_by_cell(values: Tensor, cells: Tensor, seen: Tensor, size: tuple[int, int], spread_cells: float) -> Tensor:
-    """Mean of the values at each cell, that of all where a cell was never seen."""
+    """Average the values at each cell; a cell that was never seen gets the mean of all."""
     sums = _sums_by_cell(values, cells, size, spread_cells)
     return torch.where(seen > 0, sums / seen.clamp_min(SMALLEST), values.mean())
 
 
 def _sums_by_cell(values: Tensor, cells: Tensor, size: tuple[int, int], spread_cells: float) -> Tensor:
-    """Shapes: (N,), (N,) -> (h0 w0,)."""
+    """Add up the values at each cell. Shapes: (N,), (N,) -> (h0 w0,)."""
     sums = torch.zeros(math.prod(size), dtype=torch.float64).index_add_(0, cells, values)
     if not spread_cells:
         return sums
     spread = gaussian_filter(sums.view(size).numpy(), spread_cells, mode="reflect")
-    # As many as so smooth an average is worth: its variance is that of 4 pi sigma^2 cells.
+    # Scaled to the number of cells that so smooth an average is worth: its variance is that of 4 pi sigma^2 cells.
     return torch.from_numpy(4 * math.pi * spread_cells**2 * spread).flatten()

@@ -1,4 +1,4 @@
-"""Which good samples fit the head, and which are held out to calibrate its threshold."""
+"""Split good samples into those that the head is fitted to and those that calibrate its threshold."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,15 +12,16 @@ from trainer.fitting.folds import Fold, folds, members, rank, without
 
 DEFAULT_MAX_FALSE_REJECT = 0.01
 HOLD_OUT_SHARE = 0.2
+"""Share of the samples that `split` holds out at the least."""
 N_FOLDS = 3
-"""Each takes a fit of its own."""
+"""Folds of `cross`; each takes a fit of its own."""
 MIN_GOOD_SAMPLES = 20
 
 log = structlog.get_logger()
 
 
 class CalibrateBy(StrEnum):
-    """Where the scores come from that a threshold is calibrated on."""
+    """Source of the scores that a threshold is calibrated on."""
 
     CROSS = "cross"
     """All good samples: each is judged by a head that was fitted without its fold; the head that goes live has all."""
@@ -31,9 +32,9 @@ class CalibrateBy(StrEnum):
 def choose_folds(
     samples: Sequence[str], *, by: CalibrateBy, alpha: float, seed: int, groups: Mapping[str, str] | None = None
 ) -> tuple[Fold, ...]:
-    """Choose what a head is fitted to and what it is held against: N_FOLDS folds, or one for `split`.
+    """Choose the samples that heads are fitted to and judge: N_FOLDS folds, or one for `split`.
 
-    Groups are never parted; equal arguments always give the same folds.
+    Groups are never split; equal arguments always give the same folds.
     """
     if by is CalibrateBy.CROSS:
         return folds(samples, groups, N_FOLDS, seed)
@@ -45,8 +46,8 @@ def hold_out(samples: Sequence[str], *, alpha: float, seed: int, groups: Mapping
 
     Samples are ranked by a digest of seed and id, so a new sample moves few of the others: with m new ones, at most
     m samples are outside the calibration that were not so before, and only these need new features. With the group
-    of each sample, whole groups are held out; if none make up enough samples without being over half, groups are
-    left aside.
+    of each sample, whole groups are held out; if no groups have enough samples without being over half, groups are
+    ignored.
     """
     ranked = sorted(samples, key=lambda sample: rank(sample, seed))
     held_out = hold_out_count(len(ranked), alpha)
@@ -57,7 +58,7 @@ def hold_out(samples: Sequence[str], *, alpha: float, seed: int, groups: Mapping
 
 
 def choose_alpha(n_samples: int, requested: float | None, by: CalibrateBy) -> float:
-    """The false-reject rate to guarantee: the one asked for, else 0.01, else the smallest that the samples support.
+    """Choose the false-reject rate to guarantee: as asked for, else 0.01, else the smallest that the samples support.
 
     Raises TrainingError if there are too few samples at all, or for the rate that was asked for.
     """
@@ -84,12 +85,12 @@ def choose_alpha(n_samples: int, requested: float | None, by: CalibrateBy) -> fl
 
 
 def hold_out_count(n_samples: int, alpha: float) -> int:
-    """A fifth of the samples, more if `alpha` takes more, never over half."""
+    """Count the samples to hold out: a fifth, more if `alpha` takes more, never over half."""
     return min(max(math.ceil(HOLD_OUT_SHARE * n_samples), frames_needed(alpha)), n_samples // 2)
 
 
 def _whole_groups(ranked: Sequence[str], groups: Mapping[str, str], needed: int, seed: int) -> list[str] | None:
-    """Samples of groups in random order until there are a fifth and `needed`; None if these would be over half."""
+    """Take whole groups in random order until there are a fifth and `needed`; None if that would be over half."""
     by_group = members(ranked, groups)
     wanted = max(math.ceil(HOLD_OUT_SHARE * len(ranked)), needed)
     held_out: list[str] = []
@@ -100,5 +101,5 @@ def _whole_groups(ranked: Sequence[str], groups: Mapping[str, str], needed: int,
 
 
 def _rounded_up(rate: float) -> float:
-    # Rounded to nearest, the rate shown could be one that is refused when it is asked for.
+    # Rounded to nearest, the rate shown could itself be refused when somebody asks for it.
     return math.ceil(rate * 10_000) / 10_000

@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 SHRINKAGE = 1e-3
-"""Share of the identity in the covariance: directions that good frames all but lack are kept from being blown up."""
+"""Share of the identity in the covariance: limits the scale of directions that good frames hardly have."""
 MAX_ADAPTED = 192
-"""Channels behind an adaptor at the most; of a level with more those directions with the largest variance."""
+"""Most channels behind an adaptor; of a level with more, the directions with the largest variance are kept."""
 
 
 def adapted_channels(channels: int) -> int:
-    """How many channels a level has behind its adaptor."""
+    """Count the channels of a level behind its adaptor."""
     return min(channels, MAX_ADAPTED)
 
 
 def whitening(covariance: Tensor) -> Tensor:
-    """W such that W times features of this covariance has the identity as covariance.
+    """Compute W such that W times features of this covariance has the identity as covariance.
 
     Shapes: (C, C) -> (adapted, C).
     """

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -78,23 +79,21 @@ class Evaluator:
     def run(self, images: Sequence[LabelledImage], *, advance: Advance, watch: Watch = watch_nothing) -> Evaluation:
         """Judge every image and pass each to `watch`. Raises TrainingError if no good one or no defect is readable."""
         tallies = {kind: Tally() for kind in sorted({image.kind for image in images})}
-        unreadable: list[str] = []
-        masks = MaskNames()
-        for batch in in_batches(self._examples(images, unreadable), BATCH_SIZE):
+        masks, readable_paths = MaskNames(), set[Path]()
+        for batch in in_batches(self._examples(images), BATCH_SIZE):
+            readable_paths |= {example.image.path for example in batch}
             for judged in self._judged(batch):
                 _count(judged, tallies[judged.image.kind])
                 _note_mask(judged, masks)
                 watch(judged)
             advance(len(batch))
+        unreadable = [image.name for image in images if image.path not in readable_paths]
         return evaluation_of(tallies, self._card, unreadable, masks)
 
-    def _examples(self, images: Sequence[LabelledImage], unreadable: list[str]) -> Iterator[_Example]:
+    def _examples(self, images: Sequence[LabelledImage]) -> Iterator[_Example]:
+        """Decode the images, and leave out those that cannot be read."""
         decoded = map_in_order(self._decode, images, threads=self._decode_threads)
-        for image, example in zip(images, decoded, strict=True):
-            if example is None:
-                unreadable.append(image.name)
-            else:
-                yield example
+        return (example for example in decoded if example is not None)
 
     def _decode(self, image: LabelledImage) -> _Example | None:
         spec = self._card.embedding

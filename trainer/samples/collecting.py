@@ -1,8 +1,9 @@
 """Turn feedback into samples: read the frames that people judged back from `images` by position."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 import structlog
 
@@ -25,6 +26,16 @@ JOIN_TIMEOUT_S = 60.0
 log = structlog.get_logger()
 
 
+class Outcome(Enum):
+    """Outcome of one feedback."""
+
+    ADDED = auto()
+    KNOWN = auto()
+    EXPIRED = auto()
+    MISMATCHED = auto()
+    UNDECODABLE = auto()
+
+
 @dataclass(slots=True)
 class CollectReport:
     """Outcome of a collection: `added` counts frames by line and judgement, the other fields count frames."""
@@ -42,6 +53,22 @@ class CollectReport:
         added = sum(sum(by_judgement.values()) for by_judgement in self.added.values())
         return added + self.known + self.expired + self.mismatched + self.undecodable
 
+    def count(self, feedback: Feedback, outcome: Outcome) -> None:
+        """Count one feedback."""
+        match outcome:
+            case Outcome.ADDED:
+                by_judgement = self.added.setdefault(feedback.line, {})
+                judgement = Judgement(feedback.verdict).value
+                by_judgement[judgement] = by_judgement.get(judgement, 0) + 1
+            case Outcome.KNOWN:
+                self.known += 1
+            case Outcome.EXPIRED:
+                self.expired += 1
+            case Outcome.MISMATCHED:
+                self.mismatched += 1
+            case Outcome.UNDECODABLE:
+                self.undecodable += 1
+
 
 @dataclass(frozen=True, slots=True)
 class Collector:
@@ -57,56 +84,57 @@ class Collector:
     monotonic: Callable[[], float] = time.monotonic
     poll_s: float = POLL_S
 
-    def run(self, report: CollectReport, *, stop: Callable[[], bool] | None = None) -> None:
-        """Store all feedback that is there; with `stop`, wait for more until it returns true. Counts into `report`.
+    def run(self, *, stop: Callable[[], bool] | None = None) -> CollectReport:
+        """Turn all feedback there is into samples; with `stop`, wait for more until that is true or Ctrl-C is pressed.
 
         Raises TransportError or OSError; feedback that was not stored is not committed, so it is read again.
         """
-        self._wait_for_partitions(report)
+        report = CollectReport()
+        try:
+            for batch in self._batches(stop):
+                for feedback in batch:
+                    report.count(feedback, self._take(feedback))
+                if batch:
+                    # Only now: a crash before this line reads the same feedback again, and the store keeps it once.
+                    self.source.commit()
+                    log.info("feedback collected", count=len(batch))
+        except KeyboardInterrupt:
+            if stop is None:
+                raise
+        return report
+
+    def _batches(self, stop: Callable[[], bool] | None) -> Iterator[Sequence[Feedback]]:
+        """Poll until all members have joined, then until `stop`, or until nothing comes any more."""
+        deadline_s = self.monotonic() + JOIN_TIMEOUT_S
+        while not self.joined() and self.monotonic() < deadline_s:
+            yield self.source.poll(timeout_s=self.poll_s)
+        if not self.joined():
+            log.warning("no share of the feedback was assigned: another collector may be running")
         idle_polls = 0
         while not (idle_polls >= LAST_IDLE_POLLS if stop is None else stop()):
             batch = self.source.poll(timeout_s=self.poll_s)
             idle_polls = 0 if batch else idle_polls + 1
-            self._take_all(batch, report)
+            yield batch
 
-    def _wait_for_partitions(self, report: CollectReport) -> None:
-        deadline_s = self.monotonic() + JOIN_TIMEOUT_S
-        while not self.joined() and self.monotonic() < deadline_s:
-            self._take_all(self.source.poll(timeout_s=self.poll_s), report)
-        if not self.joined():
-            log.warning("no share of the feedback was assigned: another collector may be running")
-
-    def _take_all(self, batch: Sequence[Feedback], report: CollectReport) -> None:
-        for feedback in batch:
-            self._take(feedback, report)
-        if batch:
-            # After a crash before this line, the same feedback is read again, and the store keeps it once.
-            self.source.commit()
-            log.info("feedback collected", count=len(batch))
-
-    def _take(self, feedback: Feedback, report: CollectReport) -> None:
+    def _take(self, feedback: Feedback) -> Outcome:
+        """Store the frame of one feedback, or log the reason why not."""
         if feedback.source.topic != self.images_topic:
-            self._refuse(feedback, report, found=f"topic {feedback.source.topic}")
-            return
+            return self._refuse(feedback, found=f"topic {feedback.source.topic}")
         record = self.frames.read(feedback.source)
         if record is None:
-            report.expired += 1
             log.warning("frame of feedback has expired", line=feedback.line, position=str(feedback.source))
-            return
+            return Outcome.EXPIRED
         try:
             frame = decode_record(record)
             decode_picture(frame.content, input_size=CHECK_SIZE, aspect="squash", limits=self.limits)
         except InvalidFrame as error:
-            report.undecodable += 1
             log.warning("frame of feedback cannot be decoded", position=str(feedback.source), detail=error.detail)
-            return
+            return Outcome.UNDECODABLE
         if (frame.line, frame.frame_id) != (feedback.line, feedback.frame_id):
-            self._refuse(feedback, report, found=f"line {frame.line}, frame {frame.frame_id}")
-            return
-        self._store(feedback, frame, report)
+            return self._refuse(feedback, found=f"line {frame.line}, frame {frame.frame_id}")
+        return self._store(feedback, frame)
 
-    def _refuse(self, feedback: Feedback, report: CollectReport, *, found: str) -> None:
-        report.mismatched += 1
+    def _refuse(self, feedback: Feedback, *, found: str) -> Outcome:
         log.warning(
             "feedback does not match its record",
             line=feedback.line,
@@ -114,8 +142,9 @@ class Collector:
             position=str(feedback.source),
             found=found,
         )
+        return Outcome.MISMATCHED
 
-    def _store(self, feedback: Feedback, frame: Frame, report: CollectReport) -> None:
+    def _store(self, feedback: Feedback, frame: Frame) -> Outcome:
         origin = Origin(
             position=frame.position,
             frame_id=frame.frame_id,
@@ -125,8 +154,4 @@ class Collector:
         )
         judgement = Judgement(feedback.verdict)
         stored = self.store.add(line_name(feedback.line), judgement, frame.content, origin=origin)
-        if stored is Stored.KNOWN:
-            report.known += 1
-            return
-        by_judgement = report.added.setdefault(feedback.line, {})
-        by_judgement[judgement.value] = by_judgement.get(judgement.value, 0) + 1
+        return Outcome.KNOWN if stored is Stored.KNOWN else Outcome.ADDED

@@ -31,6 +31,18 @@ MASK_IS_EMPTY = "its mask marks no defect"
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A file's bytes, and the reason if it is not taken."""
+
+    content: bytes = b""
+    mask: bytes | None = None
+    left_out: str | None = None
+    is_unreadable: bool = False
+    mask_is_unreadable: bool = False
+    mask_is_empty: bool = False
+
+
 @dataclass(slots=True)
 class ImportReport:
     """Outcome of the import of one folder."""
@@ -57,17 +69,20 @@ class ImportReport:
     def stored(self) -> int:
         return self.added + self.known + self.judged_anew + self.repaired
 
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A file's bytes, and the reason if it is left out."""
-
-    content: bytes = b""
-    mask: bytes | None = None
-    left_out: str | None = None
-    is_unreadable: bool = False
-    mask_is_unreadable: bool = False
-    mask_is_empty: bool = False
+    def count(self, name: str, read: _Read, stored: Stored) -> None:
+        """Count a file that was stored."""
+        match stored:
+            case Stored.ADDED:
+                self.added += 1
+            case Stored.KNOWN:
+                self.known += 1
+            case Stored.JUDGED_ANEW:
+                self.judged_anew += 1
+            case Stored.REPAIRED:
+                self.repaired += 1
+        self.with_mask += read.mask is not None
+        self.unreadable_masks += [name] if read.mask_is_unreadable else []
+        self.empty_masks += [name] if read.mask_is_empty else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +108,8 @@ class Importer:
                 why = why or f" ({_name(task, file.path)}: {read.left_out})"
                 report.unreadable += [_name(task, file.path)] if read.is_unreadable else []
             else:
-                self._store(task, file, read, report)
+                report.count(_name(task, file.path), read, self._store(task, file, read))
+                report.without_mask += [_name(task, file.path)] if _lacks_mask(task, file) else []
             advance(1)
         if not report.stored:
             raise TrainingError(
@@ -129,7 +145,7 @@ class Importer:
             return _Read(content, mask_is_empty=True, left_out=MASK_IS_EMPTY if beside else None)
         return _Read(content, as_png(mask))
 
-    def _store(self, task: ImportTask, file: SampleFile, read: _Read, report: ImportReport) -> None:
+    def _store(self, task: ImportTask, file: SampleFile, read: _Read) -> Stored:
         origin = Origin(
             imported=readable(file.path.relative_to(file.folder)),
             accepted_by=ACCEPTED_BY,
@@ -138,26 +154,11 @@ class Importer:
             captured_at=exif_time(read.content, self.limits),
             modified_at=file_time(file.path),
         )
-        stored = self.store.add(task.line, task.judgement, read.content, origin=origin, mask=read.mask)
-        _count(report, stored)
-        report.with_mask += read.mask is not None
-        name = _name(task, file.path)
-        report.unreadable_masks += [name] if read.mask_is_unreadable else []
-        report.empty_masks += [name] if read.mask_is_empty else []
-        is_missing = task.has_masks and task.judgement is Judgement.DEFECT and not file.masks
-        report.without_mask += [name] if is_missing else []
+        return self.store.add(task.line, task.judgement, read.content, origin=origin, mask=read.mask)
 
 
-def _count(report: ImportReport, stored: Stored) -> None:
-    match stored:
-        case Stored.ADDED:
-            report.added += 1
-        case Stored.KNOWN:
-            report.known += 1
-        case Stored.JUDGED_ANEW:
-            report.judged_anew += 1
-        case Stored.REPAIRED:
-            report.repaired += 1
+def _lacks_mask(task: ImportTask, file: SampleFile) -> bool:
+    return task.has_masks and task.judgement is Judgement.DEFECT and not file.masks
 
 
 def _unopened(task: ImportTask) -> list[str]:

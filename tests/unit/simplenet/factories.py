@@ -13,7 +13,8 @@ from torch import Tensor
 
 from qc_worker.domain.calibration import Calibration
 from qc_worker.imaging.preprocessing import ImageLimits
-from qc_worker.simplenet.card import ModelCard, SampleManifest, TrainingSettings
+from qc_worker.simplenet.card import ModelCard, SampleManifest
+from qc_worker.simplenet.fit_settings import FitSettings
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import HeadShape
 from qc_worker.simplenet.inference.scorer import Scorer
@@ -74,7 +75,7 @@ def a_card(head: Head, **changes: object) -> ModelCard:
         "head": head.shape,
         "calibration": Calibration(scores=(0.1, 0.2, 0.3), max_false_reject=0.25),
         "samples": SampleManifest(training=("a" * 64,), calibration=("b" * 64,)),
-        "training": TrainingSettings(),
+        "training": FitSettings(),
         "seed": 7,
         "duration_s": 1.5,
         "created_at": datetime(2026, 11, 23, 12, tzinfo=UTC),

@@ -15,6 +15,7 @@ from torch import Tensor
 from qc_worker.domain.errors import ModelError
 from qc_worker.imaging.defects import encode_mask
 from qc_worker.simplenet import checkpoint
+from qc_worker.simplenet.card import ModelCard
 from qc_worker.simplenet.checkpoint import (
     CARD_FILE,
     HEAD_FILE,
@@ -24,6 +25,7 @@ from qc_worker.simplenet.checkpoint import (
     new_version,
     save_model,
 )
+from qc_worker.simplenet.fit_settings import FitSettings
 from tests.unit.simplenet.factories import a_card, a_head, a_shape, an_embedding_spec
 
 State = dict[str, Tensor]
@@ -57,6 +59,26 @@ def test_a_mask_head_comes_back_too(tmp_path: Path) -> None:
     assert head.mask_head is not None
     embedding = torch.randn(1, 5, 16, 16)
     assert torch.equal(found.mask_head.patch_scores(embedding), head.mask_head.patch_scores(embedding))
+
+
+def test_a_card_in_a_store_that_records_a_hold_out_share_stays_readable(folder: Path) -> None:
+    """Written by the code of before `hold_out_share` went, which decided nothing."""
+    text = (Path(__file__).parent / "card_with_hold_out_share.json").read_text(encoding="utf-8")
+    recorded = json.loads(text)["training"]
+    assert recorded.pop("hold_out_share") == 0.2
+    training = ModelCard.model_validate_json(text).training
+    assert training == FitSettings(**recorded)
+    assert json.loads(training.model_dump_json()) == {
+        **recorded, "hidden": 256, "nearest": 4, "max_whitener_bytes": 14 << 20,
+    }  # fmt: skip
+    reseal(folder, training=recorded | {"hold_out_share": 0.2, "synthetic_shares": [1.0, 0.5]})
+    assert load_model(folder).card.training == training
+
+
+def test_fields_that_fit_settings_never_had_are_refused(folder: Path) -> None:
+    reseal(folder, training={"steps": 10, "epochs": 3})
+    with pytest.raises(ModelError, match=r"training\.epochs: Extra inputs are not permitted"):
+        load_model(folder)
 
 
 def test_nothing_but_the_two_files_is_left(folder: Path) -> None:

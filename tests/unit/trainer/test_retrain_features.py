@@ -64,8 +64,7 @@ def test_a_retrained_line_has_a_mask_head_on_finer_cells(tmp_path: Path) -> None
 
 def test_synthetic_defects_are_kept_and_not_drawn_again(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
-    training = QUICK.model_copy(update={"synthetic_frames": 30})
-    dry = replace(REQUEST, training=training, dry_run=True)
+    dry = replace(REQUEST, fit=QUICK.model_copy(update={"synthetic_frames": 30}), dry_run=True)
     first = workshop.retrain(dry)
     files = {path: path.stat().st_ino for path in (tmp_path / "features").glob("*/*.features")}
     assert sum("-" in path.stem for path in files) == 2 * 30  # coarse cells and fine ones
@@ -81,8 +80,8 @@ def test_held_out_frames_have_no_features_and_no_synthetic_defect(tmp_path: Path
 
 
 def test_a_line_that_learns_nothing_needs_no_synthetic_defects(tmp_path: Path) -> None:
-    training = QUICK.model_copy(update={"learned_weight": 0.0})
-    retrained = Workshop(tmp_path, defect=3).retrain(replace(REQUEST, training=training, dry_run=True))
+    fit = QUICK.model_copy(update={"learned_weight": 0.0})
+    retrained = Workshop(tmp_path, defect=3).retrain(replace(REQUEST, fit=fit, dry_run=True))
     assert retrained.card.head.discriminators == ()
     assert retrained_document(retrained)["closing_loss"] == 0
     assert retrained.trained.defects is not None

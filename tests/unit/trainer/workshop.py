@@ -7,7 +7,7 @@ from pathlib import Path
 from qc_worker.imaging.aspect import InputSize
 from qc_worker.ports.models import ReleaseLog
 from qc_worker.registry.store import FsspecModelStore
-from qc_worker.simplenet.checkpoint import TrainingSettings
+from qc_worker.simplenet.fit_settings import FitSettings
 from qc_worker.transport.memory.broker import MemoryBroker
 from qc_worker.transport.memory.models import MemoryReleaseLog
 from tests.support.factories import NOON, ManualClock
@@ -17,8 +17,9 @@ from trainer.fitting.split import CalibrateBy
 from trainer.progress import stages
 from trainer.releasing.versions import Releaser
 from trainer.retrain import Retrained, Retrainer, RetrainRequest, SizedScorer
+from trainer.samples.groups import GroupBy
 
-QUICK = TrainingSettings(
+QUICK = FitSettings(
     steps=60,
     patches_per_step=256,
     sigmas=(2.0,),
@@ -26,9 +27,21 @@ QUICK = TrainingSettings(
     components=4,
     distance_weights=(1.0, 1.0),
     discriminators=((0, 1),),
+    hidden=32,
+    synthetic_shares=(0.5,),
     synthetic_frames=24,
+    patches_per_frame=256,
 )
-REQUEST = RetrainRequest(LINE, QUICK, hidden=32)
+REQUEST = RetrainRequest(
+    LINE,
+    QUICK,
+    max_false_reject=None,
+    review_rate=None,
+    seed=0,
+    dry_run=False,
+    calibrate_by=CalibrateBy.CROSS,
+    group_by=GroupBy.AUTO,
+)
 SPLIT = replace(REQUEST, calibrate_by=CalibrateBy.SPLIT)
 
 

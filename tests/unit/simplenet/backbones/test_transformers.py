@@ -248,9 +248,9 @@ def test_a_network_of_one_size_says_so(weights_dir: Path) -> None:
 @pytest.mark.parametrize(("name", "stride"), PUBLISHED.items())
 def test_a_vit_is_used_at_the_stride_of_its_patches(name: str, stride: int) -> None:
     defaults = defaults_for(name)
-    assert (defaults.levels, defaults.grid_stride, defaults.distance_weights) == ((stride,), stride, (1.0,))
-    assert defaults.discriminators == ((0,),)
-    assert len(defaults.synthetic_shares) == 1
+    assert (defaults.levels, defaults.grid_stride, defaults.fit.distance_weights) == ((stride,), stride, (1.0,))
+    assert defaults.fit.discriminators == ((0,),)
+    assert len(defaults.fit.synthetic_shares) == 1
     assert defaults.input_size % stride == 0
     assert abs(defaults.input_size - 256) <= stride / 2
 

@@ -128,12 +128,12 @@ CHANNELS = {"efficientnet_lite0": (40, 112, 192), "wide_resnet50_2": (512, 1024)
 def test_a_resident_line_takes_less_than_20_mb_on_every_backbone() -> None:
     for backbone, channels in CHANNELS.items():
         defaults = defaults_for(backbone)
-        adapted = tuple(map(adapted_channels, channels))
-        measured = [own for own, weight in zip(adapted, defaults.distance_weights, strict=True) if weight]
-        count = component_count(defaults.components, features=10**6, channels=measured)
-        components = tuple(count if weight else 0 for weight in defaults.distance_weights)
+        fit, adapted = defaults.fit, tuple(map(adapted_channels, channels))
+        measured = [own for own, weight in zip(adapted, fit.distance_weights, strict=True) if weight]
+        count = component_count(fit.components, features=10**6, channels=measured, max_bytes=fit.max_whitener_bytes)
+        components = tuple(count if weight else 0 for weight in fit.distance_weights)
         side = 256 // defaults.grid_stride
-        shape = HeadShape(channels, adapted, components, defaults.discriminators, defaults.hidden, (side, side))
+        shape = HeadShape(channels, adapted, components, fit.discriminators, fit.hidden, (side, side))
         folded = fold(Head(shape).eval().requires_grad_(False))
         assert folded.bytes < 20 << 20, backbone
         assert folded.to(CPU, torch.bfloat16).bytes < 12 << 20, backbone

@@ -38,8 +38,7 @@ def features(tmp_path: Path, *, good: int, patches_per_frame: int = CELLS) -> tu
 
 
 def collect(frames: FrameFeatures, samples: Sequence[str]) -> tuple[list[Tensor], FeatureCounts]:
-    counts = FeatureCounts()
-    return frames.of_samples(samples, counts, advance=no_progress), counts
+    return frames.of_samples(samples, advance=no_progress)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -105,7 +104,7 @@ def test_what_was_computed_before_a_kill_is_not_computed_again(tmp_path: Path) -
             raise Killed
 
     with pytest.raises(Killed):
-        frames.of_samples(samples, FeatureCounts(), advance=kill_at_fourth)
+        frames.of_samples(samples, advance=kill_at_fourth)
     _, counts = collect(frames, samples)
     assert (counts.computed, counts.cached) == (6, 4)
 

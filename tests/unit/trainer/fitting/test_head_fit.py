@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from qc_worker.domain.errors import TrainingError
-from qc_worker.simplenet.checkpoint import TrainingSettings, head_sha256
+from qc_worker.simplenet.checkpoint import head_sha256
+from qc_worker.simplenet.fit_settings import FitSettings
 from qc_worker.simplenet.head_shape import check_shape
 from tests.unit.trainer.factories import no_progress
 from trainer.features.patch_bank import PatchBank, PatchFeatures, standardise
@@ -19,7 +20,7 @@ CPU = torch.device("cpu")
 CHANNELS = (10, 6)
 SIDE = 5
 FRAMES = 40
-QUICK = TrainingSettings(
+QUICK = FitSettings(
     steps=80,
     patches_per_step=256,
     sigmas=(1.0,),
@@ -28,6 +29,7 @@ QUICK = TrainingSettings(
     distance_weights=(1.0, 0.0),
     discriminators=((0,), (0, 1)),
     synthetic_shares=(0.5, 0.5),
+    hidden=32,
 )
 
 
@@ -51,7 +53,6 @@ TASK = FitTask(
     defective=odd_features().half(),
     level_channels=CHANNELS,
     settings=QUICK,
-    hidden=32,
     seed=0,
     device=CPU,
     dtype=torch.float32,
@@ -187,7 +188,7 @@ def test_synthetic_defects_that_look_like_good_ones_are_an_error_and_no_model() 
 def test_learning_rates_rise_to_their_peak_then_fall_to_what_is_left(
     steps: int, warm_up_share: float, final_lr_share: float
 ) -> None:
-    settings = TrainingSettings(steps=steps, warm_up_share=warm_up_share, final_lr_share=final_lr_share)
+    settings = FitSettings(steps=steps, warm_up_share=warm_up_share, final_lr_share=final_lr_share)
     shares = [learning_rate_share(step, settings) for step in range(steps)]
     peak = shares.index(max(shares))
     assert max(shares) == pytest.approx(1.0)

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from qc_worker.simplenet.card import TrainingSettings
 from qc_worker.simplenet.checkpoint import head_sha256
+from qc_worker.simplenet.fit_settings import FitSettings
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import check_shape
 from tests.unit.trainer.factories import no_progress
@@ -26,7 +26,7 @@ SIDES = st.integers(2, 40)
 SIDE = 24
 CELL = 4
 CHANNELS = (5, 3)
-QUICK = TrainingSettings(steps=80, patches_per_step=256, discriminator_lr=5e-3, components=4)
+QUICK = FitSettings(steps=80, patches_per_step=256, discriminator_lr=5e-3, components=4)
 
 
 def a_defect(height: int, width: int, seed: int) -> Tensor:

@@ -4,8 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from qc_worker.simplenet.fit_settings import FitSettings
 from qc_worker.simplenet.local_whitening import LocalWhitening
-from trainer.fitting.mixture import MAX_FEATURES, MAX_WHITENER_BYTES, MIN_FEATURES_EACH, component_count, fit_mixture
+from trainer.fitting.mixture import MAX_FEATURES, MIN_FEATURES_EACH, component_count, fit_mixture
+
+MAX_WHITENER_BYTES = FitSettings().max_whitener_bytes
 
 
 def fitted(features: Tensor, components: int) -> LocalWhitening:
@@ -26,7 +29,7 @@ def some_features(count: int, channels: int, seed: int = 0) -> Tensor:
 def test_components_are_as_many_as_wanted_where_features_and_memory_support_them(
     wanted: int, features: int, channels: list[int]
 ) -> None:
-    count = component_count(wanted, features=features, channels=channels)
+    count = component_count(wanted, features=features, channels=channels, max_bytes=MAX_WHITENER_BYTES)
     assert 1 <= count <= wanted
     if count > 1:
         assert count * MIN_FEATURES_EACH <= min(features, MAX_FEATURES)
@@ -34,7 +37,7 @@ def test_components_are_as_many_as_wanted_where_features_and_memory_support_them
 
 
 def test_the_packaged_backbones_levels_get_all_that_are_wanted() -> None:
-    assert component_count(256, features=MAX_FEATURES, channels=(40, 112)) == 256
+    assert component_count(256, features=MAX_FEATURES, channels=(40, 112), max_bytes=MAX_WHITENER_BYTES) == 256
 
 
 def test_isotropic_features_are_left_as_they_are() -> None:

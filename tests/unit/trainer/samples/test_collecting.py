@@ -34,9 +34,8 @@ class Floor:
 
     def collect(self) -> CollectReport:
         source = MemoryFeedbackSource(self.broker, topic="feedback")
-        report = CollectReport()
         frames = MemoryFrameReader(self.broker)
-        Collector(source, frames, self.store, LIMITS, "images", poll_s=0.01).run(report)
+        report = Collector(source, frames, self.store, LIMITS, "images", poll_s=0.01).run()
         source.close()
         return report
 

@@ -27,7 +27,7 @@ from tests.unit.trainer.factories import (
     small_scorer,
 )
 from trainer.features.cache import FeatureCache
-from trainer.features.extract import FeatureCounts, FrameFeatures, drawn_cells
+from trainer.features.extract import FrameFeatures, drawn_cells
 from trainer.features.spec import feature_spec
 from trainer.judging.localisation import PixelScores, localisation
 from trainer.samples.line_regions import (
@@ -187,8 +187,7 @@ def test_only_cells_that_are_judged_give_features_and_regions_share_none(tmp_pat
     (sample,) = filled_store(tmp_path / "samples", good=1).ids(LINE, Judgement.GOOD)
     ignored = left_half(INPUT_SIZE, INPUT_SIZE)
     for ignore, rows in ((None, 64), (ignored, 32), (None, 64)):
-        counts = FeatureCounts()
-        (found,) = features(tmp_path, ignore).of_samples([sample], counts, advance=no_progress)
+        (found,), counts = features(tmp_path, ignore).of_samples([sample], advance=no_progress)
         assert len(found) == rows
     assert counts.cached == 1  # those of before are still good
 
@@ -198,11 +197,10 @@ def test_what_is_drawn_into_the_ignored_area_of_a_sample_has_no_influence_on_its
     store = SampleStore(tmp_path / "samples")
     for content in (png(1), png(1, defect=True)):
         store.add(LINE, Judgement.GOOD, content, origin=imported())
-    counts = FeatureCounts()
     ignored = left_half(INPUT_SIZE, INPUT_SIZE)
     ignored[:, INPUT_SIZE // 2] = True
     frames = features(tmp_path, ignored)
-    one, other = frames.of_samples(store.ids(LINE, Judgement.GOOD), counts, advance=no_progress)
+    (one, other), _ = frames.of_samples(store.ids(LINE, Judgement.GOOD), advance=no_progress)
     assert torch.equal(one, other)
 
 
