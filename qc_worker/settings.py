@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     """Password at the brokers; better from the environment than from a file."""
     kafka_sasl_password_file: Path | None = None
     """File that holds this password and nothing else, as Docker and Kubernetes mount secrets."""
+    kafka_python_untested: bool = False
+    """Accept a version of kafka-python that this qc-worker was not tested with; its fixes are installed all the same."""
     images_topic: str = "images"
     """Frames come from here."""
     results_topic: str = "results"

@@ -48,6 +48,7 @@ from qc_worker.simplenet.inference.scorer import Scored
 from qc_worker.simplenet.spec import EmbeddingSpec
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
+from qc_worker.transport.kafka_fixes.register import install_all
 from qc_worker.transport.limits import MAX_RECORD_BYTES
 from qc_worker.transport.redis.heatmap_cache import NullHeatmapCache
 from qc_worker.wiring.delivery import WorkerSink
@@ -198,6 +199,7 @@ def _options() -> argparse.Namespace:
 
 
 def _worker(options: argparse.Namespace, stop: StopSignal, meter: Meter) -> Worker:
+    install_all()
     clock = SystemClock()
     settings = Settings(
         kafka_bootstrap_servers=options.bootstrap_servers,

@@ -13,10 +13,16 @@ from qc_worker.runtime.state_folder import usable
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.connecting.credentials import read_secret
+from qc_worker.transport.kafka_fixes.register import install_all
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:
-    """How to reach the brokers. Raises SettingsError for a file with a password that cannot be read."""
+    """Install the fixes of kafka-python and return how to reach the brokers.
+
+    Raises SettingsError for a version of kafka-python that cannot be used and for a file with a password that cannot be
+    read.
+    """
+    install_fixes(settings)
     return KafkaAccess(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         security_protocol=settings.kafka_security_protocol,
@@ -28,6 +34,14 @@ def kafka_access(settings: Settings) -> KafkaAccess:
         sasl_username=settings.kafka_sasl_username,
         sasl_password=_secret(settings, "kafka_sasl_password"),
     )
+
+
+def install_fixes(settings: Settings) -> None:
+    """Install the fixes of kafka-python in this process, once, before it opens a client.
+
+    Raises SettingsError for a version that is not tested, unless the settings allow it.
+    """
+    install_all(allow_untested=settings.kafka_python_untested)
 
 
 def _secret(settings: Settings, name: str) -> str | None:

@@ -10,6 +10,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 
 from qc_worker.domain.errors import TransportError
 from qc_worker.transport.kafka.connecting.access import KafkaAccess, open_client, transport_errors
+from qc_worker.transport.kafka_fixes.private_api import stop_sender
 from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES
 from qc_worker.transport.outgoing import OutgoingRecord
 
@@ -72,10 +73,7 @@ def close_producer(producer: Any, *, timeout_s: float) -> None:
     try:
         producer.close(timeout=timeout_s)
     except KafkaTimeoutError:
-        # Its close() flushes first and, failing that, closes nothing: the sender thread would live on and deliver
-        # stale records whenever the broker is back. There is no public way to stop it.
-        producer._sender.force_close()
-        producer._sender.join(timeout=FORCED_CLOSE_S)
+        stop_sender(producer, timeout_s=FORCED_CLOSE_S)  # it flushes first and, failing that, has closed nothing
         with suppress(KafkaError):
             producer.close(timeout=0)
 

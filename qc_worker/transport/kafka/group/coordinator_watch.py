@@ -6,6 +6,7 @@ from time import monotonic
 from kafka import KafkaConsumer
 
 from qc_worker.domain.errors import TransportError
+from qc_worker.transport.kafka_fixes import private_api
 
 
 class CoordinatorWatch:
@@ -33,6 +34,4 @@ def coordinator_connected(consumer: KafkaConsumer) -> bool:
     Any other broker is not enough: without the coordinator a member neither joins nor commits, and its polls return
     nothing.
     """
-    coordinator = consumer._coordinator
-    node = coordinator.coordinator_id  # None: not known, or known to be gone
-    return node is not None and coordinator._client.connected(node)
+    return private_api.coordinator_connected(consumer)

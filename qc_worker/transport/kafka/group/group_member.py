@@ -14,6 +14,7 @@ from kafka.errors import (
 )
 
 from qc_worker.domain.frame import Offsets, Partition
+from qc_worker.transport.kafka_fixes import private_api
 from qc_worker.transport.limits import RECORD_HEADROOM_BYTES
 
 COMMIT_TIMEOUT_MS = 5_000
@@ -108,7 +109,7 @@ def forget_asked_offsets(consumer: KafkaConsumer) -> None:
     kafka-python 3.0.12 keeps a question that nobody waits for any more, by its partitions and without an end. Its
     answer may come when others have long committed there: taken for a new one, it would rewind the group to it.
     """
-    consumer._coordinator._offset_fetch_futures.clear()
+    private_api.forget_asked_offsets(consumer)
 
 
 def member_config(
