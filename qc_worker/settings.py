@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     kafka_sasl_password_file: Path | None = None
     """File that holds this password and nothing else, as Docker and Kubernetes mount secrets."""
     kafka_python_untested: bool = False
-    """Accept a version of kafka-python that this qc-worker was not tested with; its fixes are installed all the same."""
+    """Accept a version of kafka-python that qc-worker was not tested with; the fixes for the tested one are used."""
     images_topic: str = "images"
     """Frames come from here."""
     results_topic: str = "results"
