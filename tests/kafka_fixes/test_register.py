@@ -12,7 +12,7 @@ from qc_worker.domain.errors import SettingsError
 from qc_worker.settings import load_settings
 from qc_worker.transport.kafka.connecting.access import KafkaAccess, open_client
 from qc_worker.transport.kafka_fixes import register
-from qc_worker.transport.kafka_fixes.fix import NOT_REPORTED
+from qc_worker.transport.kafka_fixes.fix import NOT_REPORTED, Fix
 from qc_worker.transport.kafka_fixes.register import FIXES, TESTED, FixesNotInstalled, fixes_table, install_all
 from qc_worker.wiring.shared import kafka_access
 from tools.kafka_fixes_table import PAGE, with_table
@@ -43,7 +43,7 @@ def test_every_file_of_a_fix_is_registered_and_has_tests() -> None:
 
 
 @pytest.mark.parametrize("fix", FIXES, ids=lambda fix: fix.install.__module__.rpartition(".")[2])
-def test_every_fix_says_what_a_user_sees_and_where_it_was_reported(fix: register.Fix) -> None:
+def test_every_fix_says_what_a_user_sees_and_where_it_was_reported(fix: Fix) -> None:
     assert "\n" not in fix.defect
     assert fix.defect.endswith(".")
     assert fix.upstream == NOT_REPORTED or fix.upstream.startswith("https://github.com/dpkp/kafka-python/issues/")
@@ -73,7 +73,7 @@ def test_an_untested_version_is_refused_unless_a_setting_allows_it(monkeypatch: 
 @pytest.mark.usefixtures("nothing_installed")
 @pytest.mark.parametrize("fix", FIXES, ids=lambda fix: fix.install.__module__.rpartition(".")[2])
 def test_a_version_without_a_target_is_refused_and_nothing_is_replaced(
-    fix: register.Fix, monkeypatch: pytest.MonkeyPatch
+    fix: Fix, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {other.target: resolve_name(other.target) for other in FIXES if other.target != fix.target}
     monkeypatch.delattr(fix.target)
