@@ -1,6 +1,7 @@
 """The register of fixes: which versions it takes, what it says, and that nobody forgets it."""
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -13,7 +14,7 @@ from qc_worker.settings import load_settings
 from qc_worker.transport.kafka.connecting.access import KafkaAccess, open_client
 from qc_worker.transport.kafka_fixes import register
 from qc_worker.transport.kafka_fixes.fix import NOT_REPORTED, Fix
-from qc_worker.transport.kafka_fixes.register import FIXES, TESTED, FixesNotInstalled, fixes_table, install_all
+from qc_worker.transport.kafka_fixes.register import FIXES, TESTED, FixesNotInstalled, _row, fixes_table, install_all
 from qc_worker.wiring.shared import kafka_access
 from tools.kafka_fixes_table import PAGE, with_table
 
@@ -95,6 +96,11 @@ def test_installing_again_changes_nothing() -> None:
     before = [resolve_name(fix.target) for fix in FIXES]
     install_all()
     assert [resolve_name(fix.target) for fix in FIXES] == before
+
+
+def test_the_table_links_to_a_reported_issue() -> None:
+    reported = replace(FIXES[0], upstream="https://github.com/dpkp/kafka-python/issues/1")
+    assert _row(reported).endswith("| [#1](https://github.com/dpkp/kafka-python/issues/1) |")
 
 
 def test_the_architecture_has_the_table_of_today() -> None:

@@ -84,8 +84,13 @@ def original_of(fix: Fix) -> Any:
 
 def fixes_table() -> str:
     """Return the register as a table in Markdown, one row per fix."""
-    rows = [f"| {fix.defect} | `{fix.target}` | {_link(fix.upstream)} |" for fix in FIXES]
-    return "\n".join(["| defect | what is replaced | upstream |", "|---|---|---|", *rows])
+    return "\n".join(["| defect | what is replaced | upstream |", "|---|---|---|", *map(_row, FIXES)])
+
+
+def _row(fix: Fix) -> str:
+    is_reported = fix.upstream.startswith("https://")
+    upstream = f"[#{fix.upstream.rpartition('/')[2]}]({fix.upstream})" if is_reported else fix.upstream
+    return f"| {fix.defect} | `{fix.target}` | {upstream} |"
 
 
 def _check_version() -> None:
@@ -120,7 +125,3 @@ def _replace(fix: Fix) -> Any:
     original = resolve_name(fix.target)
     setattr(resolve_name(owner), name, fix.install(original))
     return original
-
-
-def _link(upstream: str) -> str:
-    return f"[{upstream.rpartition('/')[2]}]({upstream})" if upstream.startswith("https://") else upstream
