@@ -1,7 +1,7 @@
 """Fix on, fix off, and what the scenarios have in common.
 
 Each fix has two tests of one scenario. `test_the_fix_holds...` runs with the fix. `test_the_defect_is_still_there` runs
-without it and is expected to fail: the day it passes, kafka-python has mended the defect, CI fails, and the fix, its
+without it and is expected to fail: the day it passes, kafka-python has corrected the defect, CI fails, and the fix, its
 row in the register and its tests can be deleted.
 """
 

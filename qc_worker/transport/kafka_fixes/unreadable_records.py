@@ -17,7 +17,7 @@ from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
 from kafka.record.util import decode_varint
 
 from qc_worker.transport.kafka import codecs
-from qc_worker.transport.kafka_fixes.fix import Fix
+from qc_worker.transport.kafka_fixes.fix import NOT_REPORTED, Fix
 
 log = structlog.get_logger()
 
@@ -135,8 +135,8 @@ FIX = Fix(
     defect="One record with a header name that is not UTF-8, or one batch that cannot be decompressed, stops its "
     "partition: every poll fails or hangs.",
     target="kafka.record.memory_records.DefaultRecordBatch",
-    # Closed in 2016 without a fix: "retry with master", the parser was new then. The new one has the same defect.
-    upstream="https://github.com/dpkp/kafka-python/issues/541",
+    # Issue 541 reported the same symptom in 2016, and was closed because that parser was replaced.
+    upstream=NOT_REPORTED,
     install=install,
     relies_on=(
         "kafka.record.default_records.DefaultRecordBatch.__next__",
