@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     """Password for the brokers; set it in the environment rather than in a file."""
     kafka_sasl_password_file: Path | None = None
     """File that holds only this password, as Docker and Kubernetes mount secrets."""
+    kafka_python_untested: bool = False
+    """Accept a version of kafka-python that qc-worker was not tested with; the fixes for the tested one are used."""
     images_topic: str = "images"
     """Topic from which frames are read."""
     results_topic: str = "results"

@@ -16,6 +16,7 @@ from qc_worker.domain.errors import SettingsError
 from qc_worker.embedded.server import LOOPBACK, Server, free_port
 from qc_worker.embedded.services import DELIVERY, EmbeddedBroker, EmbeddedCache, EmbeddedServices
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
+from qc_worker.transport.kafka_fixes.register import install_all
 from qc_worker.transport.redis.heatmap_cache import cache_answers
 from tests.support.apache_kafka.cluster import Cluster
 
@@ -52,6 +53,9 @@ BROKERS = ("embedded", "apache")
 # In the background of a script, a shell makes us ignore interrupts, and processes that we start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# This process opens clients without a command line's settings. `test_register` fails for a version that is untested.
+install_all(allow_untested=True)
 
 KAFKA_SESSION_TIMEOUT_MS = 6_000
 """Shortest timeout that Kafka allows by default."""

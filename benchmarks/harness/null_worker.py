@@ -51,6 +51,7 @@ from qc_worker.simplenet.spec import EmbeddingSpec
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
 from qc_worker.transport.kafka.group.group_member import GroupMember
+from qc_worker.transport.kafka_fixes.register import install_all
 from qc_worker.transport.limits import MAX_RECORD_BYTES
 from qc_worker.transport.redis.heatmap_cache import NullHeatmapCache
 from qc_worker.wiring.member_and_sink import worker_sink
@@ -201,6 +202,7 @@ def _options() -> argparse.Namespace:
 
 
 def _worker(options: argparse.Namespace, stop: StopSignal, meter: Meter) -> Worker:
+    install_all()
     clock = SystemClock()
     settings = Settings(
         kafka_bootstrap_servers=options.bootstrap_servers,

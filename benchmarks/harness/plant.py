@@ -18,6 +18,7 @@ from kafka import KafkaAdminClient
 from qc_worker.embedded.server import free_port
 from qc_worker.embedded.services import DELIVERY, EmbeddedCache, EmbeddedServices
 from qc_worker.transport.kafka.connecting.access import Connections, KafkaAccess, open_client
+from qc_worker.transport.kafka_fixes.register import install_all
 
 LINES = ("A", "B")
 READY_WITHIN_S = 240
@@ -73,6 +74,7 @@ def plant(folder: Path, *, batch_size: int, cache_dir: Path) -> Iterator[Plant]:
 
     `folder` holds backbone weights, `cache_dir` compiled kernels.
     """
+    install_all()
     with ExitStack() as stack:
         named = os.environ.get("QC_TEST_KAFKA")
         if named:

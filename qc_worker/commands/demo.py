@@ -11,13 +11,14 @@ from qc_worker.observability.exits import INTERRUPTED
 from qc_worker.observability.printing import console, plain, print_json, print_table
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
-from qc_worker.wiring.shared import kafka_access, topic_plans
+from qc_worker.wiring.shared import install_fixes, kafka_access, topic_plans
 
 
 def show_demo(settings: Settings, *, images: Path | None, frames: int | None, seed: int, as_json: bool) -> int:
     """Run the demo; return 1 if a frame was lost or judged twice, or the new model judged none. Raises QcError."""
     # SIGTERM cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    install_fixes(settings)  # the servers start, and are asked whether they answer, before anybody needs an access
     wiring = Wiring(SystemClock(), kafka_access, topic_plans)
     report = run_demo(DemoOptions(images=images, frames=frames, seed=seed), settings, wiring)
     _print(report, console(stderr=as_json))

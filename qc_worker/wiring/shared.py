@@ -14,10 +14,16 @@ from qc_worker.settings import Settings
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.connecting.credentials import read_secret
 from qc_worker.transport.kafka.topics import TopicPlan, plan_topics
+from qc_worker.transport.kafka_fixes.register import install_all
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:
-    """Collect how to connect to the brokers. Raises SettingsError if a password file cannot be read."""
+    """Install the fixes of kafka-python and collect how to connect to the brokers.
+
+    Raises SettingsError for a version of kafka-python that cannot be used and for a file with a password that cannot be
+    read.
+    """
+    install_fixes(settings)
     return KafkaAccess(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         security_protocol=settings.kafka_security_protocol,
@@ -29,6 +35,14 @@ def kafka_access(settings: Settings) -> KafkaAccess:
         sasl_username=settings.kafka_sasl_username,
         sasl_password=_secret(settings, "kafka_sasl_password"),
     )
+
+
+def install_fixes(settings: Settings) -> None:
+    """Install the fixes of kafka-python in this process, once, before it opens a client.
+
+    Raises SettingsError for a version that is not tested, unless the settings allow it.
+    """
+    install_all(allow_untested=settings.kafka_python_untested)
 
 
 def topic_plans(settings: Settings) -> tuple[TopicPlan, ...]:

@@ -20,6 +20,8 @@ from tests.conftest import eventually, started
 
 OWNER = """
 from qc_worker.embedded.services import EmbeddedServices
+from qc_worker.transport.kafka_fixes.register import install_all
+install_all()
 services = EmbeddedServices()
 services.start()
 print(services.bootstrap_servers, services.redis_url, flush=True)

@@ -11,11 +11,15 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from kafka.errors import CorruptRecordError
 from kafka.record._crc32c import crc as crc32c
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from kafka.record.memory_records import MemoryRecords
 
 from qc_worker.transport.kafka import codecs
+from qc_worker.transport.kafka_fixes import unreadable_records
 from qc_worker.transport.kafka_fixes.unreadable_records import TolerantRecordBatch, why_unreadable
+from tests.kafka_fixes.conftest import TakeOut
 
 Pack = Callable[[bytes], bytes]
 
@@ -77,6 +81,38 @@ def packed(raw: bytearray, codec: int, pack: Pack) -> bytearray:
     head = raw[:RECORDS_AT]
     struct.pack_into(">h", head, ATTRIBUTES_AT, codec)
     return signed(head + pack(bytes(raw[RECORDS_AT:])))
+
+
+def odd_header() -> bytearray:
+    return batch("a", NotUtf8("b"), "c")
+
+
+def damaged_batch() -> bytearray:
+    """Claim to be compressed with gzip."""
+    raw = batch("a", "b", "c")
+    struct.pack_into(">h", raw, ATTRIBUTES_AT, codecs.GZIP)
+    return signed(raw)
+
+
+def offsets_read(raw: bytearray) -> list[int]:
+    """Read a broker's answer as a consumer does."""
+    return [record.offset for record in MemoryRecords(bytes(raw)).next_batch()]
+
+
+@pytest.mark.parametrize(("make", "error"), [(odd_header, CorruptRecordError), (damaged_batch, gzip.BadGzipFile)])
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="if it passes, kafka-python reads on after a bad record")
+def test_the_defect_is_still_there(take_out: TakeOut, make: Callable[[], bytearray], error: type[Exception]) -> None:
+    take_out(unreadable_records.FIX)
+    try:
+        offsets = offsets_read(make())
+    except error:
+        offsets = []
+    assert offsets == [0, 1, 2]
+
+
+@pytest.mark.parametrize("make", [odd_header, damaged_batch])
+def test_the_fix_holds_every_record_has_its_place(make: Callable[[], bytearray]) -> None:
+    assert offsets_read(make()) == [0, 1, 2]
 
 
 def test_readable_batches_read_as_ever() -> None:

@@ -21,6 +21,7 @@ from qc_worker.runtime.failpoints import failpoint
 from qc_worker.transport.kafka.connecting.access import Connections, KafkaAccess, open_client, transport_errors
 from qc_worker.transport.kafka.group.group_member import GroupMember
 from qc_worker.transport.kafka.producer import check_acknowledged, close_producer, flush, open_producer, send_all
+from qc_worker.transport.kafka_fixes.private_api import transaction_manager, wake_sender
 from qc_worker.transport.outgoing import outgoing_records
 
 log = structlog.get_logger()
@@ -125,7 +126,7 @@ class ExactlyOnceSink:
         return unpublished
 
     def _transact(self, outcomes: Sequence[Outcome], offsets: Offsets, membership: Any) -> None:
-        producer, manager = self._producer, self._producer._transaction_manager
+        producer, manager = self._producer, transaction_manager(self._producer)
         with transport_errors("publishing in a transaction"):
             try:
                 producer.begin_transaction()
@@ -141,7 +142,7 @@ class ExactlyOnceSink:
                 self._wait_for(added)
                 failpoint("before-commit")
                 committed = manager.begin_commit()
-                producer._sender.wakeup()
+                wake_sender(producer)
                 failpoint("during-commit")
                 self._wait_for(committed)
             except CommitFailedError as error:
@@ -149,7 +150,7 @@ class ExactlyOnceSink:
 
     def _wait_for(self, result: Any) -> None:
         """Like kafka-python's own methods, which would wait for ever."""
-        self._producer._sender.wakeup()
+        wake_sender(self._producer)
         if not result.wait(timeout_ms=self._delivery_timeout_s * 1000):
             raise KafkaTimeoutError(f"no answer within {self._delivery_timeout_s:g} s")
 
@@ -157,8 +158,8 @@ class ExactlyOnceSink:
         """End a refused transaction, or readers would wait behind it until we publish again, which may be long."""
         # Whatever fails here: the next start ends it, or the broker does after the transaction timeout.
         with suppress(KafkaError, RuntimeError):
-            aborted = self._producer._transaction_manager.begin_abort()
-            self._producer._sender.wakeup()
+            aborted = transaction_manager(self._producer).begin_abort()
+            wake_sender(self._producer)
             aborted.wait(timeout_ms=ABORT_TIMEOUT_S * 1000)
 
     def _discard(self) -> None:

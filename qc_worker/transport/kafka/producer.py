@@ -10,6 +10,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 
 from qc_worker.domain.errors import TransportError
 from qc_worker.transport.kafka.connecting.access import KafkaAccess, open_client, transport_errors
+from qc_worker.transport.kafka_fixes.private_api import stop_sender
 from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES
 from qc_worker.transport.outgoing import OutgoingRecord
 
@@ -72,10 +73,8 @@ def close_producer(producer: Any, *, timeout_s: float) -> None:
     try:
         producer.close(timeout=timeout_s)
     except KafkaTimeoutError:
-        # Its close() flushes first and, if that fails, closes nothing: the sender thread would go on and deliver
-        # stale records once the broker is back. There is no public way to stop it.
-        producer._sender.force_close()
-        producer._sender.join(timeout=FORCED_CLOSE_S)
+        # It flushes first and, if that fails, closes nothing.
+        stop_sender(producer, timeout_s=FORCED_CLOSE_S)
         with suppress(KafkaError):
             producer.close(timeout=0)
 

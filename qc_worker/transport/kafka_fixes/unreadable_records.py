@@ -1,35 +1,31 @@
-"""Record batches that no single record can spoil.
+"""Read record batches so that no single record or batch can stop its partition.
 
 kafka-python 3.0.12 raises from `poll` for a header name that is not UTF-8 and for a codec that is not installed, and
-then spins in the next `poll` for ever, so that one hostile or merely odd producer would stop every line of a partition.
-Here a header's odd name is read as well as it can be, and what cannot be read at all arrives as a record that says so:
-it becomes an `error` inspection, and its dead letter keeps the raw batch.
+then spins in the next `poll` without an end, so that one hostile or merely odd producer would stop every line of a
+partition. Here invalid bytes of a header's name are replaced, and what cannot be read at all arrives as a record that
+says so: it becomes an `error` inspection, and its dead letter keeps the raw batch.
 
-Batches whose checksum is wrong still raise: of those not even the offsets can be trusted.
+Batches whose checksum is wrong still raise: not even their offsets can be trusted.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from kafka.errors import CorruptRecordError
-from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
 from kafka.record.util import decode_varint
 
 from qc_worker.transport.kafka import codecs
+from qc_worker.transport.kafka_fixes.fix import NOT_REPORTED, Fix
 
 log = structlog.get_logger()
 
 Headers = list[tuple[str, bytes | None]]
 
 
-def install() -> None:
-    """Let kafka-python read with these batches, in this process; it offers no other way in."""
-    memory_records.DefaultRecordBatch = TolerantRecordBatch
-
-
 class Unreadable(str):
-    """The name of the one header of a record that could not be read; its text says why.
+    """Name the one header of a record that could not be read; the text says why.
 
     A type, because no producer can send one.
     """
@@ -38,12 +34,12 @@ class Unreadable(str):
 
 
 def why_unreadable(headers: Sequence[tuple[str, bytes | None]] | None) -> str | None:
-    """Why a record that was read here could not be; None for one that could."""
+    """Return why a record could not be read; None for one that could."""
     return next((str(name) for name, _ in headers or () if isinstance(name, Unreadable)), None)
 
 
 class TolerantRecordBatch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no types
-    """Message format v2 as kafka-python reads it, but for the unreadable."""
+    """Read message format v2 as kafka-python does, and return placeholders for what it cannot read."""
 
     _buffer: bytearray
     _pos: int
@@ -74,7 +70,7 @@ class TolerantRecordBatch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-py
         self._decompressed = True
 
     def _salvaged(self) -> DefaultRecord:
-        """A record whose headers cannot be read as they should. Raises CorruptRecordError if it is all broken."""
+        """Return a record whose headers cannot be read as they should. Raises CorruptRecordError if all is broken."""
         # Record: length, attributes, timestamp delta, offset delta, key, value, headers; see KIP-98.
         length, start = decode_varint(self._buffer, self._pos)
         _, at = decode_varint(self._buffer, start)
@@ -92,7 +88,7 @@ class TolerantRecordBatch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-py
         return self._record(offset_delta, timestamp, key, value, headers)
 
     def _headers(self, at: int, end: int) -> Headers:
-        """Headers with names that need not be UTF-8; or the one that says that they are broken."""
+        """Return headers with names that need not be UTF-8; or the one that says that they are broken."""
         headers: Headers = []
         try:
             count, at = decode_varint(self._buffer, at)
@@ -110,7 +106,7 @@ class TolerantRecordBatch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-py
         return [(Unreadable("the record's headers are broken"), None)]
 
     def _next_placeholder(self, reason: str) -> DefaultRecord:
-        """A record in the place of one inside a batch that cannot be opened; the first has the raw batch."""
+        """Return a record in the place of one in a batch that cannot be opened; the first has the raw batch."""
         if self._next_record_index >= self._num_records:
             raise StopIteration
         index = self._next_record_index
@@ -128,3 +124,22 @@ class TolerantRecordBatch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-py
     def _nullable_bytes(self, at: int) -> tuple[bytes | None, int]:
         length, at = decode_varint(self._buffer, at)
         return (bytes(self._buffer[at : at + length]), at + length) if length >= 0 else (None, at)
+
+
+def install(_original: Any) -> type[TolerantRecordBatch]:
+    """Return the class that takes the original's place; it is the original's subclass."""
+    return TolerantRecordBatch
+
+
+FIX = Fix(
+    defect="One record with a header name that is not UTF-8, or one batch that cannot be decompressed, stops its "
+    "partition: every poll fails or hangs.",
+    target="kafka.record.memory_records.DefaultRecordBatch",
+    # Issue 541 reported the same symptom in 2016, and was closed because that parser was replaced.
+    upstream=NOT_REPORTED,
+    install=install,
+    relies_on=(
+        "kafka.record.default_records.DefaultRecordBatch.__next__",
+        "kafka.record.default_records.DefaultRecordBatch._maybe_uncompress",
+    ),
+)

@@ -22,10 +22,8 @@ from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.transport.kafka.connecting.causes import Spoken, cause_of
 from qc_worker.transport.kafka.connecting.credentials import Login, Tls
 from qc_worker.transport.kafka.connecting.watched_connections import WatchedManager
-from qc_worker.transport.kafka_fixes import expelled_member as lost_generation
-from qc_worker.transport.kafka_fixes import fast_reads
-from qc_worker.transport.kafka_fixes import half_read_partitions as parked_records
-from qc_worker.transport.kafka_fixes import unreadable_records as tolerant_records
+from qc_worker.transport.kafka_fixes.private_api import connection_manager
+from qc_worker.transport.kafka_fixes.register import check_installed
 
 Client = TypeVar("Client")
 
@@ -102,11 +100,11 @@ class Connections:
     def opened(self) -> None:
         """Note that the client is open: from now on a refusal is no final error, since other brokers may accept us."""
         for client in self._clients:
-            client._manager.opened = True
+            connection_manager(client).opened = True
 
     def why_not(self) -> str | None:
         """Return the reason for which there is no connection; None if it is not known."""
-        managers = [client._manager for client in reversed(self._clients)]
+        managers = [connection_manager(client) for client in reversed(self._clients)]
         causes = [cause.text for manager in managers if (cause := manager.cause())]
         failures = [_described(manager.last_failure) for manager in managers if manager.last_failure]
         return next(iter(causes + failures), None)
@@ -134,12 +132,10 @@ def open_client(
 ) -> Client:
     """Make a KafkaConsumer, KafkaProducer or KafkaAdminClient that has reached a broker.
 
-    Raises TransportError if none answers, SettingsError for settings that can never work.
+    Raises TransportError if none answers, SettingsError for settings that can never work, and FixesNotInstalled in a
+    process that has not installed the fixes of kafka-python.
     """
-    tolerant_records.install()
-    fast_reads.install()
-    parked_records.install()
-    lost_generation.install()
+    check_installed()
     links = connections or Connections()
     spoken = access.spoken()
     common = access.common(spoken)

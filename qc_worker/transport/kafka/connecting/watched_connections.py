@@ -13,6 +13,7 @@ from kafka.net.manager import KafkaConnectionManager
 
 from qc_worker.domain.errors import SettingsError
 from qc_worker.transport.kafka.connecting.causes import PROBE_TIMEOUT_S, Cause, Spoken, asked, cause_of
+from qc_worker.transport.kafka_fixes.private_api import has_connection
 
 log = structlog.get_logger()
 
@@ -31,7 +32,7 @@ class WatchedManager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-pyt
     def get_connection(self, node_id: Any, *args: Any, **kwargs: Any) -> Any:
         if not self.opened:
             self._raise_if_in_vain()
-        is_new = node_id not in self._conns
+        is_new = not has_connection(self, node_id)
         connection = super().get_connection(node_id, *args, **kwargs)
         if is_new:
             connection.close_future.add_errback(partial(self._failed, self.cluster.broker_metadata(node_id)))

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from time import monotonic
 
-from kafka import KafkaConsumer
-
 from qc_worker.domain.errors import TransportError
 
 
@@ -25,14 +23,3 @@ class CoordinatorWatch:
         self._away_since = now if self._away_since is None else self._away_since
         if now - self._away_since > self._patience_s:
             raise TransportError(f"no connection to the group's coordinator for {now - self._away_since:.0f} s")
-
-
-def coordinator_connected(consumer: KafkaConsumer) -> bool:
-    """Whether a connection to the coordinator stands; asks nobody.
-
-    Any other broker is not enough: without the coordinator a member neither joins nor commits, and its polls return
-    nothing.
-    """
-    coordinator = consumer._coordinator
-    node = coordinator.coordinator_id  # None: not known, or known to be gone
-    return node is not None and coordinator._client.connected(node)

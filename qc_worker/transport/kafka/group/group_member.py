@@ -14,13 +14,14 @@ from kafka.errors import KafkaError
 from qc_worker.domain.errors import GroupRebalancing, TransportError
 from qc_worker.domain.frame import Offsets, Partition
 from qc_worker.transport.kafka.connecting.access import Connections, KafkaAccess, open_client, transport_errors
-from qc_worker.transport.kafka.group.coordinator_watch import CoordinatorWatch, coordinator_connected
+from qc_worker.transport.kafka.group.coordinator_watch import CoordinatorWatch
 from qc_worker.transport.kafka.group.crash_notes import CrashNotes
 from qc_worker.transport.kafka.group.fetch_pauses import FetchPauses
 from qc_worker.transport.kafka.group.ownership import CLOSE_TIMEOUT_MS, COMMIT_TIMEOUT_MS, NOT_A_MEMBER, Ownership
 from qc_worker.transport.kafka.group.rebalance_listener import RebalanceListener
 from qc_worker.transport.kafka.group.suspects import Suspects
 from qc_worker.transport.kafka.records import to_commit, to_partition, to_topic_partition
+from qc_worker.transport.kafka_fixes.private_api import coordinator_connected, forget_asked_offsets
 from qc_worker.transport.limits import RECORD_HEADROOM_BYTES
 
 log = structlog.get_logger()
@@ -208,15 +209,6 @@ class GroupMember:
             log.warning("leaving the consumer group failed", error=str(error))
         finally:
             self._connections.close()
-
-
-def forget_asked_offsets(consumer: KafkaConsumer) -> None:
-    """Let what is asked next of committed offsets be answered by the broker.
-
-    kafka-python 3.0.12 keeps a question that nobody waits for any more, by its partitions and without an end. Its
-    answer may come when others have long committed there: taken for a new one, it would rewind the group to it.
-    """
-    consumer._coordinator._offset_fetch_futures.clear()
 
 
 def member_config(
