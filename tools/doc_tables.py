@@ -1,4 +1,4 @@
-"""Generate the tables in docs that come from the code: settings, metrics, model card, training, backbones.
+"""Generate the tables of the documents that come from the code: settings, metrics, the model card, fixes ...
 
 Run as `python -m tools.doc_tables [--check]`.
 """
@@ -17,25 +17,26 @@ from qc_worker.observability import metrics
 from qc_worker.settings import Settings
 from qc_worker.simplenet.card import ModelCard
 from qc_worker.simplenet.fit_settings import FitSettings
+from qc_worker.transport.kafka_fixes.register import fixes_table
 from trainer.fitting.defaults import BACKBONE_DEFAULTS, BackboneDefaults
 
-FOLDER = Path(__file__).parents[1] / "docs"
+REPOSITORY = Path(__file__).parents[1]
 
 
 def main(arguments: list[str]) -> int:
     """Write the tables into their pages, or check that they are current; return 1 if a check found a stale page."""
-    stale = [page for page in TABLES if with_tables(page) != (FOLDER / page).read_text(encoding="utf-8")]
+    stale = [page for page in TABLES if with_tables(page) != (REPOSITORY / page).read_text(encoding="utf-8")]
     if "--check" in arguments:
-        sys.stderr.writelines(f"error: the tables of docs/{page} are stale; run `make docs`\n" for page in stale)
+        sys.stderr.writelines(f"error: the tables of {page} are stale; run `make docs`\n" for page in stale)
         return int(bool(stale))
     for page in stale:
-        (FOLDER / page).write_text(with_tables(page), encoding="utf-8")
+        (REPOSITORY / page).write_text(with_tables(page), encoding="utf-8")
     return 0
 
 
 def with_tables(page: str) -> str:
     """Return the page with current tables, each between its two marks."""
-    text = (FOLDER / page).read_text(encoding="utf-8")
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
     for name, table in TABLES[page].items():
         begin, end = f"<!-- {name}: written by `make docs` -->", f"<!-- {name}: end -->"
         before, after = text.split(begin)[0], text.split(end)[1]
@@ -82,10 +83,11 @@ def backbones_table() -> str:
 
 
 TABLES: Mapping[str, Mapping[str, Callable[[], str]]] = {
-    "reference/settings.md": {"settings": settings_table},
-    "reference/monitoring.md": {"metrics": metrics_table},
-    "reference/backbones.md": {"backbones": backbones_table},
-    "reference/model-card.md": {"card": card_table, "training": training_table},
+    "docs/reference/settings.md": {"settings": settings_table},
+    "docs/reference/monitoring.md": {"metrics": metrics_table},
+    "docs/reference/backbones.md": {"backbones": backbones_table},
+    "docs/reference/model-card.md": {"card": card_table, "training": training_table},
+    "ARCHITECTURE.md": {"kafka fixes": fixes_table},
 }
 
 

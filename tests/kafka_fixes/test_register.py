@@ -16,7 +16,6 @@ from qc_worker.transport.kafka_fixes import register
 from qc_worker.transport.kafka_fixes.fix import NOT_REPORTED, Fix
 from qc_worker.transport.kafka_fixes.register import FIXES, TESTED, FixesNotInstalled, _row, fixes_table, install_all
 from qc_worker.wiring.shared import kafka_access
-from tools.kafka_fixes_table import PAGE, with_table
 
 PACKAGE = Path(register.__file__).parent
 REPOSITORY = Path(__file__).parents[2]
@@ -103,6 +102,5 @@ def test_the_table_links_to_a_reported_issue() -> None:
     assert _row(reported).endswith("| [#1](https://github.com/dpkp/kafka-python/issues/1) |")
 
 
-def test_the_architecture_has_the_table_of_today() -> None:
-    assert PAGE.read_text(encoding="utf-8") == with_table(), "run `python -m tools.kafka_fixes_table`"
+def test_the_table_has_a_row_per_fix() -> None:
     assert fixes_table().count("\n") == len(FIXES) + 1
