@@ -19,7 +19,7 @@ MAX_CAMERAS = 100_000
 SCAN_BYTES = 1 << 20
 """Frames that are looked at together when the books are closed."""
 
-# Flags in the byte of one offset of `images`.
+# Flags in the byte of one offset of `images`; OTHER: a frame that is not selected.
 FRAME = 1 << 0
 INSPECTED = 1 << 1
 INSPECTED_AGAIN = 1 << 2
@@ -28,7 +28,6 @@ LETTER_AGAIN = 1 << 4
 FAILED = 1 << 5
 LETTER_DUE = 1 << 6
 OTHER = 1 << 7
-"""A frame that is not selected."""
 
 
 class Kind(StrEnum):
@@ -284,9 +283,7 @@ class _Page:
 
 def _wrong(marks: np.ndarray, present: np.ndarray) -> dict[Kind, np.ndarray]:
     """Mark the wrong offsets of each kind. `present`: offsets that retention has not removed."""
-    frame = _have(marks, FRAME)
-    inspected = _have(marks, INSPECTED)
-    letter = _have(marks, LETTER)
+    frame, inspected, letter = _have(marks, FRAME), _have(marks, INSPECTED), _have(marks, LETTER)
     no_frame = ~_have(marks, FRAME | OTHER) & present
     return {
         Kind.MISSING: frame & ~inspected,
@@ -299,5 +296,4 @@ def _wrong(marks: np.ndarray, present: np.ndarray) -> dict[Kind, np.ndarray]:
 
 
 def _have(marks: np.ndarray, flags: int) -> np.ndarray:
-    """Return a mask of the offsets that have any of these flags."""
-    return (marks & flags).astype(bool)
+    return (marks & flags).astype(bool)  # any of the flags
