@@ -95,7 +95,7 @@ def _medians(rounds: Mapping[str, list[Mapping[str, float]]], named: Sequence[st
 def _side(ready: Plant, topic: str, mode: str, frames: int, batch_ms: float) -> Mapping[str, float]:
     letters = ready.topic("dead_letter")
     own = {"dead_letter_topic": letters, "delivery": mode, "batch_ms": batch_ms}
-    return ready.side("_null_worker", topic=topic, frames=frames, **own)
+    return ready.side("harness.null_worker", topic=topic, frames=frames, **own)
 
 
 def _options() -> argparse.Namespace:

@@ -128,12 +128,12 @@ class Bench:
     def _plumbing(self) -> dict[str, float]:
         dead_letters = self._plant.topic("dead_letter")
         frames = self._options.plumbing_frames
-        return self._plant.side("_null_worker", topic=self._blank_topic, frames=frames, dead_letter_topic=dead_letters)
+        return self._plant.side("harness.null_worker", topic=self._blank_topic, frames=frames, dead_letter_topic=dead_letters)
 
     def _first_loop(self) -> dict[str, float]:
         spec, topic = self._spec, self._plant.topic("images")
         model = {"backbone": spec.backbone, "weights": spec.weights, "scratch": spec.scratch}
-        return self._plant.side("_first_loop", topic=topic, frames=self._options.first_loop_frames, **model)
+        return self._plant.side("rivals.first_loop", topic=topic, frames=self._options.first_loop_frames, **model)
 
 
 def _options() -> argparse.Namespace:
