@@ -178,7 +178,7 @@ class Accountant:
         if emptied := self._emptied():
             self._notes.append(
                 f"retention has removed every inspection of {', '.join(map(_named, emptied))}: frames that had theirs "
-                "there count as missing, and frames that were removed unjudged cannot be told from them"
+                "there count as missing, and frames that retention removed before they were judged look the same"
             )
 
     def _emptied(self) -> list[Partition]:

@@ -1,4 +1,4 @@
-"""Opens consumers without a group, and reads topics to their end.
+"""Consumers without a group, and how they find the end of a topic.
 
 The end is the high watermark that comes with each fetch. It is right on Kafka and on Tansu 0.6.0, which gives as end
 offset one after the *first* record of the last batch.
@@ -18,7 +18,7 @@ POLL_MS = 200
 
 
 class Reader:
-    """One consumer without a group, opened when it is first needed; `config` is kafka-python's."""
+    """Holds one consumer without a group, opened when it is first needed; `config` is kafka-python's."""
 
     def __init__(self, access: KafkaAccess, **config: Any) -> None:
         self._access = access
@@ -57,7 +57,7 @@ def open_reader(access: KafkaAccess, connections: Connections, **config: Any) ->
 
 
 def partitions_of(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
-    """List all partitions of a topic. Raises TransportError if it has none, which means that it does not exist."""
+    """List the partitions of a topic. Raises TransportError if the topic does not exist."""
     with transport_errors(f"looking up {topic}"):
         partitions = consumer.partitions_for_topic(topic)
     if not partitions:
@@ -66,13 +66,13 @@ def partitions_of(consumer: KafkaConsumer, topic: str) -> list[TopicPartition]:
 
 
 def read_to_end(consumer: KafkaConsumer) -> list[Any]:
-    """Read the assigned partitions from their positions to the end; oldest first, whatever the partition."""
+    """Read the assigned partitions from their positions to their ends; oldest first across partitions."""
     records = poll_until(consumer, lambda: all(at_end(consumer, p) for p in consumer.assignment()))
     return sorted(records, key=lambda record: (record.timestamp, record.offset))
 
 
 def poll_until(consumer: KafkaConsumer, done: Callable[[], bool]) -> list[Any]:
-    """Poll and gather until `done()`. Raises TransportError after READ_TIMEOUT_S."""
+    """Poll until `done`, and return the records. Raises TransportError after READ_TIMEOUT_S."""
     records: list[Any] = []
     deadline_s = monotonic() + READ_TIMEOUT_S
     while not done():
@@ -83,7 +83,7 @@ def poll_until(consumer: KafkaConsumer, done: Callable[[], bool]) -> list[Any]:
 
 
 def at_end(consumer: KafkaConsumer, partition: TopicPartition) -> bool:
-    """Return True once the position has reached the high watermark; False before a first fetch."""
+    """Return True once the position has reached the high watermark; False until a first fetch has brought it."""
     highwater = consumer.highwater(partition)
     position = consumer.position(partition, timeout_ms=0)
     return highwater is not None and position is not None and position >= highwater
