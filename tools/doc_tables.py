@@ -62,13 +62,13 @@ def card_table() -> str:
 
 
 def training_table() -> str:
-    """One row per setting of a fit, with the default that holds for every backbone without one of its own."""
+    """Make one row per setting of a fit, with the default that holds for every backbone without one of its own."""
     rows = ((f"`{name}`", default, meaning) for name, default, meaning in _fields(FitSettings))
     return _table(("setting", "default", "meaning"), rows)
 
 
 def backbones_table() -> str:
-    """One row per backbone with defaults of its own; of the fit's settings those in which backbones differ."""
+    """Make one row per backbone with defaults of its own; of the fit's settings those in which backbones differ."""
     all_of = {
         backbone: {
             **{field.name: getattr(defaults, field.name) for field in fields(BackboneDefaults)},

@@ -9,30 +9,18 @@ from threading import Thread
 import structlog
 
 from qc_worker.domain.errors import SettingsError
-from qc_worker.engine.heatmaps import HeatmapWriter
-from qc_worker.engine.in_flight import InFlight
-from qc_worker.engine.intake import Deadlines
 from qc_worker.engine.patience import Patience
-from qc_worker.engine.refresher import ModelRefresher
-from qc_worker.engine.residents import ResidentModels
 from qc_worker.engine.stop import StopSignal
-from qc_worker.engine.worker import Worker
 from qc_worker.observability import metrics
 from qc_worker.observability.health import HealthServer
-from qc_worker.ports.frames import FrameSource
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.runtime.cores_and_memory import freeze_long_lived, give_back_freed_memory, heap_in_use_bytes
 from qc_worker.runtime.failpoints import arm
 from qc_worker.runtime.worker_slot import worker_slot
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka.codecs import missing_codecs
-from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
-from qc_worker.transport.kafka.release_log import KafkaReleaseLog
 from qc_worker.transport.kafka.topics import TopicState, check_topics
-from qc_worker.transport.limits import MAX_RECORD_BYTES
-from qc_worker.transport.redis.heatmap_cache import open_heatmap_cache
-from qc_worker.wiring.member_and_sink import group_member, worker_sink
-from qc_worker.wiring.models import backbone_pool, model_loader, worker_pipeline
+from qc_worker.wiring.built_worker import BuiltWorker, build_worker
 from qc_worker.wiring.shared import kafka_access, keep_compiled_kernels, topic_plans
 
 FIRST_CONTACT_MS = 3_000
@@ -57,59 +45,28 @@ def _run(settings: Settings, slot: str) -> None:
     stop.install()
     if settings.compile:
         keep_compiled_kernels(settings)
-    warmup_sizes = (1, settings.max_batch_size)
-    residents = ResidentModels()
-    backbones = backbone_pool(settings, warmup_sizes=warmup_sizes, compiled=settings.compile)
-    loader = model_loader(settings, backbones)
-    member = group_member(settings)
-    source = KafkaFrameSource(member)
-    cache = open_heatmap_cache(
-        settings.redis_url, ttl_s=settings.heatmap_ttl_s, timeout_s=settings.redis_timeout_ms / 1000
-    )
-    heatmaps = HeatmapWriter(cache)
-    worker = Worker(
-        source=source,
-        sink=worker_sink(settings, member, slot=slot),
-        pipeline=worker_pipeline(settings, backbones, heatmaps, clock),
-        residents=residents,
-        in_flight=InFlight(
-            max_frames=settings.max_in_flight_frames,
-            max_bytes=settings.max_in_flight_bytes,
-            max_record_bytes=max(MAX_RECORD_BYTES, settings.max_frame_bytes),
-        ),
-        clock=clock,
-        stop=stop,
-        patience=patience,
-        deadlines=Deadlines(settings.deadline_ms, clock),
-    )
-    refresher = ModelRefresher(
-        KafkaReleaseLog(kafka_access(settings), topic=settings.models_topic),
-        loader,
-        residents,
-        clock=clock,
-        stop=stop,
-    )
-    health = _health(settings, worker, source, residents, refresher)
+    built = build_worker(settings, slot=slot, clock=clock, stop=stop, patience=patience)
+    health = _health(settings, built)
     health.start()
     log.info("health endpoints", url=health.url)
     try:
         # Workers and brokers start in any order: wait as long as a running worker would, the attempts included.
         patience.keep_trying(lambda: _check_topics(settings), clock=clock, stop=stop, since=clock.monotonic())
-        patience.keep_trying(refresher.catch_up, clock=clock, stop=stop, since=clock.monotonic())
+        patience.keep_trying(built.refresher.catch_up, clock=clock, stop=stop, since=clock.monotonic())
         if not stop.is_set():
-            refresher.start()
-            heatmaps.start()
-            refresher.wait_for_a_model(patience.broker_s)
+            built.refresher.start()
+            built.heatmaps.start()
+            built.refresher.wait_for_a_model(patience.broker_s)
             freeze_long_lived()
             _keep_giving_back_memory(settings.give_back_memory_s, stop)
-            worker.run()
+            built.worker.run()
     finally:
         stop.set()
         with ExitStack() as stack:  # last in, first out
             stack.callback(health.close)
-            stack.callback(cache.close)
-            stack.callback(refresher.close)
-            stack.callback(heatmaps.close)
+            stack.callback(built.cache.close)
+            stack.callback(built.refresher.close)
+            stack.callback(built.heatmaps.close)
 
 
 def _keep_giving_back_memory(every_s: float, stop: StopSignal) -> None:
@@ -147,21 +104,19 @@ def _check_topics(settings: Settings) -> None:
             log.warning("topic differs", topic=report.name, differences=report.differences, remedies=report.remedies)
 
 
-def _health(
-    settings: Settings, worker: Worker, source: FrameSource, residents: ResidentModels, refresher: ModelRefresher
-) -> HealthServer:
+def _health(settings: Settings, built: BuiltWorker) -> HealthServer:
     clock, live_within_s = SystemClock(), settings.broker_patience_s + LIVE_BEYOND_PATIENCE_S
 
     def live() -> dict[str, bool]:
-        looped_at = worker.last_step_at  # None while the worker loads models or waits for the broker
+        looped_at = built.worker.last_step_at  # None while the worker loads models or waits for the broker
         looping = looped_at is None or clock.monotonic() - looped_at < live_within_s
-        return {"looping": looping, "following_releases": refresher.alive()}
+        return {"looping": looping, "following_releases": built.refresher.alive()}
 
     def ready() -> dict[str, bool]:
         return {
-            "assigned": worker.assigned_partitions > 0,
-            "model_resident": len(residents) > 0,
-            "broker_reachable": source.reachable(),
+            "assigned": built.worker.assigned_partitions > 0,
+            "model_resident": len(built.residents) > 0,
+            "broker_reachable": built.source.reachable(),
         }
 
     return HealthServer(settings.health_host, settings.health_port, live=live, ready=ready)

@@ -21,7 +21,7 @@ class FrameSource(Protocol):
         """Partitions taken away since the last call; their frames in flight must not be published.
 
         Ask after each poll and before taking in what it returned: a partition can be lost, come back and deliver its
-        uncommitted frames anew within one poll, and only those of earlier polls are void.
+        uncommitted frames again within one poll, and only those of earlier polls are void.
         """
         ...
 
@@ -38,9 +38,9 @@ class FrameSource(Protocol):
         ...
 
     def commit(self, offsets: Offsets) -> None:
-        """Commit synchronously; partitions lost in the meantime are left out in silence.
+        """Commit synchronously; partitions lost in the meantime are left out.
 
-        What could not be committed stays owed, and a later poll or commit settles it.
+        What could not be committed stays pending, and a later poll or commit commits it.
         """
         ...
 

@@ -11,7 +11,7 @@ from qc_worker.wire.json_types import encode_inspection
 
 LONGEST_CONTENT_BYTES = MAX_DEAD_LETTER_BYTES - RECORD_HEADROOM_BYTES
 LONGEST_KEY_BYTES = 1024
-"""A line, a slash and a camera have 129 at the most; a longer key is not ours and is truncated."""
+"""Line, slash and camera have at most 129; a longer key is another program's and is truncated."""
 LONGEST_HEADERS_BYTES = RECORD_HEADROOM_BYTES // 2
 
 

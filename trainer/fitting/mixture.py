@@ -17,7 +17,7 @@ SEARCHED = 40_000
 MAX_FEATURES = 80_000
 """Features that clusters are made of."""
 MIN_FEATURES_EACH = 64
-"""Features for each cluster at the least."""
+"""Fewest features for each cluster."""
 SHRINKAGE = 1e-3
 """Variance added in every direction, where all features have 1: no direction is scaled up more than thirtyfold."""
 ROWS_AT_ONCE = 16_384

@@ -12,7 +12,7 @@ from trainer.fitting.folds import Fold, folds, members, rank, without
 
 DEFAULT_MAX_FALSE_REJECT = 0.01
 HOLD_OUT_SHARE = 0.2
-"""Share of the samples that `split` holds out at the least."""
+"""Smallest share of the samples that `split` holds out."""
 N_FOLDS = 3
 """Folds of `cross`; each takes a fit of its own."""
 MIN_GOOD_SAMPLES = 20
@@ -64,14 +64,14 @@ def choose_alpha(n_samples: int, requested: float | None, by: CalibrateBy) -> fl
     """
     if n_samples < MIN_GOOD_SAMPLES:
         raise TrainingError(f"{n_samples} good samples are too few: import at least {MIN_GOOD_SAMPLES}")
-    share = 1 if by is CalibrateBy.CROSS else 2  # half of them are held out at the most
+    share = 1 if by is CalibrateBy.CROSS else 2  # at most half of them are held out
     supported = smallest_alpha(n_samples // share)
     wanted = DEFAULT_MAX_FALSE_REJECT if requested is None else requested
     if wanted >= supported:
         return wanted
     if requested is not None:
         raise TrainingError(
-            f"{n_samples} good samples support a false-reject rate of {_rounded_up(supported)} at the least; "
+            f"{n_samples} good samples support a false-reject rate of at least {_rounded_up(supported)}; "
             f"{requested:g} takes {share * frames_needed(requested)} samples"
         )
     log.warning(

@@ -15,7 +15,7 @@ from qc_worker.transport.kafka.records import appended_at, to_partition, to_reco
 from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES
 
 OPEN_TRANSACTION_TIMEOUT_S = 40.0
-"""A worker's transaction lasts 20 s at the most; every 10 s the broker looks for overdue ones, and aborts them."""
+"""A worker's transaction lasts at most 20 s; every 10 s the broker looks for overdue ones, and aborts them."""
 
 
 class KafkaBooks(Reader):

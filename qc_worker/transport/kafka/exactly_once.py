@@ -149,7 +149,7 @@ class ExactlyOnceSink:
                 raise GroupRebalancing(f"offsets refused: {error}") from error
 
     def _wait_for(self, result: Any) -> None:
-        """Like kafka-python's own methods, which would wait for ever."""
+        """Wait for an answer, but not without a limit as kafka-python's own methods do. Raises KafkaTimeoutError."""
         wake_sender(self._producer)
         if not result.wait(timeout_ms=self._delivery_timeout_s * 1000):
             raise KafkaTimeoutError(f"no answer within {self._delivery_timeout_s:g} s")

@@ -33,7 +33,7 @@ FORMS = (
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """A valid `redis_url`. Connections are made when they are needed; each waits for `timeout_s` at the most."""
+    """A valid `redis_url`. Connections are made when they are needed; each waits for at most `timeout_s`."""
 
     url: str = field(repr=False)
     timeout_s: float

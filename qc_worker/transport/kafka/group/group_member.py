@@ -96,7 +96,7 @@ class GroupMember:
         if self._consumer is None:
             self.state = MemberState.CLOSED  # a broken member must not come back
             return
-        if in_order and self.reachable():  # whoever stops us does not wait for a broker that is away
+        if in_order and self.reachable():  # a stop must not wait for a broker that is away
             with suppress(TransportError):
                 self.commit_pending()
             self.notes.remove(self._consumer, self.assignment())
