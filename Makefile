@@ -34,7 +34,7 @@ lint: $(READY) ## ruff, mypy --strict, import contracts, generated documents up 
 	$(BIN)/python -m qc_worker.wire.schema --check
 	$(BIN)/python -m tools.doc_tables --check
 
-docs: $(READY) ## Write the generated documents: JSON Schemas, AsyncAPI, the tables in docs
+docs: $(READY) ## Write the generated documents: JSON Schemas, AsyncAPI, tables
 	$(BIN)/python -m qc_worker.wire.schema
 	$(BIN)/python -m tools.doc_tables
 

@@ -34,7 +34,7 @@ app = typer.Typer(name="qc-trainer", no_args_is_help=True, pretty_exceptions_ena
 
 @app.callback()
 def trainer(version: Version = False) -> None:  # noqa: ARG001  (its own callback prints it)
-    """Teach production lines what good parts look like."""
+    """Manage the samples and models of production lines."""
     raise_on_terminate()
 
 
@@ -74,7 +74,9 @@ def regions(
     ] = None,
     only: Annotated[Path | None, typer.Option(help="Only area to judge: PNG or JSON as for --ignore.")] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Judge the whole picture again.")] = False,
-    show: Annotated[Path | None, typer.Option(help="PNG file for a good sample, hatched where not judged.")] = None,
+    show: Annotated[
+        Path | None, typer.Option(help="PNG file to write a good sample to, with the ignored area hatched.")
+    ] = None,
     *,
     settings: Settings,
     as_json: Json = False,
@@ -180,7 +182,7 @@ def promote(
     settings: Settings,
     as_json: Json = False,
 ) -> None:
-    """Let a stored version go live."""
+    """Make a stored version live."""
     from trainer.commands.releases import promote_version
 
     promote_version(settings, line=line, version=version, as_json=as_json)

@@ -247,9 +247,9 @@ class Retrainer:
 def _check_review_rate(request: RetrainRequest, alpha: float, good_samples: int) -> None:
     """Refuse before the training a review rate that the calibration would refuse after it. Raises TrainingError."""
     if request.review_rate is not None and request.review_rate <= alpha:
-        why = "" if request.max_false_reject else f", which {good_samples} good samples get without --max-false-reject"
+        why = "" if request.max_false_reject else f", which is the default for {good_samples} good samples"
         raise TrainingError(
-            f"a review rate of {request.review_rate:g} must be above the false-reject rate of {alpha:.4g}{why}: "
+            f"--review-rate {request.review_rate:g} is not above the false-reject rate {alpha:.4g}{why}: "
             "give a higher --review-rate"
         )
 

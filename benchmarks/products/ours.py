@@ -45,7 +45,7 @@ def without_discriminator(settings: FitSettings) -> FitSettings:
 
 
 def can_leave_discriminator_out() -> bool:
-    """Whether training settings have a weight for what the discriminator learned."""
+    """Return True if the settings have a weight for what the discriminator learned."""
     return "learned_weight" in FitSettings.model_fields
 
 

@@ -100,7 +100,7 @@ def _resident(
         if recorded.reason in WITHOUT_MODEL:
             return None
         if recorded.reason is Reason.CRASHED_WORKERS:
-            raise SettingsError(f"{recorded.detail}, and so would replay; to judge it all the same, give --version")
+            raise SettingsError(f"{recorded.detail}: replay could crash as well; to judge it anyway, give --version")
         # An `error` names no model: take the release that was live at that time.
         released = [r.version for r in loader.history(line) if r.released_at <= recorded.scored_at]
         version = released[-1] if released else None

@@ -23,7 +23,7 @@ class Verdict(StrEnum):
     PASS = "pass"  # noqa: S105  (a verdict, not a password)
     """Looks like the good samples of its line."""
     REJECT = "reject"
-    """Too unusual: a good frame lands here at most at the calibrated false-reject rate."""
+    """Too unusual; good frames should land here only at about the calibrated false-reject rate."""
     REVIEW = "review"
     """Grey zone: a person should look."""
     ERROR = "error"
@@ -120,9 +120,9 @@ class Inspection:
     image_size: tuple[int, int] | None = None
     """Height and width of the original image after EXIF orientation, pixels."""
     defects: tuple[Defect, ...] = ()
-    """Regions over the threshold, largest first; empty for a pass."""
+    """Regions of the mask, largest first; empty for a pass."""
     mask: Mask | None = None
-    """All regions over the threshold; null for a pass."""
+    """Pixels of all defects; null for a pass."""
     heatmap_key: str | None = None
     """Redis key of heatmap and thumbnail; null if none was cached."""
     late: bool = False

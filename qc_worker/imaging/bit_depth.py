@@ -47,13 +47,15 @@ def depth_for(bits: int) -> BitDepth:
 def check_colour(image: ImageFile.ImageFile, bit_depth: int) -> None:
     """Refuse colour of 16 bits a channel on a line of fewer; call it before loading. Raises InvalidFrame."""
     if bit_depth != FULL_DEPTH and holds_wide_colour(image):
-        raise InvalidFrame(Reason.UNDECODABLE, f"colour of 16 bits a channel on a line of {bit_depth}: align it left")
+        detail = f"colour of 16 bits per channel on a line with {bit_depth}: align the camera's bits left"
+        raise InvalidFrame(Reason.UNDECODABLE, detail)
 
 
 def _check_wide_colour(image: Image.Image) -> None:
     if highest_value(image.convert("RGB")) < 1 << 6:
         raise InvalidFrame(
-            Reason.UNDECODABLE, "colour of 16 bits a channel whose upper two are empty: align the camera's bits left"
+            Reason.UNDECODABLE,
+            "colour of 16 bits per channel whose highest two are empty: align the camera's bits left",
         )
 
 

@@ -26,7 +26,7 @@ class FrameSource(Protocol):
         ...
 
     def has_suspects(self) -> bool:
-        """Whether a frame that comes next may have killed a process: poll one, and only when none is in flight."""
+        """Return True if the next frame may have killed a process: poll one, and only when none is in flight."""
         ...
 
     def pause(self) -> None:
@@ -53,7 +53,7 @@ class FrameSource(Protocol):
         ...
 
     def reachable(self) -> bool:
-        """Whether a broker is connected, as far as known without asking it; safe from any thread."""
+        """Return True if a broker is connected, as far as known without asking it; safe from any thread."""
         ...
 
     def close(self, *, in_order: bool = True) -> None:

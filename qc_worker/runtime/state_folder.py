@@ -33,11 +33,11 @@ def refused(folder: Path, error: OSError) -> SettingsError:
 def remedy(error: OSError, setting: str = "QC_STATE_DIR") -> str:
     """Say what to do about a folder or file that cannot be used."""
     if error.errno == errno.EROFS:
-        return f"it is mounted read-only: name a writable folder by {setting}"
+        return f"it is mounted read-only: set {setting} to a writable folder"
     if error.errno in DENIED:
-        return f"let user {os.getuid()} use it, or name another folder by {setting}"
+        return f"give user {os.getuid()} permission to write there, or set {setting} to another folder"
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return f"it is no folder: name one by {setting}"
+        return f"it is not a folder: set {setting} to a folder"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"make room on that disk, or name another folder by {setting}"
-    return f"name another folder by {setting}"
+        return f"free space on that disk, or set {setting} to another folder"
+    return f"set {setting} to another folder"

@@ -31,8 +31,8 @@ def worker_slot(state_dir: Path) -> Iterator[str]:
         except OSError as error:  # such as a lock file of another user
             raise refused(state_dir, error) from None
         except NotImplementedError:
-            advice = "name a folder on a disk of this machine by QC_STATE_DIR"
-            raise SettingsError(f"state folder {state_dir}: its file system has no locks; {advice}") from None
+            advice = "set QC_STATE_DIR to a folder on a local disk"
+            raise SettingsError(f"state folder {state_dir}: its file system does not support locks; {advice}") from None
         try:
             yield f"{socket.gethostname()}.{where}.{number}"
         finally:

@@ -53,7 +53,7 @@ def parse_time(text: str) -> datetime:
         if stamp.tzinfo is not None:
             return stamp.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"{text[:40]!r} is no time: use ISO 8601 with an offset, or milliseconds since 1970") from None
+        raise ValueError(f"{text[:40]!r} is not a time: use ISO 8601 with an offset, or a number since 1970") from None
     raise ValueError(f"{text[:40]!r} has no time zone: add an offset, such as Z or +02:00")
 
 
@@ -64,7 +64,9 @@ def _since_1970(text: str) -> datetime:
         if _SECONDS_OF_2000 <= seconds < _SECONDS_OF_2100:
             # Integers are divided exactly: a double holds nanoseconds since 1970 only to about 200 of them.
             return _EPOCH + (_exact(int(text), units) if text.isdecimal() else timedelta(seconds=seconds))
-    raise ValueError(f"{text[:40]!r} is no time from 2000 to 2100 in seconds, milli-, micro- or nanoseconds since 1970")
+    raise ValueError(
+        f"{text[:40]!r} is not a time from 2000 to 2100 in seconds, milli-, micro- or nanoseconds since 1970"
+    )
 
 
 def _exact(number: int, units: int) -> timedelta:

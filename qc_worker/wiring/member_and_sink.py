@@ -1,4 +1,4 @@
-"""From settings to the worker's member of the consumer group and the sink that commits through it."""
+"""Builds the worker's member of the consumer group, and the sink that commits through it, from the settings."""
 
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka.delivery import WorkerSink

@@ -21,15 +21,15 @@ RANDOM = "random faults, seed"
 
 INTRODUCTION = f"""# Fault matrix
 
-Written by `make test-faults`, which runs every row anew: Apache Kafka, three brokers (KRaft) with replication 3 and
+Written by `make test-faults`, which runs every row again: Apache Kafka, three brokers (KRaft) with replication 3 and
 min.insync.replicas 2, `delivery = exactly-once`, 150 frames a second before, during and after the fault (25 while 1,500
 wait). A row holds if `qc-worker account` finds one inspection of every frame, none missing, none double, none out of
 order per camera, every dead letter explained and nothing waiting, once all frames are judged and again after 50 more
 frames and some seconds; if no silence was longer than allowed; if the last verdict came within {DRAINED_WITHIN_S:.0f} s
-of the last frame (random runs: as long as a silence may be); and if what the row promises was seen to happen.
+of the last frame (random runs: as long as a silence may be); and if the promised event was observed.
 
 Silence is the longest time in which a reader (`read_committed`) saw no verdict of some partition: fault, recovery,
-transactions left open and, where a worker is started anew, its start. Allowed is what the timeouts in play add up to
+transactions left open and, where a worker is started again, its start. Allowed is the sum of the timeouts involved
 (session 6 s, transaction 20 s and 10 s until the broker looks, broker session 3 s) and what two busy cores need.
 
 | fault | promise | result | frames | dead letters | longest silence | allowed | drained in | whole run | date |

@@ -147,7 +147,7 @@ def _tiled(frames: FrameSizes, spec: EmbeddingSpec, unit: int, max_cost: float) 
         if cost <= max_cost:
             return ChosenSize(size, f"{frames}, made smaller for --max-cost {max_cost:g}")
     raise SettingsError(
-        f"--max-cost {max_cost:g} is too little for --tiles {spec.tiles} of {frames}: give more, or fewer tiles"
+        f"--max-cost {max_cost:g} is too low for --tiles {spec.tiles} of {frames}: raise it, or use fewer tiles"
     )
 
 

@@ -72,7 +72,7 @@ def choose_alpha(n_samples: int, requested: float | None, by: CalibrateBy) -> fl
     if requested is not None:
         raise TrainingError(
             f"{n_samples} good samples support a false-reject rate of at least {_rounded_up(supported)}; "
-            f"{requested:g} takes {share * frames_needed(requested)} samples"
+            f"{requested:g} needs {share * frames_needed(requested)} samples"
         )
     log.warning(
         "too few samples for the default false-reject rate",

@@ -1,4 +1,4 @@
-"""Let a stored version go live."""
+"""Make a stored version live."""
 
 import structlog
 

@@ -97,14 +97,14 @@ def _refuse_without_difference(
 def _warn(reader: SampleReader, found: LookAlike, copies: Sequence[str], flat: Sequence[str]) -> None:
     if flat:
         log.warning(
-            "good samples are of one colour: they show no part",
+            "good samples have only one colour: they show no part",
             line=reader.line,
             samples=len(flat),
             such_as=_names(reader, flat),
         )
     if found.superfluous:
         log.warning(
-            "good samples look alike: copies teach nothing and make the threshold look better than it is",
+            "good samples look alike: copies do not improve the model, and make the stated false-reject rate too low",
             line=reader.line,
             compared=found.compared,
             different_pictures=found.pictures,

@@ -46,7 +46,7 @@ def check_levels(name: str, levels: tuple[int, ...], available: tuple[int, ...])
     """Raise ModelError unless `levels` are ascending strides that the network has."""
     if not levels or list(levels) != sorted(set(levels)) or not set(levels) <= set(available):
         raise ModelError(
-            f"{name} has feature maps of strides {_listed(available)}; asked for {levels}, give ascending ones"
+            f"{name} has feature maps of strides {_listed(available)}, not {levels}: choose from these, ascending"
         )
 
 

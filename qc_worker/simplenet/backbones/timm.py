@@ -41,7 +41,7 @@ class TimmLevels:
         """Compute the maps, without class and register tokens. Raises ModelError for a size that the network lacks."""
         if self._only_size and self._only_size != tuple(images.shape[-2:]):
             height, width = self._only_size
-            raise ModelError(f"{self._name} takes frames of {height} x {width} px only; give that as the input size")
+            raise ModelError(f"{self._name} takes frames of {height} x {width} px only; set --input-size to that")
         found: list[Tensor] = self._intermediates(
             stretched(images, self._multiple), indices=self.indices, intermediates_only=True, stop_early=True
         )

@@ -17,6 +17,7 @@ from qc_worker.transport.kafka_fixes.fix import NOT_REPORTED, Fix
 JOIN_WAIT_S = 1.0
 """How long a poll waits while the group is joined; meanwhile nothing could be committed anyway."""
 REPLAY_DELAY_S = 0.02
+"""Polls must last longer than this while the group is joined, as those of `poll_timeout_s` do."""
 
 
 def install(original: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:

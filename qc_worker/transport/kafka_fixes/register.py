@@ -1,9 +1,9 @@
 """Register of all fixes of kafka-python, installed once per process.
 
 A command installs them where it first needs Kafka: `wiring.shared.kafka_access`, the one place that turns settings into
-access to the brokers, calls `install_all`. That keeps `--help` and commands without Kafka free of the import, and the
-setting that allows an untested version is at hand there. Processes that make a KafkaAccess by hand (the demo's servers,
-tests, benchmarks) call it themselves. Nobody can forget it: `open_client` refuses to work without.
+access to the brokers, calls `install_all`. So `--help` imports no kafka, a command without a broker is not refused for
+its version, and the setting that allows an untested one is at hand. Processes that make a KafkaAccess by hand (the
+demo's servers, tests, benchmarks) call it themselves. Nobody can forget it: `open_client` refuses to work without.
 """
 
 from pkgutil import resolve_name

@@ -28,7 +28,7 @@ def below_a_file(folder: Path) -> Path:
 
 @pytest.mark.parametrize("place", [a_file, below_a_file])
 def test_what_is_no_folder_is_refused(tmp_path: Path, place: Callable[[Path], Path]) -> None:
-    with pytest.raises(SettingsError, match="it is no folder: name one by QC_STATE_DIR"):
+    with pytest.raises(SettingsError, match="it is not a folder: set QC_STATE_DIR to a folder"):
         usable(place(tmp_path))
 
 

@@ -28,7 +28,7 @@ def test_a_review_rate_that_cannot_be_is_refused_before_the_training(
 ) -> None:
     workshop = Workshop(tmp_path)
     request = replace(REQUEST, max_false_reject=max_false_reject, review_rate=review_rate)
-    with pytest.raises(TrainingError, match=r"must be above the false-reject rate of 0.*give a higher --review-rate"):
+    with pytest.raises(TrainingError, match=r"is not above the false-reject rate 0.*give a higher --review-rate"):
         workshop.retrain(request)
     assert not list((tmp_path / "features").rglob("*")), "nothing was computed"
 

@@ -192,7 +192,7 @@ def test_time_of_the_event_stands_in_for_one_that_cannot_be_told() -> None:
     frame = decode_record(record(("captured-at", b"noon"), ("ce_time", b"2026-01-02T12:00:00Z")))
     assert frame.captured_at == NOON
     assert [str(header) for header in frame.ignored] == [
-        "header captured-at ignored: 'noon' is no time: use ISO 8601 with an offset, or milliseconds since 1970"
+        "header captured-at ignored: 'noon' is not a time: use ISO 8601 with an offset, or a number since 1970"
     ]
 
 

@@ -74,7 +74,7 @@ def _asked_tls(probe: "_Probe", spoken: Spoken, tls: ssl.SSLContext) -> Cause | 
     except OSError:
         pass
     offered = _offered(probe, None, spoken)
-    return None if offered is None else Cause(f"it speaks no TLS: set kafka_security_protocol to {offered}")
+    return None if offered is None else Cause(f"the broker does not use TLS: set kafka_security_protocol to {offered}")
 
 
 def _asked_plain(probe: "_Probe", spoken: Spoken) -> Cause | None:
@@ -86,7 +86,7 @@ def _asked_plain(probe: "_Probe", spoken: Spoken) -> Cause | None:
     except OSError:
         is_kafka = None
     if offered := _offered(probe, _unverified(), spoken):
-        return Cause(f"it speaks TLS: set kafka_security_protocol to {offered}, and kafka_ssl_cafile")
+        return Cause(f"the broker uses TLS: set kafka_security_protocol to {offered}, and kafka_ssl_cafile")
     if is_kafka is False:
         return Cause("something else than a Kafka broker answers there", is_final=False)
     return None
@@ -114,7 +114,7 @@ def _login_cause(offered: tuple[str, ...] | None, spoken: Spoken) -> Cause | Non
     if not spoken.has_login:
         protocol = "SASL_PLAINTEXT" if spoken.tls is None else "SASL_SSL"
         return Cause(
-            f"it wants a login ({named}): set kafka_security_protocol to {protocol}, "
+            f"the broker requires a login ({named}): set kafka_security_protocol to {protocol}, "
             "kafka_sasl_mechanism, kafka_sasl_username and kafka_sasl_password"
         )
     if spoken.mechanism not in offered:
@@ -123,7 +123,7 @@ def _login_cause(offered: tuple[str, ...] | None, spoken: Spoken) -> Cause | Non
 
 
 def _no_login(has_tls: bool) -> Cause:
-    return Cause(f"it has no login: set kafka_security_protocol to {'SSL' if has_tls else 'PLAINTEXT'}")
+    return Cause(f"the broker has no login: set kafka_security_protocol to {'SSL' if has_tls else 'PLAINTEXT'}")
 
 
 def _told(error: BaseException, spoken: Spoken) -> Cause | None:
@@ -138,7 +138,10 @@ def _told(error: BaseException, spoken: Spoken) -> Cause | None:
         case IllegalSaslStateError():
             return _no_login(spoken.tls is not None)
         case IncompatibleBrokerVersion():
-            told = "what answers is no broker, or one before 0.11: perhaps the port of a KRaft controller"
+            told = (
+                "the address does not answer like a Kafka broker of version 0.11 or later: "
+                "perhaps it is the port of a KRaft controller"
+            )
         case ssl.SSLCertVerificationError():
             return _certificate(error)
         case ssl.SSLError():
@@ -151,7 +154,9 @@ def _told(error: BaseException, spoken: Spoken) -> Cause | None:
 def _certificate(error: ssl.SSLCertVerificationError) -> Cause:
     code, reason = error.verify_code, error.verify_message.rstrip(".")
     if code in UNKNOWN_AUTHORITY:
-        return Cause(f"the broker's certificate is of an unknown authority ({reason}): set kafka_ssl_cafile to its own")
+        return Cause(
+            f"the broker's certificate was signed by an unknown authority ({reason}): set kafka_ssl_cafile to that one"
+        )
     if code in HOST_MISMATCHES or "ostname" in reason:
         return Cause(
             f"the broker's certificate is for another host ({reason}): name the broker as its certificate does"
@@ -166,13 +171,13 @@ def _alert(error: ssl.SSLError) -> Cause | None:
     reason = error.reason or ""
     if "CERTIFICATE_REQUIRED" in reason or "BAD_CERTIFICATE" in reason or reason.endswith("HANDSHAKE_FAILURE"):
         return Cause(
-            f"the broker wants a certificate of ours, or does not take it ({reason}): "
+            f"the broker requires a client certificate, or does not accept ours ({reason}): "
             "set kafka_ssl_certfile and kafka_ssl_keyfile"
         )
     if "EXPIRED" in reason:
-        return Cause(f"the broker takes our certificate no more ({reason}): renew kafka_ssl_certfile")
+        return Cause(f"the broker does not accept our certificate any more ({reason}): renew kafka_ssl_certfile")
     if "CERTIFICATE" in reason or "UNKNOWN_CA" in reason or "ACCESS_DENIED" in reason:
-        return Cause(f"the broker does not take our certificate ({reason}): set kafka_ssl_certfile to one it trusts")
+        return Cause(f"the broker does not accept our certificate ({reason}): set kafka_ssl_certfile to one it trusts")
     if "PROTOCOL_VERSION" in reason or "UNSUPPORTED_PROTOCOL" in reason or "NO_PROTOCOLS" in reason:
         return Cause(f"the broker speaks no version of TLS from 1.2 on ({reason})")
     return None

@@ -90,9 +90,9 @@ def test_a_fifth_is_held_out_where_alpha_takes_less() -> None:
 
 
 def test_a_rate_that_was_asked_for_and_cannot_be_had_is_refused_with_what_it_takes() -> None:
-    with pytest.raises(TrainingError, match=r"100 good samples support .* at least 0\.0197; 0\.01 takes 198"):
+    with pytest.raises(TrainingError, match=r"100 good samples support .* at least 0\.0197; 0\.01 needs 198"):
         choose_alpha(100, 0.01, CalibrateBy.SPLIT)
-    with pytest.raises(TrainingError, match=r"50 good samples support .* at least 0\.0197; 0\.01 takes 99"):
+    with pytest.raises(TrainingError, match=r"50 good samples support .* at least 0\.0197; 0\.01 needs 99"):
         choose_alpha(50, 0.01, CalibrateBy.CROSS)
 
 

@@ -93,15 +93,15 @@ def silence(link: socket.socket) -> None:
 @pytest.mark.parametrize(
     ("server", "spoken", "told"),
     [
-        (kafka("PLAIN"), PLAIN, r"wants a login \(PLAIN\).*SASL_PLAINTEXT"),
+        (kafka("PLAIN"), PLAIN, r"requires a login \(PLAIN\).*SASL_PLAINTEXT"),
         (kafka(), LOGIN, "no login: set kafka_security_protocol to PLAINTEXT"),
         (kafka("PLAIN", "GSSAPI"), LOGIN, "does not offer SCRAM-SHA-512.*PLAIN, GSSAPI"),
-        (tls_alert, PLAIN, "speaks TLS: set kafka_security_protocol to SSL or SASL_SSL"),
-        (tls_alert, LOGIN, "speaks TLS"),
+        (tls_alert, PLAIN, "uses TLS: set kafka_security_protocol to SSL or SASL_SSL"),
+        (tls_alert, LOGIN, "uses TLS"),
         (http, PLAIN, "something else than a Kafka broker"),
-        (kafka(), None, "speaks no TLS: set kafka_security_protocol to PLAINTEXT"),
-        (kafka("PLAIN"), None, "speaks no TLS: set kafka_security_protocol to SASL_PLAINTEXT"),
-        (tls_alert, None, "wants a certificate of ours"),
+        (kafka(), None, "does not use TLS: set kafka_security_protocol to PLAINTEXT"),
+        (kafka("PLAIN"), None, "does not use TLS: set kafka_security_protocol to SASL_PLAINTEXT"),
+        (tls_alert, None, "requires a client certificate"),
     ],
 )
 def test_an_address_says_what_is_wrong(
@@ -165,7 +165,7 @@ def test_an_error_that_may_be_anything_has_no_cause() -> None:
 @pytest.mark.parametrize("kind", [KafkaAdminClient, KafkaConsumer])
 def test_what_can_never_work_ends_at_once(kind: type) -> None:
     began_s = monotonic()
-    with serving(tls_alert) as port, pytest.raises(SettingsError, match=f"127.0.0.1:{port}: it speaks TLS"):
+    with serving(tls_alert) as port, pytest.raises(SettingsError, match=f"127.0.0.1:{port}: the broker uses TLS"):
         open_client(kind, KafkaAccess(f"127.0.0.1:{port}"))
     assert monotonic() - began_s < 5
 
@@ -174,7 +174,7 @@ def test_one_address_that_can_never_work_does_not_end_what_another_may() -> None
     with ExitStack() as stack:
         refusing, absent = stack.enter_context(serving(tls_alert)), "127.0.0.1:1"
         access = KafkaAccess(f"127.0.0.1:{refusing},{absent}", connect_timeout_ms=1_500)
-        with pytest.raises(TransportError, match="speaks TLS"):
+        with pytest.raises(TransportError, match="uses TLS"):
             open_client(KafkaAdminClient, access)
 
 
