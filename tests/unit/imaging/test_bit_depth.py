@@ -130,5 +130,5 @@ def test_colour_is_full_or_refused_never_dark() -> None:
     assert shown(colour_png(16), 16).max() == 255
     with pytest.raises(InvalidFrame, match="align the camera's bits left"):
         needed(colour_png(12))
-    with pytest.raises(InvalidFrame, match="on a line of 12: align it left"):
+    with pytest.raises(InvalidFrame, match="on a line with 12: align the camera"):
         shown(colour_png(16), 12)

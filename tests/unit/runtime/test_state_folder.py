@@ -50,7 +50,7 @@ def test_a_folder_of_another_user_is_refused_before_it_is_written_to(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(SettingsError, match=f"Permission denied.*let user {os.getuid()} use it"):
+    with pytest.raises(SettingsError, match=f"Permission denied.*give user {os.getuid()} permission"):
         usable(tmp_path)
 
 
@@ -59,7 +59,7 @@ def test_a_lock_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "workers" / "0.lock"))
 
     monkeypatch.setattr("filelock.FileLock.acquire", refuse)
-    with pytest.raises(SettingsError, match=r"Permission denied \(.*0.lock\); let user"), worker_slot(tmp_path):
+    with pytest.raises(SettingsError, match=r"Permission denied \(.*0.lock\); give user"), worker_slot(tmp_path):
         pass
 
 

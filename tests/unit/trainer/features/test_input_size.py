@@ -175,7 +175,7 @@ def test_the_cost_of_tiles_counts_their_overlaps(frame: tuple[int, int], cost: f
     try:
         chosen = auto_input_size(FrameSizes((frame,)), spec, max_cost=cost)
     except SettingsError as error:
-        assert f"--max-cost {cost:g} is too little" in str(error)  # noqa: PT017  (either outcome is right)
+        assert f"--max-cost {cost:g} is too low" in str(error)  # noqa: PT017  (either outcome is right)
         return
     try:
         assert replace(spec, input_size=chosen.size).cost <= cost

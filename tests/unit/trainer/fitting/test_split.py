@@ -101,7 +101,7 @@ def test_a_rate_that_was_asked_for_and_cannot_be_had_is_refused_with_what_it_tak
 def test_the_smallest_rate_that_the_error_names_is_accepted(n: int, by: CalibrateBy) -> None:
     with pytest.raises(TrainingError) as refusal:
         choose_alpha(n, 0.001, by)
-    named = float(str(refusal.value).split("rate of ")[1].split(" ")[0])
+    named = float(str(refusal.value).split("rate of at least ")[1].split(";")[0])
     assert choose_alpha(n, named, by) == named
 
 
