@@ -1,6 +1,7 @@
 """Small models and pictures for these tests."""
 
 import io
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from qc_worker.domain.calibration import Calibration
 from qc_worker.imaging.preprocessing import ImageLimits
 from qc_worker.simplenet.card import ModelCard, SampleManifest
+from qc_worker.simplenet.checkpoint import CARD_FILE
 from qc_worker.simplenet.fit_settings import FitSettings
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import HeadShape
@@ -118,3 +120,9 @@ class SmallMemory(Scorer):
         if len(pixels) > 3:
             raise torch.OutOfMemoryError("no room")
         return super()._to_device(pixels)
+
+
+def reseal(folder: Path, **changes: object) -> None:
+    """Rewrite the card, as someone with access to the store could."""
+    card = json.loads((folder / CARD_FILE).read_text())
+    (folder / CARD_FILE).write_text(json.dumps({**card, **changes}))

@@ -1,60 +1,17 @@
 """ModelStore: versions appear whole or not at all, and no name leads out of the store."""
 
-import hashlib
-import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
-import fsspec
 import pytest
 
 from qc_worker.domain.errors import ModelError, SettingsError
 from qc_worker.domain.release import Release, ReleaseAction
 from qc_worker.registry import store as store_module
 from qc_worker.registry.store import FsspecModelStore
+from tests.contract.model_stores.stored_files import HOSTILE, file_of, files, put
 from tests.contract.rigs import release
-
-HEAD = bytes(range(256)) * 100
-HOSTILE = ["../../etc", "..", ".", "", "a/b", "/etc", "a\x00b", "a\nb", ".hidden", "x" * 65, "~root", "a\\b"]
-
-
-@pytest.fixture(params=["folder", "file", "memory"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    folder = tmp_path / "store"
-    return {"folder": str(folder), "file": folder.as_uri(), "memory": f"memory://{uuid4().hex}"}[request.param]
-
-
-@pytest.fixture
-def store(url: str) -> FsspecModelStore:
-    return FsspecModelStore(url)
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    folder = tmp_path / "trained"
-    folder.mkdir()
-    (folder / "head.safetensors").write_bytes(HEAD)
-    (folder / "card.json").write_text('{"line": "A"}')
-    return folder
-
-
-def files(url: str) -> list[str]:
-    """Every file of the store, hidden ones too, relative to it."""
-    file_system, root = fsspec.core.url_to_fs(url)
-    return sorted(path.removeprefix(root).lstrip("/") for path in file_system.find(root))
-
-
-def put(url: str, path: str, content: bytes) -> None:
-    file_system, root = fsspec.core.url_to_fs(url)
-    file_system.makedirs(f"{root}/{path}".rpartition("/")[0], exist_ok=True)
-    file_system.pipe_file(f"{root}/{path}", content)
-
-
-def remove(url: str, folder: str) -> None:
-    file_system, root = fsspec.core.url_to_fs(url)
-    file_system.rm(f"{root}/{folder}", recursive=True)
 
 
 def test_empty_store_has_no_lines(store: FsspecModelStore) -> None:
@@ -83,86 +40,6 @@ def test_adding_leaves_nothing_but_the_two_files(store: FsspecModelStore, model:
     (model / "notes.txt").write_text("not part of a model")
     store.add(model, line="A", version="v1")
     assert files(url) == ["A/v1/card.json", "A/v1/head.safetensors"]
-
-
-@pytest.fixture
-def shared(tmp_path: Path) -> Path:
-    """A model folder with nothing but a card, which says that the head is that of v1."""
-    return sharing(tmp_path / "shared", "v1")
-
-
-def sharing(folder: Path, owner: object) -> Path:
-    folder.mkdir()
-    digest = hashlib.sha256(HEAD).hexdigest()
-    (folder / "card.json").write_text(json.dumps({"line": "A", "head_of": owner, "head_sha256": digest}))
-    return folder
-
-
-def test_a_version_that_shares_a_head_is_one_small_file_and_is_fetched_whole(
-    store: FsspecModelStore, model: Path, shared: Path, url: str, tmp_path: Path
-) -> None:
-    store.add(model, line="A", version="v1")
-    store.add(shared, line="A", version="v2")
-    assert files(url) == ["A/v1/card.json", "A/v1/head.safetensors", "A/v2/card.json"]
-    assert store.versions("A") == ["v1", "v2"]
-    fetched = store.fetch("A", "v2", into=tmp_path / "cache")
-    assert (fetched / "head.safetensors").read_bytes() == HEAD
-    assert (fetched / "card.json").read_bytes() == (shared / "card.json").read_bytes()
-
-
-@pytest.mark.parametrize("kept", ["v1", "v2"])
-def test_a_shared_head_that_lies_here_is_not_asked_of_the_store(
-    store: FsspecModelStore, model: Path, shared: Path, *, url: str, tmp_path: Path, kept: str
-) -> None:
-    store.add(model, line="A", version="v1")
-    for version in ("v2", "v3"):
-        store.add(shared, line="A", version=version)
-    cache = tmp_path / "cache"
-    (cache / "A" / kept).mkdir(parents=True)
-    for source, file in ((model, "head.safetensors"), (shared, "card.json")):
-        (cache / "A" / kept / file).write_bytes((source / file).read_bytes())
-    put(url, "A/v1/head.safetensors", b"other bytes")
-    assert (store.fetch("A", "v3", into=cache) / "head.safetensors").read_bytes() == HEAD
-
-
-def test_a_spoilt_local_head_is_not_shared(store: FsspecModelStore, model: Path, shared: Path, tmp_path: Path) -> None:
-    store.add(model, line="A", version="v1")
-    store.add(shared, line="A", version="v2")
-    cache = tmp_path / "cache"
-    (store.fetch("A", "v2", into=cache) / "head.safetensors").write_bytes(b"bit rot")
-    (store.fetch("A", "v1", into=cache) / "head.safetensors").write_bytes(b"bit rot")
-    assert (store.fetch("A", "v2", into=cache) / "head.safetensors").read_bytes() == HEAD
-
-
-def test_a_shared_head_that_has_gone_is_an_error_that_names_its_version(
-    store: FsspecModelStore, model: Path, shared: Path, url: str, tmp_path: Path
-) -> None:
-    store.add(model, line="A", version="v1")
-    store.add(shared, line="A", version="v2")
-    remove(url, "A/v1")
-    with pytest.raises(ModelError, match="A/v2 shares the head of A/v1, which is not in the model store"):
-        store.fetch("A", "v2", into=tmp_path / "cache")
-    assert list((tmp_path / "cache" / "A").iterdir()) == []
-
-
-def test_a_head_that_is_not_there_cannot_be_shared(store: FsspecModelStore, shared: Path, url: str) -> None:
-    with pytest.raises(ModelError, match="which is not in the model store"):
-        store.add(shared, line="A", version="v2")
-    assert files(url) == []
-
-
-@pytest.mark.parametrize("owner", [*HOSTILE, 7, ["v1"], {}, True, "v2"])
-def test_a_head_of_a_hostile_name_is_refused(
-    store: FsspecModelStore, model: Path, url: str, tmp_path: Path, owner: object
-) -> None:
-    store.add(model, line="A", version="v1")
-    card = sharing(tmp_path / "hostile", owner)
-    with pytest.raises(ModelError, match="shares the head of"):
-        store.add(card, line="A", version="v2")
-    put(url, "A/v2/card.json", (card / "card.json").read_bytes())
-    with pytest.raises(ModelError, match="shares the head of"):
-        store.fetch("A", "v2", into=tmp_path / "cache")
-    assert list((tmp_path / "cache" / "A").iterdir()) == []
 
 
 def test_a_version_never_changes(store: FsspecModelStore, model: Path, tmp_path: Path) -> None:
@@ -314,8 +191,3 @@ def rolled_back(version: str) -> Release:
     return Release(
         line="A", version=version, card_sha256="1" * 64, threshold=2.0, released_at=at, action=ReleaseAction.ROLLBACK
     )
-
-
-def file_of(url: str, path: str) -> bytes:
-    file_system, root = fsspec.core.url_to_fs(url)
-    return bytes(file_system.cat_file(f"{root}/{path}"))
