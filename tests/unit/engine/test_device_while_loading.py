@@ -87,7 +87,7 @@ def test_a_device_lost_while_a_release_loads_in_service_ends_the_worker(plant: P
     plant.train(version="v2")
     assert_ended_without_a_dead_letter(plant)
     assert counted("refused") == refused
-    assert not plant.refresher.alive()
+    plant.wait_for(lambda: not plant.refresher.alive())
 
 
 def test_a_device_lost_while_the_worker_waits_for_its_first_model_ends_the_wait(make_plant: MakePlant) -> None:

@@ -39,6 +39,7 @@ def an_nvidia_device(monkeypatch: pytest.MonkeyPatch, folder: Path) -> str:
 
 
 def pretend_cuda(monkeypatch: pytest.MonkeyPatch, *, devices: int) -> None:
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
 
