@@ -114,7 +114,12 @@ class Settings(BaseSettings):
     """Folder with backbone weights, `<backbone>.safetensors` or `.pth`; empty: `weights` in the state folder."""
 
     device: str = "auto"
-    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    """`auto`, `cpu`, `cuda` or `cuda:N`; `auto`: CUDA, or the CPU of a machine without an NVIDIA device."""
+    cpu_fallback: bool = False
+    """With device `auto`: use the CPU also if an NVIDIA device is there and CUDA cannot be opened."""
+    device_patience_s: float = Field(default=60, gt=0)
+    """Seconds for which batches may be under way without progress; after that the device hangs, and the worker ends
+    with exit code 75."""
     torch_threads: int = Field(default=0, ge=0)
     """Threads of one forward pass on a CPU; 0: one per core."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

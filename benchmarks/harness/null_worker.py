@@ -86,6 +86,9 @@ class NullRunner(ModelRunner):
         scored = Scored(scores, maps, number_format(scores.dtype))
         return Inferred(batch, scored, time.monotonic())
 
+    def check_device(self) -> None:
+        pass
+
 
 def no_picture(
     content: bytes,  # noqa: ARG001

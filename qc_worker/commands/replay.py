@@ -23,7 +23,7 @@ from qc_worker.transport.kafka.books import KafkaBooks
 from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
 from qc_worker.wire.images import claimed_line
 from qc_worker.wiring.models import backbone_pool, load_resident, model_loader, worker_pipeline
-from qc_worker.wiring.shared import kafka_access, keep_compiled_kernels
+from qc_worker.wiring.shared import kafka_access
 
 WITHOUT_MODEL = (Reason.UNKNOWN_LINE, Reason.BAD_HEADERS)
 """Reasons for which a frame fails before a model is looked up."""
@@ -70,7 +70,6 @@ def judge_again(settings: Settings, record: Record, recorded: Inspection | None,
     """Judge with the version given, else with the recorded one. Raises ModelError if the store does not have it."""
     clock, residents = SystemClock(), ResidentModels()
     # Compiled as the worker's: a plain backbone rounds elsewhere, and a score beside its threshold would change sides.
-    keep_compiled_kernels(settings)
     backbones = backbone_pool(settings, warmup_sizes=(1, settings.max_batch_size), compiled=settings.compile)
     with waiting("preparing the model as the worker does; the first time takes half a minute"):
         resident = _resident(settings, model_loader(settings, backbones), claimed_line(record), recorded, version)

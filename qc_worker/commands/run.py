@@ -9,9 +9,11 @@ from threading import Thread
 import structlog
 
 from qc_worker.domain.errors import SettingsError
+from qc_worker.engine.device.watch import DeviceWatch
 from qc_worker.engine.patience import Patience
 from qc_worker.engine.stop import StopSignal
 from qc_worker.observability import metrics
+from qc_worker.observability.exits import end_now
 from qc_worker.observability.health import HealthServer
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.runtime.cores_and_memory import freeze_long_lived, give_back_freed_memory, heap_in_use_bytes
@@ -21,7 +23,7 @@ from qc_worker.settings import Settings
 from qc_worker.transport.kafka.codecs import missing_codecs
 from qc_worker.transport.kafka.topics import TopicState, check_topics
 from qc_worker.wiring.built_worker import BuiltWorker, build_worker
-from qc_worker.wiring.shared import kafka_access, keep_compiled_kernels, topic_plans
+from qc_worker.wiring.shared import kafka_access, topic_plans
 
 FIRST_CONTACT_MS = 3_000
 """Connection timeout of the first check; short, so that a worker that waits for its broker still stops in time."""
@@ -43,10 +45,9 @@ def run_worker(settings: Settings) -> None:
 def _run(settings: Settings, slot: str) -> None:
     stop, clock, patience = StopSignal(), SystemClock(), Patience(broker_s=settings.broker_patience_s)
     stop.install()
-    if settings.compile:
-        keep_compiled_kernels(settings)
     built = build_worker(settings, slot=slot, clock=clock, stop=stop, patience=patience)
-    health = _health(settings, built)
+    watch = DeviceWatch(built.pipeline.stuck_s, patience_s=settings.device_patience_s, end=end_now)
+    health = _health(settings, built, watch)
     health.start()
     log.info("health endpoints", url=health.url)
     try:
@@ -59,6 +60,7 @@ def _run(settings: Settings, slot: str) -> None:
             built.refresher.wait_for_a_model(patience.broker_s)
             freeze_long_lived()
             _keep_giving_back_memory(settings.give_back_memory_s, stop)
+            watch.start(stop)
             built.worker.run()
     finally:
         stop.set()
@@ -104,13 +106,17 @@ def _check_topics(settings: Settings) -> None:
             log.warning("topic differs", topic=report.name, differences=report.differences, remedies=report.remedies)
 
 
-def _health(settings: Settings, built: BuiltWorker) -> HealthServer:
+def _health(settings: Settings, built: BuiltWorker, watch: DeviceWatch) -> HealthServer:
     clock, live_within_s = SystemClock(), settings.broker_patience_s + LIVE_BEYOND_PATIENCE_S
 
     def live() -> dict[str, bool]:
         looped_at = built.worker.last_step_at  # None while the worker loads models or waits for the broker
         looping = looped_at is None or clock.monotonic() - looped_at < live_within_s
-        return {"looping": looping, "following_releases": built.refresher.alive()}
+        return {
+            "looping": looping,
+            "following_releases": built.refresher.alive(),
+            "device_answers": not watch.hangs(),
+        }
 
     def ready() -> dict[str, bool]:
         return {

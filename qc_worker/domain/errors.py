@@ -53,7 +53,7 @@ class GroupRebalancing(TransportError):
 
 
 class DeviceLost(QcError):
-    """The GPU or the inference thread no longer works in this process; a frame in flight may be the cause."""
+    """The GPU or the inference thread does not work in this process, or not any more; a new process may have it."""
 
 
 class ModelError(QcError):

@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 
 from qc_worker.engine.decoding import Decoded
+from qc_worker.engine.device.report import DeviceReport
 from qc_worker.imaging.preprocessing import stack_pixels
 from qc_worker.observability import metrics
 from qc_worker.ports.clock import Clock
@@ -45,6 +47,10 @@ class ModelRunner:
         metrics.BATCH_FRAMES.observe(len(batch))
         return Inferred(batch, scored, started)
 
+    def check_device(self) -> None:
+        """Raise torch.AcceleratorError if the device is lost to this process; takes microseconds."""
+        self._backbones.check_device()
+
 
 LoadBackbone = Callable[[EmbeddingSpec], Backbone]
 
@@ -58,6 +64,8 @@ class Computing:
     compiled: bool = False
     warmup_sizes: tuple[int, ...] = (1,)
     """Batch sizes that are passed through a backbone before it counts as loaded."""
+    compiling: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Makes the context in which a backbone is compiled; other processes may have to wait for it."""
 
 
 class BackbonePool:
@@ -69,6 +77,7 @@ class BackbonePool:
         self._backbones: dict[tuple[object, ...], Backbone] = {}
         self._scorers: dict[BackbonePass, Scorer] = {}
         self._loading = threading.Lock()
+        self._report = DeviceReport(computing.device, computing.dtype)
 
     def scorer(self, spec: EmbeddingSpec) -> Scorer:
         """Return the scorer of the spec's backbone pass; the first call loads, compiles and warms it up.
@@ -83,11 +92,19 @@ class BackbonePool:
                 self._scorers[spec.backbone_pass] = self._new_scorer(spec)
             return self._scorers[spec.backbone_pass]
 
+    def check_device(self) -> None:
+        """Raise torch.AcceleratorError if the device is lost to this process."""
+        if self._computing.device.type == "cuda":
+            # Asks if the queue is empty, and reports a fault of any process that shares the device with us.
+            torch.cuda.current_stream(self._computing.device).query()
+
     def _new_scorer(self, spec: EmbeddingSpec) -> Scorer:
         scorer = Scorer(self._backbone(spec), spec, self._computing.device, self._computing.dtype)
         if self._computing.compiled:
-            scorer.compile(max(self._computing.warmup_sizes))
+            with self._computing.compiling():
+                scorer.compile(max(self._computing.warmup_sizes))
         scorer.warm_up(self._computing.warmup_sizes)
+        self._report.report(compiled=scorer.is_compiled)
         return scorer
 
     def _backbone(self, spec: EmbeddingSpec) -> Backbone:

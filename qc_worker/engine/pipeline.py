@@ -9,21 +9,20 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
-import torch
 
 from qc_worker.domain.errors import DeviceLost, InvalidFrame, Reason
 from qc_worker.engine.batcher import BatchQueue
 from qc_worker.engine.decoding import Decoded, Decoding
+from qc_worker.engine.device.under_way import UnderWay
 from qc_worker.engine.inference import Inferred, ModelRunner
 from qc_worker.engine.intake import Admitted, failure
 from qc_worker.engine.judge import Judge
 from qc_worker.observability import metrics
 from qc_worker.ports.clock import Clock
+from qc_worker.simplenet.inference.device_errors import is_of_shared_gpu, loses_device
 
 BATCHES_AHEAD = 2
 """Batches that wait to be judged or are being judged."""
-CUDA_OUT_OF_MEMORY = 2
-"""Error code cudaErrorMemoryAllocation."""
 
 log = structlog.get_logger()
 
@@ -52,7 +51,11 @@ class Pipeline:
         # For the batch being judged and the next one; the inference thread may hold a third, then queued on a GPU.
         # More would only occupy the GPU's memory.
         self._room = threading.Semaphore(BATCHES_AHEAD)
+        self._under_way = UnderWay(clock)
+        self._giving_up = threading.Lock()
         self._given_up = ""
+        self.suspects_frames = False
+        """After DeviceLost: frames in flight may be the cause, because they were on the device."""
 
     def start(self) -> None:
         self._decoding.start(self._take_decoded)
@@ -63,15 +66,23 @@ class Pipeline:
         self._decoding.submit(admitted)
 
     def wait_for_progress(self, timeout_s: float) -> None:
-        """Wait until a ticket has been settled.
-
-        Raises DeviceLost if the device is lost or a thread has ended: a new process may get the device again and judge
-        the open frames.
-        """
+        """Wait until a ticket has been settled. Raises DeviceLost as `check` does."""
         self._progress.wait(timeout_s)
         self._progress.clear()
+        self.check()
+
+    def check(self) -> None:
+        """Raise DeviceLost if the device is lost or a thread has ended: a new process may judge the open frames."""
         if self._given_up:
             raise DeviceLost(self._given_up)
+
+    def give_up(self, why: str) -> None:
+        """Have the worker end with DeviceLost; safe from any thread. The first reason counts."""
+        self._give_up(why, is_ours=not self._under_way.is_idle())
+
+    def stuck_s(self) -> float:
+        """Return the seconds for which batches have been under way and none has made progress; 0 without any."""
+        return self._under_way.stuck_s()
 
     def close(self, timeout_s: float) -> None:
         """Finish the running batch and drop the frames behind it; their tickets stay open."""
@@ -84,7 +95,8 @@ class Pipeline:
 
     def _take_decoded(self, admitted: Admitted, decoded: Decoded | Exception) -> None:
         if isinstance(decoded, Exception):
-            self._fail(admitted, Reason.UNDECODABLE, decoded)
+            with self._under_way.work():  # if it is an error of the device, the frame was on it
+                self._fail(admitted, Reason.UNDECODABLE, decoded)
         else:
             metrics.DECODE_SECONDS.observe(decoded.decode_ms / 1000)
             self._batches.add(decoded)
@@ -92,25 +104,38 @@ class Pipeline:
     def _run_inference(self) -> None:
         try:
             while batch := self._batches.take():
-                for inferred in self._infer(batch):
-                    self._room.acquire()
-                    self._judging.submit(self._judge_batch, inferred).add_done_callback(self._check_judged)
+                self._check_idle_device()
+                with self._under_way.work():
+                    for inferred in self._infer(batch):
+                        self._under_way.begin()  # its judging
+                        self._room.acquire()
+                        self._judging.submit(self._judge_batch, inferred).add_done_callback(self._check_judged)
         except Exception as error:  # outermost loop of this thread: otherwise the worker would wait for it forever
             log.exception("inference ended")
-            self._give_up(f"inference ended: {_described(error)}")
+            if loses_device(error):
+                self.give_up(_lost(error))
+            else:
+                self._give_up(f"inference ended: {_described(error)}", is_ours=True)
+
+    def _check_idle_device(self) -> None:
+        """Find a fault of the device before the batch is on it: the batch cannot be the cause, nor can its frames."""
+        if self._under_way.is_idle():
+            self._runner.check_device()
 
     def _check_judged(self, judged: Future[None]) -> None:
         """Give up if judging has raised: the tickets of that batch would stay open forever."""
         if error := judged.exception():
-            self._give_up(f"judging ended: {_described(error)}")
+            self.give_up(f"judging ended: {_described(error)}")
+        self._under_way.end()
 
     def _infer(self, batch: Sequence[Decoded]) -> list[Inferred]:
         """Infer the batch in one pass; if that fails, each frame alone, so that no frame can fail the others."""
         try:
-            return [self._runner.infer(batch)]
+            with self._under_way.work():
+                return [self._runner.infer(batch)]
         except Exception as error:  # noqa: BLE001  (each frame of the batch gets its outcome)
             log.warning("batch failed", frames=len(batch), error=_described(error))
-            if len(batch) > 1 and not _loses_device(error):
+            if len(batch) > 1 and not loses_device(error):
                 return [inferred for decoded in batch for inferred in self._infer([decoded])]
             self._fail(batch[0], Reason.MODEL_FAILED, error)
             return []
@@ -141,23 +166,25 @@ class Pipeline:
             inference_ms=round(inference_ms, 1),
         )
 
-    def _give_up(self, why: str) -> None:
-        self._given_up = self._given_up or why
+    def _give_up(self, why: str, *, is_ours: bool) -> None:
+        with self._giving_up:
+            if not self._given_up:
+                self.suspects_frames = is_ours
+                self._given_up = why
         self._progress.set()
 
     def _fail(self, frame: Admitted | Decoded, reason: Reason, error: Exception) -> None:
         """Settle the frame as failed; after the loss of the device leave it open, as the frame may not be the cause."""
-        if _loses_device(error):
-            self._give_up(f"the device is lost to this process: {_described(error).splitlines()[0]}")
+        if loses_device(error):
+            self._give_up(_lost(error), is_ours=not is_of_shared_gpu(error) and not self._under_way.is_idle())
         if not self._given_up:
             invalid = error if isinstance(error, InvalidFrame) else InvalidFrame(reason, _described(error))
             frame.ticket.settle(failure(frame.ticket, invalid, self._clock))
         self._progress.set()
 
 
-def _loses_device(error: Exception) -> bool:
-    """Return True for a CUDA error other than out of memory: every later call to the device would raise it again."""
-    return isinstance(error, torch.AcceleratorError) and getattr(error, "error_code", None) != CUDA_OUT_OF_MEMORY
+def _lost(error: Exception) -> str:
+    return f"the device is lost to this process: {_described(error).splitlines()[0]}"
 
 
 def _described(error: BaseException) -> str:

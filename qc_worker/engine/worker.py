@@ -77,15 +77,20 @@ class Worker:
                 self.step()
             self._drain()
         except DeviceLost:
-            # A frame in flight may be the cause: the next worker tries these one at a time, as after a crash.
-            in_order = False
+            # A frame that was on the device may be the cause: the next worker tries these one at a time, as after a
+            # crash. If none was, another process on the device is the cause, and no frame of ours must count as one.
+            in_order = not self._pipeline.suspects_frames
             raise
         finally:
             self._close(in_order=in_order)
 
     def step(self) -> None:
-        """Take one turn. Raises TransportError if the broker has not answered for too long."""
+        """Take one turn.
+
+        Raises TransportError if the broker has not answered for too long, DeviceLost if the device is lost.
+        """
         self.last_step_at = self._clock.monotonic()
+        self._pipeline.check()
         try:
             self._fetch()
             self._observe()

@@ -1,6 +1,7 @@
 """Ends commands: every error becomes one line and an exit code that says whether to try again."""
 
 import errno
+import os
 import sys
 import threading
 import traceback
@@ -49,6 +50,13 @@ def exit_codes() -> Iterator[None]:
         if not isinstance(error, QcError) and structlog.is_configured():
             log.debug("error", exc_info=error)
         raise typer.Exit(TRY_AGAIN if _may_pass(error) else USAGE_ERROR) from None
+
+
+def end_now(error: QcError) -> NoReturn:
+    """End the process at once with the error's line and exit code, without waiting for any thread."""
+    _say(f"error: {_sentence(error)}")
+    sys.stderr.flush()
+    os._exit(TRY_AGAIN if _may_pass(error) else USAGE_ERROR)
 
 
 def _exit_code(app: Callable[[], None]) -> int:

@@ -18,6 +18,12 @@ DECODE_SECONDS = Histogram("qc_decode_seconds", "Decoding and preprocessing one 
 INFERENCE_SECONDS = Histogram("qc_inference_seconds", "One batch through backbone and heads.", buckets=_SECONDS)
 PUBLISH_SECONDS = Histogram("qc_publish_seconds", "Publishing and committing once.", buckets=_SECONDS)
 BATCH_FRAMES = Histogram("qc_batch_frames", "Frames in a batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256))
+HALVED_BATCHES = Counter("qc_halved_batches_total", "Batches that did not fit the device's memory, and were halved.")
+DEVICE_INFO = Gauge(
+    "qc_device_info",
+    "1 for the device that judges, with its driver, number format, and whether the backbones are compiled.",
+    ["device", "name", "driver", "cuda", "precision", "compiled"],
+)
 IN_FLIGHT_FRAMES = Gauge("qc_in_flight_frames", "Frames between polling and committing.")
 IN_FLIGHT_BYTES = Gauge("qc_in_flight_bytes", "Encoded bytes between polling and committing.")
 HEAP_BYTES = Gauge("qc_heap_in_use_bytes", "Allocated bytes when freed memory was last returned to the system (glibc).")

@@ -6,6 +6,7 @@ from qc_worker.engine.heatmaps import HeatmapWriter
 from qc_worker.engine.in_flight import InFlight
 from qc_worker.engine.intake import Deadlines
 from qc_worker.engine.patience import Patience
+from qc_worker.engine.pipeline import Pipeline
 from qc_worker.engine.refresher import ModelRefresher
 from qc_worker.engine.residents import ResidentModels
 from qc_worker.engine.stop import StopSignal
@@ -29,6 +30,7 @@ class BuiltWorker:
 
     worker: Worker
     source: FrameSource
+    pipeline: Pipeline
     residents: ResidentModels
     refresher: ModelRefresher
     heatmaps: HeatmapWriter
@@ -46,10 +48,11 @@ def build_worker(settings: Settings, *, slot: str, clock: Clock, stop: StopSigna
         settings.redis_url, ttl_s=settings.heatmap_ttl_s, timeout_s=settings.redis_timeout_ms / 1000
     )
     heatmaps = HeatmapWriter(cache)
+    pipeline = worker_pipeline(settings, backbones, heatmaps, clock)
     worker = Worker(
         source=source,
         sink=worker_sink(settings, member, slot=slot),
-        pipeline=worker_pipeline(settings, backbones, heatmaps, clock),
+        pipeline=pipeline,
         residents=residents,
         in_flight=InFlight(
             max_frames=settings.max_in_flight_frames,
@@ -62,5 +65,5 @@ def build_worker(settings: Settings, *, slot: str, clock: Clock, stop: StopSigna
         deadlines=Deadlines(settings.deadline_ms, clock),
     )
     releases = KafkaReleaseLog(kafka_access(settings), topic=settings.models_topic)
-    refresher = ModelRefresher(releases, loader, residents, clock=clock, stop=stop)
-    return BuiltWorker(worker, source, residents, refresher, heatmaps, cache)
+    refresher = ModelRefresher(releases, loader, residents, clock=clock, stop=stop, give_up=pipeline.give_up)
+    return BuiltWorker(worker, source, pipeline, residents, refresher, heatmaps, cache)

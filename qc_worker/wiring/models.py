@@ -1,5 +1,6 @@
 """Builds from settings: model loader, backbones, pipeline."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from qc_worker.domain import names
@@ -14,12 +15,13 @@ from qc_worker.engine.pipeline import Pipeline
 from qc_worker.engine.residents import Resident
 from qc_worker.ports.clock import Clock
 from qc_worker.registry.store import FsspecModelStore, without_secrets
+from qc_worker.runtime.compile_lock import compiling_alone
 from qc_worker.runtime.state_folder import usable
 from qc_worker.settings import Settings
 from qc_worker.simplenet.backbones.backbone import Backbone, load_backbone
 from qc_worker.simplenet.inference.precision import compute_dtype
 from qc_worker.simplenet.spec import EmbeddingSpec
-from qc_worker.wiring.shared import compute_device, image_limits
+from qc_worker.wiring.shared import compute_device, image_limits, keep_compiled_kernels
 
 
 def model_loader(settings: Settings, backbones: BackbonePool) -> ModelLoader:
@@ -30,10 +32,13 @@ def model_loader(settings: Settings, backbones: BackbonePool) -> ModelLoader:
 
 
 def backbone_pool(settings: Settings, *, warmup_sizes: tuple[int, ...], compiled: bool = False) -> BackbonePool:
-    """Build the pool of backbones for the device and number format of the settings. Raises SettingsError."""
+    """Build the pool of backbones for the settings' device and number format. Raises SettingsError, DeviceLost."""
     device = compute_device(settings)
-    dtype = compute_dtype(device, settings.precision)
-    return BackbonePool(_load_from(settings.weights_path), Computing(device, dtype, compiled, warmup_sizes))
+    computing = Computing(device, compute_dtype(device, settings.precision), warmup_sizes=warmup_sizes)
+    if compiled:
+        folder = keep_compiled_kernels(settings)
+        computing = replace(computing, compiled=True, compiling=lambda: compiling_alone(folder))
+    return BackbonePool(_load_from(settings.weights_path), computing)
 
 
 def load_resident(settings: Settings, loader: ModelLoader, line: str, version: str | None) -> Resident:

@@ -15,6 +15,7 @@ from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.connecting.credentials import read_secret
 from qc_worker.transport.kafka.topics import TopicPlan, plan_topics
 from qc_worker.transport.kafka_fixes.register import install_all
+from qc_worker.wiring.device import open_device
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:
@@ -73,25 +74,22 @@ def image_limits(settings: Settings) -> ImageLimits:
     return ImageLimits(max_bytes=settings.max_frame_bytes, max_pixels=settings.max_frame_pixels)
 
 
-def keep_compiled_kernels(settings: Settings) -> None:
-    """Cache compiled kernels in the state folder, so that the next start is short; Inductor's own setting wins.
+def keep_compiled_kernels(settings: Settings) -> Path:
+    """Cache compiled kernels in the state folder, so that the next start is short; return that folder.
 
-    Raises SettingsError if it cannot write there.
+    Inductor's and Triton's own settings win. Raises SettingsError if it cannot write there.
     """
     folder = usable(settings.state_path) / "compiled-kernels"
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)  # it loads what lies there as code
     usable(folder)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    # Inductor sets it only when it builds its first kernel; Triton's default is the home folder, often read-only.
+    os.environ.setdefault("TRITON_CACHE_DIR", str(folder / "triton"))
+    return folder
 
 
 def compute_device(settings: Settings) -> torch.device:
-    """Choose the device to compute on, and set the number of CPU threads. Raises SettingsError."""
+    """Open the device to compute on, and set the number of CPU threads. Raises SettingsError, DeviceLost."""
     torch.set_num_threads(settings.torch_threads or len(os.sched_getaffinity(0)))
-    name = settings.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise SettingsError(f"device {name} cannot be used here: {str(error).splitlines()[0]}") from None
+    return open_device(settings.device, cpu_fallback=settings.cpu_fallback)

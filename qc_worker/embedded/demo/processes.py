@@ -45,8 +45,8 @@ def child_environment(settings: Settings) -> dict[str, str]:
     """Build the environment in which a child uses the demo's servers and folders."""
     fields = {name: getattr(settings, name) for name in PASSED_ON}
     chosen = {f"QC_{name.upper()}": str(value) for name, value in fields.items() if value is not None}
-    # A demo ends before compiling would save time.
-    return {**os.environ, **chosen, "QC_HEALTH_HOST": LOOPBACK, "QC_COMPILE": "false"}
+    # A demo ends before compiling would save time, and must also run where a GPU has no driver.
+    return {**os.environ, **chosen, "QC_HEALTH_HOST": LOOPBACK, "QC_COMPILE": "false", "QC_CPU_FALLBACK": "true"}
 
 
 class Program:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from qc_worker.imaging.aspect import InputSize
+from qc_worker.simplenet.inference.device_errors import lacks_memory, loses_device
 from qc_worker.simplenet.patch_features import AggregatedLevels
 from qc_worker.simplenet.stitching import stitched_maps
 
@@ -35,7 +36,7 @@ def compiled(
 
     One graph serves all sizes, so nothing is compiled in service. torch would give a batch of one its own graph, which
     takes as long again to trace; a single frame is passed twice instead. Kernels are kept in Inductor's cache folder,
-    which makes the next start short. Raises OutOfMemoryError if the device has no room for the largest batch.
+    which makes the next start short. Raises errors of the device, also if it has no room for the largest batch.
     """
     tiling = levels.tiling
     if tiling is None:
@@ -63,9 +64,9 @@ def _compiled(
                 # Otherwise a second input size would make all sizes dynamic: one graph, but slower kernels for each.
                 torch._dynamo.mark_static(pixels, [1, 2, 3])
                 compute(pixels)
-    except torch.OutOfMemoryError:
-        raise  # a smaller batch may still be compiled
-    except Exception as error:  # noqa: BLE001  (a missing compiler shows in many ways; uncompiled scores are as right)
+    except Exception as error:  # a missing compiler shows in many ways; uncompiled scores are as right
+        if lacks_memory(error) or loses_device(error):
+            raise  # a smaller batch may still be compiled; without its device no backbone can compute
         log.warning("backbone not compiled", error=failure(error))
         return None
     return lambda pixels: compute(pixels) if len(pixels) > 1 else _alone(compute, pixels)

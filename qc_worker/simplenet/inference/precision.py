@@ -33,6 +33,8 @@ def keep_float32(device: torch.device, dtype: torch.dtype) -> None:
     """
     if device.type == "cuda" and dtype is torch.float32:
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # made at run time
+        # We have no such layers, but torch raises where the older name `allow_tf32` is asked and the two differ.
+        torch.backends.cudnn.rnn.fp32_precision = "ieee"  # type: ignore[attr-defined]
         # This is the default, but an environment variable of torch's can change it.
         torch.backends.cuda.matmul.fp32_precision = "ieee"
 

@@ -16,6 +16,8 @@ from qc_worker.simplenet.anomaly_map import MASK_SIGMA_PX, anomaly_maps, image_s
 from qc_worker.simplenet.backbones.backbone import Backbone
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.inference.compilation import ComputeLevels, compiled
+from qc_worker.simplenet.inference.device_errors import lacks_memory
+from qc_worker.simplenet.inference.device_memory import BatchLimit
 from qc_worker.simplenet.inference.folded import FoldedHead, fold, patch_scores
 from qc_worker.simplenet.inference.precision import NumberFormat, keep_float32, number_format
 from qc_worker.simplenet.patch_features import AggregatedLevels, concatenate
@@ -105,7 +107,7 @@ class Scorer:
         self.channels = sum(self.level_channels)
         self.mask_channels = self._levels.mask_channels
         self._compute_levels: ComputeLevels = self._levels
-        self._max_batch_size: int | None = None
+        self._limit = BatchLimit()
         self._copies = _queue(device) if device.type == "cuda" else None
 
     def compile(self, max_batch_size: int) -> None:
@@ -115,6 +117,10 @@ class Scorer:
             return compiled(self._levels, input_size=self.spec.input_size, max_batch_size=size, device=self.device)
 
         self._compute_levels = self._as_memory_allows(compiled_for, max_batch_size)
+
+    @property
+    def is_compiled(self) -> bool:
+        return self._compute_levels is not self._levels
 
     @torch.no_grad()
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
@@ -152,18 +158,12 @@ class Scorer:
         """Judge a batch: `heads[i]`, from `take_in`, judges `pixels[i]`; fastest where equal heads are neighbours.
 
         A frame's score is that of its picture, which lies in `boxes[i]`; None: pictures fill the input. If the batch
-        does not fit into the device's memory, it is judged in halves, and so are later ones. Shapes: uint8 (B, 3, H,
-        W). Raises torch.AcceleratorError if the device is lost to this process.
+        does not fit into the device's memory, it is judged in halves, and so are later ones for a while. Shapes: uint8
+        (B, 3, H, W). Raises torch.AcceleratorError if the device is lost to this process.
         """
         if len(heads) != len(pixels):
             raise ValueError(f"{len(pixels)} frames but {len(heads)} heads")
-        try:
-            parts = self._as_memory_allows(lambda size: self._in_parts(pixels, heads, boxes, size), len(pixels))
-        except RuntimeError:
-            # cuBLAS and cuDNN report a lost device by errors of their own; this raises the device's error instead.
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
-            raise
+        parts = self._as_memory_allows(lambda size: self._in_parts(pixels, heads, boxes, size), len(pixels))
         return parts[0] if len(parts) == 1 else self._joined(parts)
 
     @torch.no_grad()
@@ -184,17 +184,25 @@ class Scorer:
         return concatenate(levels, self.spec.grid), concatenate(fine, self.spec.mask_grid) if fine else None
 
     def _as_memory_allows(self, run: Callable[[int], T], size: int) -> T:
-        """Run for batches of `size`, halved until the device's memory suffices; later batches start at that size."""
-        size = min(size, self._max_batch_size or size)
+        """Run for batches of `size`, halved until the device's memory suffices; later ones see `BatchLimit`."""
+        size = self._limit.within(size)
         while True:
             try:
                 return run(size)
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not lacks_memory(error):
+                    self._raise_lost_device()
+                    raise
                 if size == 1:
                     raise
-                size = self._max_batch_size = size // 2
+                size = self._limit.halve(size)
             # Only after the error is gone: its traceback holds the memory of the failed batch.
             torch.cuda.empty_cache()
+
+    def _raise_lost_device(self) -> None:
+        """Raise the device's own error: cuBLAS, cuDNN and Triton report a lost device by errors of theirs."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def _in_parts(
         self, pixels: Tensor, heads: Sequence[FoldedHead], boxes: Sequence[Box] | None, size: int

@@ -85,7 +85,7 @@ def test_a_file_that_is_no_image_is_told_and_makes_exit_code_1(folder: Path) -> 
         (["--line", "A", "--version", "v9", "images"], "v9"),
         (["--line", "A", "nowhere"], "nowhere: no such file or folder"),
         (["--line", "A", "store"], "no image files found"),
-        (["--line", "A", "--device", "cuda:77", "images"], "device cuda:77 cannot be used here"),
+        (["--line", "A", "--device", "gpu", "images"], "device gpu cannot be used here"),
     ],
 )
 def test_what_cannot_work_is_one_line_and_exit_code_2(

@@ -208,7 +208,9 @@ def build(folder: Path, broker: MemoryBroker, options: Options) -> Plant:
         patience=options.patience,
         deadlines=Deadlines(options.deadline_ms, clock),
     )
-    refresher = ModelRefresher(releases, loader, residents, clock=options.refresher_clock or clock, stop=stop)
+    refresher = ModelRefresher(
+        releases, loader, residents, clock=options.refresher_clock or clock, stop=stop, give_up=pipeline.give_up
+    )
     return Plant(
         folder,
         broker,

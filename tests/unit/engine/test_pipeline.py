@@ -9,11 +9,11 @@ import typer
 from qc_worker.domain.errors import DeviceLost, Reason
 from qc_worker.domain.frame import Partition
 from qc_worker.engine.gpu_decoding import GpuDecoding
-from qc_worker.engine.pipeline import CUDA_OUT_OF_MEMORY
 from qc_worker.imaging.nvjpeg import NvJpegDecoder
 from qc_worker.imaging.preprocessing import ImageLimits
 from qc_worker.observability.exits import TRY_AGAIN, exit_codes
 from qc_worker.ports.clock import Clock
+from qc_worker.simplenet.inference.device_errors import CUDA_OUT_OF_MEMORY, MPS_ERRORS
 from qc_worker.transport.memory.broker import MemoryBroker
 from tests.support import factories
 from tests.unit.engine.conftest import PASSES_ALL, MakePlant, Plant
@@ -88,6 +88,60 @@ def test_a_lost_device_is_for_the_supervisor_to_try_again(plant: Plant) -> None:
     with pytest.raises(typer.Exit) as ended, exit_codes():
         raise plant.failure[0]
     assert ended.value.exit_code == TRY_AGAIN
+
+
+def left_in_order(plant: Plant) -> list[bool]:
+    """Record how the plant's worker leaves its group; not in order: its frames in flight become suspects."""
+    close, recorded = plant.source.close, list[bool]()
+
+    def closed(*, in_order: bool = True) -> None:
+        recorded.append(in_order)
+        close(in_order=in_order)
+
+    plant.source.close = closed  # type: ignore[method-assign]
+    return recorded
+
+
+@pytest.mark.parametrize("where", BREAK)
+def test_frames_that_were_on_a_device_when_it_was_lost_are_suspects(plant: Plant, where: str) -> None:
+    in_order = left_in_order(plant)
+    BREAK[where](plant, lose_device)
+    assert_ended_with_all_uncommitted(started(plant, frames=5))
+    assert in_order == [False]
+
+
+def test_a_frame_that_kills_a_shared_device_counts_and_no_frame_of_its_neighbours(make_plant: MakePlant) -> None:
+    broker = MemoryBroker()
+    for _ in range(3):
+        poisoned, neighbour = make_plant(broker=broker), make_plant(broker=broker)
+        in_order, neighbours_in_order = left_in_order(poisoned), left_in_order(neighbour)
+        BREAK["inference"](poisoned, lose_device)
+        neighbour.pipeline._runner.check_device = lose_device  # type: ignore[method-assign]
+        assert_ended_with_all_uncommitted(started(poisoned, frames=1))
+        assert_ended_with_all_uncommitted(started(neighbour, frames=1))
+        assert (in_order, neighbours_in_order) == ([False], [True])
+        assert str(neighbour.failure[0]).startswith("the device is lost to this process: AcceleratorError")
+
+
+def test_a_worker_that_the_server_of_a_shared_device_ends_suspects_no_frame(plant: Plant) -> None:
+    def terminate(*_: object) -> NoReturn:
+        error: Any = torch.AcceleratorError("CUDA error: the MPS client has been terminated by the MPS server")
+        error.error_code = MPS_ERRORS[-1]
+        raise error
+
+    in_order = left_in_order(plant)
+    BREAK["inference"](plant, terminate)
+    assert_ended_with_all_uncommitted(started(plant, frames=5))
+    assert in_order == [True]
+
+
+def test_a_device_lost_between_frames_ends_the_worker_and_suspects_none(plant: Plant) -> None:
+    in_order = left_in_order(plant)
+    plant.train(scores=PASSES_ALL)
+    plant.start()
+    plant.pipeline.give_up("the device is lost to this process")
+    plant.wait_for(lambda: bool(plant.failure))
+    assert in_order == [True]
 
 
 @pytest.mark.parametrize("kind", [torch.AcceleratorError, torch.OutOfMemoryError])

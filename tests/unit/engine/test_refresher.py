@@ -173,7 +173,9 @@ def test_a_worker_started_while_the_store_is_away_falls_back_to_what_it_had_befo
     plant.train(version="v2")
     (plant.folder / "store").rename(plant.folder / "away")
     residents = ResidentModels()
-    ModelRefresher(plant.releases, plant.refresher._loader, residents, clock=SystemClock(), stop=plant.stop).catch_up()
+    loader, give_up = plant.refresher._loader, plant.pipeline.give_up
+    later = ModelRefresher(plant.releases, loader, residents, clock=SystemClock(), stop=plant.stop, give_up=give_up)
+    later.catch_up()
     assert residents.versions() == {"A": "v1"}
 
 

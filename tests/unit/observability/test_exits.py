@@ -69,6 +69,12 @@ def test_every_error_is_one_line_and_an_exit_code(raised: str, code: int, said: 
     assert line == "interrupted" if said is None else line.startswith("error: ") and said in line
 
 
+def test_a_process_with_a_thread_that_cannot_be_joined_ends_at_once() -> None:
+    stuck = "threading.Thread(target=threading.Event().wait).start()"
+    ended = run("fail", f"from qc_worker.observability.exits import end_now; {stuck}; end_now(DeviceLost('it hangs'))")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (75, "", "error: it hangs\n")
+
+
 def test_an_error_in_a_thread_is_one_line() -> None:
     ended = run("fail", "threading.Thread(target=lambda: 1 / 0, name='t').start()")
     assert "Traceback" not in ended.stderr + ended.stdout

@@ -87,5 +87,20 @@ def test_what_the_trainer_may_not_write_comes_with_a_remedy(number: int) -> None
         raise OSError(number, os.strerror(number), "/samples/A")
 
 
+def test_the_kernels_of_inductor_and_of_triton_are_kept_in_the_state_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for variable in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+        monkeypatch.setenv(variable, "")  # so that it is as before after the test
+        monkeypatch.delenv(variable)
+    folder = keep_compiled_kernels(load_settings(state_dir=tmp_path / "state"))
+    assert folder.is_relative_to(tmp_path / "state")
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(folder)
+    assert os.environ["TRITON_CACHE_DIR"] == str(folder / "triton")
+    monkeypatch.setenv("TRITON_CACHE_DIR", "/chosen")
+    keep_compiled_kernels(load_settings(state_dir=tmp_path / "state"))
+    assert os.environ["TRITON_CACHE_DIR"] == "/chosen"
+
+
 def test_every_cause_has_a_remedy() -> None:
     assert all("QC_X" in remedy(OSError(number, "no"), "QC_X") for number in (*errno.errorcode, 0))

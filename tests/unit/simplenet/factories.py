@@ -113,11 +113,12 @@ def some_pixels(count: int) -> Tensor:
 class SmallMemory(Scorer):
     """A device on which three frames fit, not four."""
 
+    most_frames: int = 3
     largest_tried: int = 0
 
     def _to_device(self, pixels: Tensor) -> Tensor:
         self.largest_tried = max(self.largest_tried, len(pixels))
-        if len(pixels) > 3:
+        if len(pixels) > self.most_frames:
             raise torch.OutOfMemoryError("no room")
         return super()._to_device(pixels)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._dynamo.exc import BackendCompilerFailed
 
 from qc_worker.imaging.aspect import InputSize
 from qc_worker.simplenet.backbones.backbone import load_backbone
@@ -86,6 +87,21 @@ def test_a_batch_too_large_for_the_device_does_not_stop_the_compiling(
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: no_room)
     with pytest.raises(torch.OutOfMemoryError):  # for the caller to try again with fewer
+        compiled(levels, input_size=(SIDE, SIDE), max_batch_size=4, device=CPU)
+
+
+@pytest.mark.parametrize("error", [torch.AcceleratorError, torch.OutOfMemoryError])
+def test_an_error_of_the_device_is_no_missing_compiler(
+    levels: AggregatedLevels, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fail(_: torch.Tensor) -> list[torch.Tensor]:
+        try:
+            raise error("CUDA error: no kernel image is available for execution on the device")
+        except error as cause:
+            raise BackendCompilerFailed(compiled, cause, None) from None  # type: ignore[arg-type]  # as torch does
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: fail)
+    with pytest.raises(BackendCompilerFailed):
         compiled(levels, input_size=(SIDE, SIDE), max_batch_size=4, device=CPU)
 
 

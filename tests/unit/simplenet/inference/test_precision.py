@@ -16,6 +16,7 @@ def torchs_defaults() -> Iterator[None]:
 
     def put_back() -> None:
         torch.backends.cudnn.conv.fp32_precision = "tf32"  # type: ignore[attr-defined]
+        torch.backends.cudnn.rnn.fp32_precision = "tf32"  # type: ignore[attr-defined]
         torch.backends.cuda.matmul.fp32_precision = "none"
 
     put_back()
@@ -52,6 +53,9 @@ def test_float32_on_cuda_is_not_rounded_to_tf32() -> None:
     assert torch.backends.cudnn.conv.fp32_precision == "ieee"  # type: ignore[attr-defined]
     assert torch.backends.cuda.matmul.fp32_precision == "ieee"
     assert torch.backends.cuda.matmul.allow_tf32 is False  # the older name, which Inductor asks for, still answers
+    assert torch.backends.cudnn.allow_tf32 is False
+    with torch.backends.cudnn.flags(enabled=True):  # asks for it as well
+        pass
 
 
 @pytest.mark.usefixtures("torchs_defaults")

@@ -10,8 +10,11 @@ from qc_worker.imaging.preprocessing import Box, content_box
 from qc_worker.simplenet.anomaly_map import TOP_SHARE, anomaly_maps, image_scores
 from qc_worker.simplenet.backbones.backbone import Backbone, load_backbone
 from qc_worker.simplenet.inference import scorer as scorer_module
+from qc_worker.simplenet.inference.device_errors import LACK_OF_MEMORY
+from qc_worker.simplenet.inference.device_memory import GROW_AFTER_S, BatchLimit
 from qc_worker.simplenet.inference.folded import FoldedHead
 from qc_worker.simplenet.inference.scorer import Scorer
+from tests.support.factories import ManualClock
 from tests.unit.simplenet.factories import SmallMemory, a_head, an_embedding_spec, random_weights, some_pixels
 
 CPU = torch.device("cpu")
@@ -149,6 +152,35 @@ def test_a_batch_too_large_for_the_device_is_judged_in_halves(backbone: Backbone
     small.largest_tried = 0
     small.score(some_pixels(7), [head] * 7)
     assert small.largest_tried <= 3  # it has learned
+
+
+@pytest.mark.parametrize("words", LACK_OF_MEMORY)
+def test_lack_of_memory_that_a_library_reports_halves_a_batch_too(
+    backbone: Backbone, scorer: Scorer, words: str
+) -> None:
+    class NoWorkspace(Scorer):
+        def _to_device(self, pixels: Tensor) -> Tensor:
+            if len(pixels) > 3:
+                raise RuntimeError(f"{words} when calling `something`")
+            return super()._to_device(pixels)
+
+    head, _ = two_heads(scorer)
+    expected = scorer.score(some_pixels(7), [head] * 7)
+    halved = NoWorkspace(backbone, scorer.spec, CPU).score(some_pixels(7), [head] * 7)
+    torch.testing.assert_close(halved.scores, expected.scores, rtol=1e-3, atol=1e-3)
+
+
+def test_batches_are_whole_again_once_there_is_memory(backbone: Backbone, scorer: Scorer) -> None:
+    clock, small = ManualClock(), SmallMemory(backbone, scorer.spec, CPU)
+    small._limit = BatchLimit(clock.monotonic)
+    head, _ = two_heads(scorer)
+    small.score(some_pixels(4), [head] * 4)
+    small.most_frames, small.largest_tried = 4, 0
+    small.score(some_pixels(4), [head] * 4)
+    assert small.largest_tried == 2
+    clock.advance(GROW_AFTER_S)
+    small.score(some_pixels(4), [head] * 4)
+    assert small.largest_tried == 4
 
 
 def test_a_single_frame_too_large_for_the_device_is_the_devices_error(backbone: Backbone, scorer: Scorer) -> None:

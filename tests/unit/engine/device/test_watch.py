@@ -1,0 +1,67 @@
+"""A device that hangs: here a model runner, or a judge, that never answers."""
+
+import threading
+
+import pytest
+
+from qc_worker.commands.run import _health
+from qc_worker.domain.errors import DeviceLost, QcError
+from qc_worker.engine.device.watch import DeviceWatch
+from qc_worker.settings import load_settings
+from qc_worker.wiring.built_worker import BuiltWorker
+from tests.support import factories
+from tests.unit.engine.conftest import PASSES_ALL, Plant
+from tests.unit.observability.test_health import get
+
+PLACES = {"inference": ("_runner", "infer"), "judging": ("_judge", "judge")}
+
+
+class Hanging:
+    """Blocks until it is released; then it fails, so that the worker ends."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.released = threading.Event()
+
+    def __call__(self, *_: object) -> object:
+        self.entered.set()
+        self.released.wait(60)
+        raise RuntimeError("released")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_device_that_hangs_turns_livez_to_503_and_ends_the_process(plant: Plant, place: str) -> None:
+    hanging, ended = Hanging(), list[QcError]()
+    part, method = PLACES[place]
+    setattr(getattr(plant.pipeline, part), method, hanging)
+    watch = DeviceWatch(plant.pipeline.stuck_s, patience_s=0.02, end=ended.append)
+    built = BuiltWorker(
+        plant.worker, plant.source, plant.pipeline, plant.residents, plant.refresher, plant.heatmaps, plant.cache
+    )
+    health = _health(load_settings(health_port=0), built, watch)
+    health.start()
+    plant.train(scores=PASSES_ALL)
+    plant.start()
+    watch.look()
+    assert ended == []
+    assert get(health, "/livez")[0] == 200
+    plant.send(factories.record(0))
+    assert hanging.entered.wait(30)
+    plant.wait_for(watch.hangs)
+    assert get(health, "/livez")[0] == 503
+    watch.look()
+    assert [type(error) for error in ended] == [DeviceLost]
+    hanging.released.set()
+    health.close()
+
+
+def test_a_worker_that_waits_for_frames_does_not_hang(plant: Plant) -> None:
+    ended: list[QcError] = []
+    watch = DeviceWatch(plant.pipeline.stuck_s, patience_s=1e-9, end=ended.append)
+    plant.train(scores=PASSES_ALL)
+    plant.start()
+    plant.send(factories.record(0))
+    plant.wait_for_inspections(1)
+    plant.wait_for(lambda: plant.pipeline.stuck_s() == 0)
+    watch.look()
+    assert ended == []
