@@ -46,7 +46,7 @@ from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import HeadShape
 from qc_worker.simplenet.inference.folded import fold
 from qc_worker.simplenet.inference.precision import number_format
-from qc_worker.simplenet.inference.scorer import Scored
+from qc_worker.simplenet.inference.scored import Scored
 from qc_worker.simplenet.spec import EmbeddingSpec
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
