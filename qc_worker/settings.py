@@ -134,7 +134,7 @@ class Settings(BaseSettings):
     """Most frames in one backbone pass; a frame that is cut into tiles counts as its tiles. `auto`: 8 on a CPU, 64 on
     a GPU."""
     max_wait_ms: float = Field(default=20, ge=0)
-    """Longest time that a frame waits for others to share its batch, milliseconds; none waits for an idle device."""
+    """Longest time that a frame waits for others to share its batch, milliseconds; none waits beside an idle device."""
     decode_threads: Annotated[int | None, OR_AUTO] = Field(default=None, ge=1)
     """Threads that decode images. `auto`: 2 beside a CPU that computes the model (1 on a single core), all cores but
     2 beside a GPU."""
