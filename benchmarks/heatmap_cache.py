@@ -47,7 +47,7 @@ from qc_worker.runtime.clock import SystemClock
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import HeadShape
 from qc_worker.simplenet.inference.folded import fold
-from qc_worker.simplenet.inference.scorer import Scored
+from qc_worker.simplenet.inference.scored import Scored
 from qc_worker.simplenet.spec import EmbeddingSpec
 from qc_worker.transport.redis.heatmap_cache import cache_answers, open_heatmap_cache
 from qc_worker.wire.images import encode_frame

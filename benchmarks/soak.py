@@ -32,6 +32,7 @@ from benchmarks.harness.soak_frames import FrameMix
 from benchmarks.harness.soak_load import JudgedFrames, Seen, Sender
 from qc_worker.settings import MEBIBYTE, Settings
 from qc_worker.transport.kafka.inspection_feed import KafkaInspectionFeed
+from qc_worker.wiring.capacity import worker_capacity
 
 BACKBONE = "efficientnet_lite0"
 BATCH_SIZE = 8
@@ -169,15 +170,15 @@ class Soak:
 
 
 def _in_flight_figures(samples: Sequence[Sample]) -> dict[str, object]:
-    settings = Settings()
+    capacity = worker_capacity(Settings())
     peak_frames = max(one.in_flight_frames for one in samples)
     peak_bytes = max(one.in_flight_bytes for one in samples)
     return {
         "peak_in_flight_frames": peak_frames,
-        "max_in_flight_frames": settings.max_in_flight_frames,
+        "max_in_flight_frames": capacity.max_in_flight_frames,
         "peak_in_flight_bytes": peak_bytes,
-        "max_in_flight_bytes": settings.max_in_flight_bytes,
-        "within_settings": peak_frames <= settings.max_in_flight_frames and peak_bytes <= settings.max_in_flight_bytes,
+        "max_in_flight_bytes": capacity.max_in_flight_bytes,
+        "within_settings": peak_frames <= capacity.max_in_flight_frames and peak_bytes <= capacity.max_in_flight_bytes,
         "lowest_backlog_frames": min(one.backlog_frames for one in samples),
     }
 

@@ -6,10 +6,10 @@ No other module reads the environment.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from qc_worker.domain.addresses import kafka_address, kafka_topic
@@ -23,6 +23,14 @@ MAY_BE_EMPTY = "redis_url"
 """The one setting for which empty has a meaning: no heatmaps."""
 
 UNKNOWN_HOME = Path("~")
+
+
+def _none_if_auto(given: Any) -> Any:
+    return None if given == "auto" else given
+
+
+OR_AUTO = BeforeValidator(_none_if_auto)
+"""Accepts `auto` for a number that is chosen at the start; it is None until then."""
 
 
 class Settings(BaseSettings):
@@ -127,21 +135,23 @@ class Settings(BaseSettings):
     compile: bool = True
     """Compile the backbone before the first frame, which takes long at the first start only; without g++ it runs
     uncompiled."""
-    max_batch_size: int = Field(default=8, ge=1, le=256)
-    """Most frames in one backbone pass; a frame that is cut into tiles counts as its tiles."""
+    max_batch_size: Annotated[int | None, OR_AUTO] = Field(default=None, ge=1, le=256)
+    """Most frames in one backbone pass; a frame that is cut into tiles counts as its tiles. `auto`: 8 on a CPU, 64 on
+    a GPU."""
     max_wait_ms: float = Field(default=20, ge=0)
-    """Longest time that a frame waits for others to share its batch, milliseconds."""
-    decode_threads: int = Field(default=2, ge=1)
-    """Threads that decode images."""
+    """Longest time that a frame waits for others to share its batch, milliseconds; none waits beside an idle device."""
+    decode_threads: Annotated[int | None, OR_AUTO] = Field(default=None, ge=1)
+    """Threads that decode images. `auto`: 2 beside a CPU that computes the model (1 on a single core), all cores but
+    2 beside a GPU."""
     gpu_decode: bool = False
     """Decode JPEGs on the GPU (nvJPEG), and those that it refuses on the CPU; pixels differ a little from the
     trainer's (CPU)."""
     deadline_ms: dict[str, PositiveInt] = Field(default_factory=dict)
     """Milliseconds from capture to verdict, by line; a frame's own header `deadline-ms` takes precedence."""
-    max_in_flight_frames: int = Field(default=128, ge=1)
-    """Most frames in the worker at once."""
-    max_in_flight_bytes: int = Field(default=256 * MEBIBYTE, ge=MEBIBYTE)
-    """Most encoded bytes in the worker at once."""
+    max_in_flight_frames: Annotated[int | None, OR_AUTO] = Field(default=None, ge=1)
+    """Most frames in the worker at once. `auto`: 128 with a CPU, 8 batches with a GPU."""
+    max_in_flight_bytes: Annotated[int | None, OR_AUTO] = Field(default=None, ge=MEBIBYTE)
+    """Most encoded bytes in the worker at once. `auto`: 256 MiB with a CPU, 1 GiB with a GPU."""
     max_frame_bytes: int = Field(default=16 * MEBIBYTE, ge=1024)
     """Largest frame, encoded bytes; larger ones become dead letters."""
     max_frame_pixels: int = Field(default=32_000_000, ge=1024)

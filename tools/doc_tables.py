@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from qc_worker.observability import metrics
-from qc_worker.settings import Settings
+from qc_worker.settings import OR_AUTO, Settings
 from qc_worker.simplenet.card import ModelCard
 from qc_worker.simplenet.fit_settings import FitSettings
 from qc_worker.transport.kafka_fixes.register import fixes_table
@@ -97,6 +97,8 @@ def _fields(model: type[BaseModel]) -> Iterable[tuple[str, str, str]]:
 
 
 def _default(field: FieldInfo) -> str:
+    if OR_AUTO in field.metadata:
+        return "`auto`"
     default = field.default
     if default is PydanticUndefined and field.annotation is Path:
         return "the user's data folder"

@@ -2,8 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeVar
+
+from qc_worker.runtime.decode_pool import decode_pool
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -14,7 +16,7 @@ AHEAD_PER_THREAD = 4
 def map_in_order(function: Callable[[In], Out], items: Iterable[In], *, threads: int) -> Iterator[Out]:
     """Map in threads, results in order; only a few items ahead are read, the rest is dropped if the caller stops."""
     # Executor.map takes all items at once: with thousands of images it would hold every one of them.
-    pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="decode")
+    pool = decode_pool(threads)
     waiting: deque[Future[Out]] = deque()
     try:
         for item in items:

@@ -46,7 +46,7 @@ from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.head_shape import HeadShape
 from qc_worker.simplenet.inference.folded import fold
 from qc_worker.simplenet.inference.precision import number_format
-from qc_worker.simplenet.inference.scorer import Scored
+from qc_worker.simplenet.inference.scored import Scored
 from qc_worker.simplenet.spec import EmbeddingSpec
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
@@ -54,6 +54,7 @@ from qc_worker.transport.kafka.group.group_member import GroupMember
 from qc_worker.transport.kafka_fixes.register import install_all
 from qc_worker.transport.limits import MAX_RECORD_BYTES
 from qc_worker.transport.redis.heatmap_cache import NullHeatmapCache
+from qc_worker.wiring.capacity import capacity_on
 from qc_worker.wiring.member_and_sink import worker_sink
 
 LINES = ("A", "B")
@@ -216,13 +217,14 @@ def _worker(options: argparse.Namespace, stop: StopSignal, meter: Meter) -> Work
         session_timeout_ms=options.session_timeout_ms,
         delivery=options.delivery,
     )
+    capacity = capacity_on("cpu", settings)
     member = GroupMember(
         KafkaAccess(options.bootstrap_servers),
         topic=options.topic,
         group=options.group,
         max_frame_bytes=settings.max_frame_bytes,
         session_timeout_ms=options.session_timeout_ms,
-        max_in_flight_frames=settings.max_in_flight_frames,
+        max_in_flight_frames=capacity.max_in_flight_frames,
     )
     sink = worker_sink(settings, member, slot=f"null-{os.getpid()}")
     return Worker(
@@ -231,8 +233,8 @@ def _worker(options: argparse.Namespace, stop: StopSignal, meter: Meter) -> Work
         pipeline=_pipeline(settings, clock, NullRunner(options.batch_ms / 1000)),
         residents=_residents(),
         in_flight=InFlight(
-            max_frames=settings.max_in_flight_frames,
-            max_bytes=settings.max_in_flight_bytes,
+            max_frames=capacity.max_in_flight_frames,
+            max_bytes=capacity.max_in_flight_bytes,
             max_record_bytes=MAX_RECORD_BYTES,
         ),
         clock=clock,
@@ -242,12 +244,13 @@ def _worker(options: argparse.Namespace, stop: StopSignal, meter: Meter) -> Work
 
 
 def _pipeline(settings: Settings, clock: SystemClock, runner: ModelRunner) -> Pipeline:
+    capacity = capacity_on("cpu", settings)
     return Pipeline(
         runner=runner,
         judge=Judge(HeatmapWriter(NullHeatmapCache()), clock, heatmap_pass_share=settings.heatmap_pass_share),
-        batches=BatchQueue(Batcher(max_size=settings.max_batch_size, max_wait_s=settings.max_wait_ms / 1000), clock),
+        batches=BatchQueue(Batcher(max_size=capacity.max_batch_size, max_wait_s=settings.max_wait_ms / 1000), clock),
         decoding=DecodeThreads(
-            threads=settings.decode_threads,
+            threads=capacity.decode_threads,
             limits=ImageLimits(settings.max_frame_bytes, settings.max_frame_pixels),
             clock=clock,
             decode_picture=no_picture,

@@ -12,6 +12,7 @@ from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
 from qc_worker.simplenet.checkpoint import Model
 from qc_worker.simplenet.fit_settings import FitSettings
+from qc_worker.wiring.capacity import decode_threads
 from qc_worker.wiring.shared import image_limits
 from trainer.commands.retrain import requested, run_retrain
 from trainer.commands.retrain_flags import RetrainFlags
@@ -98,7 +99,7 @@ class Ours:
     def _import(self) -> None:
         if self._imported:
             return
-        threads = self.settings.decode_threads
+        threads = decode_threads(self.settings)
         importer = Importer(sample_store(self.settings), image_limits(self.settings), SystemClock().now, threads)
         task = ImportFolder(LINE, Judgement.GOOD, self.product.good).task(importer.limits)
         importer.run(task, advance=lambda *_: None)
@@ -126,7 +127,7 @@ class Ours:
 
     def _evaluator(self, model: Model) -> Evaluator:
         scorer = scorer_for(self.settings, model.card.embedding)
-        threads = self.settings.decode_threads
+        threads = decode_threads(self.settings)
         return Evaluator(model, scorer, limits=image_limits(self.settings), decode_threads=threads)
 
     def _own_threshold(self, model: Model, evaluation: Evaluation) -> OwnThreshold:

@@ -22,6 +22,7 @@ from qc_worker.settings import Settings
 from qc_worker.transport.kafka.books import KafkaBooks
 from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
 from qc_worker.wire.images import claimed_line
+from qc_worker.wiring.capacity import worker_capacity
 from qc_worker.wiring.models import backbone_pool, load_resident, model_loader, worker_pipeline
 from qc_worker.wiring.shared import kafka_access
 
@@ -70,7 +71,9 @@ def judge_again(settings: Settings, record: Record, recorded: Inspection | None,
     """Judge with the version given, else with the recorded one. Raises ModelError if the store does not have it."""
     clock, residents = SystemClock(), ResidentModels()
     # Compiled as the worker's: a plain backbone rounds elsewhere, and a score beside its threshold would change sides.
-    backbones = backbone_pool(settings, warmup_sizes=(1, settings.max_batch_size), compiled=settings.compile)
+    backbones = backbone_pool(
+        settings, warmup_sizes=(1, worker_capacity(settings).max_batch_size), compiled=settings.compile
+    )
     with waiting("preparing the model as the worker does; the first time takes half a minute"):
         resident = _resident(settings, model_loader(settings, backbones), claimed_line(record), recorded, version)
     if resident is not None:

@@ -13,6 +13,8 @@ from qc_worker.domain.errors import Reason
 from qc_worker.domain.frame import Position
 
 SCHEMA_VERSION = "1.4"
+MAX_DEFECTS = 32
+"""Most regions that an inspection lists; its mask has all of them."""
 
 _DOCUMENTED: dict[str, bool] = {"use_attribute_docstrings": True}
 
@@ -120,7 +122,7 @@ class Inspection:
     image_size: tuple[int, int] | None = None
     """Height and width of the original image after EXIF orientation, pixels."""
     defects: tuple[Defect, ...] = ()
-    """Regions of the mask, largest first; empty for a pass."""
+    """Regions over the threshold, the 32 largest at most, largest first; empty for a pass."""
     mask: Mask | None = None
     """Pixels of all defects; null for a pass."""
     heatmap_key: str | None = None

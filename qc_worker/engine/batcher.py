@@ -1,4 +1,7 @@
-"""Batch frames dynamically: full batches at once, others after a maximum wait or when a deadline comes near."""
+"""Batch frames dynamically: full batches at once, others while the device has too little to do.
+
+While it has enough, they close after a maximum wait or when a deadline comes near.
+"""
 
 import math
 import threading
@@ -28,6 +31,9 @@ class Batchable(Protocol):
         ...
 
 
+BATCHES_UNDER_WAY = 2
+"""Batches that keep a device busy: one that it computes and the next one, which then starts without a gap. With fewer
+under way, frames that wait for others only leave it idle."""
 NEWS_SHARE = 0.2
 """Weight of the newest batch in the moving average of batch times."""
 
@@ -64,9 +70,13 @@ class Batcher(Generic[F]):
         known = self._batch_s.get(backbone_pass, seconds)
         self._batch_s[backbone_pass] = known + NEWS_SHARE * (seconds - known)
 
-    def take(self, now: float) -> list[F]:
-        """Return the due batch whose oldest frame has waited longest; empty if none is due or all of it is void."""
-        due = [queue for queue in self._queues.values() if self._is_due(queue, now)]
+    def take(self, now: float, *, idle: bool = False) -> list[F]:
+        """Return the due batch whose oldest frame has waited longest; empty if none is due or all of it is void.
+
+        If the device is `idle` and no batch is due, return the one whose oldest frame has waited longest.
+        """
+        waiting = [queue for queue in self._queues.values() if queue]
+        due = [queue for queue in waiting if self._wait_s(queue, now) <= 0] or (waiting if idle else [])
         if not due:
             return []
         queue = min(due, key=lambda queue: queue[0].since)
@@ -86,9 +96,6 @@ class Batcher(Generic[F]):
                 batch.append(frame)
         return batch
 
-    def _is_due(self, queue: deque[_Waiting[F]], now: float) -> bool:
-        return bool(queue) and self._wait_s(queue, now) <= 0
-
     def _wait_s(self, queue: deque[_Waiting[F]], now: float) -> float:
         if len(queue) >= self._max_frames(queue):
             return 0.0
@@ -104,12 +111,13 @@ class Batcher(Generic[F]):
 
 
 class BatchQueue(Generic[F]):
-    """Share a batcher between threads: decode threads add, the inference thread takes."""
+    """Share a batcher between threads: decode threads add, the inference thread takes, the judging thread finishes."""
 
     def __init__(self, batcher: Batcher[F], clock: Clock) -> None:
         self._batcher = batcher
         self._clock = clock
         self._changed = threading.Condition()
+        self._under_way = 0
         self._closed = False
 
     def add(self, frame: F) -> None:
@@ -123,13 +131,25 @@ class BatchQueue(Generic[F]):
             self._batcher.took(backbone_pass, seconds)
 
     def take(self) -> list[F]:
-        """Wait for the next due batch and return it; empty once closed."""
+        """Wait for the next batch and return it; empty once closed. It is under way until `finish` is called.
+
+        With fewer than BATCHES_UNDER_WAY the next batch is whatever waits.
+        """
         with self._changed:
             while not self._closed:
-                if batch := self._batcher.take(self._clock.monotonic()):
+                idle = self._under_way < BATCHES_UNDER_WAY
+                if batch := self._batcher.take(self._clock.monotonic(), idle=idle):
+                    self._under_way += 1
                     return batch
-                self._changed.wait(self._batcher.seconds_until_due(self._clock.monotonic()))
+                if not (idle and len(self._batcher)):  # else all of the batch was void, and others wait behind it
+                    self._changed.wait(self._batcher.seconds_until_due(self._clock.monotonic()))
             return []
+
+    def finish(self) -> None:
+        """Count one of the batches taken as no longer under way: its verdicts are made, or it has failed."""
+        with self._changed:
+            self._under_way -= 1
+            self._changed.notify()
 
     def close(self) -> None:
         """End the wait in `take`; frames that still wait are dropped."""

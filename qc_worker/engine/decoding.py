@@ -12,6 +12,7 @@ from qc_worker.engine.residents import Resident
 from qc_worker.imaging.aspect import Aspect, InputSize
 from qc_worker.imaging.preprocessing import Box, ImageLimits, Picture, content_box, decode_picture
 from qc_worker.ports.clock import Clock
+from qc_worker.runtime.decode_pool import decode_pool
 from qc_worker.runtime.failpoints import failpoint
 from qc_worker.simplenet.spec import BackbonePass, EmbeddingSpec
 
@@ -83,18 +84,23 @@ class DecodeThreads:
         self._limits = limits
         self._clock = clock
         self._decode_picture = decode_picture
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
         self._deliver: Deliver
 
     def start(self, deliver: Deliver) -> None:
         self._deliver = deliver
+        self._pool = decode_pool(self._threads)
 
     def submit(self, admitted: Admitted) -> None:
-        self._threads.submit(self._decode, admitted)
+        if self._pool is None:
+            raise RuntimeError("the decode threads are not started")
+        self._pool.submit(self._decode, admitted)
 
     def close(self, timeout_s: float) -> None:
         del timeout_s  # no need to wait: a frame that is being decoded takes milliseconds
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._pool:
+            self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _decode(self, admitted: Admitted) -> None:
         if admitted.ticket.skip_if_void():

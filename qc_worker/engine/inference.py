@@ -14,7 +14,8 @@ from qc_worker.observability import metrics
 from qc_worker.ports.clock import Clock
 from qc_worker.runtime.failpoints import failpoint
 from qc_worker.simplenet.backbones.backbone import Backbone
-from qc_worker.simplenet.inference.scorer import Scored, Scorer
+from qc_worker.simplenet.inference.scored import Scored
+from qc_worker.simplenet.inference.scorer import Scorer
 from qc_worker.simplenet.spec import BackbonePass, EmbeddingSpec
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.domain.inspection import Defect, Inspection, Mask, Outcome, StageTimings, Verdict
@@ -15,6 +16,7 @@ from qc_worker.engine.intake import failure
 from qc_worker.imaging.defects import SEEN_BY_PEOPLE, published_defects
 from qc_worker.observability import metrics
 from qc_worker.ports.clock import Clock
+from qc_worker.simplenet.inference.precision import NumberFormat
 
 
 class HeatmapDesk(Protocol):
@@ -31,6 +33,27 @@ class Judged:
 
     outcomes: Sequence[Outcome]
     inference_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Maps:
+    """Maps of a frame that people will look at, and the time of reading them."""
+
+    anomaly_map: npt.NDArray[np.float32]
+    mask_map: npt.NDArray[np.float32]
+    """The anomaly map again if the frame passes."""
+    read_s: float
+    """Its share, as the maps of a batch are read together."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """A frame with its score, and its maps if they were read."""
+
+    decoded: Decoded
+    score: float
+    verdict: Verdict
+    maps: _Maps | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,40 +79,66 @@ class Judge:
         scores = inferred.scored.scores.tolist()
         seconds = self._clock.monotonic() - inferred.started_at
         metrics.INFERENCE_SECONDS.observe(seconds)
-        outcomes = [self._outcome(inferred, index, score, 1000 * seconds) for index, score in enumerate(scores)]
-        return Judged(outcomes, 1000 * seconds)
+        frames = self._with_maps(inferred, scores)
+        return Judged([self._outcome(inferred, frame, 1000 * seconds) for frame in frames], 1000 * seconds)
 
-    def _outcome(self, inferred: Inferred, index: int, score: float, inference_ms: float) -> Outcome:
-        decoded = inferred.batch[index]
-        verdict = decoded.resident.calibration.verdict(score)
-        if verdict is Verdict.ERROR:
-            broken = InvalidFrame(Reason.MODEL_FAILED, f"the model's score is {score}")
-            return failure(decoded.ticket, broken, self._clock)
+    def _with_maps(self, inferred: Inferred, scores: Sequence[float]) -> list[_Scored]:
+        """Decide the verdicts, and read the maps of all frames that people will look at in one go.
+
+        A read of its own for each of them would wait for the device each time.
+        """
+        pairs = list(zip(inferred.batch, scores, strict=True))
+        verdicts = [decoded.resident.calibration.verdict(score) for decoded, score in pairs]
+        maps = self._read_maps(inferred, verdicts)
+        return [
+            _Scored(decoded, score, verdicts[index], maps.get(index)) for index, (decoded, score) in enumerate(pairs)
+        ]
+
+    def _read_maps(self, inferred: Inferred, verdicts: Sequence[Verdict]) -> dict[int, _Maps]:
         started = self._clock.monotonic()
-        found = self._findings(inferred, index, verdict)
-        timings = self._stage_ms(decoded, inferred.started_at, inference_ms, started)
-        return Outcome(self._inspection(inferred, index, score, found, timings), _key(decoded))
+        seen = [index for index, verdict in enumerate(verdicts) if verdict in SEEN_BY_PEOPLE]
+        sampled = [
+            index
+            for index, verdict in enumerate(verdicts)
+            if verdict is Verdict.PASS and _sampled(inferred.batch[index], self._heatmap_pass_share)
+        ]
+        wanted = seen + sampled
+        if not wanted:
+            return {}
+        maps = dict(zip(wanted, inferred.scored.maps_of(wanted), strict=True))
+        mask_maps = maps | dict(zip(seen, inferred.scored.mask_maps_of(seen), strict=True))
+        read_s = (self._clock.monotonic() - started) / len(wanted)
+        return {index: _Maps(maps[index], mask_maps[index], read_s) for index in wanted}
 
-    def _findings(self, inferred: Inferred, index: int, verdict: Verdict) -> _Findings:
+    def _outcome(self, inferred: Inferred, frame: _Scored, inference_ms: float) -> Outcome:
+        decoded = frame.decoded
+        if frame.verdict is Verdict.ERROR:
+            broken = InvalidFrame(Reason.MODEL_FAILED, f"the model's score is {frame.score}")
+            return failure(decoded.ticket, broken, self._clock)
+        started = self._clock.monotonic() - (frame.maps.read_s if frame.maps else 0.0)
+        found = self._findings(frame)
+        timings = self._stage_ms(decoded, inferred.started_at, inference_ms, started)
+        return Outcome(self._inspection(frame, found, timings, inferred.scored.precision), _key(decoded))
+
+    def _findings(self, frame: _Scored) -> _Findings:
         """Find defects and mask, and order a heatmap, if people will look at the frame; else only keep the verdict."""
-        decoded = inferred.batch[index]
-        if verdict not in SEEN_BY_PEOPLE and not _sampled(decoded, self._heatmap_pass_share):
-            return _Findings(verdict)  # its map is not copied from the device
-        anomaly_map = inferred.scored.map_of(index)
+        decoded = frame.decoded
+        if frame.maps is None:
+            return _Findings(frame.verdict)
         defects, mask = published_defects(
-            anomaly_map,
-            inferred.scored.mask_map_of(index) if verdict in SEEN_BY_PEOPLE else anomaly_map,
-            verdict,
+            frame.maps.anomaly_map,
+            frame.maps.mask_map,
+            frame.verdict,
             decoded.resident.calibration,
             image_size=decoded.picture.image_size,
             aspect=decoded.spec.aspect,
         )
-        return _Findings(verdict, defects, mask, self._heatmaps.offer(decoded, anomaly_map))
+        return _Findings(frame.verdict, defects, mask, self._heatmaps.offer(decoded, frame.maps.anomaly_map))
 
     def _inspection(
-        self, inferred: Inferred, index: int, score: float, found: _Findings, timings: StageTimings
+        self, scored: _Scored, found: _Findings, timings: StageTimings, precision: NumberFormat
     ) -> Inspection:
-        decoded = inferred.batch[index]
+        decoded, score = scored.decoded, scored.score
         resident, frame = decoded.resident, decoded.frame
         return Inspection(
             frame_id=frame.frame_id,
@@ -100,7 +149,7 @@ class Judge:
             source=frame.position,
             verdict=found.verdict,
             model_version=resident.version,
-            precision=inferred.scored.precision,
+            precision=precision,
             score=score,
             p_value=resident.calibration.p_value(score),
             threshold=resident.calibration.threshold,

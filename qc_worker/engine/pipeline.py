@@ -110,6 +110,7 @@ class Pipeline:
                         self._under_way.begin()  # its judging
                         self._room.acquire()
                         self._judging.submit(self._judge_batch, inferred).add_done_callback(self._check_judged)
+                self._judging.submit(self._batches.finish)  # one thread, in order: after all of the batch is judged
         except Exception as error:  # outermost loop of this thread: otherwise the worker would wait for it forever
             log.exception("inference ended")
             if loses_device(error):

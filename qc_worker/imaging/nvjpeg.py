@@ -10,7 +10,6 @@ arithmetic has not been measured yet.
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,6 +23,7 @@ from qc_worker.domain.errors import InvalidFrame
 from qc_worker.imaging.aspect import FULL_DEPTH, Aspect, InputSize
 from qc_worker.imaging.preprocessing import Box, ImageLimits, Picture, as_stored, content_box, decode_picture, opened
 from qc_worker.imaging.resize import resize_dimension
+from qc_worker.runtime.decode_pool import decode_pool
 
 CALL_PIXELS = 64_000_000
 """Most pixels decoded in one call, which takes three bytes of the device's memory for each."""
@@ -68,7 +68,7 @@ class NvJpegDecoder:
         self._aspect: Aspect = aspect
         self._limits = limits
         self._device = device if device.type != "cuda" or torch.cuda.is_available() else None
-        self._cpu = ThreadPoolExecutor(cpu_threads, thread_name_prefix="decode-beside-gpu")
+        self._cpu = decode_pool(cpu_threads, name="decode-beside-gpu")
 
     def close(self) -> None:
         self._cpu.shutdown(wait=True)

@@ -1,6 +1,8 @@
 """Builds a worker with all of its parts from the settings."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+import structlog
 
 from qc_worker.engine.heatmaps import HeatmapWriter
 from qc_worker.engine.in_flight import InFlight
@@ -19,9 +21,12 @@ from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
 from qc_worker.transport.kafka.release_log import KafkaReleaseLog
 from qc_worker.transport.limits import MAX_RECORD_BYTES
 from qc_worker.transport.redis.heatmap_cache import open_heatmap_cache
+from qc_worker.wiring.capacity import worker_capacity
 from qc_worker.wiring.member_and_sink import group_member, worker_sink
 from qc_worker.wiring.models import backbone_pool, model_loader, worker_pipeline
 from qc_worker.wiring.shared import kafka_access
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +44,9 @@ class BuiltWorker:
 
 def build_worker(settings: Settings, *, slot: str, clock: Clock, stop: StopSignal, patience: Patience) -> BuiltWorker:
     """Build the worker of that slot; it connects to the brokers when it runs. Raises SettingsError."""
-    residents = ResidentModels()
-    backbones = backbone_pool(settings, warmup_sizes=(1, settings.max_batch_size), compiled=settings.compile)
+    residents, capacity = ResidentModels(), worker_capacity(settings)
+    log.info("worker capacity", **asdict(capacity))
+    backbones = backbone_pool(settings, warmup_sizes=(1, capacity.max_batch_size), compiled=settings.compile)
     loader = model_loader(settings, backbones)
     member = group_member(settings)
     source = KafkaFrameSource(member)
@@ -55,8 +61,8 @@ def build_worker(settings: Settings, *, slot: str, clock: Clock, stop: StopSigna
         pipeline=pipeline,
         residents=residents,
         in_flight=InFlight(
-            max_frames=settings.max_in_flight_frames,
-            max_bytes=settings.max_in_flight_bytes,
+            max_frames=capacity.max_in_flight_frames,
+            max_bytes=capacity.max_in_flight_bytes,
             max_record_bytes=max(MAX_RECORD_BYTES, settings.max_frame_bytes),
         ),
         clock=clock,

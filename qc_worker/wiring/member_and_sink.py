@@ -3,6 +3,7 @@
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka.delivery import WorkerSink
 from qc_worker.transport.kafka.group.group_member import GroupMember
+from qc_worker.wiring.capacity import worker_capacity
 from qc_worker.wiring.shared import kafka_access
 
 
@@ -16,7 +17,7 @@ def group_member(settings: Settings) -> GroupMember:
         session_timeout_ms=settings.session_timeout_ms,
         max_poll_interval_ms=settings.max_poll_interval_ms,
         metadata_max_age_ms=settings.metadata_max_age_ms,
-        max_in_flight_frames=settings.max_in_flight_frames,
+        max_in_flight_frames=worker_capacity(settings).max_in_flight_frames,
     )
 
 

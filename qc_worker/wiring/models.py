@@ -21,6 +21,7 @@ from qc_worker.settings import Settings
 from qc_worker.simplenet.backbones.backbone import Backbone, load_backbone
 from qc_worker.simplenet.inference.precision import compute_dtype
 from qc_worker.simplenet.spec import EmbeddingSpec
+from qc_worker.wiring.capacity import Capacity, worker_capacity
 from qc_worker.wiring.shared import compute_device, image_limits, keep_compiled_kernels
 
 
@@ -62,27 +63,28 @@ def load_resident(settings: Settings, loader: ModelLoader, line: str, version: s
 
 def worker_pipeline(settings: Settings, backbones: BackbonePool, heatmaps: HeatmapDesk, clock: Clock) -> Pipeline:
     """Build the pipeline from admitted frames to outcomes. Raises SettingsError."""
+    capacity = worker_capacity(settings)
     return Pipeline(
         runner=ModelRunner(backbones, clock),
         judge=Judge(heatmaps, clock, heatmap_pass_share=settings.heatmap_pass_share),
-        batches=BatchQueue(Batcher(max_size=settings.max_batch_size, max_wait_s=settings.max_wait_ms / 1000), clock),
-        decoding=_decoding(settings, clock),
+        batches=BatchQueue(Batcher(max_size=capacity.max_batch_size, max_wait_s=settings.max_wait_ms / 1000), clock),
+        decoding=_decoding(settings, capacity, clock),
         clock=clock,
     )
 
 
-def _decoding(settings: Settings, clock: Clock) -> Decoding:
+def _decoding(settings: Settings, capacity: Capacity, clock: Clock) -> Decoding:
     limits = image_limits(settings)
     if not settings.gpu_decode:
-        return DecodeThreads(threads=settings.decode_threads, limits=limits, clock=clock)
+        return DecodeThreads(threads=capacity.decode_threads, limits=limits, clock=clock)
     device = compute_device(settings)
     if device.type != "cuda":
         raise SettingsError(f"gpu_decode: device {device.type} cannot decode JPEGs: set gpu_decode to false")
     return GpuDecoding(
         device=device,
         limits=limits,
-        max_batch_size=settings.max_batch_size,
-        cpu_threads=settings.decode_threads,
+        max_batch_size=capacity.max_batch_size,
+        cpu_threads=capacity.decode_threads,
         clock=clock,
     )
 

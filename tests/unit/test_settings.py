@@ -12,6 +12,7 @@ from qc_worker.domain.errors import SettingsError
 from qc_worker.settings import Settings, load_settings
 
 SECRET = "correct-horse-battery"
+AUTOMATIC = ("max_batch_size", "decode_threads", "max_in_flight_frames", "max_in_flight_bytes")
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +37,15 @@ def test_flags_win_over_environment_over_file_over_defaults(monkeypatch: pytest.
     monkeypatch.setenv("QC_MAX_WAIT_MS", "3")
     settings = load_settings(max_batch_size=4)
     assert (settings.max_batch_size, settings.max_wait_ms, settings.decode_threads) == (4, 3, 2)
+
+
+@pytest.mark.parametrize("name", AUTOMATIC)
+def test_auto_is_the_default_and_may_be_written(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert getattr(load_settings(), name) is None
+    Path("qc.toml").write_text(f"{name} = 3000000\n" if name.endswith("bytes") else f"{name} = 3\n")
+    assert getattr(load_settings(), name) in (3, 3_000_000)
+    monkeypatch.setenv(f"QC_{name.upper()}", "auto")
+    assert getattr(load_settings(), name) is None
 
 
 def test_flag_that_was_not_given_counts_as_nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +94,10 @@ def test_qc_config_that_names_no_file_is_an_error(monkeypatch: pytest.MonkeyPatc
         ("kafka_security_protocol", "plain"),
         ("max_batch_size", "0"),
         ("max_batch_size", "many"),
+        ("max_batch_size", "257"),
+        ("decode_threads", "0"),
+        ("max_in_flight_frames", "automatic"),
+        ("max_in_flight_bytes", "1"),
         ("heatmap_pass_share", "1.5"),
         ("health_port", "70000"),
         ("log_level", "loud"),

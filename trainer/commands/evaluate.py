@@ -9,6 +9,7 @@ from qc_worker.domain.names import readable
 from qc_worker.observability.printing import print_json
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
+from qc_worker.wiring.capacity import decode_threads
 from qc_worker.wiring.shared import image_limits
 from trainer.commands.documents import print_facts, print_rows, some_of
 from trainer.datasets.labelled_folder import labelled_images
@@ -35,7 +36,8 @@ def evaluate_model(
     models = model_store(settings)
     model = open_model(models, name, version_to_judge(models, name, wanted))
     scorer = scorer_for(settings, model.card.embedding)
-    evaluator = Evaluator(model, scorer, limits=image_limits(settings), decode_threads=settings.decode_threads)
+    threads = decode_threads(settings, scorer.device.type)
+    evaluator = Evaluator(model, scorer, limits=image_limits(settings), decode_threads=threads)
     album = Album(model.card.calibration, model.card.embedding.aspect)
     with disk_errors(), stages() as shown, shown.stage("evaluate", len(images)) as advance:
         if report:

@@ -11,7 +11,8 @@ from qc_worker.observability.printing import print_json
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
 from qc_worker.simplenet.card import ModelCard
-from qc_worker.wiring.shared import image_limits
+from qc_worker.wiring.capacity import decode_threads
+from qc_worker.wiring.shared import compute_device, image_limits
 from trainer.commands.documents import print_facts
 from trainer.commands.retrain_flags import RetrainFlags
 from trainer.commands.samples import collected
@@ -59,7 +60,7 @@ def run_retrain(settings: Settings, flags: RetrainFlags, request: RetrainRequest
             features=FeatureCache(settings.state_path / "features", max_bytes=flags.max_feature_mib * MEBIBYTE),
             clock=SystemClock(),
             limits=image_limits(settings),
-            decode_threads=settings.decode_threads,
+            decode_threads=decode_threads(settings, compute_device(settings).type),
         )
         return retrainer.run(request, shown)
 
@@ -156,7 +157,8 @@ def _scorer(settings: Settings, flags: RetrainFlags) -> ScorerFor:
         scorers.at(asked.size, FULL_DEPTH)  # refuses an impossible size before any sample is read
 
     def for_frames(line: LineName) -> SizedScorer:
-        store, limits, threads = sample_store(settings), image_limits(settings), settings.decode_threads
+        store, limits = sample_store(settings), image_limits(settings)
+        threads = decode_threads(settings, compute_device(settings).type)
         frames = read_frame_sizes(store, line, limits=limits, decode_threads=threads)
         depth = choose_bit_depth(asked_depth, frames)
         if asked.size is not None:

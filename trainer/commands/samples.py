@@ -10,6 +10,7 @@ from qc_worker.domain.names import LineName
 from qc_worker.imaging.preprocessing import ImageLimits
 from qc_worker.observability.printing import print_json
 from qc_worker.settings import Settings
+from qc_worker.wiring.capacity import decode_threads
 from qc_worker.wiring.shared import image_limits
 from trainer.commands.documents import print_facts, print_rows, some_of
 from trainer.disk import disk_errors
@@ -105,7 +106,7 @@ def _import(settings: Settings, task: ImportTask) -> ImportReport:
         store=sample_store(settings),
         limits=image_limits(settings),
         now=lambda: datetime.now(UTC),
-        decode_threads=settings.decode_threads,
+        decode_threads=decode_threads(settings),
     )
     with stages() as shown, shown.stage(f"import {task.judgement}", len(task.files)) as advance:
         return importer.run(task, advance=advance)

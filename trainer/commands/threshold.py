@@ -13,6 +13,7 @@ from qc_worker.ports.models import ModelStore
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
 from qc_worker.simplenet.checkpoint import Model
+from qc_worker.wiring.capacity import decode_threads
 from qc_worker.wiring.shared import image_limits
 from trainer.commands.documents import print_facts, print_rows
 from trainer.disk import disk_errors
@@ -145,7 +146,8 @@ def _defect_scores(settings: Settings, model: Model, shown: Stages) -> list[floa
     if not defects:
         return []
     scorer = scorer_for(settings, card.embedding)
-    reader = SampleReader(samples, line, card.embedding, image_limits(settings), settings.decode_threads)
+    threads = decode_threads(settings, scorer.device.type)
+    reader = SampleReader(samples, line, card.embedding, image_limits(settings), threads)
     with shown.stage("defects", len(defects)) as advance:
         batches = reader.batches(defects, Judgement.DEFECT)
         return score_batches(scorer, scorer.take_in(model.head, card.ignored_pixels), batches, advance=advance)

@@ -13,7 +13,8 @@ from qc_worker.domain.calibration import Calibration, smallest_alpha
 from qc_worker.domain.errors import TrainingError
 from qc_worker.simplenet.anomaly_map import image_scores
 from qc_worker.simplenet.inference.folded import FoldedHead, patch_scores
-from qc_worker.simplenet.inference.scorer import Scored, Scorer
+from qc_worker.simplenet.inference.scored import Scored
+from qc_worker.simplenet.inference.scorer import Scorer
 from trainer.judging.group_calibration import GroupCalibration
 from trainer.progress import Advance
 from trainer.samples.reading import BATCH_SIZE, PictureBatch

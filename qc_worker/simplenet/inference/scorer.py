@@ -1,28 +1,26 @@
 """Judges batches with frames of any number of lines, by one resident backbone."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from qc_worker.domain.errors import ModelError
 from qc_worker.imaging.preprocessing import Box
-from qc_worker.simplenet.anomaly_map import MASK_SIGMA_PX, anomaly_maps, image_scores
+from qc_worker.simplenet.anomaly_map import image_scores
 from qc_worker.simplenet.backbones.backbone import Backbone
 from qc_worker.simplenet.head import Head
 from qc_worker.simplenet.inference.compilation import ComputeLevels, compiled
 from qc_worker.simplenet.inference.device_errors import lacks_memory
 from qc_worker.simplenet.inference.device_memory import BatchLimit
 from qc_worker.simplenet.inference.folded import FoldedHead, fold, patch_scores
-from qc_worker.simplenet.inference.precision import NumberFormat, keep_float32, number_format
+from qc_worker.simplenet.inference.precision import keep_float32, number_format
+from qc_worker.simplenet.inference.scored import MaskLevels, Scored
 from qc_worker.simplenet.patch_features import AggregatedLevels, concatenate
 from qc_worker.simplenet.regions import (
-    NOT_JUDGED,
     Ignored,
     IgnoredArea,
     greyed,
@@ -33,61 +31,6 @@ from qc_worker.simplenet.regions import (
 from qc_worker.simplenet.spec import EmbeddingSpec
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Scores and maps of a batch. Shapes: `scores` float32 (B,), `maps` float32 (B, H, W); both on the scorer's device.
-
-    Maps are minus infinity where a line's picture is not judged.
-    """
-
-    scores: Tensor
-    maps: Tensor
-    precision: NumberFormat
-    """Number format in which backbone and heads were computed."""
-    behind: torch.cuda.Stream | None = None
-    """On CUDA: a stream that waits for this batch and for no later one; None on a CPU."""
-    mask_levels: "MaskLevels | None" = None
-    """Feature maps that masks are made from; None if lines have no mask heads."""
-
-    def reading(self) -> AbstractContextManager[object]:
-        """Return a context in which this thread waits for this batch alone, and not for batches queued after it."""
-        return nullcontext() if self.behind is None else torch.cuda.stream(self.behind)
-
-    def map_of(self, index: int) -> npt.NDArray[np.float32]:
-        """Copy one frame's anomaly map, (H, W), to the CPU."""
-        anomaly_map: npt.NDArray[np.float32] = self.maps[index].cpu().numpy()
-        return anomaly_map
-
-    def mask_map_of(self, index: int) -> npt.NDArray[np.float32]:
-        """Compute the map that one frame's mask is made from, (H, W), on the CPU; its anomaly map without a mask head.
-
-        Few frames are rejected, so it is computed on request and for one frame: a CPU keeps kernels for every shape,
-        and several frames at once take as long.
-        """
-        mask_map = None if self.mask_levels is None else self.mask_levels.map_of(index)
-        return self.map_of(index) if mask_map is None else mask_map.cpu().numpy()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MaskLevels:
-    """A batch's feature maps of the mask levels. Shapes: `levels` (B, C_l, h_l, w_l) each."""
-
-    levels: tuple[Tensor, ...]
-    heads: tuple[FoldedHead, ...]
-    spec: EmbeddingSpec
-
-    @torch.no_grad()
-    def map_of(self, index: int) -> Tensor | None:
-        """Compute one frame's map, minus infinity where nothing is judged; None without a mask head. Shape: (H, W)."""
-        head = self.heads[index]
-        if head.mask_head is None:
-            return None
-        own = [level[index : index + 1] for level in self.levels]
-        cells = patch_scores(own, [head.mask_head], self.spec.mask_grid)
-        mask_map = anomaly_maps(cells, self.spec.input_size, MASK_SIGMA_PX)[0]
-        return mask_map if head.ignored is None else mask_map.masked_fill_(head.ignored.pixels, NOT_JUDGED)
 
 
 class Scorer:

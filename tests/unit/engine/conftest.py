@@ -165,6 +165,7 @@ class Options:
     max_frames: int = 64
     max_bytes: int = 10_000_000
     heatmap_pass_share: float = 0.0
+    max_wait_s: float = 0.005
     deadline_ms: Mapping[str, int] = field(default_factory=dict)
     refresher_clock: Clock | None = None
     sink: Callable[[MemorySink], InspectionSink] = lambda sink: sink
@@ -192,7 +193,7 @@ def build(folder: Path, broker: MemoryBroker, options: Options) -> Plant:
     pipeline = Pipeline(
         runner=ModelRunner(backbones, clock),
         judge=Judge(heatmaps, clock, heatmap_pass_share=options.heatmap_pass_share),
-        batches=BatchQueue(Batcher(max_size=4, max_wait_s=0.005), clock),
+        batches=BatchQueue(Batcher(max_size=4, max_wait_s=options.max_wait_s), clock),
         decoding=decoding,
         clock=clock,
     )

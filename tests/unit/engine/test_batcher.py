@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qc_worker.engine.batcher import Batcher, BatchQueue
+from qc_worker.engine.batcher import BATCHES_UNDER_WAY, Batcher, BatchQueue
+from qc_worker.ports.clock import Clock
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.simplenet.spec import BackbonePass
 from tests.support.factories import ManualClock
@@ -136,22 +137,105 @@ def test_a_batch_of_which_nothing_is_wanted_is_none() -> None:
     assert [frame.number for frame in batches.take()] == [2, 3]
 
 
-def test_a_waiting_taker_gets_the_batch_when_it_fills() -> None:
-    batches = BatchQueue(Batcher[Waiting](max_size=2, max_wait_s=60), SystemClock())
-    taken: list[list[Waiting]] = []
-    taker = threading.Thread(target=lambda: taken.append(batches.take()))
-    taker.start()
+class Taker:
+    """Takes one batch in a thread of its own."""
+
+    def __init__(self, batches: BatchQueue[Waiting]) -> None:
+        self._taken: list[list[Waiting]] = []
+        self._thread = threading.Thread(target=lambda: self._taken.append(batches.take()), daemon=True)
+        self._thread.start()
+
+    def numbers(self) -> list[int]:
+        self._thread.join(10)
+        assert self._taken, "no batch was taken"
+        return [frame.number for frame in self._taken[0]]
+
+    def still_waits(self) -> bool:
+        return not self._taken
+
+
+def taken(batches: BatchQueue[Waiting]) -> list[int]:
+    return Taker(batches).numbers()
+
+
+def busy_batches(clock: Clock, *, max_size: int = 4) -> BatchQueue[Waiting]:
+    """Return a queue with as many batches under way as keep the device busy."""
+    batches = BatchQueue(Batcher[Waiting](max_size=max_size, max_wait_s=60), clock)
+    for number in range(-BATCHES_UNDER_WAY, 0):
+        batches.add(Waiting(number))
+        assert taken(batches) == [number]
+    return batches
+
+
+def test_no_frame_waits_beside_an_idle_device() -> None:
+    clock = ManualClock()
+    batches = BatchQueue(Batcher[Waiting](max_size=8, max_wait_s=60), clock)
+    batches.add(Waiting(1))
+    assert taken(batches) == [1]
+    batches.add(Waiting(2))
+    batches.add(Waiting(3))
+    assert taken(batches) == [2, 3]
+    assert clock.seconds == 0
+
+
+def test_a_frame_waits_for_others_while_the_device_is_busy() -> None:
+    batches = busy_batches(ManualClock())
+    batches.add(Waiting(1))
+    taker = Taker(batches)
+    batches.add(Waiting(2))
+    assert taker.still_waits()
+    batches.add(Waiting(3))
+    batches.add(Waiting(4))
+    assert taker.numbers() == [1, 2, 3, 4]
+
+
+def test_a_batch_closes_when_another_is_finished() -> None:
+    batches = busy_batches(ManualClock())
     batches.add(Waiting(1))
     batches.add(Waiting(2))
-    taker.join(10)
-    assert [frame.number for frame in taken[0]] == [1, 2]
+    taker = Taker(batches)
+    assert taker.still_waits()
+    batches.finish()
+    assert taker.numbers() == [1, 2]
+
+
+def test_a_busy_device_does_not_delay_a_deadline_or_the_maximum_wait() -> None:
+    clock = ManualClock()
+    batches = busy_batches(clock)
+    batches.took(SMALL, 0.5)
+    batches.add(Waiting(1, due_at=1.0))
+    clock.advance(0.5)
+    assert taken(batches) == [1]
+    batches.add(Waiting(2))
+    clock.advance(60)
+    assert taken(batches) == [2]
+
+
+def test_a_batch_that_is_due_goes_before_one_that_only_fills_an_idle_device() -> None:
+    batcher = Batcher[Waiting](max_size=2, max_wait_s=10)
+    batcher.add(Waiting(1, LARGE), 0.0)
+    batcher.add(Waiting(2), 0.1)
+    batcher.add(Waiting(3), 0.1)
+    assert [frame.number for frame in batcher.take(0.2, idle=True)] == [2, 3]
+    assert [frame.number for frame in batcher.take(0.2, idle=True)] == [1]
+
+
+def test_void_frames_do_not_delay_those_behind_them() -> None:
+    batches = BatchQueue(Batcher[Waiting](max_size=2, max_wait_s=60), ManualClock())
+    for number in range(3):
+        batches.add(Waiting(number, is_void=number < 2))
+    assert taken(batches) == [2]
+
+
+def test_a_waiting_taker_gets_a_frame_as_soon_as_it_comes() -> None:
+    batches = BatchQueue(Batcher[Waiting](max_size=2, max_wait_s=60), SystemClock())
+    taker = Taker(batches)
+    batches.add(Waiting(1))
+    assert taker.numbers() == [1]
 
 
 def test_a_waiting_taker_is_let_go_on_close() -> None:
     batches = BatchQueue(Batcher[Waiting](max_size=2, max_wait_s=60), ManualClock())
-    taken: list[list[Waiting]] = []
-    taker = threading.Thread(target=lambda: taken.append(batches.take()))
-    taker.start()
+    taker = Taker(batches)
     batches.close()
-    taker.join(10)
-    assert taken == [[]]
+    assert taker.numbers() == []

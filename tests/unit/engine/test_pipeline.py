@@ -156,6 +156,20 @@ def test_a_want_of_memory_is_the_frames_failure_and_not_the_devices(plant: Plant
     assert {inspection.reason for inspection in inspections} == {Reason.MODEL_FAILED}
 
 
+@pytest.mark.parametrize("where", BREAK)
+def test_failed_batches_do_not_count_as_under_way(make_plant: MakePlant, where: str) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise RuntimeError
+
+    plant = make_plant(max_wait_s=600.0)  # a single frame is judged at once only while the device has nothing to do
+    BREAK[where](plant, fail)
+    started(plant, frames=0)
+    for offset in range(5):
+        plant.send(factories.record(offset))
+        plant.wait_for_inspections(offset + 1)
+    assert {inspection.reason for inspection in plant.published()} == {Reason.MODEL_FAILED}
+
+
 @pytest.mark.parametrize("thread", ["inference", "judging"])
 def test_a_thread_that_ends_ends_the_worker_too(plant: Plant, monkeypatch: pytest.MonkeyPatch, thread: str) -> None:
     def no_memory(*_: object) -> NoReturn:

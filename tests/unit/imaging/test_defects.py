@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco
+from scipy import ndimage
 
 from qc_worker.domain.calibration import Calibration
-from qc_worker.domain.inspection import Defect, Mask, Verdict
+from qc_worker.domain.inspection import MAX_DEFECTS, Defect, Mask, Verdict
 from qc_worker.imaging.aspect import Aspect
 from qc_worker.imaging.defects import (
+    REGION_HEIGHT,
     defective_pixels,
     described,
     encode_mask,
@@ -20,6 +22,7 @@ from qc_worker.imaging.defects import (
 )
 from qc_worker.imaging.preprocessing import content_box
 from qc_worker.imaging.run_lengths import decode_mask
+from qc_worker.wire.json_schemas import json_schemas
 
 Map = npt.NDArray[np.float32]
 Region = tuple[int, int, int, int, int, float]
@@ -100,6 +103,30 @@ def test_mask_survives_its_encoding(height: int, width: int, share: float, seed:
     assert np.array_equal(decoded(encode_mask(mask)), mask)
 
 
+def spots(count: int) -> Map:
+    """Make a map with so many separate regions; the first half of them are larger than the others."""
+    anomaly_map = np.zeros((64, 64), np.float32)
+    for number in range(count):
+        row, column = divmod(number, 16)
+        anomaly_map[4 * row, 4 * column : 4 * column + (2 if number < count // 2 else 1)] = 1.0 + number
+    return anomaly_map
+
+
+@pytest.mark.parametrize("count", [MAX_DEFECTS - 1, MAX_DEFECTS, MAX_DEFECTS + 1, 200])
+def test_the_largest_regions_are_listed_and_the_mask_has_all(count: int) -> None:
+    anomaly_map = spots(count)
+    defects, mask = regions_over(anomaly_map, 0.5, (64, 64), "squash")
+    every_region = sorted(literal_regions(anomaly_map, 0.5), key=lambda region: (-region[4], region[1], region[0]))
+    found = [(d.x, d.y, d.width, d.height, d.area_px, d.peak_score) for d in defects]
+    assert found == every_region[:MAX_DEFECTS]
+    assert np.array_equal(decoded(mask), anomaly_map > 0.5)
+
+
+def test_the_schema_states_how_many_defects_are_listed() -> None:
+    description = json_schemas()["inspection"]["properties"]["defects"]["description"]
+    assert f"the {MAX_DEFECTS} largest" in description
+
+
 def test_padding_is_neither_in_boxes_nor_in_the_mask() -> None:
     anomaly_map = np.zeros((64, 64), np.float32)
     anomaly_map[:16] = 1.0  # above a picture that is twice as wide as high
@@ -128,6 +155,60 @@ def published(
     )
     assert mask is not None
     return defects, decode_mask(mask)
+
+
+def literally_published(
+    anomaly_map: Map, mask_map: Map, calibration: Calibration
+) -> tuple[list[Region], npt.NDArray[np.bool_]]:
+    """Follow the definition step by step, on the whole map and in double precision."""
+    judged = anomaly_map[np.isfinite(anomaly_map)].astype(np.float64)
+    rough = anomaly_map >= float((np.median(judged) + judged.max()) / 2)
+    within = np.where(rough, mask_map, -np.inf)
+    over = rough
+    if calibration.mask_peak is None or within.max() >= calibration.mask_peak:
+        fine = within[np.isfinite(within)].astype(np.float64)
+        peak, usual = fine.max(), calibration.mask_baseline
+        foot = usual if usual is not None and usual < peak else float(np.median(fine))
+        outline = foot + REGION_HEIGHT * (peak - foot)
+        labels, count = ndimage.label(within >= outline, structure=np.ones((3, 3)))
+        over = np.isin(labels, [n for n in range(1, count + 1) if within[labels == n].max() >= (outline + peak) / 2])
+    return literal_regions(np.where(over, anomaly_map, -np.inf).astype(np.float32), -1e30), over
+
+
+@settings(deadline=None, max_examples=120)
+@given(
+    size=st.tuples(st.integers(1, 48), st.integers(1, 48)),
+    smooth=st.floats(0.5, 6),
+    ignored=st.floats(0, 0.5),
+    usual=st.none() | st.floats(-0.5, 1),
+    mask_peak=st.none() | st.floats(0, 1),
+    seed=st.integers(0, 999),
+)
+def test_what_is_published_follows_the_definition(
+    *, size: tuple[int, int], smooth: float, ignored: float, usual: float | None, mask_peak: float | None, seed: int
+) -> None:
+    anomaly_map = ndimage.gaussian_filter(a_map(size, seed), smooth)
+    mask_map = ndimage.gaussian_filter(a_map(size, seed + 1), 0.5)
+    unjudged = np.random.default_rng(seed).random(size) < ignored
+    unjudged[0, 0] = False
+    anomaly_map[unjudged], mask_map[unjudged] = -np.inf, -np.inf
+    calibration = replace(CALIBRATION, mask_baseline=usual, mask_peak=mask_peak)
+    defects, mask = published_defects(
+        anomaly_map, mask_map, Verdict.REJECT, calibration, image_size=size, aspect="squash"
+    )
+    regions, over = literally_published(anomaly_map, mask_map, calibration)
+    assert mask is not None
+    assert np.array_equal(decoded(mask), over)
+    found = [(d.x, d.y, d.width, d.height, d.area_px, d.peak_score) for d in defects]
+    assert len(found) == min(MAX_DEFECTS, len(regions))
+    assert set(found) <= set(regions)
+
+
+@given(count=st.integers(1, 400), kinds=st.integers(1, 400), seed=st.integers(0, 999))
+def test_half_of_the_height_is_exact(count: int, kinds: int, seed: int) -> None:
+    values = np.random.default_rng(seed).integers(0, kinds, count).astype(np.float32) / 3
+    for each in (values, np.sort(values), -np.sort(values)):
+        assert half_height(each[None]) == (np.median(each.astype(np.float64)) + float(each.max())) / 2
 
 
 @given(size=st.integers(1, 16), scale=st.floats(0, 2), seed=st.integers(0, 999))
