@@ -16,6 +16,7 @@ from torch import Tensor
 from qc_worker.simplenet.discriminator import NEGATIVE_SLOPE
 from qc_worker.simplenet.inference.folded import FoldedHead, resized
 from qc_worker.simplenet.inference.stacked_whitening import Components, stacked_distances
+from qc_worker.simplenet.transfer import to_device
 
 ALIGNED = 8
 """Tensors in a row start at multiples of this: at 16 bytes or more, as the fastest products need them."""
@@ -176,9 +177,8 @@ def with_head(bank: HeadBank | None, head: FoldedHead) -> HeadBank:
 
 
 def on_device(numbers: Sequence[int], device: torch.device) -> Tensor:
-    """Copy whole numbers to the device, without waiting for what it computes. Shape: int64 (n,)."""
-    copied = torch.tensor(numbers, dtype=torch.int64)
-    return copied.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else copied.to(device)
+    """Copy whole numbers to the device. Shape: int64 (n,)."""
+    return to_device(torch.tensor(numbers, dtype=torch.int64), device)
 
 
 def _layout(head: FoldedHead) -> Layout:

@@ -35,6 +35,7 @@ from qc_worker.simplenet.regions import (
     IgnoredArea,
     greyed,
     ignored_area,
+    joined_area,
     judged_maps,
     judged_parts,
 )
@@ -233,6 +234,8 @@ class Scorer:
         frames, size = len(heads), bucket(len(heads), self._buckets)
         padded, boxes = filled(heads, size), filled(boxes, size) if boxes else None
         areas = [head.ignored for head in padded]
+        if self._tuning.stacked_heads:
+            areas = [joined_area(areas)] * size
         found = self._compute_levels(greyed(filled_pixels(self._to_device(pixels), size), areas))
         levels, fine = self._split([level.to(head_dtype(self.dtype)) for level in found])
         cells = self._patch_scores(levels, padded)

@@ -25,4 +25,5 @@ class Tuning:
 
 def tuning_for(device: torch.device) -> Tuning:
     """Choose for a device."""
-    return Tuning(stacked_heads=device.type != "cpu", padded_batches=device.type == "cuda")
+    on_gpu = device.type == "cuda"
+    return Tuning(stacked_heads=on_gpu, padded_batches=on_gpu)

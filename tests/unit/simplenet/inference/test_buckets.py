@@ -13,6 +13,7 @@ from qc_worker.simplenet.inference.folded import FoldedHead
 from qc_worker.simplenet.inference.scorer import Scored, Scorer
 from qc_worker.simplenet.inference.tuning import Tuning, tuning_for
 from tests.unit.simplenet.factories import SmallMemory, a_head, an_embedding_spec, random_weights, some_pixels
+from tests.unit.simplenet.inference.operators import Operators
 
 CPU = torch.device("cpu")
 AS_ON_A_GPU = Tuning(stacked_heads=True, padded_batches=True)
@@ -110,6 +111,15 @@ def test_padded_and_stacked_scores_are_those_of_a_plain_batch(weights: Path, fra
     )
     assert sizes[-1] == bucket(frames, (1, 2, 4, 8))
     assert_same(found, expected)
+
+
+def test_nothing_waits_for_the_device_before_a_batch_is_scored(weights: Path) -> None:
+    scorer = a_scorer(weights, tuning=AS_ON_A_GPU)
+    heads = some_heads(scorer, 5)
+    scorer.score(some_pixels(5), heads)
+    with Operators() as seen:
+        scorer.score(some_pixels(5), heads)
+    assert seen.waiting == []
 
 
 def test_every_size_that_a_batch_is_padded_to_is_warmed_up(weights: Path) -> None:

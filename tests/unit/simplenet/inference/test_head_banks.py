@@ -1,20 +1,19 @@
 """Stacked heads against line after line."""
 
 import gc
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from qc_worker.simplenet.head_shape import HeadShape
 from qc_worker.simplenet.inference.folded import FoldedHead, fold, patch_scores
 from qc_worker.simplenet.inference.head_banks import HeadBanks
 from tests.unit.simplenet.factories import a_head, a_shape, head_of
+from tests.unit.simplenet.inference.operators import Operators
 from tests.unit.simplenet.inference.test_folded import SEEDS, shapes
 from trainer.fitting.defaults import defaults_for
 
@@ -152,18 +151,6 @@ def test_another_ignored_area_needs_no_other_row() -> None:
     assert banks.covering([head.to(CPU, torch.float32)]) is banks
 
 
-class Counting(TorchDispatchMode):
-    """Counts operators that compute: views and allocations launch nothing on a GPU."""
-
-    count = 0
-
-    def __torch_dispatch__(self, func: Any, types: Iterable[type], args: Any = (), kwargs: Any = None) -> Any:
-        views = any(each.alias_info and not each.alias_info.is_write for each in func._schema.arguments)
-        if not views and "empty" not in str(func):
-            self.count += 1
-        return func(*args, **(kwargs or {}))
-
-
 def default_head(seed: int) -> FoldedHead:
     """A head as the trainer makes it, but with fewer components."""
     fit = defaults_for("efficientnet_lite0").fit
@@ -181,9 +168,9 @@ def default_levels(frames: int) -> list[Tensor]:
 def operators(banks: HeadBanks, heads: list[FoldedHead]) -> int:
     levels = default_levels(len(heads))
     banks.patch_scores(levels, heads, (16, 16))
-    with Counting() as counting:
+    with Operators() as seen:
         banks.patch_scores(levels, heads, (16, 16))
-    return counting.count
+    return len(seen.computing)
 
 
 def test_a_batch_of_many_lines_takes_as_many_operators_as_one_line() -> None:
