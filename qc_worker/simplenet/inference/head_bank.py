@@ -96,7 +96,7 @@ class HeadBank:
             nearest, features = self._nearest(levels, adapting, grid)
             nearest.add_(rows[:, None, None], alpha=self.layout.components)
             in_use = len(set(lines)) * self.layout.components
-            found = stacked_distances(features.flatten(1, 2), nearest.flatten(1, 2), self.components, in_use=in_use)
+            found = stacked_distances(features, nearest.flatten(1, 2), self.components, in_use=in_use)
             parts.append(found.view(nearest.shape[:3]))
         if self.layout.discriminators:
             hidden = self._hidden(levels, self.learned.gathered(rows), grid)
@@ -108,21 +108,22 @@ class HeadBank:
     def _nearest(
         self, levels: Sequence[Tensor], adapting: Sequence[Tensor], grid: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """Find each feature's nearest components among its line's, and adapt features.
+        """Find each feature's nearest components among its line's, and adapt features; their last row is left empty.
 
-        Shapes: (B, h_l, w_l, C_l) for each level -> int64 (J, B, h0 w0, m), float32 (J, B, h0 w0, d).
+        Shapes: (B, h_l, w_l, C_l) for each level -> int64 (J, B, h0 w0, m), float32 (J, B h0 w0 + 1, d).
         """
-        size = (len(self.layout.distances), len(levels[0]), grid[0] * grid[1])
-        features = levels[0].new_empty(*size, self.layout.adapted, dtype=torch.float32)
-        closeness = features.new_empty(*size, self.layout.components)
+        frames, cells = len(levels[0]), grid[0] * grid[1]
+        size = (len(self.layout.distances), frames * cells + 1, self.layout.adapted)
+        features = levels[0].new_empty(size, dtype=torch.float32)
+        closeness = features.new_empty(size[0], frames, cells, self.layout.components)
         for index, level in enumerate(self.layout.distances):
             weight, bias, centres, squares = adapting[4 * index : 4 * index + 4]
-            cells = levels[level].float()
-            if cells.shape[1:3] == grid:
-                torch.baddbmm(bias, cells.flatten(1, 2), weight, out=features[index])
+            own, exact = features[index, :-1].view(frames, cells, -1), levels[level].float()
+            if exact.shape[1:3] == grid:
+                torch.baddbmm(bias, exact.flatten(1, 2), weight, out=own)
             else:
-                features[index] = _mapped(cells, weight, grid, bias)
-            torch.baddbmm(squares, features[index], centres, out=closeness[index])
+                own.copy_(_mapped(exact, weight, grid, bias))
+            torch.baddbmm(squares, own, centres, out=closeness[index])
         return closeness.topk(min(self.layout.nearest, self.layout.components), dim=3).indices, features
 
     def _hidden(self, levels: Sequence[Tensor], learned: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:

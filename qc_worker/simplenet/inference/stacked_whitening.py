@@ -5,6 +5,7 @@ length, so that one batched product serves all. Here every shape follows from th
 the numbers in them: a GPU need not be asked how many features lie in a component, and the calls can be recorded.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -39,37 +40,26 @@ class Components:
         return Components(F.pad(self.centres, (0, 0, 1, 1)), whiteners)
 
 
-@dataclass(frozen=True, slots=True)
-class _Blocks:
-    """Places of pairs in blocks. Shapes: int64 (J, blocks) and (J, blocks x length) and (J, pairs)."""
-
-    owners: Tensor
-    """Row of each block's component in the table."""
-    pairs: Tensor
-    """Pair at each place of a block; any pair where the place is empty."""
-    slots: Tensor
-    """Place of each pair."""
-
-
 def stacked_distances(features: Tensor, nearest: Tensor, components: Components, *, in_use: int) -> Tensor:
     """Compute the distance of each feature to the best of its nearest components, numbered from 0 over all lines.
 
-    `components` has ends. `in_use`: most components of a level that the batch can need, those of its lines.
-    Shapes: float32 (J, N, d), int64 (J, N, m) -> float32 (J, N).
+    `components` has ends. `in_use`: most components of a level that the batch can need, those of its lines. The last
+    row of `features` belongs to nobody and may hold anything.
+    Shapes: float32 (J, N + 1, d), int64 (J, N, m) -> float32 (J, N).
     """
     levels, rows, each = nearest.shape
     length = _block_length(rows * each, in_use)
     count = min(rows * each, in_use) + rows * each // length
-    blocks = _blocks(nearest.reshape(levels, -1), components.centres.shape[1] - 2, length, count)
-    level = _counted(0, levels, features.device)[:, None]
-    offsets = features[level, blocks.pairs // each].view(levels, count, length, -1)
-    offsets = offsets.sub_(components.centres[level, blocks.owners][:, :, None])
-    found = offsets.new_empty(levels, count, length)
+    owners, pairs = _blocks(nearest.reshape(levels, -1), components.centres.shape[1] - 2, length, count)
+    level, rows_of_places = _counted(0, levels, features.device)[:, None], pairs // each
+    offsets = features[level, rows_of_places].view(levels, count, length, -1)
+    offsets = offsets.sub_(components.centres[level, owners][:, :, None]).to(components.whiteners[0].dtype)
+    found = features.new_empty(levels, count, length)
     for index, whiteners in enumerate(components.whiteners):
-        own = offsets[index, :, :, : whiteners.shape[1]].to(whiteners.dtype)
-        whitened = torch.bmm(own, whiteners.index_select(0, blocks.owners[index]))
+        whitened = torch.bmm(offsets[index, :, :, : whiteners.shape[1]], whiteners.index_select(0, owners[index]))
         torch.linalg.vector_norm(whitened, dim=-1, dtype=torch.float32, out=found[index])
-    return found.flatten(1).gather(1, blocks.slots).view(nearest.shape).amin(dim=2)
+    farthest = _filled(levels, rows + 1, math.inf, features.device)
+    return torch.scatter_reduce(farthest, 1, rows_of_places, found.flatten(1), "amin")[:, :rows]
 
 
 def _block_length(pairs: int, components: int) -> int:
@@ -77,8 +67,12 @@ def _block_length(pairs: int, components: int) -> int:
     return 1 << max(2, (pairs // components).bit_length())
 
 
-def _blocks(components_of_pairs: Tensor, components: int, length: int, count: int) -> _Blocks:
-    """Place pairs into `count` blocks, of which each has one component. Shape: (J, pairs)."""
+def _blocks(components_of_pairs: Tensor, components: int, length: int, count: int) -> tuple[Tensor, Tensor]:
+    """Place pairs into `count` blocks, of which each has one component.
+
+    Shapes: int64 (J, P) -> the row of each block's component in its table, (J, count), and the pair at each place of
+    the blocks, (J, count x length), P at places that are empty.
+    """
     levels, pairs = components_of_pairs.shape
     device = components_of_pairs.device
     owners, order = components_of_pairs.sort(dim=1)
@@ -87,12 +81,9 @@ def _blocks(components_of_pairs: Tensor, components: int, length: int, count: in
     blocks = (starts[:, 1:] - starts[:, :-1]).add_(length - 1).div_(length, rounding_mode="floor")
     until = blocks.cumsum(dim=1)
     ahead = torch.sub(starts[:, 1:], until, alpha=length)
-    slots = _counted(0, pairs, device) - ahead.gather(1, owners)
-    return _Blocks(
-        owners=torch.searchsorted(until, _counted(0, count, device, levels), right=True),
-        pairs=torch.scatter(_zeros(levels, count * length, device), 1, slots, order),
-        slots=torch.scatter(slots, 1, order, slots),
-    )
+    places = _counted(0, pairs, device) - ahead.gather(1, owners)
+    of_blocks = torch.searchsorted(until, _counted(0, count, device, levels), right=True)
+    return of_blocks, torch.scatter(_filled(levels, count * length, pairs, device), 1, places, order)
 
 
 @lru_cache(maxsize=128)
@@ -102,7 +93,7 @@ def _counted(start: int, count: int, device: torch.device, levels: int | None = 
     return numbers if levels is None else numbers.repeat(levels, 1)
 
 
-@lru_cache(maxsize=32)
-def _zeros(levels: int, count: int, device: torch.device) -> Tensor:
-    """Return zeros that nobody changes. Shape: int64 (levels, count)."""
-    return torch.zeros((levels, count), dtype=torch.int64, device=device)
+@lru_cache(maxsize=16)
+def _filled(levels: int, count: int, number: float, device: torch.device) -> Tensor:
+    """Return copies of a number that nobody changes. Shape: (levels, count), int64 for a whole number."""
+    return torch.full((levels, count), number, device=device)
