@@ -34,7 +34,7 @@ from benchmarks.harness.machine import machine, versions
 from benchmarks.harness.turns import MANY_LINES, Event, Row, race
 from benchmarks.rivals.anomalib import has_anomalib
 from qc_worker.simplenet.backbones.weights import packaged_efficientnet_lite0
-from qc_worker.simplenet.inference.precision import multiplies_bfloat16
+from qc_worker.simplenet.inference.precision import compute_dtype, number_format
 
 HEADLINE_BATCH_SIZE = 8
 LARGEST_BATCH_OF_RIVALS = 8
@@ -139,9 +139,8 @@ def _names(*names: SideName) -> tuple[SideName, ...]:
 
 
 def _precisions(base: SideSpec, *, quick: bool) -> list[Precision]:
-    if quick or not multiplies_bfloat16(torch.device(base.device)):
-        return ["float32"]
-    return ["float32", "bfloat16"]
+    chosen = number_format(compute_dtype(torch.device(base.device)))
+    return ["float32"] if quick or chosen == "float32" else ["float32", chosen]
 
 
 def _started(specs: Sequence[SideSpec], cache_dir: Path, stack: ExitStack) -> dict[SideProcess, Ready]:

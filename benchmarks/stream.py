@@ -32,7 +32,7 @@ from benchmarks.harness.load import Load, send_all, send_evenly, simulated_frame
 from benchmarks.harness.machine import machine, versions
 from benchmarks.harness.plant import Plant, WorkerProcess, plant
 from qc_worker.settings import Settings
-from qc_worker.simplenet.inference.precision import compute_dtype
+from qc_worker.simplenet.inference.precision import compute_dtype, number_format
 
 PLUMBING_FRAME_BYTES = 100_000
 TURN_S = 3.0
@@ -166,7 +166,7 @@ def _floor_spec(folder: Path, options: argparse.Namespace) -> SideSpec:
         str(weights_of(options.backbone, folder)),
         str(folder),
         model="default",
-        precision="bfloat16" if compute_dtype(torch.device("cpu"), settings.precision) is torch.bfloat16 else "float32",
+        precision=number_format(compute_dtype(torch.device("cpu"), settings.precision)),
         compiled=settings.compile,
         max_batch_size=options.batch_size,
     )

@@ -130,8 +130,9 @@ class Settings(BaseSettings):
     with exit code 75."""
     torch_threads: int = Field(default=0, ge=0)
     """Threads of one forward pass on a CPU; 0: one per core."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """`auto`: bfloat16 if the device has instructions for it, else float32."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number format of the backbone. `auto`: bfloat16 if the device has instructions for it; float16 on CUDA devices
+    before compute capability 8.0, such as the T4; else float32."""
     compile: bool = True
     """Compile the backbone before the first frame, which takes long at the first start only; without g++ it runs
     uncompiled."""

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any, Literal
 
 SideName = Literal["floor", "ours", "unfolded", "plain", "patchcore", "super_simple_net"]
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16"]
 Model = Literal["paper", "default"]
 """Levels, neighbourhood and head: those of the paper, or our trainer's defaults."""
 

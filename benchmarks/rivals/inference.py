@@ -16,6 +16,7 @@ from benchmarks.rivals.published_simplenet import Normalisation, PlainSimpleNet
 from qc_worker.simplenet.anomaly_map import anomaly_maps, image_scores
 from qc_worker.simplenet.inference.compilation import ComputeLevels, compiled
 from qc_worker.simplenet.inference.folded import FoldedHead
+from qc_worker.simplenet.inference.precision import FORMATS
 from qc_worker.simplenet.inference.scorer import Scorer
 from qc_worker.simplenet.patch_features import AggregatedLevels, concatenate
 
@@ -182,10 +183,10 @@ def _timm_network(spec: SideSpec) -> nn.Module:
 
 
 def _dtype(spec: SideSpec) -> torch.dtype:
-    return torch.bfloat16 if spec.precision == "bfloat16" else torch.float32
+    return FORMATS[spec.precision]
 
 
 def _autocast(spec: SideSpec) -> AbstractContextManager[object]:
     if spec.precision == "float32":
         return nullcontext()
-    return torch.autocast(torch.device(spec.device).type, torch.bfloat16)
+    return torch.autocast(torch.device(spec.device).type, _dtype(spec))

@@ -19,12 +19,13 @@ from qc_worker.engine.residents import Resident, ResidentModels
 from qc_worker.observability.printing import print_json
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
+from qc_worker.simplenet.inference.precision import multiplies_float16
 from qc_worker.transport.kafka.books import KafkaBooks
 from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
 from qc_worker.wire.images import claimed_line
 from qc_worker.wiring.capacity import worker_capacity
 from qc_worker.wiring.models import backbone_pool, load_resident, model_loader, worker_pipeline
-from qc_worker.wiring.shared import kafka_access
+from qc_worker.wiring.shared import compute_device, kafka_access
 
 WITHOUT_MODEL = (Reason.UNKNOWN_LINE, Reason.BAD_HEADERS)
 """Reasons for which a frame fails before a model is looked up."""
@@ -62,9 +63,12 @@ def recorded_frame(settings: Settings, position: Position) -> Record:
 
 def in_recorded_format(settings: Settings, recorded: Inspection | None) -> Settings:
     """Return settings with the number format of the inspection, unless the user chose one."""
-    if recorded is None or recorded.precision != "float32" or settings.precision != "auto":
-        return settings  # `auto` is bfloat16 where the machine can compute in it; if not, the report says so
-    return settings.model_copy(update={"precision": "float32"})
+    if recorded is None or settings.precision != "auto":
+        return settings
+    in_float16 = recorded.precision == "float16" and multiplies_float16(compute_device(settings))
+    if recorded.precision == "float32" or in_float16:
+        return settings.model_copy(update={"precision": recorded.precision})
+    return settings  # `auto` is bfloat16 where the machine can compute in it; if not, the report says so
 
 
 def judge_again(settings: Settings, record: Record, recorded: Inspection | None, version: str | None) -> Inspection:

@@ -112,7 +112,7 @@ class Inspection:
     model_version: str | None = None
     """Version of the model that judged; null if none did."""
     precision: str | None = None
-    """Number format of the model's arithmetic, `float32` or `bfloat16`; null if no model judged."""
+    """Number format of the model's arithmetic, `float32`, `bfloat16` or `float16`; null if no model judged."""
     score: float | None = None
     """Anomaly score of the image: the mean of its highest patch scores, without padding and ignored area."""
     p_value: float | None = None

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from qc_worker.imaging.aspect import InputSize
+from qc_worker.simplenet.transfer import to_device
 
 SMOOTHING_SIGMA_PX = 4.0
 MASK_SIGMA_PX = 1.0
@@ -37,20 +38,18 @@ def image_scores(patch_scores: Tensor, judged: Tensor | None = None) -> Tensor:
 
     Steadier than the paper's maximum: one unusual cell of a good frame is not yet a defect (docs/explanation/model.md
     has the figures).
+    Without any judged cell a frame's score is minus infinity.
     Shapes: (B, h0, w0), `judged` bool (B, h0, w0), None: all cells -> (B,).
     """
     cells = patch_scores.flatten(1)
     if judged is None:
         return cells.topk(_top_count(cells.shape[1]), dim=1).values.mean(dim=1)
-    # Few frames have padding or an ignored area, so computing each on its own costs little.
-    return torch.stack([_top_mean(cells[index][mask.flatten()]) for index, mask in enumerate(judged)])
-
-
-def _top_mean(cells: Tensor) -> Tensor:
-    """Average the highest scores; NOT_JUDGED, minus infinity, if there are no cells. Shapes: (n,) -> ()."""
-    if not len(cells):
-        return cells.new_tensor(-math.inf)
-    return cells.topk(_top_count(len(cells))).values.mean()
+    mask = to_device(judged, cells.device).flatten(1)
+    # No shape depends on the masks, so a GPU need not be asked how many cells are judged.
+    top = cells.masked_fill(~mask, -math.inf).topk(_top_count(cells.shape[1]), dim=1).values
+    counted = (TOP_SHARE * mask.sum(dim=1, dtype=torch.float64)).round().clamp_min(1)
+    ranks = torch.arange(top.shape[1], device=top.device)
+    return torch.where(ranks < counted[:, None], top, 0.0).sum(dim=1) / counted.float()
 
 
 def _top_count(cells: int) -> int:

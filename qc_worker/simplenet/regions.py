@@ -20,6 +20,7 @@ from qc_worker.imaging.aspect import InputSize
 from qc_worker.imaging.preprocessing import Box
 from qc_worker.simplenet.anomaly_map import anomaly_maps
 from qc_worker.simplenet.spec import EmbeddingSpec
+from qc_worker.simplenet.transfer import to_device
 
 Ignored = npt.NDArray[np.bool_]
 """True where nothing is judged; (H, W), the model's input size."""
@@ -33,7 +34,7 @@ class IgnoredArea:
     """An ignored area as it is applied to a batch, on the device that computes."""
 
     pixels: Tensor
-    """bool (H, W)."""
+    """bool (H, W), or (B, H, W) of a batch whose areas were joined."""
     cells: Tensor
     """Cells without any pixel that is judged, bool (h0, w0)."""
     gain: Tensor
@@ -49,6 +50,20 @@ def ignored_area(ignored: Ignored, grid: tuple[int, int], device: torch.device) 
     return IgnoredArea(pixels.to(device), ~judged.to(device), gain.to(device))
 
 
+def joined_area(areas: Sequence[IgnoredArea | None]) -> IgnoredArea | None:
+    """Join the areas of a batch, which are then applied at once and not line after line; None if no frame has any."""
+    some = next((area for area in areas if area is not None), None)
+    if some is None:
+        return None
+    nothing = IgnoredArea(torch.zeros_like(some.pixels), torch.zeros_like(some.cells), torch.ones_like(some.gain))
+    each = [nothing if area is None else area for area in areas]
+    return IgnoredArea(
+        torch.stack([area.pixels for area in each]),
+        torch.stack([area.cells for area in each]),
+        torch.stack([area.gain for area in each]),
+    )
+
+
 def judged_cells(ignored: Ignored, grid: tuple[int, int]) -> Tensor:
     """Find the cells with at least one pixel that is judged: bool (h0 w0,), row by row."""
     judged = torch.from_numpy(~ignored).float()[None]
@@ -61,7 +76,7 @@ def greyed(pixels: Tensor, areas: Sequence[IgnoredArea | None]) -> Tensor:
         return pixels
     painted = pixels.clone()  # people are shown the original pixels
     for frames, area in _runs(areas):
-        painted[frames].masked_fill_(area.pixels, GREY)
+        painted[frames].masked_fill_(area.pixels.unsqueeze(-3), GREY)
     return painted
 
 
@@ -91,7 +106,7 @@ def judged_parts(
     device = next((area.cells.device for area in areas if area is not None), torch.device("cpu"))
     judged = torch.ones((len(areas), *spec.grid), dtype=torch.bool, device=device)
     if padded:
-        judged &= torch.stack([_cells_of(box, spec) for box in boxes or ()]).to(device)
+        judged &= to_device(torch.stack([_cells_of(box, spec) for box in boxes or ()]), device)
     for frames, area in _runs(areas):
         judged[frames] &= ~area.cells
     return judged
@@ -113,7 +128,10 @@ def _between(cells: int, start: int, length: int, side: int) -> Tensor:
 
 
 def _runs(areas: Sequence[IgnoredArea | None]) -> Iterator[tuple[slice, IgnoredArea]]:
-    """Find neighbours that share an ignored area, as frames of one line do; frames without one are left out."""
+    """Find neighbours that share an ignored area, as frames of one line do, and all frames of a joined one.
+
+    Frames without one are left out.
+    """
     start = 0
     for area, frames in groupby(areas):
         end = start + len(list(frames))

@@ -24,8 +24,8 @@ from trainer.features.spec import BATCH_SIZE, FeatureSpec
 from trainer.progress import Advance
 from trainer.samples.reading import SampleReader, in_batches
 
-STORED = {torch.bfloat16: torch.bfloat16, torch.float32: torch.float16}
-"""Stored number format by the backbone's: bfloat16 stays, float32 is rounded to a finer sixteen bits than bfloat16."""
+STORED = {torch.bfloat16: torch.bfloat16, torch.float16: torch.float16, torch.float32: torch.float16}
+"""Stored number format by the backbone's: 16 bits stay, float32 is rounded to a finer sixteen bits than bfloat16."""
 BYTES_PER_NUMBER = 2
 SEED_DIGITS = 15
 """Hexadecimal digits of a SHA-256 that fit into torch's seeds."""

@@ -25,7 +25,7 @@ class FeatureSpec:
 
     embedding: EmbeddingSpec
     precision: str
-    """Number format of the backbone: `bfloat16` or `float32`."""
+    """Number format of the backbone: `bfloat16`, `float16` or `float32`."""
     patches_per_frame: int
     """Largest number of cells of a frame that are kept."""
     device: str

@@ -13,6 +13,7 @@ from qc_worker.domain.calibration import Calibration, smallest_alpha
 from qc_worker.domain.errors import TrainingError
 from qc_worker.simplenet.anomaly_map import image_scores
 from qc_worker.simplenet.inference.folded import FoldedHead, patch_scores
+from qc_worker.simplenet.inference.precision import head_dtype
 from qc_worker.simplenet.inference.scored import Scored
 from qc_worker.simplenet.inference.scorer import Scorer
 from trainer.judging.group_calibration import GroupCalibration
@@ -127,7 +128,9 @@ def score_embeddings(scorer: Scorer, head: FoldedHead, rows: Sequence[Tensor], *
     """
     scores: list[float] = []
     for start in range(0, len(rows), BATCH_SIZE):
-        batch = torch.stack([each.to(scorer.dtype) for each in rows[start : start + BATCH_SIZE]]).to(scorer.device)
+        batch = torch.stack([each.to(head_dtype(scorer.dtype)) for each in rows[start : start + BATCH_SIZE]]).to(
+            scorer.device
+        )
         embedding = batch.view(len(batch), *scorer.spec.grid, -1).permute(0, 3, 1, 2)
         levels = torch.split(embedding, list(scorer.level_channels), dim=1)
         scores += image_scores(patch_scores(levels, [head] * len(batch), scorer.spec.grid)).tolist()

@@ -166,7 +166,7 @@ def _scores_of_one_head(levels: Sequence[Tensor], head: FoldedHead, grid: tuple[
 
 def _distances(level: Tensor, distance: FoldedDistance, grid: tuple[int, int]) -> Tensor:
     """Compute the distances at one level. Shapes: (B, h_l, w_l, C_l) -> (B, h0, w0)."""
-    adapted = _resized(_mapped(level.float(), distance.weight, distance.bias), grid)
+    adapted = resized(_mapped(level.float(), distance.weight, distance.bias), grid)
     found = local_distances(adapted.flatten(0, 2), distance.centres, distance.whiteners, distance.nearest)
     return found.view(adapted.shape[:3])
 
@@ -198,12 +198,12 @@ def _hidden(levels: Sequence[Tensor], discriminator: FoldedDiscriminator, grid: 
     product, which as a rule has the fewest cells, and a level of full size is added by its own product.
     """
     *others, last = zip(levels, discriminator.weights, strict=True)
-    hidden = _resized(_mapped(*last, discriminator.bias), grid)
+    hidden = resized(_mapped(*last, discriminator.bias), grid)
     for level, weight in others:
         if level.shape[1:3] == grid:
             hidden.view(-1, len(discriminator.bias)).addmm_(level.flatten(0, 2), weight)
         else:
-            hidden.add_(_resized(_mapped(level, weight), grid))
+            hidden.add_(resized(_mapped(level, weight), grid))
     return hidden
 
 
@@ -212,6 +212,6 @@ def _mapped(level: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     return (flat @ weight if bias is None else torch.addmm(bias, flat, weight)).view(*level.shape[:3], -1)
 
 
-def _resized(cells: Tensor, grid: tuple[int, int]) -> Tensor:
+def resized(cells: Tensor, grid: tuple[int, int]) -> Tensor:
     """Resize cells, channels innermost before and after. Shapes: (B, h, w, n) -> (B, h0, w0, n)."""
     return resize(cells.permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1).contiguous()

@@ -30,7 +30,7 @@ class Scored:
     scores: Tensor
     maps: Tensor
     precision: NumberFormat
-    """Number format in which backbone and heads were computed."""
+    """Number format in which the backbone was computed; heads behind float16 are float32."""
     behind: torch.cuda.Stream | None = None
     """On CUDA: a stream that waits for this batch and for no later one; None on a CPU."""
     mask_levels: "MaskLevels | None" = None

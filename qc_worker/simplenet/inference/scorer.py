@@ -13,18 +13,23 @@ from qc_worker.imaging.preprocessing import Box
 from qc_worker.simplenet.anomaly_map import image_scores
 from qc_worker.simplenet.backbones.backbone import Backbone
 from qc_worker.simplenet.head import Head
+from qc_worker.simplenet.inference.buckets import bucket, bucket_sizes, filled, filled_pixels
+from qc_worker.simplenet.inference.checks import check_fits, check_takes
 from qc_worker.simplenet.inference.compilation import ComputeLevels, compiled
 from qc_worker.simplenet.inference.device_errors import lacks_memory
 from qc_worker.simplenet.inference.device_memory import BatchLimit
 from qc_worker.simplenet.inference.folded import FoldedHead, fold, patch_scores
-from qc_worker.simplenet.inference.precision import keep_float32, number_format
+from qc_worker.simplenet.inference.head_banks import HeadBanks
+from qc_worker.simplenet.inference.precision import head_dtype, keep_float32, nan_beyond_range, number_format
 from qc_worker.simplenet.inference.scored import MaskLevels, Scored
+from qc_worker.simplenet.inference.tuning import Tuning, tuning_for
 from qc_worker.simplenet.patch_features import AggregatedLevels, concatenate
 from qc_worker.simplenet.regions import (
     Ignored,
     IgnoredArea,
     greyed,
     ignored_area,
+    joined_area,
     judged_maps,
     judged_parts,
 )
@@ -37,10 +42,19 @@ class Scorer:
     """Runs backbone, folded heads and anomaly maps in a row; used by one thread."""
 
     def __init__(
-        self, backbone: Backbone, spec: EmbeddingSpec, device: torch.device, dtype: torch.dtype = torch.float32
+        self,
+        backbone: Backbone,
+        spec: EmbeddingSpec,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        *,
+        tuning: Tuning | None = None,
     ) -> None:
-        """Move `backbone` to the device. Raises ModelError if it is not the one that `spec` describes."""
-        _check_fits(backbone, spec)
+        """Move `backbone` to the device. Raises ModelError if it is not the one that `spec` describes.
+
+        `tuning`: None for what suits the device.
+        """
+        check_fits(backbone, spec)
         keep_float32(device, dtype)
         self.spec = spec
         self.device = device
@@ -51,6 +65,9 @@ class Scorer:
         self.mask_channels = self._levels.mask_channels
         self._compute_levels: ComputeLevels = self._levels
         self._limit = BatchLimit()
+        self._tuning = tuning or tuning_for(device)
+        self._buckets: tuple[int, ...] = ()
+        self._banks = HeadBanks()
         self._copies = _queue(device) if device.type == "cuda" else None
 
     def compile(self, max_batch_size: int) -> None:
@@ -69,13 +86,17 @@ class Scorer:
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Pass batches of these sizes through the backbone, so that the first frames find memory and kernels ready.
 
-        A tiled frame counts as its tiles.
+        Where batches are padded, all sizes up to the largest that batches are padded to. A tiled frame counts as its
+        tiles.
         """
 
         def pass_blank(size: int) -> None:
             self._compute_levels(self._to_device(torch.zeros((size, 3, *self.spec.input_size), dtype=torch.uint8)))
+            if self._tuning.padded_batches:
+                self._buckets = tuple(sorted({*self._buckets, size}))
 
-        for size in dict.fromkeys(map(self.spec.backbone_pass.frames_within, batch_sizes)):
+        sizes = list(dict.fromkeys(map(self.spec.backbone_pass.frames_within, batch_sizes)))
+        for size in reversed(bucket_sizes(max(sizes))) if self._tuning.padded_batches else sizes:
             self._as_memory_allows(pass_blank, size)
 
     def take_in(self, head: Head, ignored: Ignored | None = None) -> FoldedHead:
@@ -83,12 +104,13 @@ class Scorer:
 
         It judges frames outside of `ignored` only; None: everywhere.
         """
-        _check_takes(head, self.level_channels, self.spec)
+        check_takes(head, self.level_channels, self.spec)
         if head.mask_head is not None:
-            _check_takes(head.mask_head, self.mask_channels, self.spec)
-        folded = fold(head).to(self.device, self.dtype)
+            check_takes(head.mask_head, self.mask_channels, self.spec)
+        folded = fold(head).to(self.device, head_dtype(self.dtype))
         trial = self.score(torch.full((1, 3, *self.spec.input_size), 128, dtype=torch.uint8), [folded])
-        if not (bool(torch.isfinite(trial.maps).all()) and np.isfinite(trial.mask_map_of(0)).all()):
+        found = (trial.scores, trial.maps, torch.from_numpy(trial.mask_map_of(0)))
+        if not all(bool(torch.isfinite(numbers).all()) for numbers in found):
             raise ModelError("the head gives scores that are not numbers")
         return replace(folded, ignored=self.ignored_area(ignored))
 
@@ -154,12 +176,26 @@ class Scorer:
         return [self._score(pixels[part], heads[part], boxes[part] if boxes else None) for part in parts]
 
     def _score(self, pixels: Tensor, heads: Sequence[FoldedHead], boxes: Sequence[Box] | None) -> Scored:
-        areas = [head.ignored for head in heads]
-        levels, fine = self._split(self._compute_levels(greyed(self._to_device(pixels), areas)))
-        cells = patch_scores(levels, heads, self.spec.grid)
+        frames, size = len(heads), bucket(len(heads), self._buckets)
+        padded, boxes = filled(heads, size), filled(boxes, size) if boxes else None
+        areas = [head.ignored for head in padded]
+        if self._tuning.stacked_heads:
+            areas = [joined_area(areas)] * size
+        found = self._compute_levels(greyed(filled_pixels(self._to_device(pixels), size), areas))
+        levels, fine = self._split([level.to(head_dtype(self.dtype)) for level in found])
+        cells = self._patch_scores(levels, padded)
         scores = image_scores(cells, judged_parts(self.spec, areas, boxes))
-        masks = MaskLevels(fine, tuple(heads), self.spec) if fine else None
-        return self._scored(scores, judged_maps(cells, self.spec.input_size, areas), masks)
+        if self.dtype is torch.float16:
+            scores = scores + nan_beyond_range([*levels, *fine])
+        masks = MaskLevels(tuple(level[:frames] for level in fine), tuple(heads), self.spec) if fine else None
+        return self._scored(scores[:frames], judged_maps(cells, self.spec.input_size, areas)[:frames], masks)
+
+    def _patch_scores(self, levels: Sequence[Tensor], heads: Sequence[FoldedHead]) -> Tensor:
+        if not self._tuning.stacked_heads:
+            return patch_scores(levels, heads, self.spec.grid)
+        # By a local name: a release may write new banks meanwhile, in another thread.
+        self._banks = banks = self._banks.covering(heads)
+        return banks.patch_scores(levels, heads, self.spec.grid)
 
     def _split(self, levels: Sequence[Tensor]) -> tuple[Sequence[Tensor], tuple[Tensor, ...]]:
         """Split the aggregated levels from the mask levels."""
@@ -199,20 +235,3 @@ class Scorer:
 
 def _queue(device: torch.device, priority: int = 0) -> torch.cuda.Stream:
     return torch.cuda.Stream(device, priority)  # type: ignore[no-untyped-call]  # torch leaves it out
-
-
-def _check_takes(head: Head, channels: tuple[int, ...], spec: EmbeddingSpec) -> None:
-    if head.shape.level_channels != channels:
-        raise ModelError(
-            f"the head takes levels of {head.shape.level_channels} channels, {spec.backbone} gives {channels}"
-        )
-
-
-def _check_fits(backbone: Backbone, spec: EmbeddingSpec) -> None:
-    if (backbone.name, backbone.levels) != (spec.backbone, spec.backbone_levels):
-        raise ModelError(f"expected {spec.backbone} {spec.backbone_levels}, got {backbone.name} {backbone.levels}")
-    if backbone.weights_sha256 != spec.weights_sha256:
-        raise ModelError(
-            f"the model was trained with other weights of {spec.backbone}: sha256 {spec.weights_sha256[:12]}..., "
-            f"here are {backbone.weights_sha256[:12]}..."
-        )

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from qc_worker.commands.replay import in_recorded_format
 from qc_worker.settings import Settings
@@ -27,6 +28,15 @@ def test_a_replay_judges_in_the_recorded_format_unless_a_setting_asks_for_anothe
 ) -> None:
     inspection = replace(INSPECTION, precision=recorded)
     assert in_recorded_format(Settings(precision=setting), inspection).precision == judged_in
+
+
+@pytest.mark.parametrize(("supported", "judged_in"), [(True, "float16"), (False, "auto")])
+def test_float16_is_judged_in_float16_where_the_device_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch, supported: bool, judged_in: Precision
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_fp16": supported})
+    settings = in_recorded_format(Settings(device="cpu"), replace(INSPECTION, precision="float16"))
+    assert settings.precision == judged_in
 
 
 def test_without_an_inspection_the_setting_stays() -> None:

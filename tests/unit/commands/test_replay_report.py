@@ -36,7 +36,8 @@ def compared(recorded: Inspection | None, replayed: Inspection, precision: Preci
         ("bfloat16", "bfloat16", TOLERANCES["bfloat16"]),
         ("bfloat16", "float32", OTHER_FORMAT_TOLERANCE),
         ("float32", "bfloat16", OTHER_FORMAT_TOLERANCE),
-        ("float16", "float16", OTHER_FORMAT_TOLERANCE),
+        ("float16", "float16", TOLERANCES["float16"]),
+        ("float16", "bfloat16", OTHER_FORMAT_TOLERANCE),
         (None, "float32", OTHER_FORMAT_TOLERANCE),
     ],
 )

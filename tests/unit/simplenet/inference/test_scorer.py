@@ -220,6 +220,37 @@ def test_what_fits_the_device_is_compiled(backbone: Backbone, scorer: Scorer, mo
     assert small.largest_tried <= 2
 
 
+def in_float16(weights: Path) -> Scorer:
+    own = load_backbone("efficientnet_lite0", levels=(8, 16), weights_dir=Path(), file=weights)
+    return Scorer(own, an_embedding_spec(weights_sha256=own.weights_sha256), CPU, torch.float16)
+
+
+def test_float16_scores_lie_beside_float32s(weights: Path, scorer: Scorer) -> None:
+    half, head = in_float16(weights), a_head(scorer.level_channels, 16)
+    folded = half.take_in(head)
+    assert folded.discriminators[0].bias.dtype is torch.float32
+    scored, exact = half.score(some_pixels(4), [folded] * 4), scorer.score(some_pixels(4), [scorer.take_in(head)] * 4)
+    assert scored.precision == "float16"
+    assert float((scored.maps - exact.maps).abs().max()) < 0.01 * float(exact.maps.abs().max())
+
+
+@pytest.mark.parametrize("beyond", [float("inf"), float("-inf")])
+def test_what_float16_cannot_hold_is_no_score_and_never_a_pass(weights: Path, beyond: float) -> None:
+    half = in_float16(weights)
+    folded = half.take_in(a_head(half.level_channels, 16))
+    compute = half._compute_levels
+
+    def second_frame_beyond(pixels: Tensor) -> list[Tensor]:
+        levels = compute(pixels)
+        if len(pixels) > 1:
+            levels[0][1, :, 3, 3] = beyond  # as any number beyond 65,504 is
+        return levels
+
+    half._compute_levels = second_frame_beyond
+    scores = half.score(some_pixels(3), [folded] * 3).scores
+    assert torch.isfinite(scores).tolist() == [True, False, True]
+
+
 def on_cuda(weights: Path) -> tuple[Scorer, FoldedHead]:
     backbone = load_backbone("efficientnet_lite0", levels=(8, 16), weights_dir=Path(), file=weights)
     spec = an_embedding_spec(weights_sha256=backbone.weights_sha256)
