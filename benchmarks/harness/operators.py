@@ -1,52 +1,61 @@
-"""Count the operators of a batch's heads as a device other than a CPU computes them, without such a device."""
+"""Count the operators of a batch's heads, each of which costs a GPU a launch, without a GPU."""
 
 import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import Tensor
 
 from benchmarks.harness.contestant import SideSpec
+from benchmarks.harness.operator_watch import Operators
 from benchmarks.harness.random_models import INPUT_SIZE, backbone_of, embedding_of, line_head
 from qc_worker.simplenet.backbones.weights import packaged_efficientnet_lite0
-from qc_worker.simplenet.inference.folded import fold, patch_scores
+from qc_worker.simplenet.inference.folded import FoldedHead, fold, patch_scores
+from qc_worker.simplenet.inference.head_banks import HeadBanks
+from qc_worker.simplenet.inference.precision import FORMATS, NumberFormat
 
 BATCH_SIZE = 64
 LINES = (1, 32)
+FORMATS_OF_GPUS: tuple[NumberFormat, ...] = ("float32", "bfloat16")
 
 
-def operators_of_heads() -> dict[str, int]:
-    """Count the operators of the heads for a batch, by number of lines, with heads as the trainer makes them."""
+def operators_of_heads() -> dict[str, dict[str, dict[str, int]]]:
+    """Count the operators of a batch, with heads as the trainer makes them, by number format and lines."""
     with tempfile.TemporaryDirectory() as folder:
         weights = packaged_efficientnet_lite0(Path(folder))
         side = SideSpec("ours", "efficientnet_lite0", str(weights), folder, model="default")
         backbone = backbone_of(side)
         spec = embedding_of(side, backbone)
-    meta = torch.device("meta")
-    channels = [backbone.channels[backbone.levels.index(level)] for level in spec.levels]
-    heads = [fold(line_head(side, tuple(channels), line)).to(meta, torch.bfloat16) for line in range(max(LINES))]
+    channels = tuple(backbone.channels[backbone.levels.index(level)] for level in spec.levels)
+    heads = [fold(line_head(side, channels, line)) for line in range(max(LINES))]
     levels = [
-        torch.empty((BATCH_SIZE, count, INPUT_SIZE // level, INPUT_SIZE // level), device=meta, dtype=torch.bfloat16)
+        torch.rand((BATCH_SIZE, *(min(side, INPUT_SIZE // level) for side in spec.grid), count)).permute(0, 3, 1, 2)
         for count, level in zip(channels, spec.levels, strict=True)
     ]
+    return {name: _by_lines(levels, heads, FORMATS[name], spec.grid) for name in FORMATS_OF_GPUS}
+
+
+def _by_lines(
+    levels: Sequence[Tensor], heads: Sequence[FoldedHead], dtype: torch.dtype, grid: tuple[int, int]
+) -> dict[str, dict[str, int]]:
+    levels = [level.to(dtype) for level in levels]
+    heads = [head.to(torch.device("cpu"), dtype) for head in heads]
     found = {}
     for lines in LINES:
         of_frames = [heads[frame * lines // BATCH_SIZE] for frame in range(BATCH_SIZE)]
-        with torch.no_grad(), _Operators() as counted:
-            patch_scores(levels, of_frames, spec.grid)
-        found[f"{lines} lines" if lines > 1 else "1 line"] = counted.count
+        banks = HeadBanks().covering(of_frames)
+        found["1 line" if lines == 1 else f"{lines} lines"] = {
+            "line after line": _count(partial(patch_scores, levels, of_frames, grid)),
+            "stacked": _count(partial(banks.patch_scores, levels, of_frames, grid)),
+        }
     return found
 
 
-class _Operators(TorchDispatchMode):
-    """Counts operators that launch kernels."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if not func.is_view and "empty" not in func.name():
-            self.count += 1
-        return func(*args, **(kwargs or {}))
+def _count(run: Callable[[], Tensor]) -> int:
+    with torch.no_grad():
+        run()  # constants are made once
+    with torch.no_grad(), Operators() as counted:
+        run()
+    return len(counted.computing)

@@ -8,6 +8,7 @@ from time import monotonic
 
 import torch
 from torch import Tensor
+from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.harness.contestant import SideSpec
@@ -122,7 +123,7 @@ class ReadyScorer:
         with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as profiled:
             self.scorer.score(pixels, heads)
             torch.cuda.synchronize()
-        found = [event for event in profiled.events() or [] if event.device_type == torch.autograd.DeviceType.CUDA]
+        found = [event for event in profiled.events() or [] if event.device_type == DeviceType.CUDA]
         conversions = sorted({event.name[:80] for event in found if "nchw" in event.name.lower()})
         gpu_ms = round(sum(event.device_time for event in found) / 1000, 2)
         return {"lines": lines, "count": len(found), "layout_conversions": conversions, "gpu_ms": gpu_ms}
@@ -140,7 +141,7 @@ def number_formats(models: Models) -> dict[str, dict[str, float]]:
     """Compare scores in each format that the device multiplies with float32's, as shares of their spread."""
     supported = {"bfloat16": multiplies_bfloat16(DEVICE), "float16": multiplies_float16(DEVICE)}
     exact = _scores(models, torch.float32)
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for name, dtype in FORMATS.items():
         if supported.get(name):
             apart = (_scores(models, dtype) - exact).abs() / exact.std()

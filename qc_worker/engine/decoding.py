@@ -1,7 +1,6 @@
 """Decode admitted frames in threads, one frame each; `gpu_decoding` does it on a GPU."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,23 +83,18 @@ class DecodeThreads:
         self._limits = limits
         self._clock = clock
         self._decode_picture = decode_picture
-        self._threads = threads
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool = decode_pool(threads)
         self._deliver: Deliver
 
     def start(self, deliver: Deliver) -> None:
         self._deliver = deliver
-        self._pool = decode_pool(self._threads)
 
     def submit(self, admitted: Admitted) -> None:
-        if self._pool is None:
-            raise RuntimeError("the decode threads are not started")
         self._pool.submit(self._decode, admitted)
 
     def close(self, timeout_s: float) -> None:
         del timeout_s  # no need to wait: a frame that is being decoded takes milliseconds
-        if self._pool:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _decode(self, admitted: Admitted) -> None:
         if admitted.ticket.skip_if_void():

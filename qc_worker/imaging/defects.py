@@ -65,7 +65,7 @@ def published_defects(
     return _described(picture_map, _defective(within, calibration.mask_baseline, place), image_size)
 
 
-def half_height(picture_map: npt.NDArray[np.float32]) -> float:
+def half_height(picture_map: npt.NDArray[np.floating]) -> float:
     """Compute the value half-way between a map's median and its peak; infinity if nothing is judged. Shapes: (h, w)."""
     judged = _judged(picture_map)
     return (_median(judged) + float(judged.max())) / 2 if judged.size else np.inf
@@ -118,7 +118,7 @@ def _median(values: npt.NDArray[np.floating]) -> float:
     sample = np.sort(values[::SAMPLED_EVERY])
     low, high = (sample[int(share * len(sample))] for share in SURELY_AROUND_MEDIAN)
     near = values[(values >= low) & (values <= high)]
-    rank -= np.count_nonzero(values < low)
+    rank -= int(np.count_nonzero(values < low))
     if not 0 < rank < len(near):  # the median is not between them after all
         near, rank = values, middle
     parted = np.partition(near, rank)
@@ -168,7 +168,7 @@ def _peaks(place_map: npt.NDArray[np.floating], regions: _Regions) -> npt.NDArra
     """Return the highest value in each region; ndimage.maximum would sort the whole map for it."""
     marked = regions.labels > 0
     if regions.count == 1:
-        return place_map[marked].max(keepdims=True)
+        return np.array([place_map[marked].max()])
     peaks = np.full(regions.count + 1, -np.inf, dtype=place_map.dtype)
     np.maximum.at(peaks, regions.labels[marked], place_map[marked])
     return peaks[1:]

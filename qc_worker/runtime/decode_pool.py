@@ -18,12 +18,17 @@ def decode_pool(threads: int, *, name: str = "decode") -> ThreadPoolExecutor:
         # A thread that calls set_num_threads also sets the number for all threads that have not used torch yet, such as
         # the one that computes the model's batches. So start all threads of the pool now, then set that number back.
         for_others = torch.get_num_threads()
-        pool = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=torch.set_num_threads, initargs=(1,))
+        pool = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=_compute_alone)
         try:
             _start_all(pool, threads)
         finally:
             torch.set_num_threads(for_others)
     return pool
+
+
+def _compute_alone() -> None:
+    torch.get_num_threads()  # a thread's first use of torch takes over the number set last, by whatever thread
+    torch.set_num_threads(1)
 
 
 def _start_all(pool: ThreadPoolExecutor, threads: int) -> None:

@@ -52,20 +52,24 @@ def _automatic(*, cpu_fallback: bool) -> str:
     if not cpu_fallback:
         advice = "repair the driver, or set device to cpu, or cpu_fallback to true"
         said = f"device auto: an NVIDIA device is here ({found}), but CUDA cannot be opened: {reason}; {advice}"
-        raise DeviceLost(said) if torch.backends.cuda.is_built() else SettingsError(said)
+        raise DeviceLost(said) if _built_for_cuda() else SettingsError(said)
     log.warning("CUDA cannot be opened: the CPU is used", found=found, reason=reason)
     return "cpu"
 
 
 def _check_cuda(name: str, device: torch.device) -> None:
     """Raise DeviceLost if CUDA cannot be opened, SettingsError if this torch has none, or no device of that index."""
-    if not torch.backends.cuda.is_built():
+    if not _built_for_cuda():
         raise SettingsError(f"device {name} cannot be used here: this torch was built without CUDA")
     if (reason := _why_no_cuda()) is not None:
         raise DeviceLost(f"device {name} cannot be opened: {reason}")
     count = torch.cuda.device_count()
     if device.index is not None and device.index >= count:
         raise SettingsError(f"device {name} cannot be used here: the last one is cuda:{count - 1}")
+
+
+def _built_for_cuda() -> bool:
+    return bool(torch.backends.cuda.is_built())  # type: ignore[no-untyped-call]  # torch leaves it out
 
 
 def _why_no_cuda() -> str | None:
@@ -75,7 +79,7 @@ def _why_no_cuda() -> str | None:
         if torch.cuda.is_available():
             return None
         try:
-            torch.cuda.init()
+            torch.cuda.init()  # type: ignore[no-untyped-call]  # torch leaves it out
         except (RuntimeError, AssertionError) as error:
             return _first_line(error)
     return "torch finds no device"

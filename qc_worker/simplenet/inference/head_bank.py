@@ -37,35 +37,44 @@ class Layout:
     """Levels that each discriminator reads."""
 
     @property
+    def adapting(self) -> int:
+        """Number of tensors that adapt the features of these levels and find their nearest components."""
+        return 4 * len(self.distances)
+
+    @property
     def read(self) -> tuple[int, ...]:
         """Levels that any discriminator reads."""
         return tuple(sorted({level for levels in self.discriminators for level in levels}))
 
 
 class Rows:
-    """Tensors of each line, flattened side by side in one row, so that one gather serves them all."""
+    """Tensors of each line, flattened side by side in one row, so that one gather serves them all.
 
-    def __init__(self, shapes: Sequence[torch.Size], numbers: Tensor) -> None:
-        """Take the shape of each tensor and all lines' rows, (lines, n)."""
-        self.shapes = shapes
+    The row is float32; it holds other numbers bit by bit.
+    """
+
+    def __init__(self, kinds: Sequence[tuple[torch.Size, torch.dtype]], numbers: Tensor) -> None:
+        """Take the shape and number format of each tensor, and all lines' rows, (lines, n)."""
+        self.kinds = kinds
         self.numbers = numbers
 
     @classmethod
     def of(cls, tensors: Sequence[Tensor]) -> "Rows":
         """Make one line's row."""
-        flat = [F.pad(tensor.flatten(), (0, -tensor.numel() % ALIGNED)) for tensor in tensors]
-        return cls([tensor.shape for tensor in tensors], torch.cat(flat)[None])
+        flat = [F.pad(tensor.flatten(), (0, -tensor.numel() % ALIGNED)).view(torch.float32) for tensor in tensors]
+        return cls([(tensor.shape, tensor.dtype) for tensor in tensors], torch.cat(flat)[None])
 
     def behind(self, others: "Rows", kept: Tensor) -> "Rows":
         """Put these rows behind the kept ones of `others`."""
-        return Rows(self.shapes, torch.cat([others.numbers.index_select(0, kept), self.numbers]))
+        return Rows(self.kinds, torch.cat([others.numbers.index_select(0, kept), self.numbers]))
 
     def gathered(self, lines: Tensor) -> list[Tensor]:
         """Gather each tensor for each frame, by its line's row. Shapes: int64 (B,) -> (B, *shape) each."""
-        sizes = [shape.numel() for shape in self.shapes]
-        parts = self.numbers.index_select(0, lines).split([size + -size % ALIGNED for size in sizes], dim=1)
+        sizes = [(shape.numel() + -shape.numel() % ALIGNED) * dtype.itemsize // 4 for shape, dtype in self.kinds]
+        parts = torch.split(self.numbers.index_select(0, lines), sizes, dim=1)
         return [
-            part[:, :size].view(len(lines), *shape) for part, size, shape in zip(parts, sizes, self.shapes, strict=True)
+            part.view(dtype)[:, : shape.numel()].view(len(lines), *shape)
+            for part, (shape, dtype) in zip(parts, self.kinds, strict=True)
         ]
 
 
@@ -74,10 +83,8 @@ class HeadBank:
     """Heads of one layout, a row for each."""
 
     layout: Layout
-    exact: Rows
-    """What is always float32: adaptors and centres of each distance, then tails, gain and offset."""
-    learned: Rows
-    """Bias and weights of the discriminators' hidden units, in the heads' number format."""
+    rows: Rows
+    """As `_tensors` lists them."""
     components: Components | None
     """Of all lines, row by row; None without distances."""
     held: tuple["weakref.ref[Tensor]", ...]
@@ -90,7 +97,8 @@ class HeadBank:
         """
         levels = [level_map.permute(0, 2, 3, 1).contiguous() for level_map in aggregated]
         rows = on_device(lines, levels[0].device)
-        *adapting, tails, gain, offset = self.exact.gathered(rows)
+        tails, gain, offset, *others = self.rows.gathered(rows)
+        adapting, learned = others[: self.layout.adapting], others[self.layout.adapting :]
         parts = []
         if self.components is not None:
             nearest, features = self._nearest(levels, adapting, grid)
@@ -99,11 +107,11 @@ class HeadBank:
             found = stacked_distances(features, nearest.flatten(1, 2), self.components, in_use=in_use)
             parts.append(found.view(nearest.shape[:3]))
         if self.layout.discriminators:
-            hidden = self._hidden(levels, self.learned.gathered(rows), grid)
+            hidden = self._hidden(levels, learned, grid)
             activated = F.leaky_relu_(hidden, NEGATIVE_SLOPE).float()
             parts.append(torch.bmm(activated, tails).permute(2, 0, 1))
-        scores = torch.cat(parts).mul_(gain.transpose(0, 1)).sum(dim=0)
-        return scores.sub_(offset).view(-1, *grid)
+        parts.append(offset.expand(-1, grid[0] * grid[1])[None])
+        return torch.cat(parts).mul_(gain.transpose(0, 1)).sum(dim=0).view(-1, *grid)
 
     def _nearest(
         self, levels: Sequence[Tensor], adapting: Sequence[Tensor], grid: tuple[int, int]
@@ -116,9 +124,9 @@ class HeadBank:
         size = (len(self.layout.distances), frames * cells + 1, self.layout.adapted)
         features = levels[0].new_empty(size, dtype=torch.float32)
         closeness = features.new_empty(size[0], frames, cells, self.layout.components)
-        for index, level in enumerate(self.layout.distances):
+        for index, exact in enumerate(_float32([levels[level] for level in self.layout.distances])):
             weight, bias, centres, squares = adapting[4 * index : 4 * index + 4]
-            own, exact = features[index, :-1].view(frames, cells, -1), levels[level].float()
+            own = features[index, :-1].view(frames, cells, -1)
             if exact.shape[1:3] == grid:
                 torch.baddbmm(bias, exact.flatten(1, 2), weight, out=own)
             else:
@@ -138,6 +146,15 @@ class HeadBank:
             else:
                 hidden.add_(_mapped(level, weight, grid))
         return hidden
+
+
+def _float32(levels: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Convert levels, all in one operator if they have one size. Shapes: (B, h_l, w_l, C_l) each."""
+    if len({level.shape[:3] for level in levels}) > 1 or all(level.dtype is torch.float32 for level in levels):
+        return [level.float() for level in levels]
+    joined = levels[0].new_empty(0, dtype=torch.float32)
+    torch.cat(list(levels), dim=3, out=joined)
+    return torch.split(joined, [level.shape[3] for level in levels], dim=3)
 
 
 def _mapped(level: Tensor, weight: Tensor, grid: tuple[int, int], bias: Tensor | None = None) -> Tensor:
@@ -165,16 +182,14 @@ def signature(head: FoldedHead) -> Hashable:
 def with_head(bank: HeadBank | None, head: FoldedHead) -> HeadBank:
     """Write a bank with one more head, and without heads that nobody holds any more; None: the first of its shape."""
     layout, held = _layout(head), (weakref.ref(head.gain),)
-    exact, learned = Rows.of(_exact(head, layout)), Rows.of(_learned(head, layout))
-    components = _components(head, layout)
-    rows = [] if bank is None else [row for row, gain in enumerate(bank.held) if gain() is not None]
-    if bank is None or not rows:
-        return HeadBank(layout, exact, learned, components and components.ended(), held)
-    kept = on_device(rows, head.gain.device)
+    row, components = Rows.of(_tensors(head, layout)), _components(head, layout)
+    kept_rows = [] if bank is None else [row for row, gain in enumerate(bank.held) if gain() is not None]
+    if bank is None or not kept_rows:
+        return HeadBank(layout, row, components and components.ended(), held)
+    kept = on_device(kept_rows, head.gain.device)
     if components is not None and bank.components is not None:
         components = components.behind(bank.components, kept, each=layout.components).ended()
-    exact, learned = exact.behind(bank.exact, kept), learned.behind(bank.learned, kept)
-    return HeadBank(layout, exact, learned, components, (*(bank.held[row] for row in rows), *held))
+    return HeadBank(layout, row.behind(bank.rows, kept), components, (*(bank.held[each] for each in kept_rows), *held))
 
 
 def on_device(numbers: Sequence[int], device: torch.device) -> Tensor:
@@ -193,23 +208,30 @@ def _layout(head: FoldedHead) -> Layout:
     )
 
 
-def _exact(head: FoldedHead, layout: Layout) -> list[Tensor]:
-    tensors = []
+def _tensors(head: FoldedHead, layout: Layout) -> list[Tensor]:
+    """List tails, gain of each part and of the offset, offset; adaptors and centres of each distance; hidden units."""
+    tails = [-each.tail[:, None] for each in head.discriminators]
+    tails_apart: Tensor = torch.block_diag(*tails) if tails else head.gain.new_empty(0, 0)  # type: ignore[no-untyped-call]  # torch leaves it out
+    gain = head.gain.flatten(1)
+    gains = torch.cat([gain, -torch.ones_like(gain[:1])])
+    return [tails_apart, gains, head.offset.flatten(), *_adapting(head, layout), *_learned(head, layout)]
+
+
+def _adapting(head: FoldedHead, layout: Layout) -> list[Tensor]:
+    tensors: list[Tensor] = []
     for each in head.distances:
         centres = _widened(each.centres, layout.adapted)
         # |q - c|^2 without |q|^2, as in `nearest_components`.
         squares = -each.centres.square().sum(dim=1) / 2
         weight, bias = _widened(each.weight, layout.adapted), _widened(each.bias, layout.adapted)
         tensors += [weight, bias[None], centres.T, squares[None]]
-    tails = [-each.tail[:, None] for each in head.discriminators]
-    tails_apart = torch.block_diag(*tails) if tails else head.gain.new_empty(0, 0)
-    return [*tensors, tails_apart, head.gain.flatten(1), head.offset.flatten()]
+    return tensors
 
 
 def _learned(head: FoldedHead, layout: Layout) -> list[Tensor]:
     """Lay the discriminators' hidden units side by side; the weights of a level that one does not read are zeros."""
     if not head.discriminators:
-        return [head.gain.new_empty(0)]
+        return []
     weights = [
         torch.cat([_weight(head, number, level) for number in range(len(head.discriminators))], dim=1)
         for level in layout.read

@@ -27,10 +27,9 @@ class Components:
 
     def behind(self, others: "Components", kept: Tensor, *, each: int) -> "Components":
         """Put these components behind those of the kept lines of `others`, a table with ends; each line has `each`."""
-        centres = others.centres[:, 1:-1].unflatten(1, (-1, each)).index_select(1, kept).flatten(1, 2)
-        tables = [
-            table[1:-1].unflatten(0, (-1, each)).index_select(0, kept).flatten(0, 1) for table in others.whiteners
-        ]
+        rows = (each * kept[:, None] + torch.arange(each, device=kept.device)).flatten()
+        centres = others.centres[:, 1:-1].index_select(1, rows)
+        tables = [table[1:-1].index_select(0, rows) for table in others.whiteners]
         whiteners = tuple(torch.cat(pair) for pair in zip(tables, self.whiteners, strict=True))
         return Components(torch.cat([centres, self.centres], dim=1), whiteners)
 
@@ -52,8 +51,9 @@ def stacked_distances(features: Tensor, nearest: Tensor, components: Components,
     count = min(rows * each, in_use) + rows * each // length
     owners, pairs = _blocks(nearest.reshape(levels, -1), components.centres.shape[1] - 2, length, count)
     level, rows_of_places = _counted(0, levels, features.device)[:, None], pairs // each
-    offsets = features[level, rows_of_places].view(levels, count, length, -1)
-    offsets = offsets.sub_(components.centres[level, owners][:, :, None]).to(components.whiteners[0].dtype)
+    gathered = features[level, rows_of_places].view(levels, count, length, -1)
+    offsets = torch.empty_like(gathered, dtype=components.whiteners[0].dtype)
+    torch.sub(gathered, components.centres[level, owners][:, :, None], out=offsets)
     found = features.new_empty(levels, count, length)
     for index, whiteners in enumerate(components.whiteners):
         whitened = torch.bmm(offsets[index, :, :, : whiteners.shape[1]], whiteners.index_select(0, owners[index]))

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.harness.operator_watch import Operators
 from qc_worker.imaging.preprocessing import content_box
 from qc_worker.simplenet.backbones.backbone import load_backbone
 from qc_worker.simplenet.inference.buckets import bucket, bucket_sizes, filled, filled_pixels
 from qc_worker.simplenet.inference.folded import FoldedHead
-from qc_worker.simplenet.inference.scorer import Scored, Scorer
+from qc_worker.simplenet.inference.scored import Scored
+from qc_worker.simplenet.inference.scorer import Scorer
 from qc_worker.simplenet.inference.tuning import Tuning, tuning_for
 from tests.unit.simplenet.factories import SmallMemory, a_head, an_embedding_spec, random_weights, some_pixels
-from tests.unit.simplenet.inference.operators import Operators
 
 CPU = torch.device("cpu")
 AS_ON_A_GPU = Tuning(stacked_heads=True, padded_batches=True)

@@ -98,7 +98,7 @@ def test_an_error_of_the_device_is_no_missing_compiler(
         try:
             raise error("CUDA error: no kernel image is available for execution on the device")
         except error as cause:
-            raise BackendCompilerFailed(compiled, cause, None) from None  # type: ignore[arg-type]  # as torch does
+            raise BackendCompilerFailed(compiled, cause, None) from None  # as torch does
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: fail)
     with pytest.raises(BackendCompilerFailed):

@@ -54,7 +54,7 @@ def test_other_errors_are_none_of_the_device(error: Exception) -> None:
 
 def test_errors_are_known_behind_those_of_the_compiler() -> None:
     for error in LACKING:
-        assert lacks_memory(BackendCompilerFailed(object(), error, None))  # type: ignore[arg-type]
+        assert lacks_memory(BackendCompilerFailed(object(), error, None))
     with pytest.raises(RuntimeError) as raised:
         raise RuntimeError("the backbone failed") from LOST[0]
     assert loses_device(raised.value)

@@ -10,11 +10,11 @@ WAITING = {"_local_scalar_dense", "nonzero", "bincount", "repeat_interleave", "m
 """Operators for which a GPU must be asked for numbers, so that the caller waits for all that it computes."""
 
 
-class Operators(TorchDispatchMode):
+class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it out
     """Notes the names of operators, in order."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.computing: list[str] = []
         """All but views and allocations, which launch nothing on a GPU."""
         self.waiting: list[str] = []
