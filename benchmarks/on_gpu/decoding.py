@@ -13,8 +13,8 @@ from PIL import Image
 from benchmarks.harness.random_models import INPUT_SIZE
 from benchmarks.on_gpu.scoring import DEVICE, some_pixels
 from benchmarks.on_gpu.timing import timed
-from qc_worker.domain.errors import InvalidFrame
-from qc_worker.imaging.nvjpeg import NvJpegDecoder
+from qc_worker.imaging.on_gpu.decode_stream import DecodeStream
+from qc_worker.imaging.on_gpu.nvjpeg import NvJpegDecoder
 from qc_worker.imaging.preprocessing import ImageLimits, Picture, decode_picture
 from qc_worker.simplenet.inference.scorer import Scorer
 
@@ -34,15 +34,24 @@ FRAMES_PER_THREAD = 100
 class CountingDecoder(NvJpegDecoder):
     """Counts the frames that the CPU had to decode."""
 
-    left_to_cpu = 0
+    def __init__(self) -> None:
+        self.left_to_cpu = 0
+        super().__init__(
+            stream=DecodeStream(DEVICE),
+            input_size=SIZE,
+            aspect="squash",
+            limits=LIMITS,
+            cpu_threads=4,
+            tally=self._count,
+        )
 
-    def _on_cpu(self, content: bytes) -> Picture | InvalidFrame:
-        self.left_to_cpu += 1
-        return super()._on_cpu(content)
+    def full_size(self, contents: list[bytes]) -> None:
+        """Decode without resizing."""
+        with self._stream.decoding():
+            self._full_size(contents)
 
-
-def new_decoder() -> CountingDecoder:
-    return CountingDecoder(input_size=SIZE, aspect="squash", limits=LIMITS, device=DEVICE, cpu_threads=4)
+    def _count(self, _by_nvjpeg: int, by_cpu: int) -> None:
+        self.left_to_cpu += by_cpu
 
 
 def jpeg(size: tuple[int, int]) -> bytes:
@@ -60,8 +69,8 @@ def nvjpeg() -> list[dict[str, object]]:
 
 
 def _nvjpeg_of(size: tuple[int, int], call: int) -> dict[str, object]:
-    decoder, contents = new_decoder(), [jpeg(size)] * call
-    alone = timed(partial(decoder._full_size, contents), CALLS)
+    decoder, contents = CountingDecoder(), [jpeg(size)] * call
+    alone = timed(partial(decoder.full_size, contents), CALLS)
     whole = timed(partial(decoder.decode, contents), CALLS)
     decoder.close()
     return {
@@ -78,7 +87,7 @@ def _nvjpeg_of(size: tuple[int, int], call: int) -> dict[str, object]:
 def beside_compute(scorer: Scorer) -> dict[str, int]:
     """Decode and compute at once, each in a thread of its own, as the worker does."""
     stop, computed = threading.Event(), [0]
-    pixels, contents, decoder = some_pixels(64).to(DEVICE), [jpeg((1280, 960))] * 32, new_decoder()
+    pixels, contents, decoder = some_pixels(64).to(DEVICE), [jpeg((1280, 960))] * 32, CountingDecoder()
 
     def compute() -> None:
         with torch.no_grad():

@@ -3,33 +3,41 @@
 import queue
 import threading
 from collections.abc import Sequence
-from itertools import groupby
 
+import structlog
 import torch
 
 from qc_worker.domain.errors import InvalidFrame
 from qc_worker.engine.decoding import Decoded, Deliver
+from qc_worker.engine.device.decode_share import DecodeShare
 from qc_worker.engine.intake import Admitted
 from qc_worker.imaging.aspect import Aspect, InputSize
-from qc_worker.imaging.nvjpeg import NvJpegDecoder
+from qc_worker.imaging.on_gpu.decode_stream import DecodeStream
+from qc_worker.imaging.on_gpu.nvjpeg import NvJpegDecoder, try_nvjpeg
 from qc_worker.imaging.preprocessing import ImageLimits
 from qc_worker.ports.clock import Clock
+from qc_worker.simplenet.inference.device_errors import lacks_memory, loses_device
+
+CALL_FRAMES = 64
+"""Most frames decoded in one call. A GPU has several JPEG engines (5 on an A100, 7 on an H100), which calls of a few
+pictures leave idle; calls of 32 and more keep them busy."""
 
 Target = tuple[InputSize, Aspect, int]
 """Input size, aspect and bit depth; frames with an equal target can be decoded together."""
 
+log = structlog.get_logger()
+
 
 class GpuDecoding:
-    """Decode frames in order, up to `max_batch_size` at once; the CPU decodes the formats that the GPU cannot."""
+    """Decode the frames that wait, at most CALL_FRAMES at once; the CPU decodes the formats that the GPU cannot."""
 
-    def __init__(
-        self, *, device: torch.device, limits: ImageLimits, max_batch_size: int, cpu_threads: int, clock: Clock
-    ) -> None:
-        self._device = device
+    def __init__(self, *, device: torch.device, limits: ImageLimits, cpu_threads: int, clock: Clock) -> None:
+        self._stream = DecodeStream(device)
         self._limits = limits
-        self._max_batch_size = max_batch_size
         self._cpu_threads = cpu_threads
         self._clock = clock
+        self._share = DecodeShare(clock)
+        self._with_nvjpeg = True
         self._decoders: dict[Target, NvJpegDecoder] = {}
         self._waiting: queue.SimpleQueue[Admitted | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -50,14 +58,15 @@ class GpuDecoding:
             decoder.close()
 
     def _run(self, deliver: Deliver) -> None:
+        self._with_nvjpeg = _nvjpeg_works(self._stream)
         while frames := self._take():
-            for target, group in groupby(frames, key=_target):
-                self._decode(list(group), target, deliver)
+            for target, group in _by_target(frames).items():
+                self._decode(group, target, deliver)
 
     def _take(self) -> list[Admitted]:
         """Wait for a frame and return it with those that wait behind it; empty once closed."""
         frames: list[Admitted] = []
-        while not frames or (len(frames) < self._max_batch_size and not self._waiting.empty()):
+        while not frames or (len(frames) < CALL_FRAMES and not self._waiting.empty()):
             admitted = self._waiting.get()
             if admitted is None:
                 return []
@@ -70,8 +79,12 @@ class GpuDecoding:
         try:
             pictures = self._decoder(target).decode([admitted.frame.content for admitted in frames])
         except Exception as error:  # noqa: BLE001  (a batch that breaks the decoder must not get lost)
-            for admitted in frames:
-                deliver(admitted, error)
+            if len(frames) == 1 or loses_device(error):
+                for admitted in frames:
+                    deliver(admitted, error)
+            else:
+                for admitted in frames:
+                    self._decode([admitted], target, deliver)
             return
         share_ms = 1000 * (self._clock.monotonic() - started) / len(frames)
         for admitted, picture in zip(frames, pictures, strict=True):
@@ -88,10 +101,37 @@ class GpuDecoding:
                 aspect=aspect,
                 bit_depth=bit_depth,
                 limits=self._limits,
-                device=self._device,
+                stream=self._stream,
                 cpu_threads=self._cpu_threads,
+                with_nvjpeg=self._with_nvjpeg,
+                tally=self._share.add,
             )
         return self._decoders[target]
+
+
+def _nvjpeg_works(stream: DecodeStream) -> bool:
+    """Decode a first JPEG and log which of the two decodes; False: nvJPEG cannot, so no frame need be tried on it."""
+    try:
+        try_nvjpeg(stream)
+    except RuntimeError as error:
+        works = lacks_memory(error) or loses_device(error)  # says nothing about nvJPEG; the frames will show it
+        said = "the first JPEG was not decoded" if works else "nvJPEG does not work: the CPU decodes all frames"
+        log.warning(said, error=_first_line(error))
+        return works
+    log.info("nvJPEG decodes JPEGs")
+    return True
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _by_target(frames: Sequence[Admitted]) -> dict[Target, list[Admitted]]:
+    """Put frames of one target together: those of lines with different input sizes may alternate."""
+    groups: dict[Target, list[Admitted]] = {}
+    for admitted in frames:
+        groups.setdefault(_target(admitted), []).append(admitted)
+    return groups
 
 
 def _target(admitted: Admitted) -> Target:

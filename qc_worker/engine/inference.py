@@ -9,6 +9,7 @@ import torch
 
 from qc_worker.engine.decoding import Decoded
 from qc_worker.engine.device.report import DeviceReport
+from qc_worker.imaging.on_gpu.decode_stream import received
 from qc_worker.imaging.preprocessing import stack_pixels
 from qc_worker.observability import metrics
 from qc_worker.ports.clock import Clock
@@ -40,7 +41,7 @@ class ModelRunner:
         failpoint("in-inference", *(decoded.frame.frame_id for decoded in batch))
         started = self._clock.monotonic()
         batch = sorted(batch, key=lambda frame: id(frame.resident.head))  # frames of one head side by side
-        pixels = stack_pixels([frame.picture.pixels for frame in batch])
+        pixels = stack_pixels(received([frame.picture for frame in batch]))
         heads, boxes = [frame.resident.head for frame in batch], [frame.box for frame in batch]
         scored = self._backbones.scorer(batch[0].spec).score(pixels, heads, boxes=boxes)
         if len(scored.scores) != len(batch):

@@ -80,6 +80,8 @@ class Picture:
     pixels: Tensor
     image_size: tuple[int, int]
     """Height and width of the original after EXIF orientation, pixels."""
+    decoded: torch.cuda.Event | None = None
+    """On CUDA: event of the decoding; `on_gpu.decode_stream.received` makes another stream wait for it."""
 
 
 class Box(NamedTuple):

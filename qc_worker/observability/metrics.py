@@ -15,6 +15,7 @@ DROPPED_FRAMES = Counter("qc_dropped_frames_total", "Frames in flight left to th
 EXPIRED_FRAMES = Counter("qc_expired_frames_total", "Frames that retention removed before they were judged.")
 FRAME_SECONDS = Histogram("qc_frame_seconds", "Time from polling a frame to publishing its verdict.", buckets=_SECONDS)
 DECODE_SECONDS = Histogram("qc_decode_seconds", "Decoding and preprocessing one frame.", buckets=_SECONDS)
+GPU_DECODED = Counter("qc_gpu_decoded_total", "With `gpu_decode`: pictures by decoder, nvjpeg or cpu.", ["by"])
 INFERENCE_SECONDS = Histogram("qc_inference_seconds", "One batch through backbone and heads.", buckets=_SECONDS)
 PUBLISH_SECONDS = Histogram("qc_publish_seconds", "Publishing and committing once.", buckets=_SECONDS)
 BATCH_FRAMES = Histogram("qc_batch_frames", "Frames in a batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256))

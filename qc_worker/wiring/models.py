@@ -80,13 +80,7 @@ def _decoding(settings: Settings, capacity: Capacity, clock: Clock) -> Decoding:
     device = compute_device(settings)
     if device.type != "cuda":
         raise SettingsError(f"gpu_decode: device {device.type} cannot decode JPEGs: set gpu_decode to false")
-    return GpuDecoding(
-        device=device,
-        limits=limits,
-        max_batch_size=capacity.max_batch_size,
-        cpu_threads=capacity.decode_threads,
-        clock=clock,
-    )
+    return GpuDecoding(device=device, limits=limits, cpu_threads=capacity.decode_threads, clock=clock)
 
 
 def _load_from(weights_dir: Path) -> LoadBackbone:

@@ -9,7 +9,7 @@ import typer
 from qc_worker.domain.errors import DeviceLost, Reason
 from qc_worker.domain.frame import Partition
 from qc_worker.engine.gpu_decoding import GpuDecoding
-from qc_worker.imaging.nvjpeg import NvJpegDecoder
+from qc_worker.imaging.on_gpu.nvjpeg import NvJpegDecoder
 from qc_worker.imaging.preprocessing import ImageLimits
 from qc_worker.observability.exits import TRY_AGAIN, exit_codes
 from qc_worker.ports.clock import Clock
@@ -54,7 +54,7 @@ def test_a_device_lost_while_decoding_ends_the_worker_as_well(
     make_plant: MakePlant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def decoding(clock: Clock, limits: ImageLimits) -> GpuDecoding:
-        return GpuDecoding(device=torch.device("cuda"), limits=limits, max_batch_size=4, cpu_threads=1, clock=clock)
+        return GpuDecoding(device=torch.device("cpu"), limits=limits, cpu_threads=1, clock=clock)
 
     monkeypatch.setattr(NvJpegDecoder, "decode", lose_device)
     assert_ended_with_all_uncommitted(started(make_plant(decoding=decoding), frames=5))

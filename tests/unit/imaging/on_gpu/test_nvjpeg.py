@@ -3,71 +3,33 @@
 Without a GPU torchvision's CPU decoder takes nvJPEG's place: the same call, and it refuses a whole call for one frame.
 """
 
-import numpy as np
 import pytest
 import torch
-from PIL import ExifTags, Image
 
 from qc_worker.domain.errors import InvalidFrame, Reason
-from qc_worker.imaging import nvjpeg
 from qc_worker.imaging.aspect import Aspect, InputSize
-from qc_worker.imaging.nvjpeg import NvJpegDecoder, plain_jpeg_header
-from qc_worker.imaging.preprocessing import ImageLimits, Picture, decode_picture
+from qc_worker.imaging.on_gpu import nvjpeg
+from qc_worker.imaging.on_gpu.nvjpeg import plain_jpeg_header
+from qc_worker.imaging.preprocessing import ImageLimits, Picture
+from tests.unit.imaging.on_gpu.factories import (
+    SIZE,
+    a_decoder,
+    a_jpeg,
+    a_scene,
+    assert_alike,
+    needs_cuda,
+    on_cpu,
+    turned,
+    without_quantisation_tables,
+)
 from tests.unit.simplenet.factories import LIMITS, a_gradient, encoded
 
-CPU = torch.device("cpu")
-SIZE = 64
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="nvJPEG needs a CUDA GPU, and there is none here")
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
-
-
-def a_scene(mode: str = "RGB", size: tuple[int, int] = (300, 200), seed: int = 0) -> Image.Image:
-    """Smooth colours, an edge, grain."""
-    generator = np.random.default_rng(seed)
-    coarse = Image.fromarray(generator.integers(40, 216, (6, 9, 3), dtype=np.uint8))
-    pixels = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC)).astype(np.float32)
-    pixels[size[1] // 3 : size[1] // 2, size[0] // 4 : size[0] // 2] += 40
-    pixels += generator.normal(0, 3, (size[1], size[0], 1))
-    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).convert(mode)
-
-
-def a_jpeg(mode: str = "RGB", size: tuple[int, int] = (300, 200), seed: int = 0, **options: object) -> bytes:
-    return encoded(a_scene(mode, size, seed), "JPEG", **{"quality": 90, **options})
-
-
-def turned(orientation: int, size: tuple[int, int] = (300, 200)) -> bytes:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = orientation
-    return a_jpeg(size=size, exif=exif)
-
-
-def a_decoder(
-    device: torch.device = CPU,
-    *,
-    aspect: Aspect = "squash",
-    limits: ImageLimits = LIMITS,
-    input_size: InputSize = (SIZE, SIZE),
-) -> NvJpegDecoder:
-    return NvJpegDecoder(input_size=input_size, aspect=aspect, limits=limits, device=device, cpu_threads=2)
-
-
-def on_cpu(content: bytes, aspect: Aspect = "squash", input_size: InputSize = (SIZE, SIZE)) -> Picture:
-    return decode_picture(content, input_size=input_size, aspect=aspect, limits=LIMITS)
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=needs_cuda)])
 def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)
-
-
-def assert_alike(picture: Picture | InvalidFrame, expected: Picture, *, levels: float, mean: float) -> None:
-    assert isinstance(picture, Picture)
-    assert picture.image_size == expected.image_size
-    assert picture.pixels.dtype == torch.uint8
-    assert picture.pixels.shape == expected.pixels.shape
-    difference = (picture.pixels.cpu().float() - expected.pixels.float()).abs()
-    assert float(difference.max()) <= levels
-    assert float(difference.mean()) <= mean
 
 
 @pytest.mark.parametrize("aspect", ["squash", "pad"])
@@ -135,13 +97,6 @@ def test_a_jpeg_that_is_refused_fails_no_other(count: int, device: torch.device)
         assert all(isinstance(each, Picture) for each in results)
 
 
-def without_quantisation_tables(content: bytes) -> bytes:
-    """Rename the tables' markers to comments."""
-    damaged = content.replace(b"\xff\xdb", b"\xff\xfe")
-    assert plain_jpeg_header(damaged, LIMITS) is not None
-    return damaged
-
-
 def test_calls_are_bounded_in_pixels(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nvjpeg, "CALL_PIXELS", 2 * 300 * 200)
     contents = [a_jpeg(seed=seed) for seed in range(5)]
@@ -183,14 +138,15 @@ def test_what_is_not_a_plain_and_complete_jpeg_is_left_to_the_cpu(content: bytes
     assert plain_jpeg_header(content, LIMITS) is None
 
 
-def test_without_cuda_the_cpu_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+def test_without_nvjpeg_the_cpu_decodes(device: torch.device) -> None:
     contents = [a_jpeg(size=(640, 480)), b"", encoded(a_scene())]
-    jpeg, refused, png = a_decoder(torch.device("cuda")).decode(contents)
+    jpeg, refused, png = a_decoder(device, with_nvjpeg=False).decode(contents)
     assert_alike(jpeg, on_cpu(contents[0]), levels=0, mean=0)
     assert isinstance(refused, InvalidFrame)
     assert refused.reason == Reason.EMPTY
     assert_alike(png, on_cpu(contents[2]), levels=0, mean=0)
+    assert isinstance(jpeg, Picture)
+    assert jpeg.pixels.device.type == device.type
 
 
 @needs_cuda
@@ -205,17 +161,3 @@ def test_a_batch_that_the_gpu_has_no_memory_for_is_decoded_all_the_same() -> Non
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert free_bytes > 64e6
     assert all(isinstance(each, Picture) for each in results)
-
-
-@needs_cuda
-def test_memory_that_queued_kernels_still_read_is_not_decoded_into() -> None:
-    decoder, content, shape = a_decoder(torch.device("cuda")), a_jpeg(size=(2000, 1500)), (3, 1500, 2000)
-    decoder.decode([content])  # the decoder is made, and leaves memory of a picture's size behind
-    earlier = torch.full(shape, 7, dtype=torch.uint8, device="cuda")
-    target = torch.empty(shape, dtype=torch.uint8, device="cuda")
-    torch.cuda.synchronize()
-    torch.cuda._sleep(1_000_000_000)  # type: ignore[no-untyped-call]  # torch leaves it out
-    target.copy_(earlier)
-    del earlier  # its memory is the first that fits the next picture
-    decoder.decode([content])
-    assert bool((target == 7).all())
