@@ -113,7 +113,7 @@ def _nvjpeg_works(stream: DecodeStream) -> bool:
     """Decode a first JPEG and log which of the two decodes; False: nvJPEG cannot, so no frame need be tried on it."""
     try:
         try_nvjpeg(stream)
-    except RuntimeError as error:
+    except Exception as error:  # noqa: BLE001  (this thread must not end, or frames would wait forever)
         works = lacks_memory(error) or loses_device(error)  # says nothing about nvJPEG; the frames will show it
         said = "the first JPEG was not decoded" if works else "nvJPEG does not work: the CPU decodes all frames"
         log.warning(said, error=_first_line(error))
