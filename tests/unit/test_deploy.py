@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import typer
 import typer.main
 import yaml
@@ -15,15 +16,19 @@ from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES
 REPOSITORY = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text(encoding="utf-8"))
 DOCKERFILE = (REPOSITORY / "deploy/Dockerfile").read_text(encoding="utf-8")
+GPU = yaml.safe_load((REPOSITORY / "deploy/gpu.yml").read_text(encoding="utf-8"))
+GPU_WORKER: dict[str, Any] = GPU["services"]["worker"]
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"] == "qc-worker"}
 
 
-def test_compose_file_is_valid_by_the_compose_specification() -> None:
+@pytest.mark.parametrize("composed", ["docker-compose.yml", "deploy/gpu.yml", "both"])
+def test_compose_files_are_valid_by_the_compose_specification(composed: str) -> None:
+    composition = {"docker-compose.yml": COMPOSE, "deploy/gpu.yml": GPU, "both": _merged(COMPOSE, GPU)}[composed]
     specification = json.loads((REPOSITORY / "tests/unit/schemas/compose-spec.json").read_text(encoding="utf-8"))
     errors = [
         f"{error.json_path}: {error.message[:200]}"
-        for error in Draft202012Validator(specification).iter_errors(COMPOSE)
+        for error in Draft202012Validator(specification).iter_errors(composition)
     ]
     assert errors == []
 
@@ -32,8 +37,49 @@ def test_compose_file_is_valid_by_the_compose_specification() -> None:
 def test_every_setting_a_service_gets_exists_and_is_accepted(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    _check_settings(_environment(name), monkeypatch, tmp_path)
+
+
+def test_every_setting_of_a_worker_on_a_gpu_is_accepted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _check_settings(_environment("worker") | _gpu_settings(), monkeypatch, tmp_path)
+
+
+def test_the_file_for_a_gpu_changes_services_that_exist_and_replaces_nothing() -> None:
+    assert set(GPU["services"]) <= set(SERVICES)
+    assert not GPU_WORKER["environment"].keys() & SERVICES["worker"]["environment"].keys()
+
+
+def test_a_worker_on_a_gpu_gets_one_device_and_all_that_it_needs_of_the_driver() -> None:
+    resources = GPU_WORKER["deploy"]["resources"]
+    assert resources["reservations"]["devices"] == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+    [of_image] = re.findall(r"NVIDIA_DRIVER_CAPABILITIES=(\S+)", DOCKERFILE)
+    for capabilities in (of_image, GPU_WORKER["environment"]["NVIDIA_DRIVER_CAPABILITIES"]):
+        assert set(capabilities.split(",")) == {"compute", "utility", "video"}
+
+
+def test_the_page_on_gpus_names_the_same_variables_and_limit() -> None:
+    page = (REPOSITORY / "docs/how-to/use-a-gpu.md").read_text(encoding="utf-8")
+    for name, text in GPU_WORKER["environment"].items():
+        assert f"`{name}={text}`" in page
+    limit = GPU_WORKER["deploy"]["resources"]["limits"]["memory"]
+    assert f"`{limit}`" in page
+    assert f"--memory {limit}" in page
+    assert "-f docker-compose.yml -f deploy/gpu.yml" in page
+
+
+def test_variables_of_torch_are_spelt_as_torch_reads_them() -> None:
+    folder = Path(torch.__file__).parent
+    compiler = (folder / "_inductor/config.py").read_text(encoding="utf-8")
+    assert int(GPU_WORKER["environment"]["TORCHINDUCTOR_COMPILE_THREADS"]) > 0
+    assert '"TORCHINDUCTOR_COMPILE_THREADS"' in compiler
+    assert b"PYTORCH_CUDA_ALLOC_CONF" in (folder / "lib/libc10.so").read_bytes()
+    setting, _, choice = GPU_WORKER["environment"]["PYTORCH_CUDA_ALLOC_CONF"].partition(":")
+    assert setting.encode() in (folder / "lib/libc10.so").read_bytes()
+    assert choice == "True"
+
+
+def _check_settings(given: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    given = _environment(name)
     for variable, text in given.items():
         monkeypatch.setenv(variable, text)
     settings = load_settings()
@@ -105,6 +151,18 @@ def test_image_is_built_from_files_that_exist_and_are_sent_to_the_builder() -> N
 
 def _environment(name: str) -> dict[str, str]:
     return {variable: str(text) for variable, text in OURS[name]["environment"].items()}
+
+
+def _gpu_settings() -> dict[str, str]:
+    return {name: text for name, text in GPU_WORKER["environment"].items() if name.startswith("QC_")}
+
+
+def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Merge as `docker compose -f` does where no list is given twice."""
+    merged = dict(one)
+    for key, value in other.items():
+        merged[key] = _merged(merged[key], value) if isinstance(merged.get(key), dict) else value
+    return merged
 
 
 def _check_command(words: list[str]) -> None:
