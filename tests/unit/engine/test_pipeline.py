@@ -50,6 +50,7 @@ def test_a_lost_device_ends_the_worker_with_its_frames_uncommitted(plant: Plant,
     assert str(plant.failure[0]).endswith("AcceleratorError: CUDA error: an illegal memory access was encountered")
 
 
+@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
 def test_a_device_lost_while_decoding_ends_the_worker_as_well(
     make_plant: MakePlant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
