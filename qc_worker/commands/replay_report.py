@@ -112,6 +112,7 @@ def print_replay(replay: Replay, to: Console | None = None) -> None:
     to = to or console()
     frame = replay.replayed
     title = f"{frame.source}: frame {frame.frame_id} of line {frame.line}, camera {frame.camera}"
+    title += f", part {frame.part}" if frame.part else ""
     to.print(Text(plain(title)))
     rows = [(name.replace("_", " "), _cell(replay.recorded, name), _cell(replay.replayed, name)) for name in FIELDS]
     print_table(("", "recorded", "replayed"), rows, to=to)

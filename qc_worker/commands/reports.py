@@ -55,9 +55,9 @@ class TerminalProgress:
 
 
 def file_inspection_document(judged: FileInspection) -> dict[str, Any]:
-    """Describe a file's inspection as a JSON object: with its path, without camera and position, which it has not."""
+    """Describe a file's inspection as a JSON object: with its path, without what only frames have."""
     document: dict[str, Any] = INSPECTION.dump_python(judged.inspection, mode="json")
-    unused = ("camera", "source", "frame_id", "line", "captured_at")
+    unused = ("camera", "source", "frame_id", "line", "captured_at", "part")
     return {"path": str(judged.path), **{name: document[name] for name in document if name not in unused}}
 
 

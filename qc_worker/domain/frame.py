@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from qc_worker.domain.names import CameraName, FrameId, LineName
+from qc_worker.domain.names import CameraName, FrameId, LineName, PartNumber
 
 
 class Partition(NamedTuple):
@@ -89,6 +89,8 @@ class Frame:
     captured_at: datetime | None
     """Capture time from the header, else the record's time; None if the header's time is invalid or ambiguous."""
     content: bytes
+    part: PartNumber | None = None
+    """Serial number of the part on the picture; None: the camera does not know it."""
     traceparent: str | None = None
     deadline_ms: int | None = None
     """Milliseconds after capture within which the verdict is wanted; None: no deadline."""

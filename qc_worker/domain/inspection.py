@@ -12,7 +12,7 @@ from typing import ClassVar
 from qc_worker.domain.errors import Reason
 from qc_worker.domain.frame import Position
 
-SCHEMA_VERSION = "1.4"
+SCHEMA_VERSION = "1.5"
 MAX_DEFECTS = 32
 """Most regions that an inspection lists; its mask has all of them."""
 
@@ -105,6 +105,8 @@ class Inspection:
     """Topic, partition and offset of the judged record."""
     verdict: Verdict
     """Decision on what happens to the part."""
+    part: str | None = None
+    """Serial number of the part, from the camera's header; null if the camera gave none."""
     reason: Reason | None = None
     """Reason why the frame could not be judged; null for pass, reject and review."""
     detail: str | None = None

@@ -7,10 +7,12 @@ from typing import NewType
 LineName = NewType("LineName", str)
 CameraName = NewType("CameraName", str)
 FrameId = NewType("FrameId", str)
+PartNumber = NewType("PartNumber", str)
 ModelVersion = NewType("ModelVersion", str)
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 FRAME_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/=+-]{0,127}$"
+MAX_PART_CHARACTERS = 128
 
 _name = re.compile(NAME_PATTERN[:-1] + r"\Z")
 _frame_id = re.compile(FRAME_ID_PATTERN[:-1] + r"\Z")
@@ -34,6 +36,16 @@ def frame_id(text: str) -> FrameId:
 def model_version(text: str) -> ModelVersion:
     """Check a model version. Raises ValueError."""
     return ModelVersion(_checked(text, _name, "model version"))
+
+
+def part_number(text: str) -> PartNumber:
+    """Check a part's serial number, without blanks around it: scanners add line ends. Raises ValueError."""
+    text = text.strip()
+    if len(text) > MAX_PART_CHARACTERS:
+        raise ValueError(f"longer than {MAX_PART_CHARACTERS} characters")
+    if not text or not text.isprintable():
+        raise ValueError(f"{text!r} is not a part's serial number: use printable characters")
+    return PartNumber(text)
 
 
 def readable(name: str | Path) -> str:

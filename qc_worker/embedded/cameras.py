@@ -22,6 +22,8 @@ class Shot:
     camera: str
     content: bytes
     defect: str | None
+    part: str
+    """Serial number of the part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class SimulatedCamera:
         """Yield shots without end."""
         for index in itertools.count(self.first, self.stride):
             frame = self.simulation.frame(index)
-            yield Shot(self.line, self.camera, frame.content, frame.defect)
+            yield Shot(self.line, self.camera, frame.content, frame.defect, _serial(self.line, index))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class FolderCamera:
         """Yield shots without end."""
         for index in itertools.count(self.first, self.stride):
             path, defect = self.files[index % len(self.files)]
-            yield Shot(self.line, self.camera, path.read_bytes(), defect)
+            yield Shot(self.line, self.camera, path.read_bytes(), defect, _serial(self.line, index))
 
 
 Camera = SimulatedCamera | FolderCamera
@@ -121,3 +123,7 @@ class Schedule:
         if self._due_s > now_s:
             self._wait(self._due_s - now_s)
         self._due_s += self._period_s
+
+
+def _serial(line: str, index: int) -> str:
+    return f"{line}-{index:06d}"

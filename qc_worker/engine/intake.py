@@ -74,6 +74,7 @@ def failure(ticket: Ticket, error: InvalidFrame, clock: Clock) -> Outcome:
         line=claims.line,
         camera=claims.camera,
         captured_at=claims.captured_at,
+        part=claims.part,
         scored_at=clock.now(),
         source=record.position,
         verdict=Verdict.NO_MODEL if error.reason is Reason.UNKNOWN_LINE else Verdict.ERROR,

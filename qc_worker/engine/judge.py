@@ -145,6 +145,7 @@ class Judge:
             line=frame.line,
             camera=frame.camera,
             captured_at=frame.captured_at,
+            part=frame.part,
             scored_at=self._clock.now(),
             source=frame.position,
             verdict=found.verdict,

@@ -8,7 +8,7 @@ from typing import Literal
 
 from qc_worker.domain.errors import Reason
 from qc_worker.domain.inspection import SCHEMA_VERSION
-from qc_worker.domain.names import FRAME_ID_PATTERN, NAME_PATTERN
+from qc_worker.domain.names import FRAME_ID_PATTERN, MAX_PART_CHARACTERS, NAME_PATTERN
 from qc_worker.settings import Settings
 from qc_worker.wire.dead_letters import DETAIL_HEADER, REASON_HEADER, SOURCE_HEADER
 from qc_worker.wire.headers import CONTENT_BYTES_HEADER, INSPECTION_TYPE
@@ -23,6 +23,12 @@ CAMERA_KEY: Schema = {
     "description": "`line/camera`: a camera's frames share a partition and so stay in order.",
 }
 LINE_KEY: Schema = {"type": "string", "pattern": NAME_PATTERN, "description": "The production line."}
+
+PART: Schema = {
+    "type": "string",
+    "maxLength": MAX_PART_CHARACTERS,
+    "description": "Serial number of the part, printable characters; the inspection carries it.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +173,7 @@ def _cloud_event_headers() -> Schema:
         **_envelope(EVENT_TYPE, source="/lines/A/cameras/top"),
         "ce_id": {"type": "string", "pattern": FRAME_ID_PATTERN, "description": "The frame id."},
     }
-    optional = {"ce_time": _stamp("Capture time")} | _name_headers()
+    optional = {"ce_time": _stamp("Capture time"), "ce_subject": PART} | _name_headers()
     return {"type": "object", "required": list(required), "properties": required | optional}
 
 
@@ -197,6 +203,7 @@ def _plain_headers() -> Schema:
             "description": "The frame id; without it the frame is named by its position.",
         },
         "captured-at": _stamp("Capture time; without it the record's timestamp counts"),
+        "part": PART,
     }
     return {"type": "object", "properties": own | _name_headers(), "not": {"required": ["ce_specversion"]}}
 

@@ -2,8 +2,8 @@
 
 `line` and `camera` come from headers of that name, else from the key `line/camera`. The frame id is `frame-id` or
 `ce_id`, the capture time `captured-at` or `ce_time`; without them a frame is named by its position and dated by its
-record. Other headers are ignored. Optional headers that cannot be used are ignored and noted: a frame that arrives
-whole is judged.
+record. The serial number of the part is `part` or `ce_subject`. Other headers are ignored. Optional headers that
+cannot be used are ignored and noted: a frame that arrives whole is judged.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,14 +15,15 @@ from uuid import uuid4
 from qc_worker.domain import names
 from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.domain.frame import Frame, IgnoredHeader, ImageMessage, Record
-from qc_worker.domain.names import CameraName, FrameId, LineName
+from qc_worker.domain.names import CameraName, FrameId, LineName, PartNumber
 from qc_worker.wire.headers import parse_time, read_headers, text_of, write_headers
 
 EVENT_TYPE = "io.qc-worker.frame.v1"
 FRAME_IDS = ("frame-id", "ce_id")
 CAPTURE_TIMES = ("captured-at", "ce_time")
+PARTS = ("part", "ce_subject")
 """The first of these headers that can be used counts."""
-USED_HEADERS = frozenset({"line", "camera", *FRAME_IDS, *CAPTURE_TIMES, "traceparent", "deadline-ms"})
+USED_HEADERS = frozenset({"line", "camera", *FRAME_IDS, *CAPTURE_TIMES, *PARTS, "traceparent", "deadline-ms"})
 
 T = TypeVar("T")
 
@@ -38,6 +39,7 @@ class Claims:
     camera: CameraName | None
     frame_id: FrameId | None
     captured_at: datetime | None
+    part: PartNumber | None = None
     traceparent: str | None = None
     deadline_ms: int | None = None
     ignored: tuple[IgnoredHeader, ...] = ()
@@ -45,7 +47,13 @@ class Claims:
 
 
 def encode_frame(
-    content: bytes, *, line: str, camera: str, captured_at: datetime, frame_id: str | None = None
+    content: bytes,
+    *,
+    line: str,
+    camera: str,
+    captured_at: datetime,
+    frame_id: str | None = None,
+    part: str | None = None,
 ) -> ImageMessage:
     """Build the message of an encoded image. Raises ValueError for a name that the worker would refuse."""
     key = f"{names.line_name(line)}/{names.camera_name(camera)}"
@@ -56,6 +64,7 @@ def encode_frame(
             ("ce_source", f"/lines/{line}/cameras/{camera}"),
             ("ce_type", EVENT_TYPE),
             ("ce_time", captured_at.isoformat()),
+            ("ce_subject", None if part is None else names.part_number(part)),
             ("line", line),
             ("camera", camera),
         ]
@@ -74,6 +83,7 @@ def decode_record(record: Record) -> Frame:
         camera=claims.camera,
         frame_id=claims.frame_id,
         captured_at=claims.captured_at,
+        part=claims.part,
         content=record.content,
         traceparent=claims.traceparent,
         deadline_ms=claims.deadline_ms,
@@ -94,6 +104,7 @@ def read_claims(record: Record) -> Claims:
         camera=camera,
         frame_id=headers.first(FRAME_IDS, names.frame_id) or _position_as_id(record),
         captured_at=headers.first(CAPTURE_TIMES, parse_time) or _appended_at(record, headers),
+        part=headers.first(PARTS, names.part_number),
         traceparent=headers.first(["traceparent"], _graphic),
         deadline_ms=headers.first(["deadline-ms"], _deadline_ms),
         ignored=tuple(headers.ignored),

@@ -115,7 +115,12 @@ class Feeder:
         frame_id = f"{self._run_id}-{shot.line}-{self.sent:06d}"
         self._tally.record_sent(SentFrame(frame_id, shot.line, shot.defect))
         message = encode_frame(
-            shot.content, line=shot.line, camera=shot.camera, captured_at=self._clock.now(), frame_id=frame_id
+            shot.content,
+            line=shot.line,
+            camera=shot.camera,
+            captured_at=self._clock.now(),
+            frame_id=frame_id,
+            part=shot.part,
         )
         self._producer.send(message)
         self.sent += 1

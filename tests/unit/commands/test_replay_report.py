@@ -93,3 +93,10 @@ def test_failing_the_same_way_is_the_same_and_failing_in_another_is_not() -> Non
 def test_without_an_inspection_or_with_another_version_nothing_is_compared() -> None:
     assert compared(None, REJECTED).same is None
     assert replay_document(Replay(REJECTED, REJECTED, "auto", other_version=True))["same"] is None
+
+
+@pytest.mark.parametrize(("part", "title"), [(None, "camera c\n"), ("4711", "camera c, part 4711\n")])
+def test_a_replay_names_the_part_if_it_is_known(part: str | None, title: str) -> None:
+    printed = io.StringIO()
+    print_replay(compared(REJECTED, replace(REJECTED, part=part)), Console(file=printed, width=300))
+    assert title in printed.getvalue()

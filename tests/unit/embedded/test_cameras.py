@@ -132,3 +132,8 @@ def test_the_shuffle_follows_the_seed(tmp_path: Path) -> None:
 def test_a_folder_without_test_images_is_refused(tmp_path: Path, names: list[str]) -> None:
     with pytest.raises(SettingsError):
         labelled_files(make_folder(tmp_path, names), seed=0)
+
+
+def test_cameras_of_a_line_never_show_a_part_with_the_same_serial_number() -> None:
+    shots = list(islice(interleaved(simulated_cameras("A", seed=0)), 6))
+    assert [shot.part for shot in shots] == [f"A-{index:06d}" for index in range(6)]

@@ -7,10 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.domain.inspection import Inspection, Verdict
 from qc_worker.engine.decoding import Decoded
 from qc_worker.engine.in_flight import Ticket
 from qc_worker.engine.inference import Inferred
+from qc_worker.engine.intake import failure
 from qc_worker.engine.judge import Judge
 from qc_worker.engine.residents import Resident
 from qc_worker.imaging.preprocessing import Picture
@@ -111,3 +113,13 @@ def test_reading_the_maps_counts_as_postprocessing_of_the_frames_that_needed_it(
     judge = Judge(Heatmaps(), clock, heatmap_pass_share=0.0)
     outcomes = judge.judge(replace(inferred, scored=scored)).outcomes
     assert [outcome.inspection.stage_ms.postprocess for outcome in outcomes] == [0.0, 500.0, 500.0]
+
+
+def test_inspection_carries_the_part_whether_the_frame_was_judged_or_failed() -> None:
+    record = factories.record(content=b"x")
+    ticket = Ticket(replace(record, headers=(*record.headers, ("part", b"SN 4711"))), 0.0)
+    frame = replace(decoded(0), ticket=ticket, frame=decode_record(ticket.record))
+    inferred = replace(batch_of([PASS]), batch=[frame])
+    assert [inspection.part for inspection in judged(inferred)] == ["SN 4711"]
+    broken = failure(ticket, InvalidFrame(Reason.EMPTY, "no bytes"), factories.ManualClock())
+    assert broken.inspection.part == "SN 4711"

@@ -15,6 +15,7 @@ NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 
 names = st.from_regex(NAME_PATTERN, fullmatch=True).filter(lambda name: not name.endswith("\n"))
 frame_ids = st.from_regex(FRAME_ID_PATTERN, fullmatch=True).filter(lambda name: not name.endswith("\n"))
+parts = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=128)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 counts = st.integers(0, 10**9)
@@ -33,6 +34,7 @@ inspections = st.builds(
     scored_at=stamps,
     source=positions,
     verdict=st.sampled_from(Verdict),
+    part=st.none() | parts,
     reason=st.none() | st.sampled_from(Reason),
     detail=st.none() | texts,
     model_version=st.none() | names,
@@ -69,7 +71,19 @@ feedbacks = st.builds(
 )
 
 known_headers = st.sampled_from(
-    ["line", "LINE", "camera", "frame-id", "ce_id", "ce_time", "captured-at", "ce_specversion", "traceparent"]
+    [
+        "line",
+        "LINE",
+        "camera",
+        "frame-id",
+        "ce_id",
+        "ce_time",
+        "captured-at",
+        "ce_specversion",
+        "traceparent",
+        "part",
+        "ce_subject",
+    ]
 )
 absurd_values = st.sampled_from(
     [

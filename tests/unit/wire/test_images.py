@@ -10,7 +10,7 @@ from qc_worker.domain.frame import Frame, Position, Record
 from qc_worker.domain.names import camera_name, frame_id, line_name
 from qc_worker.wire.headers import MAX_HEADER_BYTES, parse_time
 from qc_worker.wire.images import EVENT_TYPE, claimed_line, decode_record, encode_frame, read_claims
-from tests.unit.wire.strategies import NOON, frame_ids, hostile_records, names, record, stamps
+from tests.unit.wire.strategies import NOON, frame_ids, hostile_records, names, parts, record, stamps
 
 
 @given(line=names, camera=names, identity=frame_ids, captured_at=stamps, content=st.binary(max_size=100))
@@ -22,6 +22,13 @@ def test_decoding_gives_back_what_the_camera_encoded(
     frame = decode_record(Record(position, message.key, message.content, tuple(message.headers), NOON))
     assert (frame.line, frame.camera, frame.frame_id) == (line, camera, identity)
     assert (frame.captured_at, frame.content, frame.position) == (captured_at, content, position)
+    assert frame.part is None
+
+
+@given(part=parts)
+def test_decoding_gives_back_the_part_that_the_camera_encoded(part: str) -> None:
+    message = encode_frame(b"x", line="A", camera="top", captured_at=NOON, part=part)
+    assert decode_record(record(*message.headers)).part == part
 
 
 def test_encoded_frame_is_a_binary_mode_cloud_event() -> None:
@@ -84,6 +91,28 @@ def test_times_are_turned_to_utc() -> None:
 
 def test_traceparent_is_carried() -> None:
     assert decode_record(record(("traceparent", b"00-abc-def-01"))).traceparent == "00-abc-def-01"
+
+
+def test_a_part_is_optional_and_its_plain_header_wins_over_the_events_subject() -> None:
+    assert decode_record(record()).part is None
+    assert decode_record(record(("ce_subject", b"4711"))).part == "4711"
+    assert decode_record(record(("ce_subject", b"4711"), ("part", b"4712"))).part == "4712"
+
+
+def test_blanks_around_a_serial_number_are_not_part_of_it() -> None:
+    assert decode_record(record(("part", b" SN 47/11\r\n"))).part == "SN 47/11"
+
+
+def test_subject_of_the_event_stands_in_for_a_part_that_cannot_be_used() -> None:
+    frame = decode_record(record(("part", b"x" * 129), ("ce_subject", b"4711")))
+    assert frame.part == "4711"
+    assert [str(header) for header in frame.ignored] == ["header part ignored: longer than 128 characters"]
+
+
+@pytest.mark.parametrize("part", ["", " ", "x" * 129, "47\n11", "47\u202e11"])
+def test_camera_cannot_encode_a_part_that_the_worker_would_ignore(part: str) -> None:
+    with pytest.raises(ValueError, match=r"128 characters|is not a part's serial number"):
+        encode_frame(b"x", line="A", camera="top", captured_at=NOON, part=part)
 
 
 def test_a_deadline_is_optional() -> None:
@@ -217,15 +246,21 @@ def test_numbers_of_every_unit_say_the_same_time(stamp: datetime) -> None:
         ("deadline-ms", b"9" * 5000),
         ("deadline-ms", b"000000001" * 400),
         ("traceparent", b"\xff"),
+        ("part", b"x" * 129),
+        ("part", b" \t "),
+        ("part", b"47\x0011"),
+        ("part", b"\xff"),
+        ("ce_subject", "47\u202e11".encode()),
     ],
 )
 def test_optional_header_that_cannot_be_used_is_ignored_and_said(name: str, value: bytes) -> None:
     frame = decode_record(record((name, value)))
     assert (frame.line, frame.frame_id, frame.deadline_ms, frame.traceparent) == ("A", "images:2:7", None, None)
+    assert frame.part is None
     assert [header.name for header in frame.ignored] == [name]
 
 
-@pytest.mark.parametrize("name", ["line", "camera", "frame-id", "captured-at", "deadline-ms", "traceparent"])
+@pytest.mark.parametrize("name", ["line", "camera", "frame-id", "captured-at", "deadline-ms", "traceparent", "part"])
 def test_empty_header_is_as_good_as_none(name: str) -> None:
     assert decode_record(record((name, b""))) == decode_record(record())
 
@@ -258,6 +293,7 @@ def test_any_record_is_a_frame_with_safe_names_or_a_bad_header(hostile: Record) 
     assert camera_name(frame.camera) == frame.camera
     assert frame_id(frame.frame_id) == frame.frame_id
     assert frame.captured_at is None or frame.captured_at.utcoffset() == timedelta(0)
+    assert frame.part is None or (0 < len(frame.part) <= 128 and frame.part.isprintable())
 
 
 def _frame_or_reason(hostile: Record) -> Frame | Reason:

@@ -67,6 +67,13 @@ def test_inspections_from_before_the_number_format_can_be_read(schema_version: s
     assert decode_inspection(json.dumps(written).encode()) == replace(INSPECTION, schema_version=schema_version)
 
 
+@pytest.mark.parametrize("schema_version", ["1.0", "1.4"])
+def test_inspections_from_before_parts_can_be_read(schema_version: str) -> None:
+    written: dict[str, Any] = json.loads(encode_inspection(INSPECTION)) | {"schema_version": schema_version}
+    del written["part"]
+    assert decode_inspection(json.dumps(written).encode()) == replace(INSPECTION, schema_version=schema_version)
+
+
 @pytest.mark.parametrize("name", ["../../etc", "", "A/B", "A\n", "x" * 65])
 def test_release_cannot_point_outside_its_folder(name: str) -> None:
     with pytest.raises(ValueError, match="is not a line"):
