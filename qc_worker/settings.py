@@ -6,14 +6,14 @@ No other module reads the environment.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from platformdirs import user_data_path
 from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from qc_worker.domain.addresses import kafka_address, kafka_topic
 from qc_worker.domain.errors import SettingsError
+from qc_worker.runtime.home_folder import UNKNOWN_HOME, data_home, expanded
 from qc_worker.settings_file import read_toml
 
 CONFIG_VARIABLE = "QC_CONFIG"
@@ -21,8 +21,8 @@ CONFIG_FILE = "qc.toml"
 MEBIBYTE = 1024 * 1024
 MAY_BE_EMPTY = "redis_url"
 """The one setting for which empty has a meaning: no heatmaps."""
-
-UNKNOWN_HOME = Path("~")
+DASHBOARD_TABLE = "dashboard"
+"""Table of qc.toml with the settings that `qc-dashboard` alone has."""
 
 
 def _none_if_auto(given: Any) -> Any:
@@ -112,7 +112,7 @@ class Settings(BaseSettings):
     heatmap_pass_share: float = Field(default=0.01, ge=0, le=1)
     """Share of passed frames that get a heatmap too."""
 
-    state_dir: Path = Field(default_factory=lambda: _data_home() / "qc-worker")
+    state_dir: Path = Field(default_factory=lambda: data_home() / "qc-worker")
     """Folder of models, samples and caches, unless they have folders of their own."""
     model_store: str = Field(default="", repr=False)
     """Folder or fsspec URL of the model store; empty: `models` in the state folder."""
@@ -202,12 +202,12 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _at_home(cls, path: Path | None) -> Path | None:
-        return None if path is None else _expanded(path)
+        return None if path is None else expanded(path)
 
     @field_validator("model_store")
     @classmethod
     def _store_at_home(cls, url: str) -> str:
-        return str(_expanded(Path(url))) if url.startswith("~") else url
+        return str(expanded(Path(url))) if url.startswith("~") else url
 
     @property
     def state_path(self) -> Path:
@@ -242,23 +242,35 @@ class Settings(BaseSettings):
             init_settings,
             env_settings,
             InitSettingsSource(settings_cls, empty),
-            InitSettingsSource(settings_cls, read_toml(config_file())),
+            InitSettingsSource(settings_cls, cls._of_file(read_toml(config_file()))),
         )
+
+    @classmethod
+    def _of_file(cls, tables: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in tables.items() if name != DASHBOARD_TABLE}
 
 
 def config_file() -> Path:
     """Return the path of the settings file, which must exist only if QC_CONFIG names it."""
-    return _expanded(Path(os.environ.get(CONFIG_VARIABLE) or CONFIG_FILE))
+    return expanded(Path(os.environ.get(CONFIG_VARIABLE) or CONFIG_FILE))
+
+
+Kind = TypeVar("Kind", bound=Settings)
 
 
 def load_settings(**flags: Any) -> Settings:
     """Build the settings; flags that are None or empty count as not given. Raises SettingsError."""
+    return load_settings_of(Settings, **flags)
+
+
+def load_settings_of(kind: type[Kind], /, **flags: Any) -> Kind:
+    """Build the settings of a program that has more of them. Raises SettingsError."""
     given = {name: flag for name, flag in flags.items() if name == MAY_BE_EMPTY or not _is_empty(flag)}
     try:
         config = config_file()
         if os.environ.get(CONFIG_VARIABLE) and not config.is_file():
             raise SettingsError(f"{CONFIG_VARIABLE} names {config}, which is not a file")
-        return Settings(**{name: flag for name, flag in given.items() if flag is not None})
+        return kind(**{name: flag for name, flag in given.items() if flag is not None})
     except ValidationError as error:
         raise SettingsError(_described(error.errors(include_url=False, include_input=False)[0])) from None
     except ValueError as error:
@@ -267,24 +279,8 @@ def load_settings(**flags: Any) -> Settings:
         raise SettingsError(f"{error.filename} cannot be read: {error.strerror}") from None
 
 
-def _data_home() -> Path:
-    """Return the user's folder for program data; UNKNOWN_HOME if HOME is unset and passwd has no entry."""
-    try:
-        folder = user_data_path()
-    except RuntimeError:
-        return UNKNOWN_HOME
-    return folder if folder.is_absolute() else UNKNOWN_HOME
-
-
 def _is_empty(text: object) -> bool:
     return isinstance(text, str) and not text.strip()
-
-
-def _expanded(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        raise ValueError(f"{path}: this user has no known home folder; write the full path") from None
 
 
 def _described(error: Mapping[str, Any]) -> str:

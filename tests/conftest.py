@@ -6,12 +6,14 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 from typing import NoReturn, TypeVar
 from uuid import uuid4
 
 import pytest
 
+from qc_dashboard.database.database import Database
 from qc_worker.domain.errors import SettingsError
 from qc_worker.embedded.server import LOOPBACK, Server, free_port
 from qc_worker.embedded.services import DELIVERY, EmbeddedBroker, EmbeddedCache, EmbeddedServices
@@ -19,6 +21,8 @@ from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka_fixes.register import install_all
 from qc_worker.transport.redis.heatmap_cache import cache_answers
 from tests.support.apache_kafka.cluster import Cluster
+from tests.support.databases import DATABASES, migrated, new_url
+from tests.support.postgresql import PostgreSQL
 
 
 class DebianRedis:
@@ -45,7 +49,7 @@ class DebianRedis:
 
 
 Found = TypeVar("Found")
-Service = TypeVar("Service", EmbeddedBroker, EmbeddedCache, EmbeddedServices, Cluster, DebianRedis)
+Service = TypeVar("Service", EmbeddedBroker, EmbeddedCache, EmbeddedServices, Cluster, DebianRedis, PostgreSQL)
 
 BROKERS = ("embedded", "apache")
 """Suites that need a real broker run on each: Tansu, which the demo starts, and Apache Kafka."""
@@ -93,6 +97,30 @@ def apache_services(request: pytest.FixtureRequest) -> Iterator[Services]:
         bootstrap_servers = named or request.getfixturevalue("one_broker").bootstrap_servers
         redis_url = os.environ.get("QC_TEST_REDIS") or started_redis(stack).redis_url
         yield Services(bootstrap_servers, redis_url, KAFKA_SESSION_TIMEOUT_MS, "exactly-once")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """Start Debian's PostgreSQL."""
+    with ExitStack() as stack:
+        server = PostgreSQL()
+        stack.callback(server.remove)
+        yield started(server, stack)
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Name an empty database: an SQLite file, and one on PostgreSQL."""
+    server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
+    with new_url(server, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """Open a database with the newest tables."""
+    with migrated(database_url) as opened:
+        yield opened
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from qc_dashboard.settings import DashboardSettings
 from qc_worker.observability import metrics
 from qc_worker.settings import OR_AUTO, Settings
 from qc_worker.simplenet.card import ModelCard
@@ -50,6 +51,13 @@ def settings_table() -> str:
     return _table(("`qc.toml`", "environment", "default", "meaning"), rows)
 
 
+def dashboard_settings_table() -> str:
+    """Make one row per setting that the dashboard alone has; in qc.toml they stand in the table `[dashboard]`."""
+    own = [row for row in _fields(DashboardSettings) if row[0] not in Settings.model_fields]
+    rows = ((f"`{name}`", f"`QC_{name.upper()}`", default, meaning) for name, default, meaning in own)
+    return _table(("`[dashboard]`", "environment", "default", "meaning"), rows)
+
+
 def metrics_table() -> str:
     """Make one row per metric, in the order of the code."""
     collectors = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
@@ -83,7 +91,7 @@ def backbones_table() -> str:
 
 
 TABLES: Mapping[str, Mapping[str, Callable[[], str]]] = {
-    "docs/reference/settings.md": {"settings": settings_table},
+    "docs/reference/settings.md": {"settings": settings_table, "dashboard settings": dashboard_settings_table},
     "docs/reference/monitoring.md": {"metrics": metrics_table},
     "docs/reference/backbones.md": {"backbones": backbones_table},
     "docs/reference/model-card.md": {"card": card_table, "training": training_table},

@@ -23,7 +23,7 @@ TRY_AGAIN = 75
 """EX_TEMPFAIL of sysexits.h: the command was right, but the broker did not answer or the device was lost."""
 INTERRUPTED = 130
 PASSING_ERRNOS = frozenset({errno.EAGAIN, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
-PACKAGES = frozenset({"qc_worker", "trainer"})
+PACKAGES = frozenset({"qc_worker", "trainer", "qc_dashboard"})
 
 log = structlog.get_logger()
 

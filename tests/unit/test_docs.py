@@ -10,9 +10,9 @@ import typer
 import typer.main
 import yaml
 
+from qc_dashboard.settings import DashboardSettings
 from qc_worker.domain.errors import Reason
 from qc_worker.domain.inspection import Verdict
-from qc_worker.settings import Settings
 from tools.doc_tables import TABLES, with_tables
 
 REPOSITORY = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ def test_make_targets_in_the_documents_exist() -> None:
 
 
 def test_environment_variables_in_the_documents_exist() -> None:
-    known = {f"QC_{name.upper()}" for name in Settings.model_fields}
+    known = {f"QC_{name.upper()}" for name in DashboardSettings.model_fields}
     known |= {"QC_CONFIG", "QC_TEST_KAFKA", "QC_TEST_REDIS"}
     assert set(re.findall(r"\bQC_[A-Z][A-Z_]*[A-Z]\b", EVERYTHING)) <= known
 

@@ -1,0 +1,12 @@
+"""Command-line options of `qc-dashboard`."""
+
+from typing import Annotated
+
+import typer
+
+from qc_worker.options import SettingOption
+
+HISTORY_URL = SettingOption(
+    "history_url",
+    Annotated[str | None, typer.Option("--history", help="URL of the history's database, PostgreSQL or SQLite.")],
+)
