@@ -8,13 +8,19 @@ LineName = NewType("LineName", str)
 CameraName = NewType("CameraName", str)
 FrameId = NewType("FrameId", str)
 PartNumber = NewType("PartNumber", str)
+DefectKind = NewType("DefectKind", str)
 ModelVersion = NewType("ModelVersion", str)
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 FRAME_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/=+-]{0,127}$"
+KIND_PATTERN = r"^[^./\\\s][^/\\]{0,63}$"
 MAX_PART_CHARACTERS = 128
+MAX_PERSON_CHARACTERS = 128
 
+_NO_KINDS = frozenset({"good", "unsure"})
+"""These are verdicts."""
 _name = re.compile(NAME_PATTERN[:-1] + r"\Z")
+_kind = re.compile(KIND_PATTERN[:-1] + r"\Z")
 _frame_id = re.compile(FRAME_ID_PATTERN[:-1] + r"\Z")
 
 
@@ -46,6 +52,20 @@ def part_number(text: str) -> PartNumber:
     if not text or not text.isprintable():
         raise ValueError(f"{text!r} is not a part's serial number: use printable characters")
     return PartNumber(text)
+
+
+def defect_kind(text: str) -> DefectKind:
+    """Check the name of a kind of defect, which becomes a folder's name in an export. Raises ValueError."""
+    if not text.isprintable() or text != text.strip() or text.casefold() in _NO_KINDS:
+        raise ValueError(f"{text[:80]!r} is not a kind of defect: use another, printable name")
+    return DefectKind(_checked(text, _kind, "kind of defect"))
+
+
+def person_name(text: str) -> str:
+    """Check the name of a person. Raises ValueError."""
+    if len(text) > MAX_PERSON_CHARACTERS:
+        raise ValueError(f"the name of a person is longer than {MAX_PERSON_CHARACTERS} characters")
+    return text
 
 
 def readable(name: str | Path) -> str:

@@ -57,7 +57,12 @@ CHANNELS = (
     Channel("images", "images_topic", "Encoded frames from cameras.", ("cloudEventFrame", "plainFrame")),
     Channel("results", "results_topic", "One inspection for every record on `images`.", ("inspection",)),
     Channel("deadLetters", "dead_letter_topic", "Records that could not be judged.", ("deadLetter",)),
-    Channel("feedback", "feedback_topic", "Operators' verdicts on frames.", ("feedback",)),
+    Channel(
+        "feedback",
+        "feedback_topic",
+        "People's verdicts on frames; of several on one frame the latest counts.",
+        ("feedback",),
+    ),
     Channel("models", "models_topic", "The newest release of every line.", ("release",), compacted=True),
 )
 
@@ -67,12 +72,18 @@ OPERATIONS = (
     Operation("worker", "send", "results", "Publish the inspection of a frame."),
     Operation("worker", "send", "deadLetters", "Publish a record that could not be judged."),
     Operation("worker", "receive", "models", "Swap in the models of new releases between two batches."),
-    Operation("trainer", "receive", "feedback", "Gather accepted good frames as samples."),
+    Operation(
+        "trainer",
+        "receive",
+        "feedback",
+        "Keep judged frames as samples, and withdraw those that a person is unsure of.",
+    ),
     Operation("trainer", "receive", "images", "Read accepted frames back by position; commits nothing."),
     Operation("trainer", "send", "models", "Announce that a version is live."),
     Operation("dashboard", "receive", "results", "Show verdicts, defects and heatmaps."),
     Operation("dashboard", "receive", "models", "Show which version judges a line."),
-    Operation("dashboard", "send", "feedback", "Say whether a frame is good or defective."),
+    Operation("dashboard", "receive", "feedback", "Show who judged a frame, and how."),
+    Operation("dashboard", "send", "feedback", "Say if a frame is good, has a defect, or cannot be judged."),
 )
 
 

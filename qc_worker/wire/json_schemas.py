@@ -7,7 +7,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from qc_worker.domain.inspection import SCHEMA_VERSION
-from qc_worker.domain.names import FRAME_ID_PATTERN, NAME_PATTERN
+from qc_worker.domain.names import FRAME_ID_PATTERN, KIND_PATTERN, NAME_PATTERN
 from qc_worker.wire.json_types import FEEDBACK, INSPECTION, RELEASE
 
 Schema = dict[str, Any]
@@ -20,7 +20,12 @@ _ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {"inspection": INSPECTION, "rele
 # The decoders check these patterns in addition to the types.
 _PATTERNS: Final = {
     "Release": {"line": NAME_PATTERN, "version": NAME_PATTERN},
-    "Feedback": {"line": NAME_PATTERN, "frame_id": FRAME_ID_PATTERN},
+    "Feedback": {
+        "line": NAME_PATTERN,
+        "frame_id": FRAME_ID_PATTERN,
+        "model_version": NAME_PATTERN,
+        "kind": KIND_PATTERN,
+    },
 }
 
 

@@ -1,11 +1,13 @@
 """Converts between JSON and domain values, checked both ways by pydantic."""
 
+from dataclasses import replace
+from datetime import UTC
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from qc_worker.domain import names
-from qc_worker.domain.feedback import Feedback
+from qc_worker.domain.feedback import MAX_BOXES, Feedback, Judgement, MarkedBox
 from qc_worker.domain.inspection import Inspection
 from qc_worker.domain.release import Release
 
@@ -45,13 +47,37 @@ def encode_feedback(feedback: Feedback) -> bytes:
 
 
 def decode_feedback(raw: bytes) -> Feedback:
-    """Read an operator's verdict and check its names. Raises ValueError."""
+    """Read a person's verdict and check its names and boxes. Raises ValueError."""
     feedback = _load(FEEDBACK, raw)
     names.line_name(feedback.line)
     names.frame_id(feedback.frame_id)
     if not (0 <= feedback.source.partition < 2**31 and 0 <= feedback.source.offset < 2**63):
         raise ValueError(f"source: {feedback.source} is not a position")
+    names.person_name(feedback.accepted_by)
+    if feedback.model_version is not None:
+        names.model_version(feedback.model_version)
+    if feedback.kind is not None:
+        names.defect_kind(feedback.kind)
+    _check_marks(feedback)
+    if feedback.accepted_at.tzinfo is None:
+        return replace(feedback, accepted_at=feedback.accepted_at.replace(tzinfo=UTC))
     return feedback
+
+
+def _check_marks(feedback: Feedback) -> None:
+    if feedback.verdict is not Judgement.DEFECT and (feedback.kind is not None or feedback.boxes):
+        raise ValueError(f"verdict: {feedback.verdict} has neither a kind of defect nor boxes")
+    if len(feedback.boxes) > MAX_BOXES:
+        raise ValueError(f"boxes: {len(feedback.boxes)} are more than {MAX_BOXES}")
+    for box in feedback.boxes:
+        if not _is_drawn(box):
+            raise ValueError(f"boxes: {box.width} x {box.height} at {box.x},{box.y} is not a rectangle")
+
+
+def _is_drawn(box: MarkedBox) -> bool:
+    return all(0 <= edge < 2**31 for edge in (box.x, box.y)) and all(
+        0 < side < 2**31 for side in (box.width, box.height)
+    )
 
 
 def _load(adapter: TypeAdapter[T], raw: bytes) -> T:

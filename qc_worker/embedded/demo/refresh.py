@@ -118,4 +118,5 @@ def _feedback(frame: JudgedFrame, accepted_at: datetime) -> Feedback:
         verdict=Judgement.GOOD,
         accepted_by="qc-worker demo",
         accepted_at=accepted_at,
+        model_version=frame.inspection.model_version,
     )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import strategies as st
 
 from qc_worker.domain.errors import Reason
-from qc_worker.domain.feedback import Feedback, Judgement
+from qc_worker.domain.feedback import Feedback, Judgement, MarkedBox
 from qc_worker.domain.frame import Position, Record
 from qc_worker.domain.inspection import Defect, Inspection, Mask, StageTimings, Verdict
 from qc_worker.domain.names import FRAME_ID_PATTERN, NAME_PATTERN
@@ -60,6 +60,8 @@ releases = st.builds(
     metrics=st.dictionaries(texts, numbers, max_size=3),
 )
 
+kinds = st.sampled_from(["scratch", "Kratzer, tief", "<b>dent"])
+boxes = st.builds(MarkedBox, x=counts, y=counts, width=st.integers(1, 10**9), height=st.integers(1, 10**9))
 feedbacks = st.builds(
     Feedback,
     line=names,
@@ -68,6 +70,17 @@ feedbacks = st.builds(
     verdict=st.sampled_from(Judgement),
     accepted_by=texts,
     accepted_at=stamps,
+    model_version=st.none() | names,
+) | st.builds(
+    Feedback,
+    line=names,
+    frame_id=frame_ids,
+    source=positions,
+    verdict=st.just(Judgement.DEFECT),
+    accepted_by=texts,
+    accepted_at=stamps,
+    kind=st.none() | kinds,
+    boxes=st.lists(boxes, max_size=3).map(tuple),
 )
 
 known_headers = st.sampled_from(

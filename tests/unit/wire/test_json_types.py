@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qc_worker.domain.feedback import Feedback, Judgement
+from qc_worker.domain.feedback import MAX_BOXES, Feedback, Judgement, MarkedBox
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import SCHEMA_VERSION, Inspection, Verdict
 from qc_worker.domain.release import Release
@@ -91,6 +91,46 @@ def test_release_without_a_threshold_is_refused() -> None:
 def test_feedback_with_a_hostile_line_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match="is not a line"):
         decode_feedback(encode_feedback(replace(FEEDBACK, line=line)))
+
+
+def test_feedback_from_before_kinds_and_versions_can_be_read() -> None:
+    written: dict[str, Any] = json.loads(encode_feedback(FEEDBACK))
+    before = ("line", "frame_id", "source", "verdict", "accepted_by", "accepted_at")
+    assert decode_feedback(json.dumps({name: written[name] for name in before}).encode()) == FEEDBACK
+
+
+def test_time_of_feedback_without_a_zone_is_utc() -> None:
+    written: dict[str, Any] = json.loads(encode_feedback(FEEDBACK)) | {"accepted_at": "2026-01-02T12:00:00"}
+    assert decode_feedback(json.dumps(written).encode()) == FEEDBACK
+
+
+BOX = MarkedBox(1, 2, 30, 40)
+DEFECTIVE = replace(FEEDBACK, verdict=Judgement.DEFECT, kind="scratch", boxes=(BOX,), model_version="v1")
+
+
+@pytest.mark.parametrize(
+    ("absurd", "reason"),
+    [
+        (replace(DEFECTIVE, kind="../../etc"), "kind of defect"),
+        (replace(DEFECTIVE, kind="a/b"), "kind of defect"),
+        (replace(DEFECTIVE, kind="Good"), "kind of defect"),
+        (replace(DEFECTIVE, kind=" scratch"), "kind of defect"),
+        (replace(DEFECTIVE, kind="scr\x00atch"), "kind of defect"),
+        (replace(DEFECTIVE, kind="x" * 65), "kind of defect"),
+        (replace(DEFECTIVE, kind=""), "kind of defect"),
+        (replace(DEFECTIVE, model_version="../v1"), "is not a model version"),
+        (replace(DEFECTIVE, accepted_by="x" * 129), "longer than 128"),
+        (replace(DEFECTIVE, boxes=(BOX,) * (MAX_BOXES + 1)), "65 are more than 64"),
+        (replace(DEFECTIVE, boxes=(replace(BOX, width=0),)), "is not a rectangle"),
+        (replace(DEFECTIVE, boxes=(replace(BOX, x=-1),)), "is not a rectangle"),
+        (replace(DEFECTIVE, boxes=(replace(BOX, y=2**31),)), "is not a rectangle"),
+        (replace(DEFECTIVE, verdict=Judgement.GOOD), "neither a kind of defect nor boxes"),
+        (replace(DEFECTIVE, verdict=Judgement.UNSURE, kind=None), "neither a kind of defect nor boxes"),
+    ],
+)
+def test_feedback_that_cannot_be_is_refused(absurd: Feedback, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        decode_feedback(encode_feedback(absurd))
 
 
 def test_unknown_fields_are_ignored_so_that_a_minor_version_may_add_some() -> None:
