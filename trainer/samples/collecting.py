@@ -1,4 +1,7 @@
-"""Turn feedback into samples: read the frames that people judged back from `images` by position."""
+"""Turn feedback into samples: read the frames that people judged back from `images` by position.
+
+The last word on a frame counts, also if it comes when the frame has expired but is a sample: `unsure` withdraws it.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -7,16 +10,20 @@ from enum import Enum, auto
 
 import structlog
 
-from qc_worker.domain.errors import InvalidFrame
+from qc_worker.domain.errors import InvalidFrame, TrainingError
 from qc_worker.domain.feedback import Feedback, Judgement
 from qc_worker.domain.frame import Frame
-from qc_worker.domain.names import line_name
+from qc_worker.domain.names import LineName, line_name
 from qc_worker.imaging.preprocessing import ImageLimits, decode_picture
 from qc_worker.ports.feedback import FeedbackSource
 from qc_worker.ports.frames import FrameReader
 from qc_worker.wire.images import decode_record
+from trainer.datasets.masks import as_png
+from trainer.samples.boxes import mask_of
+from trainer.samples.by_position import SamplesByPosition
+from trainer.samples.card import Origin, Word
 from trainer.samples.importing import CHECK_SIZE
-from trainer.samples.store import Origin, SampleStore, Stored
+from trainer.samples.store import SampleStore, Stored, sha256
 
 POLL_S = 1.0
 LAST_IDLE_POLLS = 2
@@ -30,6 +37,7 @@ class Outcome(Enum):
     """Outcome of one feedback."""
 
     ADDED = auto()
+    HELD_BACK = auto()
     KNOWN = auto()
     EXPIRED = auto()
     MISMATCHED = auto()
@@ -41,7 +49,10 @@ class CollectReport:
     """Outcome of a collection: `added` counts frames by line and judgement, the other fields count frames."""
 
     added: dict[str, dict[str, int]] = field(default_factory=dict)
+    held_back: int = 0
+    """Frames that a person is unsure of; those that were samples are withdrawn."""
     known: int = 0
+    """Frames whose judgement is as it was: repeated, or said before the last word."""
     expired: int = 0
     """Frames that retention had removed."""
     mismatched: int = 0
@@ -51,7 +62,7 @@ class CollectReport:
     @property
     def feedback(self) -> int:
         added = sum(sum(by_judgement.values()) for by_judgement in self.added.values())
-        return added + self.known + self.expired + self.mismatched + self.undecodable
+        return added + self.held_back + self.known + self.expired + self.mismatched + self.undecodable
 
     def count(self, feedback: Feedback, outcome: Outcome) -> None:
         """Count one feedback."""
@@ -60,6 +71,8 @@ class CollectReport:
                 by_judgement = self.added.setdefault(feedback.line, {})
                 judgement = Judgement(feedback.verdict).value
                 by_judgement[judgement] = by_judgement.get(judgement, 0) + 1
+            case Outcome.HELD_BACK:
+                self.held_back += 1
             case Outcome.KNOWN:
                 self.known += 1
             case Outcome.EXPIRED:
@@ -70,7 +83,7 @@ class CollectReport:
                 self.undecodable += 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Collector:
     """Reads feedback from a source and stores its frames as samples."""
 
@@ -83,6 +96,10 @@ class Collector:
     """True once the consumer group has assigned partitions; before that, polls return nothing."""
     monotonic: Callable[[], float] = time.monotonic
     poll_s: float = POLL_S
+    stored: SamplesByPosition = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stored = SamplesByPosition(self.store)
 
     def run(self, *, stop: Callable[[], bool] | None = None) -> CollectReport:
         """Turn all feedback there is into samples; with `stop`, wait for more until that is true or Ctrl-C is pressed.
@@ -122,17 +139,16 @@ class Collector:
             return self._refuse(feedback, found=f"topic {feedback.source.topic}")
         record = self.frames.read(feedback.source)
         if record is None:
-            log.warning("frame of feedback has expired", line=feedback.line, position=str(feedback.source))
-            return Outcome.EXPIRED
+            return self._judge_sample(feedback)
         try:
             frame = decode_record(record)
-            decode_picture(frame.content, input_size=CHECK_SIZE, aspect="squash", limits=self.limits)
+            mask = self._mask(feedback, frame.content)
         except InvalidFrame as error:
             log.warning("frame of feedback cannot be decoded", position=str(feedback.source), detail=error.detail)
             return Outcome.UNDECODABLE
         if (frame.line, frame.frame_id) != (feedback.line, feedback.frame_id):
             return self._refuse(feedback, found=f"line {frame.line}, frame {frame.frame_id}")
-        return self._store(feedback, frame)
+        return self._store(feedback, frame, mask)
 
     def _refuse(self, feedback: Feedback, *, found: str) -> Outcome:
         log.warning(
@@ -144,14 +160,58 @@ class Collector:
         )
         return Outcome.MISMATCHED
 
-    def _store(self, feedback: Feedback, frame: Frame) -> Outcome:
+    def _store(self, feedback: Feedback, frame: Frame, mask: bytes | None) -> Outcome:
+        line = line_name(feedback.line)
         origin = Origin(
             position=frame.position,
             frame_id=frame.frame_id,
+            part=frame.part,
             accepted_by=feedback.accepted_by,
             accepted_at=feedback.accepted_at,
             captured_at=frame.captured_at,
         )
-        judgement = Judgement(feedback.verdict)
-        stored = self.store.add(line_name(feedback.line), judgement, frame.content, origin=origin)
-        return Outcome.KNOWN if stored is Stored.KNOWN else Outcome.ADDED
+        stored = self.store.add(line, feedback.verdict, frame.content, origin=origin, mask=mask, word=_word(feedback))
+        self.stored.note(line, frame.position, sha256(frame.content))
+        return _outcome(feedback, stored)
+
+    def _judge_sample(self, feedback: Feedback) -> Outcome:
+        """Judge a frame that has expired but is a sample."""
+        line = line_name(feedback.line)
+        sample = self.stored.find(line, feedback.source, feedback.frame_id)
+        if sample is None:
+            log.warning("frame of feedback has expired", line=line, position=str(feedback.source))
+            return Outcome.EXPIRED
+        try:
+            return _outcome(feedback, self._judge_stored(line, sample, feedback))
+        except (TrainingError, InvalidFrame) as error:
+            log.warning("sample of feedback cannot be read", line=line, sample=sample, detail=str(error))
+            return Outcome.EXPIRED
+
+    def _judge_stored(self, line: LineName, sample: str, feedback: Feedback) -> Stored:
+        card = self.store.find(line, sample)
+        content = self.store.read(line, card.judgement if card else feedback.verdict, sample)
+        return self.store.judge(line, sample, _word(feedback), mask=self._mask(feedback, content))
+
+    def _mask(self, feedback: Feedback, content: bytes) -> bytes | None:
+        """Check that the picture decodes, and draw the boxes as a mask; None without any. Raises InvalidFrame."""
+        picture = decode_picture(content, input_size=CHECK_SIZE, aspect="squash", limits=self.limits)
+        mask = mask_of(feedback.boxes, picture.image_size)
+        return as_png(mask) if mask is not None else None
+
+
+def _word(feedback: Feedback) -> Word:
+    return Word(
+        judgement=feedback.verdict,
+        by=feedback.accepted_by,
+        at=feedback.accepted_at,
+        source=feedback.source,
+        model_version=feedback.model_version,
+        kind=feedback.kind,
+        boxes=feedback.boxes,
+    )
+
+
+def _outcome(feedback: Feedback, stored: Stored) -> Outcome:
+    if stored is Stored.KNOWN:
+        return Outcome.KNOWN
+    return Outcome.HELD_BACK if feedback.verdict is Judgement.UNSURE else Outcome.ADDED

@@ -17,7 +17,8 @@ from statistics import median
 
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import LineName
-from trainer.samples.store import Origin, SampleStore
+from trainer.samples.card import Origin
+from trainer.samples.store import SampleStore
 
 SHORTEST_BREAK_S = 1800.0
 BREAK_IN_MEDIAN_GAPS = 20

@@ -18,8 +18,9 @@ from qc_worker.imaging.preprocessing import ImageLimits, decode_picture
 from trainer.datasets.masks import as_png, read_mask
 from trainer.progress import Advance
 from trainer.samples.capture_time import exif_time, file_time
+from trainer.samples.card import Origin
 from trainer.samples.import_folders import ImportTask, SampleFile
-from trainer.samples.store import Origin, SampleStore, Stored
+from trainer.samples.store import SampleStore, Stored
 from trainer.threads import map_in_order
 
 # Small: an import only checks that the file decodes.
@@ -52,6 +53,8 @@ class ImportReport:
     judged_anew: int = 0
     repaired: int = 0
     """Known samples that were damaged on disk and have been restored."""
+    held_back: int = 0
+    """Known samples that a person is unsure of or removed; `qc-trainer samples restore` uses them again."""
     with_mask: int = 0
     unreadable: list[str] = field(default_factory=list)
     """Files that cannot be decoded or read, and folders that cannot be read."""
@@ -67,7 +70,7 @@ class ImportReport:
 
     @property
     def stored(self) -> int:
-        return self.added + self.known + self.judged_anew + self.repaired
+        return self.added + self.known + self.judged_anew + self.repaired + self.held_back
 
     def count(self, name: str, read: _Read, stored: Stored) -> None:
         """Count a file that was stored."""
@@ -80,6 +83,8 @@ class ImportReport:
                 self.judged_anew += 1
             case Stored.REPAIRED:
                 self.repaired += 1
+            case Stored.HELD_BACK:
+                self.held_back += 1
         self.with_mask += read.mask is not None
         self.unreadable_masks += [name] if read.mask_is_unreadable else []
         self.empty_masks += [name] if read.mask_is_empty else []

@@ -15,7 +15,8 @@ from qc_worker.imaging.preprocessing import ImageLimits
 from qc_worker.simplenet.backbones.backbone import load_backbone
 from qc_worker.simplenet.inference.scorer import Scorer
 from qc_worker.simplenet.spec import EmbeddingSpec
-from trainer.samples.store import Origin, SampleStore
+from trainer.samples.card import Origin
+from trainer.samples.store import SampleStore
 
 LINE = line_name("A")
 LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=1 << 20)

@@ -12,9 +12,10 @@ from qc_worker.domain.errors import SettingsError, TrainingError
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import line_name
 from tests.unit.simplenet.factories import LIMITS
+from trainer.samples.card import Origin
 from trainer.samples.frame_sizes import read_frame_sizes
 from trainer.samples.line_bit_depth import choose_bit_depth, parse_bit_depth
-from trainer.samples.store import Origin, SampleStore
+from trainer.samples.store import SampleStore
 
 LINE = line_name("A")
 

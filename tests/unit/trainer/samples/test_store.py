@@ -1,14 +1,18 @@
 import hashlib
 import json
 import re
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from qc_worker.domain.errors import TrainingError
 from qc_worker.domain.feedback import Judgement
+from qc_worker.files import write_atomically
 from tests.unit.trainer.factories import LINE, NOW, imported, png
-from trainer.samples.store import SampleCard, SampleStore, Stored, sha256
+from trainer.samples.card import SampleCard, Word
+from trainer.samples.store import SampleStore, Stored, sha256
 
 
 def test_a_sample_is_named_by_its_content_and_tells_its_origin(tmp_path: Path) -> None:
@@ -127,3 +131,56 @@ def test_cards_of_before_are_read_and_completed_when_the_file_is_imported_again(
     assert store.add(LINE, Judgement.GOOD, png(0), origin=dated) is Stored.KNOWN
     [origin] = store.card(LINE, Judgement.GOOD, sha256(png(0))).origins
     assert (origin.captured_at, origin.folder, origin.accepted_by) == (NOW, "monday/good", "import")
+
+
+class Crash(BaseException):
+    """The end of the process."""
+
+
+@pytest.mark.parametrize("step", range(8))
+def test_crash_at_any_step_of_a_new_judgement_leaves_one_judgement_and_can_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    store, steps = SampleStore(tmp_path), iter(range(100))
+    store.add(LINE, Judgement.DEFECT, png(0), origin=imported(), mask=png(1))
+    sample = sha256(png(0))
+    word = Word(judgement=Judgement.UNSURE, by="ada", at=NOW + timedelta(minutes=1))
+
+    def crash() -> None:
+        if next(steps) == step:
+            raise Crash
+
+    def write(path: Path, content: bytes) -> None:
+        crash()
+        write_atomically(path, content)
+
+    def unlink(path: Path, *, missing_ok: bool = False) -> None:
+        crash()
+        unlink_file(path, missing_ok=missing_ok)
+
+    unlink_file = Path.unlink
+    with monkeypatch.context() as patched:
+        patched.setattr("trainer.samples.store.write_atomically", write)
+        patched.setattr(Path, "unlink", unlink)
+        with suppress(Crash):
+            store.judge(LINE, sample, word)
+    listed = [judgement for judgement in Judgement if store.ids(LINE, judgement) == [sample]]
+    assert listed in ([Judgement.DEFECT], [Judgement.UNSURE])
+    assert store.read(LINE, listed[0], sample) == png(0)
+    store.judge(LINE, sample, word)
+    assert [path.name for path in sorted((tmp_path / "A" / "defect").iterdir())] == []
+    assert [path.name for path in sorted((tmp_path / "A" / "unsure").iterdir())] == [
+        sample,
+        f"{sample}.json",
+        f"{sample}.mask.png",
+    ]
+
+
+def test_sample_that_is_judged_anew_while_a_retrain_reads_it_can_still_be_read(tmp_path: Path) -> None:
+    store = SampleStore(tmp_path)
+    store.add(LINE, Judgement.GOOD, png(0), origin=imported())
+    [sample] = store.ids(LINE, Judgement.GOOD)
+    store.judge(LINE, sample, Word(judgement=Judgement.UNSURE, by="ada", at=NOW + timedelta(minutes=1)))
+    assert store.ids(LINE, Judgement.GOOD) == []
+    assert store.read(LINE, Judgement.GOOD, sample) == png(0)
+    assert store.card(LINE, Judgement.GOOD, sample).origins[0].imported == "x.png"
