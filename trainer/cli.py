@@ -24,6 +24,8 @@ from trainer.options import (
     Line,
     MaxCost,
     MaxFeatureMib,
+    SamplesAction,
+    TestSet,
     Tiles,
 )
 
@@ -144,12 +146,7 @@ def retrain(
 @with_settings(MODEL_STORE, SAMPLE_STORE, STATE_DIR, WEIGHTS_DIR, DEVICE, KAFKA)
 def evaluate(
     line: Line,
-    dataset: Annotated[
-        Path,
-        typer.Option(
-            help="Labelled data set laid out as MVTec AD, BTAD or VisA: test/good, test/DEFECT, ground_truth."
-        ),
-    ],
+    dataset: TestSet = None,
     version: Annotated[str | None, typer.Option(help=VERSION_HELP)] = None,
     report: Annotated[
         Path | None, typer.Option(help="HTML file for a page with figures, charts and images.", metavar="FILE")
@@ -258,6 +255,31 @@ def collect(
     from trainer.commands.samples import collect_feedback
 
     collect_feedback(settings, follow=follow, as_json=as_json)
+
+
+@app.command()
+@with_settings(SAMPLE_STORE, STATE_DIR)
+def samples(
+    line: Line,
+    action: Annotated[SamplesAction, typer.Argument(help="What to do.")] = SamplesAction.LIST,
+    ids: Annotated[
+        list[str] | None, typer.Argument(help="Samples to show, remove or restore: ids or their first characters.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="List only these: good, defect, unsure, or a kind of defect.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Name of the person who removes or restores; if not given, the system's user.")
+    ] = None,
+    *,
+    settings: Settings,
+    as_json: Json = False,
+) -> None:
+    """List a line's samples with who judged them and when; show their history, remove and restore them."""
+    from trainer.commands.sample_list import SamplesFlags, samples_of_line
+
+    flags = SamplesFlags(line=line, action=action, ids=ids or [], kind=kind, by=by)
+    samples_of_line(settings, flags, as_json=as_json)
 
 
 def main() -> None:

@@ -32,6 +32,15 @@ class GroupByFlag(StrEnum):
     NONE = "none"
 
 
+class SamplesAction(StrEnum):
+    """Actions of `samples`."""
+
+    LIST = "list"
+    SHOW = "show"
+    REMOVE = "remove"
+    RESTORE = "restore"
+
+
 Line = Annotated[str, typer.Option("--line", help="Production line.")]
 SAMPLE_STORE = SettingOption(
     "sample_store",
@@ -78,4 +87,14 @@ CalibrateBy = Annotated[
 MaxFeatureMib = Annotated[
     int,
     typer.Option(help="Disk space for cached features of all lines; the least recently used go first.", min=1),
+]
+
+# Options of `evaluate`.
+TestSet = Annotated[
+    Path | None,
+    typer.Option(
+        help="Labelled data set laid out as MVTec AD, BTAD or VisA: test/good, test/DEFECT, ground_truth. "
+        "If not given: the line's own defects, and its good samples that the model has not seen.",
+        show_default=False,
+    ),
 ]

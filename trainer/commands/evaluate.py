@@ -1,55 +1,65 @@
 """`evaluate`: judge a labelled folder with a stored model."""
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from qc_worker.domain.errors import SettingsError
-from qc_worker.domain.names import readable
+from qc_worker.domain.names import LineName, readable
 from qc_worker.observability.printing import print_json
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
+from qc_worker.simplenet.card import ModelCard
 from qc_worker.wiring.capacity import decode_threads
 from qc_worker.wiring.shared import image_limits
 from trainer.commands.documents import print_facts, print_rows, some_of
+from trainer.datasets.labelled import LabelledImage
 from trainer.datasets.labelled_folder import labelled_images
 from trainer.disk import disk_errors, write_readable
-from trainer.judging.evaluate import Evaluator
+from trainer.judging.evaluate import Evaluator, watch_nothing
 from trainer.judging.figures import DefectReport, Evaluation
 from trainer.judging.recall import FALSE_REJECT_RATES
 from trainer.progress import stages
 from trainer.releasing.versions import open_model, version_to_judge
 from trainer.report.gallery import Album
 from trainer.report.page import Report, render_page
-from trainer.wiring import checked_line, checked_version, model_store, scorer_for
+from trainer.samples.labelled import labelled_samples
+from trainer.wiring import checked_line, checked_version, model_store, sample_store, scorer_for
 
 
 def evaluate_model(
-    settings: Settings, *, line: str, dataset: Path, version: str | None, report: Path | None, as_json: bool
+    settings: Settings, *, line: str, dataset: Path | None, version: str | None, report: Path | None, as_json: bool
 ) -> None:
     """Evaluate the version given, else the live one, else the newest. Raises QcError."""
     name = checked_line(line)
     wanted = checked_version(version) if version else None
     if report:
         _check_writable(report)
-    images = labelled_images(dataset)
+    images = labelled_images(dataset) if dataset else []
     models = model_store(settings)
     model = open_model(models, name, version_to_judge(models, name, wanted))
+    images = images or _own_samples(settings, model.card)
     scorer = scorer_for(settings, model.card.embedding)
     threads = decode_threads(settings, scorer.device.type)
     evaluator = Evaluator(model, scorer, limits=image_limits(settings), decode_threads=threads)
-    album = Album(model.card.calibration, model.card.embedding.aspect)
+    album = Album(model.card.calibration, model.card.embedding.aspect) if report else None
     with disk_errors(), stages() as shown, shown.stage("evaluate", len(images)) as advance:
-        if report:
-            evaluation = evaluator.run(images, advance=advance, watch=album.see)
-            page = Report(model.card, readable(dataset.resolve().name), SystemClock().now(), evaluation, album)
-            write_readable(report, render_page(page))
-        else:
-            evaluation = evaluator.run(images, advance=advance)
+        evaluation = evaluator.run(images, advance=advance, watch=album.see if album else watch_nothing)
+        if dataset is None:
+            # Masks of samples have no file names to try.
+            evaluation = replace(evaluation, masks=replace(evaluation.masks, looked_for=(), extensions=()))
+        if album and report:
+            title = readable(dataset.resolve().name) if dataset else f"samples of line {name}"
+            write_readable(report, render_page(Report(model.card, title, SystemClock().now(), evaluation, album)))
     if as_json:
         print_json(evaluation)
     else:
         _print_tables(evaluation)
+
+
+def _own_samples(settings: Settings, card: ModelCard) -> list[LabelledImage]:
+    seen = {*card.samples.training, *card.samples.calibration}
+    return labelled_samples(sample_store(settings), LineName(card.line), seen)
 
 
 def _check_writable(report: Path) -> None:
@@ -101,7 +111,7 @@ def _mask_facts(evaluation: Evaluation) -> dict[str, object]:
     }
     if evaluation.ignored_defects:
         facts["defects_entirely_in_the_ignored_area"] = evaluation.ignored_defects
-    return facts | ({"mask_file_names_tried": looked_for} if masks.missing else {})
+    return facts | ({"mask_file_names_tried": looked_for} if masks.missing and masks.looked_for else {})
 
 
 def _image_row(kind: str, report: DefectReport) -> list[object]:

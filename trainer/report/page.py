@@ -226,7 +226,7 @@ def _notes(evaluation: Evaluation) -> str:
     masks = evaluation.masks
     found = f"{masks.found} of {masks.found + masks.missing} images of defects have a true mask."
     parts = ["<h2>Notes</h2>"]
-    if masks.missing:
+    if masks.missing and masks.looked_for:
         names = f"File names tried for masks, where EXT is one of {', '.join(masks.extensions)}:"
         parts.append(f"<p>{found} {names}</p>")
         parts.append(_listed(f"<code>{text(pattern)}</code>" for pattern in masks.looked_for))
