@@ -7,6 +7,7 @@ from typing import Protocol
 
 from qc_worker.domain.frame import Offsets, Position
 from qc_worker.domain.inspection import Inspection, Outcome
+from qc_worker.ports.feeds import Feed
 
 
 class InspectionSink(Protocol):
@@ -37,28 +38,15 @@ class PublishedInspection:
     key: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     appended_at: datetime
+    content: bytes
+    """The inspection as JSON, byte for byte."""
 
 
-class InspectionFeed(Protocol):
-    """Follows `results` without a consumer group. Every method may raise TransportError."""
-
-    def start(self) -> None:
-        """Connect and fix the place to read from: the beginning of the topic, or its end now."""
-        ...
-
-    def poll(self, *, timeout_s: float) -> list[PublishedInspection]:
-        """Wait up to `timeout_s` for new inspections; unreadable ones are logged and left out.
-
-        Raises TransportError if the feed is not started, or closed.
-        """
-        ...
+class InspectionFeed(Feed[PublishedInspection], Protocol):
+    """Follows `results` without a consumer group."""
 
     def read(self, *, timeout_s: float) -> Iterator[PublishedInspection]:
         """Yield inspections as they come, for `timeout_s`."""
-        ...
-
-    def close(self) -> None:
-        """Disconnect."""
         ...
 
 

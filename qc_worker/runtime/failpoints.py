@@ -13,7 +13,11 @@ from itertools import count
 
 from qc_worker.domain.errors import SettingsError
 
-PLACES = ("after-poll", "in-decode", "in-inference", "after-send", "before-commit", "during-commit")
+PLACES = (
+    *("after-poll", "in-decode", "in-inference", "after-send", "before-commit", "during-commit"),
+    *("after-rows", "after-places", "after-history-commit", "after-rebuilt-rows", "during-exchange"),
+)
+"""The first line is the worker's, the second the dashboard's."""
 STALL_S = 15.0
 EXHAUSTED_BYTES = 256 * 1024 * 1024
 

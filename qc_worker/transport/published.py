@@ -1,11 +1,12 @@
-"""Inspections as they are read back from `results`, whatever the broker."""
+"""Records of `results`, `models` and `feedback` as they are read back, whatever the broker."""
 
 import structlog
 
 from qc_worker.domain.frame import Record
 from qc_worker.domain.inspection import Inspection
+from qc_worker.ports.feeds import PublishedFeedback, PublishedRelease
 from qc_worker.ports.results import PublishedInspection
-from qc_worker.wire.json_types import decode_inspection
+from qc_worker.wire.json_types import decode_feedback, decode_inspection, decode_release
 
 log = structlog.get_logger()
 
@@ -17,7 +18,35 @@ def published_inspection(record: Record) -> PublishedInspection | None:
     except ValueError as error:
         log.warning("inspection unreadable", reason=str(error), position=str(record.position))
         return None
-    return PublishedInspection(inspection, record.position, record.key, record.headers, record.appended_at)
+    return PublishedInspection(
+        inspection, record.position, record.key, record.headers, record.appended_at, record.content
+    )
+
+
+def published_release(record: Record) -> PublishedRelease | None:
+    """Decode a record of `models`; a tombstone gives None, and so does an unreadable one, which is logged."""
+    if not record.content and not record.unreadable:
+        return None
+    try:
+        return PublishedRelease(decode_release(_readable(record)), record.position, record.content)
+    except ValueError as error:
+        log.warning("release unreadable", reason=str(error), position=str(record.position))
+        return None
+
+
+def published_feedback(record: Record) -> PublishedFeedback | None:
+    """Decode a record of `feedback`; an unreadable one is logged and gives None."""
+    try:
+        return PublishedFeedback(decode_feedback(_readable(record)), record.position, record.content)
+    except ValueError as error:
+        log.warning("feedback unreadable", reason=str(error), position=str(record.position))
+        return None
+
+
+def _readable(record: Record) -> bytes:
+    if record.unreadable:
+        raise ValueError(record.unreadable)
+    return record.content
 
 
 def inspection_of_line(record: Record, line: str) -> Inspection | None:

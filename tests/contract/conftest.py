@@ -53,6 +53,12 @@ def apache_rig(apache_services: Services, open_once: Callable[[Services], KafkaP
 
 
 @pytest.fixture
+def memory_rig() -> Iterator[MemoryRig]:
+    with ExitStack() as stack:
+        yield MemoryRig(stack)
+
+
+@pytest.fixture
 def books(rig: Rig) -> Books:
     return rig.books()
 

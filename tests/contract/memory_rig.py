@@ -6,15 +6,18 @@ from contextlib import ExitStack
 from qc_worker.domain.frame import Offsets, Partition, Position, Record
 from qc_worker.ports.books import Books
 from qc_worker.ports.feedback import FeedbackOutbox, FeedbackSource
+from qc_worker.ports.feeds import Feed, PublishedFeedback, PublishedRelease
 from qc_worker.ports.frames import FrameOutbox, FrameReader, FrameSource
 from qc_worker.ports.results import InspectionFeed, InspectionSink, RecentInspections
 from qc_worker.transport.memory.books import MemoryBooks
 from qc_worker.transport.memory.broker import MemoryBroker
+from qc_worker.transport.memory.feed import MemoryFeed
 from qc_worker.transport.memory.feedback import MemoryFeedbackOutbox, MemoryFeedbackSource
 from qc_worker.transport.memory.frames import MemoryFrameOutbox, MemoryFrameReader, MemoryFrameSource
 from qc_worker.transport.memory.models import MemoryReleaseLog
 from qc_worker.transport.memory.results import MemoryInspectionFeed, MemoryRecentInspections, MemorySink
 from qc_worker.transport.outgoing import OutgoingRecord
+from qc_worker.transport.published import published_feedback, published_release
 from tests.contract.rigs import PARTITIONS, Topics, topic_plans
 
 
@@ -56,6 +59,12 @@ class MemoryRig:
 
     def inspection_feed(self, *, from_beginning: bool = True) -> InspectionFeed:
         return MemoryInspectionFeed(self.broker, topic=self.topics.results, from_beginning=from_beginning)
+
+    def release_feed(self) -> Feed[PublishedRelease]:
+        return MemoryFeed(self.broker, topic=self.topics.models, decode=published_release)
+
+    def feedback_feed(self) -> Feed[PublishedFeedback]:
+        return MemoryFeed(self.broker, topic=self.topics.feedback, decode=published_feedback)
 
     def feedback_outbox(self) -> FeedbackOutbox:
         return MemoryFeedbackOutbox(self.broker, topic=self.topics.feedback)

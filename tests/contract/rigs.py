@@ -14,11 +14,13 @@ from qc_worker.domain.inspection import DeadLetter, Inspection, Outcome, Verdict
 from qc_worker.domain.release import Release
 from qc_worker.ports.books import Books
 from qc_worker.ports.feedback import FeedbackOutbox, FeedbackSource
+from qc_worker.ports.feeds import Feed, PublishedFeedback, PublishedRelease
 from qc_worker.ports.frames import FrameOutbox, FrameReader, FrameSource
 from qc_worker.ports.results import InspectionFeed, InspectionSink, RecentInspections
 from qc_worker.transport.kafka.at_least_once import AtLeastOnceSink
 from qc_worker.transport.kafka.books import KafkaBooks
 from qc_worker.transport.kafka.connecting.access import Connections, KafkaAccess, open_client
+from qc_worker.transport.kafka.feed import KafkaFeed
 from qc_worker.transport.kafka.feedback import KafkaFeedbackOutbox, KafkaFeedbackSource
 from qc_worker.transport.kafka.frame_outbox import KafkaFrameOutbox
 from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
@@ -33,6 +35,7 @@ from qc_worker.transport.kafka.topics import TopicPlan, ensure_topics, plan_topi
 from qc_worker.transport.limits import MAX_RECORD_BYTES
 from qc_worker.transport.memory.models import MemoryReleaseLog
 from qc_worker.transport.outgoing import OutgoingRecord
+from qc_worker.transport.published import published_feedback, published_release
 from tests.conftest import Services, unique
 
 PARTITIONS = 2
@@ -71,6 +74,10 @@ class Rig(Protocol):
     def recent_inspections(self) -> RecentInspections: ...
 
     def inspection_feed(self, *, from_beginning: bool = True) -> InspectionFeed: ...
+
+    def release_feed(self) -> Feed[PublishedRelease]: ...
+
+    def feedback_feed(self) -> Feed[PublishedFeedback]: ...
 
     def feedback_outbox(self) -> FeedbackOutbox: ...
 
@@ -162,6 +169,16 @@ class KafkaRig:
 
     def inspection_feed(self, *, from_beginning: bool = True) -> InspectionFeed:
         feed = KafkaInspectionFeed(self.access, topic=self.topics.results, from_beginning=from_beginning)
+        self._stack.callback(feed.close)
+        return feed
+
+    def release_feed(self) -> Feed[PublishedRelease]:
+        feed = KafkaFeed(self.access, topic=self.topics.models, decode=published_release)
+        self._stack.callback(feed.close)
+        return feed
+
+    def feedback_feed(self) -> Feed[PublishedFeedback]:
+        feed = KafkaFeed(self.access, topic=self.topics.feedback, decode=published_feedback)
         self._stack.callback(feed.close)
         return feed
 

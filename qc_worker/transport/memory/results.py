@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
-from qc_worker.domain.errors import TransportError
-from qc_worker.domain.frame import Offsets, Partition
+from qc_worker.domain.frame import Offsets
 from qc_worker.domain.inspection import Inspection, Outcome
 from qc_worker.ports.results import PublishedInspection
 from qc_worker.transport.memory.broker import MemoryBroker
+from qc_worker.transport.memory.feed import MemoryFeed
 from qc_worker.transport.outgoing import outgoing_records
 from qc_worker.transport.published import inspection_of_line, published_inspection
 
@@ -35,40 +35,20 @@ class MemorySink:
         pass
 
 
-class MemoryInspectionFeed:
-    """Follows `results`, from the beginning or from where it ends when `start` is called."""
+class MemoryInspectionFeed(MemoryFeed[PublishedInspection]):
+    """Follows `results`."""
 
-    def __init__(self, broker: MemoryBroker, *, topic: str, from_beginning: bool = True) -> None:
-        self._broker = broker
-        self._topic = topic
-        self._from_beginning = from_beginning
-        self._next: dict[Partition, int] | None = None
-
-    def start(self) -> None:
-        self._broker.check()
-        partitions = self._broker.partitions(self._topic)
-        self._next = {p: 0 if self._from_beginning else self._broker.end(p) for p in partitions}
-
-    def poll(self, *, timeout_s: float) -> list[PublishedInspection]:
-        if self._next is None:
-            raise TransportError("the inspection feed is not started, or closed")
-        self._broker.check()
-        places = self._next
-        self._broker.wait_for_change(
-            timeout_s=timeout_s, until=lambda: any(self._broker.end(p) > offset for p, offset in places.items())
+    def __init__(
+        self, broker: MemoryBroker, *, topic: str, from_beginning: bool = True, max_records: int = 500
+    ) -> None:
+        super().__init__(
+            broker, topic=topic, decode=published_inspection, from_beginning=from_beginning, max_records=max_records
         )
-        records = [record for p, offset in places.items() for record in self._broker.read_all(p, offset)]
-        places.update({record.position.topic_partition: record.position.offset + 1 for record in records})
-        decoded = map(published_inspection, records)
-        return [published for published in decoded if published is not None]
 
     def read(self, *, timeout_s: float) -> Iterator[PublishedInspection]:
         deadline_s = monotonic() + timeout_s
         while (left_s := deadline_s - monotonic()) > 0:
             yield from self.poll(timeout_s=left_s)
-
-    def close(self) -> None:
-        self._next = None
 
 
 class MemoryRecentInspections:

@@ -1,0 +1,182 @@
+"""Read the history: searches, single inspections, counts. The same answers on SQLite and PostgreSQL."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Column, ColumnElement, Connection, Select, func, literal, select
+
+from qc_dashboard.database.database import Database
+from qc_dashboard.history.conditions import TABLE, beyond, conditions, in_order
+from qc_dashboard.history.search import Order, Place, Search, StoredInspection
+from qc_dashboard.history.tables import duplicates, feedback, inspections, releases
+from qc_dashboard.history.writing import places_of
+from qc_worker.domain.feedback import Feedback
+from qc_worker.domain.frame import Offsets, Partition, Position
+from qc_worker.domain.inspection import Verdict
+from qc_worker.domain.release import Release
+from qc_worker.wire.json_types import decode_feedback, decode_release
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Inspections of the same line and camera, nearest in time first."""
+
+    before: tuple[StoredInspection, ...]
+    after: tuple[StoredInspection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Number of inspections of a line with a verdict, in a bucket of time."""
+
+    line: str | None
+    verdict: Verdict
+    bucket_us: int
+    """Start of the bucket, a multiple of its length since 1970; 0 if the search has one bucket only."""
+    inspections: int
+
+
+class History:
+    """Answers from the database, each from one snapshot. Every method may raise DatabaseAway."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def search(
+        self, search: Search, *, order: Order = Order.NEWEST, after: Place | None = None, limit: int = 50
+    ) -> list[StoredInspection]:
+        """Return the first inspections that meet the search, or the first ones after a place."""
+        with self._database.reading() as connection:
+            return _found(connection, search, order=order, after=after, limit=limit)
+
+    def inspection(self, source: Position) -> StoredInspection | None:
+        """Return the inspection of that frame; None if there is none."""
+        with self._database.reading() as connection:
+            return _inspection(connection, source)
+
+    def neighbours(self, source: Position, *, count: int = 3) -> Neighbours | None:
+        """Return the inspections of the same line and camera before and after it in time; None if it is not stored."""
+        with self._database.reading() as connection:
+            middle = _inspection(connection, source)
+            if middle is None:
+                return None
+            same = Search(line=middle.line, camera=middle.camera)
+            before, after = (
+                tuple(_found(connection, same, order=order, after=middle.place, limit=count))
+                for order in (Order.NEWEST, Order.OLDEST)
+            )
+        return Neighbours(before, after)
+
+    def published_after(self, places: Offsets, *, limit: int = 500) -> list[StoredInspection]:
+        """Return inspections in the order of `results` from these next offsets on, partition by partition.
+
+        For a live stream: `advanced(places, found)` are the next places. Partitions that `places` lacks are left out.
+        """
+        found: list[StoredInspection] = []
+        with self._database.reading() as connection:
+            for partition, offset in sorted(places.items()):
+                query = select(inspections).where(
+                    TABLE.results_partition == partition.partition, TABLE.results_offset >= offset
+                )
+                rows = connection.execute(query.order_by(TABLE.results_offset).limit(limit - len(found)))
+                found += map(StoredInspection.of_row, rows)
+        return found
+
+    def counts(self, search: Search, *, bucket_us: int | None = None) -> list[Count]:
+        """Count what meets the search by line, verdict and bucket of time, in that order."""
+        bucket = _bucket(bucket_us) if bucket_us else literal(0)
+        query: Select[tuple[str | None, str, int, int]] = (
+            select(TABLE.line, TABLE.verdict, bucket.label("bucket"), func.count())
+            .where(*conditions(search))
+            .group_by(TABLE.line, TABLE.verdict, bucket)
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        counted = [Count(line, Verdict(verdict), start, count) for line, verdict, start, count in rows]
+        return sorted(counted, key=lambda one: (one.line is not None, one.line or "", one.verdict, one.bucket_us))
+
+    def lines(self) -> list[str]:
+        """List the lines that have inspections, in alphabetical order."""
+        with self._database.reading() as connection:
+            return _distinct(connection, TABLE.line)
+
+    def cameras(self, line: str) -> list[str]:
+        """List the line's cameras, in alphabetical order."""
+        with self._database.reading() as connection:
+            return _distinct(connection, TABLE.camera, line=line)
+
+    def versions(self, line: str) -> list[str]:
+        """List the model versions that judged frames of the line, in alphabetical order."""
+        with self._database.reading() as connection:
+            return _distinct(connection, TABLE.model_version, line=line)
+
+    def duplicates(self) -> int:
+        """Count the inspections on `results` that were left out because their source was stored."""
+        with self._database.reading() as connection:
+            return int(connection.execute(select(func.count()).select_from(duplicates)).scalar_one())
+
+    def releases(self, line: str) -> list[Release]:
+        """List the line's releases that were announced while they could be read, oldest first."""
+        query = select(releases.c.document).where(releases.c.line == line)
+        with self._database.reading() as connection:
+            documents = connection.scalars(query.order_by(releases.c.released_us, releases.c.version)).all()
+        return [decode_release(document.encode()) for document in documents]
+
+    def feedback_on(self, source: Position) -> list[Feedback]:
+        """List people's verdicts on that frame, oldest first."""
+        table = feedback.c
+        query = select(table.document).where(
+            table.source_topic == source.topic,
+            table.source_partition == source.partition,
+            table.source_offset == source.offset,
+        )
+        with self._database.reading() as connection:
+            documents = connection.scalars(query.order_by(table.accepted_us, table.accepted_by)).all()
+        return [decode_feedback(document.encode()) for document in documents]
+
+    def places(self, topic: str) -> dict[Partition, int]:
+        """Return the topic's next offsets: everything before them is in the history."""
+        with self._database.reading() as connection:
+            return places_of(connection, topic)
+
+
+def advanced(places: Offsets, found: Sequence[StoredInspection]) -> dict[Partition, int]:
+    """Return the places after what `published_after` has found."""
+    topic = {partition.partition: partition for partition in places}
+    return {**places, **{topic[one.results_partition]: one.results_offset + 1 for one in found}}
+
+
+def _found(
+    connection: Connection, search: Search, *, order: Order, after: Place | None, limit: int
+) -> list[StoredInspection]:
+    query = select(inspections).where(*conditions(search))
+    if after is not None:
+        query = query.where(beyond(after, order))
+    return [StoredInspection.of_row(row) for row in connection.execute(query.order_by(*in_order(order)).limit(limit))]
+
+
+def _bucket(length_us: int) -> ColumnElement[int]:
+    """Return the start of a time's bucket; before 1970 a remainder is negative, on both databases."""
+    remainder = (TABLE.taken_us % length_us + length_us) % length_us
+    return TABLE.taken_us - remainder
+
+
+def _inspection(connection: Connection, source: Position) -> StoredInspection | None:
+    query = select(inspections).where(
+        TABLE.source_topic == source.topic,
+        TABLE.source_partition == source.partition,
+        TABLE.source_offset == source.offset,
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else StoredInspection.of_row(row)
+
+
+def _distinct(connection: Connection, column: Column[str], *, line: str | None = None) -> list[str]:
+    """List the values of a column, jumping from one to the next in an index instead of reading every row."""
+    same_line = TABLE.line == line if line is not None else literal(1) == 1
+    found: list[str] = []
+    beyond_last = column.is_not(None)
+    while (value := connection.scalar(select(func.min(column)).where(same_line, beyond_last))) is not None:
+        found.append(value)
+        beyond_last = column > value
+    return found

@@ -1,0 +1,93 @@
+"""Tables of the history: inspections, repeated inspections, releases, feedback, and how far each topic was read.
+
+Times are microseconds since 1970, UTC. Positions are topic, partition and offset. An inspection is identified by its
+`source`, the position of its frame.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, String, Table, Text
+
+from qc_dashboard.database.metadata import metadata
+
+NAME = String().with_variant(String(collation="C"), "postgresql")
+"""Text that sorts by code points on both databases."""
+
+inspections = Table(
+    "inspections",
+    metadata,
+    Column("source_topic", NAME, primary_key=True),
+    Column("source_partition", Integer, primary_key=True),
+    Column("source_offset", BigInteger, primary_key=True),
+    Column("results_partition", Integer, nullable=False),
+    Column("results_offset", BigInteger, nullable=False),
+    Column("taken_us", BigInteger, nullable=False, comment="capture time, or that of the verdict if it is not known"),
+    Column("scored_us", BigInteger, nullable=False),
+    Column("line", NAME),
+    Column("camera", String),
+    Column("frame_id", String),
+    Column("part", String),
+    Column("verdict", String, nullable=False),
+    Column("reason", String),
+    Column("model_version", String),
+    Column("score", Double),
+    Column("p_value", Double),
+    Column("threshold", Double),
+    Column("late", Boolean, nullable=False),
+    Column("document", Text, nullable=False, comment="the inspection as `results` carries it, JSON"),
+)
+Index(None, inspections.c.results_partition, inspections.c.results_offset)
+Index(None, inspections.c.taken_us)
+Index(None, inspections.c.line, inspections.c.taken_us)
+Index(None, inspections.c.line, inspections.c.verdict, inspections.c.taken_us)
+Index(None, inspections.c.line, inspections.c.camera, inspections.c.taken_us)
+Index(None, inspections.c.line, inspections.c.model_version, inspections.c.taken_us)
+Index(None, inspections.c.verdict, inspections.c.taken_us)
+Index(None, inspections.c.frame_id)
+Index(
+    None,
+    inspections.c.part,
+    sqlite_where=inspections.c.part.is_not(None),
+    postgresql_where=inspections.c.part.is_not(None),
+)
+
+duplicates = Table(
+    "duplicates",
+    metadata,
+    Column("results_partition", Integer, primary_key=True),
+    Column("results_offset", BigInteger, primary_key=True),
+    Column("source_topic", NAME, nullable=False),
+    Column("source_partition", Integer, nullable=False),
+    Column("source_offset", BigInteger, nullable=False),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("line", NAME, primary_key=True),
+    Column("released_us", BigInteger, primary_key=True),
+    Column("version", String, primary_key=True),
+    Column("action", String, nullable=False),
+    Column("threshold", Double, nullable=False),
+    Column("document", Text, nullable=False, comment="the release as `models` carries it, JSON"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("source_topic", NAME, primary_key=True),
+    Column("source_partition", Integer, primary_key=True),
+    Column("source_offset", BigInteger, primary_key=True),
+    Column("accepted_us", BigInteger, primary_key=True),
+    Column("accepted_by", String, primary_key=True),
+    Column("line", NAME, nullable=False),
+    Column("verdict", String, nullable=False),
+    Column("document", Text, nullable=False, comment="the feedback as its topic carries it, JSON"),
+)
+Index(None, feedback.c.line, feedback.c.accepted_us)
+
+consumed = Table(
+    "consumed",
+    metadata,
+    Column("topic", String, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next_offset", BigInteger, nullable=False),
+)

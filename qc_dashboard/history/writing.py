@@ -1,0 +1,144 @@
+"""Write batches of a topic: the rows and the topic's next offsets in one transaction, so that each counts once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Table, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+
+from qc_dashboard.database.database import Database
+from qc_dashboard.history.rows import Row, feedback_row, inspection_row, release_row, rows_of
+from qc_dashboard.history.tables import consumed, duplicates, feedback, inspections, releases
+from qc_worker.domain.errors import QcError
+from qc_worker.domain.frame import Offsets, Partition
+from qc_worker.ports.feeds import PublishedFeedback, PublishedRelease
+from qc_worker.ports.results import PublishedInspection
+from qc_worker.runtime.failpoints import failpoint
+
+LOOKED_UP_AT_ONCE = 200
+
+
+class PlacesMoved(QcError):
+    """Another process has written this topic's rows meanwhile: start again from the places that are stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far a batch leads: the topic's places before it, as they are stored, and after it."""
+
+    before: Offsets
+    after: Offsets
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a batch."""
+
+    stored: int
+    duplicates: int
+    refused: int
+    """Number of those that no database can hold, such as a name with a NUL."""
+
+
+class HistoryWriter:
+    """Writes to the tables of the history. Every method may raise DatabaseAway, and then nothing is written."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def places(self, topic: str) -> dict[Partition, int]:
+        """Return the topic's next offsets to read; empty if nothing of it is stored."""
+        with self._database.reading() as connection:
+            return places_of(connection, topic)
+
+    def add_inspections(self, published: Sequence[PublishedInspection], step: Step) -> Written:
+        """Store a batch; an inspection whose `source` is stored counts as a duplicate. Raises PlacesMoved."""
+        rows = rows_of(published, inspection_row)
+        with self._database.writing() as connection:
+            repeated = store_inspections(connection, rows)
+            failpoint("after-rows")
+            advance(connection, step)
+            failpoint("after-places")
+        failpoint("after-history-commit")
+        return Written(len(rows) - repeated, repeated, len(published) - len(rows))
+
+    def add_releases(self, published: Sequence[PublishedRelease], step: Step) -> Written:
+        """Store a batch; a release that is stored counts as a duplicate. Raises PlacesMoved."""
+        return self._add(releases, rows_of(published, release_row), len(published), step)
+
+    def add_feedback(self, published: Sequence[PublishedFeedback], step: Step) -> Written:
+        """Store a batch; a verdict that is stored counts as a duplicate. Raises PlacesMoved."""
+        return self._add(feedback, rows_of(published, feedback_row), len(published), step)
+
+    def _add(self, table: Table, rows: Sequence[Row], polled: int, step: Step) -> Written:
+        with self._database.writing() as connection:
+            stored = insert_new(connection, table, rows)
+            advance(connection, step)
+        return Written(stored, len(rows) - stored, polled - len(rows))
+
+
+def store_inspections(connection: Connection, rows: Sequence[Row]) -> int:
+    """Insert the rows whose source is not stored, note the others as duplicates, and return the number of those."""
+    first: dict[tuple[Any, ...], Row] = {}
+    repeated = [row for row in rows if first.setdefault(_source(row), row) is not row]
+    if insert_new(connection, inspections, list(first.values())) < len(first):
+        repeated += _stored_before(connection, first)
+    insert_new(connection, duplicates, [{column.name: row[column.name] for column in duplicates.c} for row in repeated])
+    return len(repeated)
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
+    """Insert the rows whose key is not in the table, and return the number of those."""
+    if not rows:
+        return 0
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    insert = dialect.insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    return connection.execute(insert, rows).rowcount
+
+
+def places_of(connection: Connection, topic: str, *, lock: bool = False) -> dict[Partition, int]:
+    """Return the topic's next offsets; locked, no other transaction changes them before this one has ended."""
+    query = select(consumed).where(consumed.c.topic == topic)
+    rows = connection.execute(query.with_for_update() if lock else query)
+    return {Partition(row.topic, row.partition): row.next_offset for row in rows}
+
+
+def advance(connection: Connection, step: Step) -> None:
+    """Store the places after a batch. Raises PlacesMoved unless those before it are the stored ones."""
+    for topic in {partition.topic for partition in step.after}:
+        stored = places_of(connection, topic, lock=True)
+        if stored != {partition: offset for partition, offset in step.before.items() if partition.topic == topic}:
+            raise PlacesMoved(f"another process writes the history of {topic} too")
+    set_places(connection, step.after)
+
+
+def set_places(connection: Connection, places: Mapping[Partition, int]) -> None:
+    """Store the next offset of each of these partitions."""
+    if not places:
+        return
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    insert = dialect.insert(consumed)
+    upsert = insert.on_conflict_do_update(
+        index_elements=["topic", "partition"], set_={"next_offset": insert.excluded.next_offset}
+    )
+    rows = [{"topic": p.topic, "partition": p.partition, "next_offset": offset} for p, offset in places.items()]
+    connection.execute(upsert, rows)
+
+
+def _stored_before(connection: Connection, given: Mapping[tuple[Any, ...], Row]) -> Iterable[Row]:
+    """Find the rows that were not inserted: for their source, another position on `results` is stored."""
+    table = inspections.c
+    key = tuple_(table.source_topic, table.source_partition, table.source_offset)
+    position = (table.results_partition, table.results_offset)
+    sources = list(given)
+    for start in range(0, len(sources), LOOKED_UP_AT_ONCE):
+        some = sources[start : start + LOOKED_UP_AT_ONCE]
+        for stored in connection.execute(select(*key.clauses, *position).where(key.in_(some))):
+            row = given[tuple(stored[:3])]
+            if (row["results_partition"], row["results_offset"]) != tuple(stored[3:]):
+                yield row
+
+
+def _source(row: Row) -> tuple[Any, ...]:
+    return row["source_topic"], row["source_partition"], row["source_offset"]

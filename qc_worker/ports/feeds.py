@@ -1,0 +1,69 @@
+"""Topics followed from places that the reader remembers itself, without a consumer group."""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from qc_worker.domain.feedback import Feedback
+from qc_worker.domain.frame import Offsets, Partition, Position
+from qc_worker.domain.release import Release
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Published(Protocol):
+    """A record that could be read, with its bytes."""
+
+    @property
+    def position(self) -> Position:
+        """Topic, partition and offset of the record itself."""
+        ...
+
+    @property
+    def content(self) -> bytes:
+        """The record's bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRelease:
+    """A release as it lies on `models`."""
+
+    release: Release
+    position: Position
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFeedback:
+    """A person's verdict as it lies on `feedback`."""
+
+    feedback: Feedback
+    position: Position
+    content: bytes
+
+
+class Feed(Protocol[T_co]):
+    """Follows a topic; committed records only. Every method but `close` may raise TransportError."""
+
+    def start(self, starts: Offsets | None = None) -> None:
+        """Connect and fix the places to read from.
+
+        A partition that is not in `starts` is read from its beginning, or from its end now if the feed was made so. So
+        is one whose place retention has removed.
+        """
+        ...
+
+    def poll(self, *, timeout_s: float) -> list[T_co]:
+        """Wait up to `timeout_s` for new records; unreadable ones are logged and left out.
+
+        Raises TransportError if the feed is not started, or closed.
+        """
+        ...
+
+    def places(self) -> dict[Partition, int]:
+        """Return each partition's next offset to read: behind all that was polled, unreadable records included."""
+        ...
+
+    def close(self) -> None:
+        """Disconnect."""
+        ...

@@ -1,0 +1,84 @@
+"""Feeds: topics followed from places that the reader remembers itself."""
+
+import pytest
+
+from qc_worker.domain.frame import Partition, Position
+from qc_worker.transport.outgoing import OutgoingRecord
+from tests.conftest import eventually
+from tests.contract.rigs import Rig, feedback, release
+from tests.contract.test_inspections import publish, some
+
+
+def test_feed_continues_at_the_places_of_another(rig: Rig) -> None:
+    publish(rig, 0, 1, 2)
+    first = rig.inspection_feed()
+    first.start()
+    assert len(some(first)) == 3
+    places = first.places()
+    publish(rig, 3, 4)
+    second = rig.inspection_feed()
+    second.start(places)
+    assert [each.inspection.source.offset for each in some(second)] == [3, 4]
+
+
+def test_partitions_without_a_place_are_read_from_the_beginning(rig: Rig) -> None:
+    publish(rig, 0, 1)
+    feed = rig.inspection_feed()
+    feed.start({Partition(rig.topics.results, 77): 5})
+    assert [each.inspection.source.offset for each in some(feed)] == [0, 1]
+
+
+def test_feed_from_the_end_goes_to_the_places_that_it_is_given(rig: Rig) -> None:
+    publish(rig, 0, 1, 2)
+    whole = rig.inspection_feed()
+    whole.start()
+    at = some(whole)[1].position
+    feed = rig.inspection_feed(from_beginning=False)
+    feed.start({at.topic_partition: at.offset})
+    assert [each.inspection.source.offset for each in some(feed)] == [1, 2]
+
+
+def test_places_are_behind_records_that_could_not_be_read(rig: Rig) -> None:
+    at = rig.append(OutgoingRecord(rig.topics.results, b"A/cam1", b"not json", []))
+    feed = rig.inspection_feed()
+    feed.start()
+
+    def behind() -> bool:
+        feed.poll(timeout_s=0.2)
+        return feed.places().get(at.topic_partition, 0) == at.offset + 1
+
+    assert eventually(behind)
+
+
+@pytest.mark.apache_only
+def test_place_that_retention_has_removed_leads_to_the_oldest_record(apache_rig: Rig) -> None:
+    _starts_at_the_oldest(apache_rig)
+
+
+def test_place_that_retention_has_removed_in_memory(memory_rig: Rig) -> None:
+    _starts_at_the_oldest(memory_rig)
+
+
+def _starts_at_the_oldest(rig: Rig) -> None:
+    at = [rig.append(OutgoingRecord(rig.topics.feedback, b"A", b"", []), partition=0) for _ in range(3)]
+    outbox = rig.feedback_outbox()
+    outbox.send(feedback("f1"))
+    rig.remove_before(Position(at[2].topic, at[2].partition, at[2].offset))
+    feed = rig.feedback_feed()
+    feed.start({at[0].topic_partition: at[0].offset})
+    assert [each.feedback.frame_id for each in eventually(lambda: feed.poll(timeout_s=0.2))] == ["f1"]
+
+
+def test_releases_and_feedback_are_followed_with_their_bytes(rig: Rig) -> None:
+    rig.release_log().announce(release("A", "v1"))
+    rig.append(OutgoingRecord(rig.topics.models, b"B", b"", []), partition=0)
+    rig.append(OutgoingRecord(rig.topics.models, b"C", b"not json", []), partition=0)
+    rig.feedback_outbox().send(feedback("f1"))
+    releases, opinions = rig.release_feed(), rig.feedback_feed()
+    releases.start()
+    opinions.start()
+    (released,) = eventually(lambda: releases.poll(timeout_s=0.2))
+    (said,) = eventually(lambda: opinions.poll(timeout_s=0.2))
+    assert (released.release, said.feedback) == (release("A", "v1"), feedback("f1"))
+    assert b'"v1"' in released.content
+    assert b'"f1"' in said.content
