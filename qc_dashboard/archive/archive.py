@@ -107,8 +107,8 @@ class Archive:
         with self._database.reading() as connection:
             return _places(connection, topic)
 
-    def keep(self, found: Sequence[FrameEvidence], *, before: Offsets, after: Offsets) -> int:
-        """Store evidence and the places after it; return the number of frames that were not known.
+    def keep(self, found: Sequence[FrameEvidence], *, before: Offsets, after: Offsets) -> None:
+        """Store evidence and the places after it.
 
         `before` are the places from which it was read. Raises ArchiveBusy if they have moved: nothing is stored then.
         """
@@ -118,9 +118,8 @@ class Archive:
             self._store.put(sha256, content)
         with self._database.writing() as connection:
             _check_there(connection, contents)
-            stored = _insert(connection, [self._row(one) for one in found])
+            _insert(connection, [self._row(one) for one in found])
             _advance(connection, before, after)
-        return stored
 
     def _claim(self, sizes: Mapping[str, int]) -> None:
         """Write the rows of blobs before their bytes: a blob without a row would never be removed."""
@@ -169,11 +168,10 @@ def _check_there(connection: Connection, wanted: Iterable[str]) -> None:
         raise ArchiveBusy("a file of the archive is being removed")
 
 
-def _insert(connection: Connection, rows: list[dict[str, Any]]) -> int:
-    if not rows:
-        return 0
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    return connection.execute(dialect.insert(evidence).on_conflict_do_nothing(), rows).rowcount
+def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+        connection.execute(dialect.insert(evidence).on_conflict_do_nothing(), rows)
 
 
 def _places(connection: Connection, topic: str, *, lock: bool = False) -> dict[Partition, int]:
@@ -184,8 +182,10 @@ def _places(connection: Connection, topic: str, *, lock: bool = False) -> dict[P
 
 def _advance(connection: Connection, before: Offsets, after: Offsets) -> None:
     """Store the places. Raises ArchiveBusy if another process has moved them."""
-    stored = {place for topic in {p.topic for p in after} for place in _places(connection, topic, lock=True).items()}
-    if any((partition, offset) not in stored and offset > 0 for partition, offset in before.items()):
+    stored: dict[Partition, int] = {}
+    for topic in {partition.topic for partition in before}:
+        stored |= _places(connection, topic, lock=True)
+    if any(stored.get(partition, 0) != offset for partition, offset in before.items()):
         raise ArchiveBusy("another process archives too")
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     insert = dialect.insert(places)

@@ -102,12 +102,13 @@ class Archivist:
         self._awake.set()
 
     def close(self, *, timeout_s: float = 10.0) -> None:
-        """Stop after the batch at hand and disconnect from the frames."""
+        """Stop after the batch at hand; a thread that hangs in a call ends with the process."""
         self._stop.set()
         self._awake.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
-        self._frames.close()
+        if not self._thread.is_alive():
+            self._frames.close()
 
     def step(self) -> bool:
         """Look at the next inspections of each partition; False if there were none. Raises TransportError."""
@@ -138,10 +139,9 @@ class Archivist:
             if len(found) >= MAX_BATCH_FRAMES or sum(each.size_bytes for each in found) >= MAX_BATCH_BYTES:
                 after = one.results_offset + 1
                 break
-        stored = self._archive.keep(found, before={partition: start}, after={partition: after})
-        for number, each in enumerate(found):
-            outcome = "stored" if number < stored else "known"
-            metrics.ARCHIVED.labels(verdict=each.verdict.value, outcome=outcome).inc()
+        self._archive.keep(found, before={partition: start}, after={partition: after})
+        for each in found:
+            metrics.ARCHIVED.labels(verdict=each.verdict.value, outcome="stored").inc()
 
     def _evidence(self, judged: JudgedFrame) -> FrameEvidence | None:
         record = self._frames.read(judged.source)
@@ -176,20 +176,20 @@ class Archivist:
         while not self._stop.is_set():
             try:
                 self._clean_if_due()
-                waited_s = 0.0 if self.step() else IDLE_S
+                if not self.step():
+                    self._awake.wait(IDLE_S)
+                    self._awake.clear()
             except ArchiveBusy as error:
                 log.info("archive is busy", reason=str(error))
-                waited_s = IDLE_S
-            except Exception as error:  # whatever fails, the projection and the pages go on, and it is tried again
+                self._cleaned_s = None  # what a crash has left half removed goes first
+                self._stop.wait(IDLE_S)
+            except Exception as error:  # whatever fails, projection and pages go on, and it is tried again
                 metrics.FAILURES.inc()
                 log.warning("archiving failed", error=str(error), exc_info=not isinstance(error, TransportError))
-                waited_s = RETRY_S
-                self._awake.clear()
-            self._awake.wait(waited_s)
-            self._awake.clear()
+                self._stop.wait(RETRY_S)
 
     def _clean_if_due(self) -> None:
         now_s = self._clock.monotonic()
         if self._cleaned_s is None or now_s - self._cleaned_s >= RETENTION_S:
+            self._cleaned_s = now_s  # before it: a file that cannot be removed must not stop the archiving
             self.clean()
-            self._cleaned_s = now_s

@@ -25,7 +25,7 @@ class BlobStore:
 
     def __init__(self, url: str) -> None:
         try:
-            self._fs, root = url_to_fs(url)
+            self._fs, root = url_to_fs(url, use_listings_cache=False)
         except ImportError as error:
             # fsspec's message names the package to install.
             raise SettingsError(f"archive_url: {error}") from error

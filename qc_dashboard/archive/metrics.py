@@ -4,7 +4,7 @@ from prometheus_client import Counter, Gauge
 
 ARCHIVED = Counter(
     "qc_archived_frames_total",
-    "Frames chosen for the archive: stored, expired (their record was gone), or known (stored before).",
+    "Frames chosen for the archive: stored, or expired (their record was gone).",
     ["verdict", "outcome"],
 )
 REMOVED = Counter(

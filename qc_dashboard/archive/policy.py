@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 from qc_worker.domain.frame import Position
@@ -11,24 +11,17 @@ from qc_worker.domain.inspection import Verdict
 ALWAYS = frozenset({Verdict.REJECT, Verdict.REVIEW, Verdict.ERROR})
 """Verdicts whose evidence is archived; of the others a share."""
 FIRST_TO_GO = (Verdict.PASS, Verdict.NO_MODEL, Verdict.ERROR, Verdict.REVIEW, Verdict.REJECT)
-DEFAULT_DAYS: Mapping[Verdict, int] = {
-    Verdict.REJECT: 365,
-    Verdict.REVIEW: 365,
-    Verdict.ERROR: 90,
-    Verdict.PASS: 30,
-    Verdict.NO_MODEL: 30,
-}
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivePolicy:
     """Rules of the archive."""
 
-    days: Mapping[Verdict, int] = field(default_factory=lambda: DEFAULT_DAYS)
+    days: Mapping[Verdict, int]
     """Days for which evidence is kept, by verdict; 0: none is archived."""
-    pass_share: float = 0.01
+    pass_share: float
     """Share of frames without a finding that is archived."""
-    max_bytes: int = 100 * 1024**3
+    max_bytes: int
     """Most bytes of all evidence."""
 
     def wants(self, verdict: Verdict, source: Position) -> bool:
@@ -42,4 +35,4 @@ class ArchivePolicy:
 
     def kept_for(self, verdict: Verdict) -> timedelta:
         """Return the time for which evidence of that verdict is kept."""
-        return timedelta(days=self.days.get(verdict, DEFAULT_DAYS[verdict]))
+        return timedelta(days=self.days[verdict])

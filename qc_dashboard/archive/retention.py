@@ -1,13 +1,13 @@
 """Remove evidence after its days, and the oldest passes first if there is too much; then the blobs that nobody needs.
 
-A blob goes in three steps: it is marked, so that no evidence can refer to it any more; its bytes are removed; its row is
-removed. After a crash between them the next run goes on.
+A blob goes in three steps: it is marked, so that no evidence can refer to it any more; its bytes are removed; its row
+is removed. After a crash between them the next run goes on.
 """
 
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, false, func, or_, select, true, tuple_, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, true, tuple_, update
 
 from qc_dashboard.archive import metrics
 from qc_dashboard.archive.archive import KEY
@@ -78,32 +78,31 @@ class Retention:
         return len(keys)
 
     def _sweep(self, before_us: int) -> None:
-        while going := self._mark(before_us):
+        """Remove the blobs that nobody has claimed since `before_us` and no evidence needs."""
+        while going := self._mark(self._unneeded(before_us), before_us):
             for sha256 in going:
                 self._store.remove(sha256)
             with self._database.writing() as connection:
                 connection.execute(delete(blobs).where(blobs.c.sha256.in_(going), blobs.c.going == true()))
 
-    def _mark(self, before_us: int) -> list[str]:
-        """Mark blobs that no evidence needs; return these, and those that were marked before a crash."""
+    def _unneeded(self, before_us: int) -> list[str]:
+        """Find some blobs to remove, and those that were marked before a crash; outside of a writing transaction."""
+        unneeded = and_(blobs.c.claimed_us < before_us, ~_is_needed())
+        query = select(blobs.c.sha256).where(or_(blobs.c.going == true(), unneeded))
+        with self._database.reading() as connection:
+            return list(connection.scalars(query.order_by(blobs.c.sha256).limit(AT_ONCE)))
+
+    def _mark(self, found: list[str], before_us: int) -> list[str]:
+        """Mark those of the blobs that nobody needs still; return all of them that are marked."""
+        if not found:
+            return []
+        these = blobs.c.sha256.in_(found)
         with self._database.writing() as connection:
-            candidates = _lock_candidates(connection, before_us)
-            # A statement of its own: it sees the evidence of a transaction that the lock has waited for.
-            unneeded = and_(blobs.c.sha256.in_(candidates), ~_is_needed())
+            connection.execute(select(blobs.c.sha256).where(these).order_by(blobs.c.sha256).with_for_update())
+            # A statement of its own: it sees the evidence of a transaction that the locks have waited for.
+            unneeded = and_(these, blobs.c.claimed_us < before_us, ~_is_needed())
             connection.execute(update(blobs).where(unneeded).values(going=True))
-            query = select(blobs.c.sha256).where(blobs.c.going == true()).order_by(blobs.c.sha256).limit(AT_ONCE)
-            return list(connection.scalars(query))
-
-
-def _lock_candidates(connection: Connection, before_us: int) -> list[str]:
-    query = (
-        select(blobs.c.sha256)
-        .where(blobs.c.going == false(), blobs.c.claimed_us < before_us, ~_is_needed())
-        .order_by(blobs.c.sha256)
-        .limit(AT_ONCE)
-        .with_for_update()
-    )
-    return list(connection.scalars(query))
+            return list(connection.scalars(select(blobs.c.sha256).where(these, blobs.c.going == true())))
 
 
 def _is_needed() -> ColumnElement[bool]:

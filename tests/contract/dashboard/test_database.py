@@ -1,6 +1,8 @@
 """Transactions and migrations, the same on SQLite and PostgreSQL."""
 
 from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import walk_packages
 from threading import Thread
 
 import pytest
@@ -9,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+import qc_dashboard
 from qc_dashboard.database.database import Database, open_database
 from qc_dashboard.database.metadata import metadata
 from qc_worker.domain.errors import SettingsError
@@ -29,6 +32,9 @@ def count(database: Database) -> int:
 
 
 def test_migrations_make_the_tables_that_the_code_declares(database: Database) -> None:
+    for module in walk_packages(qc_dashboard.__path__, "qc_dashboard."):
+        if module.name.endswith(".tables"):
+            import_module(module.name)
     with database.writing() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
         assert compare_metadata(context, metadata) == []
