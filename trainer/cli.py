@@ -19,17 +19,29 @@ from trainer.options import (
     AspectFlag,
     BitDepth,
     CalibrateBy,
+    DataSet,
+    DefectFolder,
+    ExportFolder,
+    Format,
+    GoodFolder,
     GroupBy,
     InputSize,
+    JudgedBy,
     Line,
+    MaskFolder,
     MaxCost,
     MaxFeatureMib,
+    Person,
+    ReportFile,
+    SampleIds,
+    SampleKind,
     SamplesAction,
     TestSet,
+    TestShare,
     Tiles,
+    WhatIf,
+    WithoutBroker,
 )
-
-VERSION_HELP = "Model version; if not given, the live one, or else the newest."
 
 app = typer.Typer(name="qc-trainer", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -44,18 +56,10 @@ def trainer(version: Version = False) -> None:  # noqa: ARG001  (its own callbac
 @with_settings(SAMPLE_STORE, MODEL_STORE, STATE_DIR, KAFKA)
 def import_(
     line: Line,
-    dataset: Annotated[
-        Path | None,
-        typer.Option(
-            help="Labelled data set of one product, laid out as MVTec AD, BTAD or VisA; without its good test images."
-        ),
-    ] = None,
-    good: Annotated[Path | None, typer.Option(help="Folder of images of good parts, with its subfolders.")] = None,
-    defect: Annotated[Path | None, typer.Option(help="Folder of images of defects, used for tests only.")] = None,
-    masks: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the defects' masks: NAME_mask.png, NAME.png, NAME/000.png or similar."),
-    ] = None,
+    dataset: DataSet = None,
+    good: GoodFolder = None,
+    defect: DefectFolder = None,
+    masks: MaskFolder = None,
     *,
     settings: Settings,
     as_json: Json = False,
@@ -147,10 +151,8 @@ def retrain(
 def evaluate(
     line: Line,
     dataset: TestSet = None,
-    version: Annotated[str | None, typer.Option(help=VERSION_HELP)] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="HTML file for a page with figures, charts and images.", metavar="FILE")
-    ] = None,
+    version: JudgedBy = None,
+    report: ReportFile = None,
     *,
     settings: Settings,
     as_json: Json = False,
@@ -205,15 +207,10 @@ def threshold(
     review_rate: Annotated[
         float | None, typer.Option(help="Share of good frames that may go to review; 0: none; unchanged if not given.")
     ] = None,
-    version: Annotated[str | None, typer.Option(help=VERSION_HELP)] = None,
-    what_if: Annotated[
-        bool, typer.Option("--what-if", help="Print the table with the new value, and change nothing.")
-    ] = False,
+    version: JudgedBy = None,
+    what_if: WhatIf = False,
     last: Annotated[int, typer.Option(help="Number of last inspections to count.", min=1, max=100_000)] = 1000,
-    offline: Annotated[
-        bool,
-        typer.Option("--offline", help="Connect to no broker: no last inspections; a new version is not announced."),
-    ] = False,
+    offline: WithoutBroker = False,
     *,
     settings: Settings,
     as_json: Json = False,
@@ -262,15 +259,9 @@ def collect(
 def samples(
     line: Line,
     action: Annotated[SamplesAction, typer.Argument(help="What to do.")] = SamplesAction.LIST,
-    ids: Annotated[
-        list[str] | None, typer.Argument(help="Samples to show, remove or restore: ids or their first characters.")
-    ] = None,
-    kind: Annotated[
-        str | None, typer.Option(help="List only these: good, defect, unsure, or a kind of defect.")
-    ] = None,
-    by: Annotated[
-        str | None, typer.Option(help="Name of the person who removes or restores; if not given, the system's user.")
-    ] = None,
+    ids: SampleIds = None,
+    kind: SampleKind = None,
+    by: Person = None,
     *,
     settings: Settings,
     as_json: Json = False,
@@ -280,6 +271,23 @@ def samples(
 
     flags = SamplesFlags(line=line, action=action, ids=ids or [], kind=kind, by=by)
     samples_of_line(settings, flags, as_json=as_json)
+
+
+@app.command()
+@with_settings(SAMPLE_STORE, STATE_DIR)
+def export(
+    line: Line,
+    folder: ExportFolder,
+    form: Format,
+    test_share: TestShare = 0.1,
+    *,
+    settings: Settings,
+    as_json: Json = False,
+) -> None:
+    """Write a line's samples as a labelled data set that other tools read, and `import` too."""
+    from trainer.commands.sample_export import export_samples
+
+    export_samples(settings, line=line, folder=folder, form=form, test_share=test_share, as_json=as_json)
 
 
 def main() -> None:

@@ -32,6 +32,13 @@ class GroupByFlag(StrEnum):
     NONE = "none"
 
 
+class ExportFormatFlag(StrEnum):
+    """Layouts that `export` writes."""
+
+    MVTEC = "mvtec"
+    COCO = "coco"
+
+
 class SamplesAction(StrEnum):
     """Actions of `samples`."""
 
@@ -48,6 +55,23 @@ SAMPLE_STORE = SettingOption(
         Path | None, typer.Option("--sample-store", help="Folder of the samples.", parser=folder, metavar="PATH")
     ],
 )
+
+JudgedBy = Annotated[
+    str | None, typer.Option("--version", help="Model version; if not given, the live one, or else the newest.")
+]
+
+# Options of `import`.
+DataSet = Annotated[
+    Path | None,
+    typer.Option(
+        help="Labelled data set of one product, laid out as MVTec AD, BTAD, VisA or COCO; without its good test images."
+    ),
+]
+GoodFolder = Annotated[Path | None, typer.Option(help="Folder of images of good parts, with its subfolders.")]
+DefectFolder = Annotated[Path | None, typer.Option(help="Folder of images of defects, used for tests only.")]
+MaskFolder = Annotated[
+    Path | None, typer.Option(help="Folder of the defects' masks: NAME_mask.png, NAME.png, NAME/000.png or similar.")
+]
 
 # Options of `retrain`.
 InputSize = Annotated[
@@ -93,8 +117,34 @@ MaxFeatureMib = Annotated[
 TestSet = Annotated[
     Path | None,
     typer.Option(
-        help="Labelled data set laid out as MVTec AD, BTAD or VisA: test/good, test/DEFECT, ground_truth. "
+        help="Labelled data set laid out as MVTec AD, BTAD, VisA or COCO. "
         "If not given: the line's own defects, and its good samples that the model has not seen.",
         show_default=False,
     ),
+]
+
+# Options of `export`.
+ExportFolder = Annotated[Path, typer.Argument(help="New or empty folder to write to.", metavar="FOLDER")]
+Format = Annotated[
+    ExportFormatFlag,
+    typer.Option("--format", help="Layout: folders as in MVTec AD, or COCO with its annotations in JSON."),
+]
+TestShare = Annotated[float, typer.Option(help="Share of the good samples that is for tests.", min=0.0, max=1.0)]
+ReportFile = Annotated[
+    Path | None, typer.Option(help="HTML file for a page with figures, charts and images.", metavar="FILE")
+]
+
+# Options of `samples`.
+SampleIds = Annotated[
+    list[str] | None, typer.Argument(help="Samples to show, remove or restore: ids or their first characters.")
+]
+SampleKind = Annotated[str | None, typer.Option(help="List only these: good, defect, unsure, or a kind of defect.")]
+Person = Annotated[
+    str | None, typer.Option(help="Name of the person who removes or restores; if not given, the system's user.")
+]
+
+# Options of `threshold`.
+WhatIf = Annotated[bool, typer.Option("--what-if", help="Print the table with the new value, and change nothing.")]
+WithoutBroker = Annotated[
+    bool, typer.Option("--offline", help="Connect to no broker: no last inspections; a new version is not announced.")
 ]

@@ -1,4 +1,4 @@
-"""Open labelled data sets in the layouts of MVTec AD, AD 2 and LOCO, BTAD and VisA.
+"""Open labelled data sets in the layouts of MVTec AD, AD 2 and LOCO, BTAD, VisA and COCO.
 
 Masks may have any of the names in `MASK_PATTERNS`.
 """
@@ -9,6 +9,7 @@ from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.names import readable
 from qc_worker.imaging.image_files import quoted
 from trainer.datasets.labelled import DataSet, LabelledImage
+from trainer.datasets.layouts.coco import is_coco, open_coco
 from trainer.datasets.layouts.mvtec import is_mvtec, open_mvtec
 from trainer.datasets.layouts.names import subfolders
 from trainer.datasets.layouts.visa import is_visa, open_visa
@@ -17,7 +18,8 @@ from trainer.datasets.mask_files import MASK_NAMES
 MASK_PATTERNS = tuple(f"ground_truth/<kind>/{name}" for name in MASK_NAMES)
 LAYOUTS = (
     "supported layouts: train/good, test/good, test/DEFECT and ground_truth/DEFECT as in MVTec AD (ok for good and ko "
-    "for DEFECT as in BTAD), or Data/Images/Normal, Data/Images/Anomaly and Data/Masks/Anomaly as in VisA"
+    "for DEFECT as in BTAD), or Data/Images/Normal, Data/Images/Anomaly and Data/Masks/Anomaly as in VisA, or JSON "
+    "files of annotations as in COCO"
 )
 DEEPEST_PRODUCT = 2
 NAMES_SHOWN = 4
@@ -37,9 +39,12 @@ def open_dataset(folder: Path) -> DataSet:
         )
     if not found:
         raise SettingsError(
-            f"{readable(folder)} does not have the layout of MVTec AD, BTAD or VisA (no folder test/good); {LAYOUTS}"
+            f"{readable(folder)} does not have the layout of MVTec AD, BTAD, VisA or COCO (no folder test/good); "
+            f"{LAYOUTS}"
         )
-    return open_visa(found[0]) if is_visa(found[0]) else open_mvtec(found[0])
+    if is_visa(found[0]):
+        return open_visa(found[0])
+    return open_mvtec(found[0]) if is_mvtec(found[0]) else open_coco(found[0])
 
 
 def products(folder: Path) -> list[Path]:
@@ -55,7 +60,7 @@ def products(folder: Path) -> list[Path]:
 
 def is_dataset(folder: Path) -> bool:
     """Return True if a folder has the layout of one product of a data set."""
-    return is_visa(folder) or is_mvtec(folder)
+    return is_visa(folder) or is_mvtec(folder) or is_coco(folder)
 
 
 def labelled_images(folder: Path) -> list[LabelledImage]:

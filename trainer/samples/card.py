@@ -75,7 +75,10 @@ class SampleCard(BaseModel, frozen=True, extra="forbid"):
 def said(card: SampleCard | None, sample: str, word: Word, origin: Origin | None) -> SampleCard:
     """Add a word, and an origin if there is one, to a card or a new one. What was said before is not said twice."""
     words = card.history if card else ()
-    repeats = bool(words) and word.source is None and words[-1].judgement is word.judgement
+    last = words[-1] if words else None
+    repeats = (
+        last is not None and word.source is None and last.judgement is word.judgement and word.kind in (None, last.kind)
+    )
     if word not in words and not repeats:
         words = tuple(sorted((*words, word), key=lambda each: each.at))
     return SampleCard(

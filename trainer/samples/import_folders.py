@@ -6,12 +6,13 @@ from pathlib import Path
 
 from qc_worker.domain.errors import InvalidFrame, SettingsError
 from qc_worker.domain.feedback import Judgement
-from qc_worker.domain.names import LineName, readable
+from qc_worker.domain.names import LineName, defect_kind, readable
 from qc_worker.imaging.image_files import find_images
 from qc_worker.imaging.preprocessing import ImageLimits, opened
 from trainer.datasets.folder_check import check_judgement
 from trainer.datasets.labelled import DataSet, Labelled, merged
 from trainer.datasets.labelled_folder import open_dataset
+from trainer.datasets.layouts.names import is_bad
 from trainer.datasets.mask_files import Files, masks_beside, match_masks, same_stem
 
 MASK_OF_ANOTHER = "mask of another picture"
@@ -26,6 +27,8 @@ class SampleFile:
     folder: Path
     """The imported folder; origins are relative to it."""
     masks: Files = ()
+    kind: str | None = None
+    """Kind of the defect, if the data set names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,9 @@ def _dataset_task(
     line: LineName, judgement: Judgement, dataset: DataSet, kinds: Sequence[Labelled], *, kept: Files = ()
 ) -> ImportTask:
     is_good = judgement is Judgement.GOOD
-    files = (SampleFile(path, each.root, each.masks.get(path, ())) for each in kinds for path in each.files)
+    files = (
+        SampleFile(path, each.root, each.masks.get(path, ()), _kind(each)) for each in kinds for path in each.files
+    )
     return ImportTask(
         line=line,
         judgement=judgement,
@@ -117,6 +122,14 @@ def _dataset_task(
         unused_masks=() if is_good else dataset.unused_masks,
         layout=dataset.layout,
     )
+
+
+def _kind(labelled: Labelled) -> str | None:
+    """Return the kind of a data set's defects; None if its name only says that they are defects."""
+    try:
+        return None if labelled.is_good or is_bad(labelled.kind) else defect_kind(labelled.kind)
+    except ValueError:
+        return None
 
 
 def _masks_of_same_stem(files: Sequence[Path], limits: ImageLimits) -> dict[Path, Files]:

@@ -159,7 +159,7 @@ class Importer:
             captured_at=exif_time(read.content, self.limits),
             modified_at=file_time(file.path),
         )
-        return self.store.add(task.line, task.judgement, read.content, origin=origin, mask=read.mask)
+        return self.store.add(task.line, task.judgement, read.content, origin=origin, mask=read.mask, kind=file.kind)
 
 
 def _lacks_mask(task: ImportTask, file: SampleFile) -> bool:

@@ -109,16 +109,18 @@ class SampleStore:
         origin: Origin,
         mask: bytes | None = None,
         word: Word | None = None,
+        kind: str | None = None,
     ) -> Stored:
         """Store an image once; if its bytes are known, add origin and word to its card. Raises OSError.
 
-        Without `word` it is an import, whose masks are exact. A mask that comes with a word is made of its boxes.
+        Without `word` it is an import, which may name the `kind` and whose masks are exact. A mask that comes with a
+        word is made of its boxes.
         """
         sample = sha256(content)
         before = self.find(line, sample)
         if before is not None and before.judgement is Judgement.UNSURE and word is None:
             return Stored.HELD_BACK
-        told = word or Word(judgement=judgement, by=origin.accepted_by, at=origin.accepted_at)
+        told = word or Word(judgement=judgement, by=origin.accepted_by, at=origin.accepted_at, kind=kind)
         card = said(before, sample, told, origin)
         counts = card.judgement is told.judgement is Judgement.DEFECT and (word is None or card.last == word)
         if mask is not None and counts:

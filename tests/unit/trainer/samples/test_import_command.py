@@ -57,7 +57,7 @@ def test_people_are_told_how_many_and_which(tmp_path: Path) -> None:
         (("--good", "box"), "qc-trainer import --line A --dataset box"),
         (("--defect", "box/test"), "qc-trainer import --line A --dataset"),
         (("--dataset", "box", "--good", "box/train/good"), "--dataset imports good images, defects and masks"),
-        (("--dataset", "box/test"), "does not have the layout of MVTec AD, BTAD or VisA"),
+        (("--dataset", "box/test"), "does not have the layout of MVTec AD, BTAD, VisA or COCO"),
         (("--dataset", "nowhere"), "nowhere is not a folder"),
         ((), "or --dataset DIR"),
         (("--good", "box/train/good", "--masks", "box/ground_truth"), "--masks needs --defect"),
