@@ -3,7 +3,7 @@
 Each cell is run by `test_matrix.py` on three brokers with at least 2,000 frames; then the books must balance.
 """
 
-from qc_worker.runtime.failpoints import PLACES
+from qc_worker.runtime.failpoints import WORKER_PLACES
 from tests.faults import broker_faults, cache_faults, poison, release_faults, trainer_faults, worker_faults
 from tests.faults.cell import ELECTION_S, ON_AND_ON_S, SESSION_S, SLACK_S, START_S, TRANSACTION_S, Cell
 from tests.faults.poison import IN_A_BATCH, one_frame_is_given_up, poisoned
@@ -33,7 +33,7 @@ def poisonous(which: str, place: str, action: str) -> Cell:
 
 
 WORKERS = (
-    *map(killed, PLACES),
+    *map(killed, WORKER_PLACES),
     Cell(
         "worker killed after-send, the next has another slot",
         "a transaction that its worker cannot end is ended by the broker",
