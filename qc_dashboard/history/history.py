@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, func, literal, select
+from sqlalchemy import Column, ColumnElement, Connection, func, literal, select
 
 from qc_dashboard.database.database import Database
-from qc_dashboard.history.conditions import TABLE, beyond, conditions, in_order
+from qc_dashboard.history.conditions import TABLE, at, beyond, conditions, in_order
+from qc_dashboard.history.rows import can_be_stored
 from qc_dashboard.history.search import Order, Place, Search, StoredInspection
 from qc_dashboard.history.tables import duplicates, feedback, inspections, releases
 from qc_dashboard.history.writing import places_of
@@ -85,14 +86,14 @@ class History:
     def counts(self, search: Search, *, bucket_us: int | None = None) -> list[Count]:
         """Count what meets the search by line, verdict and bucket of time, in that order."""
         bucket = _bucket(bucket_us) if bucket_us else literal(0)
-        query: Select[tuple[str | None, str, int, int]] = (
-            select(TABLE.line, TABLE.verdict, bucket.label("bucket"), func.count())
+        query = (
+            select(TABLE.line, TABLE.verdict, bucket.label("bucket"), func.count().label("inspections"))
             .where(*conditions(search))
             .group_by(TABLE.line, TABLE.verdict, bucket)
         )
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
-        counted = [Count(line, Verdict(verdict), start, count) for line, verdict, start, count in rows]
+        counted = [Count(row.line, Verdict(row.verdict), row.bucket, row.inspections) for row in rows]
         return sorted(counted, key=lambda one: (one.line is not None, one.line or "", one.verdict, one.bucket_us))
 
     def lines(self) -> list[str]:
@@ -125,11 +126,10 @@ class History:
     def feedback_on(self, source: Position) -> list[Feedback]:
         """List people's verdicts on that frame, oldest first."""
         table = feedback.c
-        query = select(table.document).where(
-            table.source_topic == source.topic,
-            table.source_partition == source.partition,
-            table.source_offset == source.offset,
-        )
+        if not can_be_stored(source):
+            return []
+        same = (table.source_topic == source.topic, table.source_partition == source.partition)
+        query = select(table.document).where(*same, table.source_offset == source.offset)
         with self._database.reading() as connection:
             documents = connection.scalars(query.order_by(table.accepted_us, table.accepted_by)).all()
         return [decode_feedback(document.encode()) for document in documents]
@@ -162,11 +162,7 @@ def _bucket(length_us: int) -> ColumnElement[int]:
 
 
 def _inspection(connection: Connection, source: Position) -> StoredInspection | None:
-    query = select(inspections).where(
-        TABLE.source_topic == source.topic,
-        TABLE.source_partition == source.partition,
-        TABLE.source_offset == source.offset,
-    )
+    query = select(inspections).where(at(source))
     row = connection.execute(query).one_or_none()
     return None if row is None else StoredInspection.of_row(row)
 
@@ -175,7 +171,7 @@ def _distinct(connection: Connection, column: Column[str], *, line: str | None =
     """List the values of a column, jumping from one to the next in an index instead of reading every row."""
     same_line = TABLE.line == line if line is not None else literal(1) == 1
     found: list[str] = []
-    beyond_last = column.is_not(None)
+    beyond_last: ColumnElement[bool] = column.is_not(None)
     while (value := connection.scalar(select(func.min(column)).where(same_line, beyond_last))) is not None:
         found.append(value)
         beyond_last = column > value

@@ -7,7 +7,7 @@ from qc_worker.domain.feedback import Feedback
 from qc_worker.domain.frame import Offsets, Partition, Position
 from qc_worker.domain.release import Release
 
-T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
 
 
 class Published(Protocol):
@@ -42,7 +42,7 @@ class PublishedFeedback:
     content: bytes
 
 
-class Feed(Protocol[T_co]):
+class Feed(Protocol[T]):
     """Follows a topic; committed records only. Every method but `close` may raise TransportError."""
 
     def start(self, starts: Offsets | None = None) -> None:
@@ -53,7 +53,7 @@ class Feed(Protocol[T_co]):
         """
         ...
 
-    def poll(self, *, timeout_s: float) -> list[T_co]:
+    def poll(self, *, timeout_s: float) -> list[T]:
         """Wait up to `timeout_s` for new records; unreadable ones are logged and left out.
 
         Raises TransportError if the feed is not started, or closed.
