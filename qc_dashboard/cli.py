@@ -1,18 +1,41 @@
 """`qc-dashboard`: keep the history of all inspections and show it."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
-from qc_dashboard.options import HISTORY_URL
+from qc_dashboard.accounts.roles import Role
+from qc_dashboard.options import HISTORY_URL, HOST, PORT
 from qc_dashboard.settings import DashboardSettings
 from qc_worker.observability.exits import run_command_line
-from qc_worker.options import STATE_DIR, Version, with_settings
+from qc_worker.options import STATE_DIR, Json, Version, with_settings
 
 app = typer.Typer(name="qc-dashboard", no_args_is_help=True, pretty_exceptions_enable=False)
+users = typer.Typer(name="users", no_args_is_help=True, help="Who may enter, with which role.")
+app.add_typer(users)
+
+Name = Annotated[str, typer.Argument(help="Name of the user.")]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(help="File that holds only the password, - for stdin; without it the command asks for it."),
+]
+AnyRole = Annotated[Role, typer.Argument(help="New role.")]
+NEW_ROLE = typer.Option("--role", help="viewer: looks; operator: judges frames too; engineer: everything.")
 
 
 @app.callback()
 def dashboard(version: Version = False) -> None:
     """Keep the history of all inspections, and show it."""
+
+
+@app.command()
+@with_settings(HOST, PORT, HISTORY_URL, STATE_DIR, kind=DashboardSettings)
+def run(settings: DashboardSettings) -> None:
+    """Serve the pages until SIGTERM."""
+    from qc_dashboard.commands.run import run_dashboard
+
+    run_dashboard(settings)
 
 
 @app.command()
@@ -25,6 +48,53 @@ def migrate(settings: DashboardSettings) -> None:
 
     with closing(open_database(settings.database_url)) as database:
         database.migrate()
+
+
+@users.command("add")
+@with_settings(HISTORY_URL, STATE_DIR, kind=DashboardSettings)
+def users_add(
+    settings: DashboardSettings, name: Name, role: Annotated[Role, NEW_ROLE], password_file: PasswordFile = None
+) -> None:
+    """Add a user."""
+    from qc_dashboard.commands.users import add_user
+
+    add_user(settings, name, role, password_file)
+
+
+@users.command("list")
+@with_settings(HISTORY_URL, STATE_DIR, kind=DashboardSettings)
+def users_list(settings: DashboardSettings, as_json: Json = False) -> None:
+    """List all users with their roles."""
+    from qc_dashboard.commands.users import list_users
+
+    list_users(settings, as_json=as_json)
+
+
+@users.command("remove")
+@with_settings(HISTORY_URL, STATE_DIR, kind=DashboardSettings)
+def users_remove(settings: DashboardSettings, name: Name) -> None:
+    """Remove a user, and sign them out."""
+    from qc_dashboard.commands.users import remove_user
+
+    remove_user(settings, name)
+
+
+@users.command("password")
+@with_settings(HISTORY_URL, STATE_DIR, kind=DashboardSettings)
+def users_password(settings: DashboardSettings, name: Name, password_file: PasswordFile = None) -> None:
+    """Set a user's password, and sign them out everywhere."""
+    from qc_dashboard.commands.users import change_password
+
+    change_password(settings, name, password_file)
+
+
+@users.command("role")
+@with_settings(HISTORY_URL, STATE_DIR, kind=DashboardSettings)
+def users_role(settings: DashboardSettings, name: Name, role: AnyRole) -> None:
+    """Set a user's role."""
+    from qc_dashboard.commands.users import change_role
+
+    change_role(settings, name, role)
 
 
 def main() -> None:

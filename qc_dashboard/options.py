@@ -10,3 +10,10 @@ HISTORY_URL = SettingOption(
     "history_url",
     Annotated[str | None, typer.Option("--history", help="URL of the history's database, PostgreSQL or SQLite.")],
 )
+HOST = SettingOption(
+    "dashboard_host",
+    Annotated[str | None, typer.Option("--host", help="Address to serve on; beyond this machine only with users.")],
+)
+PORT = SettingOption(
+    "dashboard_port", Annotated[int | None, typer.Option("--port", help="Port to serve on; 0 for any free one.")]
+)
