@@ -3,9 +3,11 @@
 In qc.toml its own ones stand in the table `[dashboard]`, so that worker and trainer can share the file.
 """
 
+import re
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -21,6 +23,7 @@ DEFAULT_DAYS: Mapping[Verdict, int] = {
     Verdict.NO_MODEL: 30,
     Verdict.PASS: 30,
 }
+HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 
 
 class DashboardSettings(Settings):
@@ -57,10 +60,61 @@ class DashboardSettings(Settings):
         """The archive's URL. Raises SettingsError if the state folder is needed and not known."""
         return self.archive_url or str(self.state_path / "archive")
 
+    dashboard_host: str = "127.0.0.1"
+    """Address on which the pages are served; beyond this machine only with users or with a trusted header."""
+    dashboard_port: int = Field(default=8090, ge=0, le=65535)
+    """Port of the pages; 0: any free one."""
+    dashboard_names: str = ""
+    """Names under which browsers reach the pages, comma-separated, as `qc.plant.example`. Addresses and the machine's
+    own name are always accepted, other names are refused."""
+    dashboard_certfile: Path | None = None
+    """File with the server's certificate and its chain, in PEM form; empty: plain HTTP, as behind a proxy that has
+    TLS."""
+    dashboard_keyfile: Path | None = None
+    """File with the private key of that certificate, in PEM form; empty: it is in the certificate's file."""
+    session_idle_s: int = Field(default=12 * 3600, ge=60)
+    """Seconds without a request after which somebody has to sign in again."""
+    session_total_s: int = Field(default=7 * 24 * 3600, ge=60)
+    """Seconds after which somebody has to sign in again in any case."""
+    trusted_proxies: str = ""
+    """Addresses or networks of reverse proxies, comma-separated; what they say of client, protocol and user counts."""
+    trusted_header: str = ""
+    """Header in which these proxies name the user, as `X-Forwarded-User`; from anybody else it is refused."""
+    trusted_header_role: Literal["viewer", "operator", "engineer"] = "viewer"
+    """Role of somebody whom the header names and who is no user here."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, text: str) -> str:
+        networks_of(text)
+        return text
+
+    @field_validator("trusted_header")
+    @classmethod
+    def _is_header(cls, name: str) -> str:
+        if name and not HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a header")
+        return name
+
+    @field_validator("dashboard_certfile", "dashboard_keyfile")
+    @classmethod
+    def _may_be_at_home(cls, path: Path | None) -> Path | None:
+        return None if path is None else expanded(path)
+
     @property
     def database_url(self) -> str:
         """The database's URL. Raises SettingsError if the state folder is needed and not known."""
         return self.history_url or f"sqlite:///{self.state_path / HISTORY_FILE}"
+
+    @property
+    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Networks of the trusted proxies."""
+        return networks_of(self.trusted_proxies)
+
+    @property
+    def page_names(self) -> tuple[str, ...]:
+        """Names under which browsers reach the pages, besides the machine's own."""
+        return tuple(name.strip().lower() for name in self.dashboard_names.split(",") if name.strip())
 
     @classmethod
     def _of_file(cls, tables: dict[str, Any]) -> dict[str, Any]:
@@ -71,3 +125,8 @@ class DashboardSettings(Settings):
 def load_dashboard_settings(**flags: Any) -> DashboardSettings:
     """Build the settings; flags that are None or empty count as not given. Raises SettingsError."""
     return load_settings_of(DashboardSettings, **flags)
+
+
+def networks_of(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Parse comma-separated addresses and networks. Raises ValueError."""
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())

@@ -45,7 +45,7 @@ class DashboardProcess:
 
 
 def dashboard_environment(plant: Plant, url: str, more: Mapping[str, str]) -> dict[str, str]:
-    return {**plant.environment, "QC_HISTORY_URL": url, **more}
+    return {**plant.environment, "QC_HISTORY_URL": url, "QC_DASHBOARD_PORT": "0", **more}
 
 
 def rebuild(plant: Plant, url: str, *arguments: str, expect: int = 0, **environment: str) -> dict[str, Any]:
