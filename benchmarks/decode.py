@@ -34,7 +34,8 @@ import torch  # noqa: E402
 from PIL import Image, ImageDraw  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from qc_worker.imaging.preprocessing import ImageLimits, decode_picture  # noqa: E402
+from qc_worker.imaging.opening import ImageLimits  # noqa: E402
+from qc_worker.imaging.preprocessing import decode_picture  # noqa: E402
 
 INPUT_SIZE = 256
 LIMITS = ImageLimits(max_bytes=1 << 28, max_pixels=64_000_000)

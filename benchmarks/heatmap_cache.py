@@ -40,7 +40,7 @@ from qc_worker.engine.inference import Inferred
 from qc_worker.engine.intake import admit
 from qc_worker.engine.judge import Judge
 from qc_worker.engine.residents import Resident, ResidentModels
-from qc_worker.imaging.preprocessing import ImageLimits
+from qc_worker.imaging.opening import ImageLimits
 from qc_worker.observability.logging import configure_logging
 from qc_worker.ports.results import HeatmapCache
 from qc_worker.runtime.clock import SystemClock

@@ -28,7 +28,7 @@ from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Release
 from qc_worker.imaging.defects import encode_mask
-from qc_worker.imaging.preprocessing import ImageLimits
+from qc_worker.imaging.opening import ImageLimits
 from qc_worker.ports.clock import Clock
 from qc_worker.ports.models import ModelStore, ReleaseLog
 from qc_worker.simplenet.checkpoint import (

@@ -23,7 +23,8 @@ from qc_worker.engine.residents import Resident, ResidentModels
 from qc_worker.engine.stop import StopSignal
 from qc_worker.engine.worker import Worker
 from qc_worker.imaging.aspect import Aspect, InputSize
-from qc_worker.imaging.preprocessing import ImageLimits, Picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import Picture
 from qc_worker.ports.results import InspectionSink
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.simplenet.head import Head

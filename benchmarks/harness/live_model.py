@@ -19,7 +19,8 @@ from benchmarks.harness.random_models import backbone_of, embedding_of, line_hea
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.release import Release
 from qc_worker.files import file_sha256
-from qc_worker.imaging.preprocessing import ImageLimits, decode_picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import decode_picture
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.settings import Settings
 from qc_worker.simplenet.backbones.weights import packaged_efficientnet_lite0

@@ -15,7 +15,8 @@ from benchmarks.on_gpu.scoring import DEVICE, some_pixels
 from benchmarks.on_gpu.timing import timed
 from qc_worker.imaging.on_gpu.decode_stream import DecodeStream
 from qc_worker.imaging.on_gpu.nvjpeg import NvJpegDecoder
-from qc_worker.imaging.preprocessing import ImageLimits, Picture, decode_picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import Picture, decode_picture
 from qc_worker.simplenet.inference.scorer import Scorer
 
 LIMITS = ImageLimits(max_bytes=1 << 25, max_pixels=1 << 26)

@@ -22,7 +22,8 @@ from benchmarks.products.one_run import ASPECT, Product, Run, figures_of
 from benchmarks.rivals.anomalib import layer_names, local_backbone, padim, patchcore
 from qc_worker.imaging.aspect import InputSize
 from qc_worker.imaging.image_files import image_files
-from qc_worker.imaging.preprocessing import ImageLimits, decode_picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import decode_picture
 from qc_worker.simplenet.backbones.backbone import Backbone
 from trainer.datasets.labelled import GOOD, LabelledImage
 from trainer.datasets.masks import mask_at_input_size

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from benchmarks.rivals.anomalib import TIMM_NAMES, layer_names, local_backbone, patchcore
 from benchmarks.rivals.published_simplenet import Network
 from qc_worker.imaging.aspect import InputSize
-from qc_worker.imaging.preprocessing import ImageLimits, decode_picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import decode_picture
 from qc_worker.simplenet.adaptor import Adaptor
 from qc_worker.simplenet.backbones.backbone import Backbone
 from qc_worker.simplenet.discriminator import Discriminator

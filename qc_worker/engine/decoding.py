@@ -9,7 +9,8 @@ from qc_worker.engine.in_flight import Ticket
 from qc_worker.engine.intake import Admitted
 from qc_worker.engine.residents import Resident
 from qc_worker.imaging.aspect import Aspect, InputSize
-from qc_worker.imaging.preprocessing import Box, ImageLimits, Picture, content_box, decode_picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import Box, Picture, content_box, decode_picture
 from qc_worker.ports.clock import Clock
 from qc_worker.runtime.decode_pool import decode_pool
 from qc_worker.runtime.failpoints import failpoint

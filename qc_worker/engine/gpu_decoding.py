@@ -14,7 +14,7 @@ from qc_worker.engine.intake import Admitted
 from qc_worker.imaging.aspect import Aspect, InputSize
 from qc_worker.imaging.on_gpu.decode_stream import DecodeStream
 from qc_worker.imaging.on_gpu.nvjpeg import NvJpegDecoder, try_nvjpeg
-from qc_worker.imaging.preprocessing import ImageLimits
+from qc_worker.imaging.opening import ImageLimits
 from qc_worker.ports.clock import Clock
 from qc_worker.simplenet.inference.device_errors import lacks_memory, loses_device
 

@@ -16,61 +16,22 @@ Refused: anything with several frames (except the first picture of an MPO, as ph
 documents, containers or run other programs (EPS, PDF, WMF, ...), truncated files.
 """
 
-import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile
 from torch import Tensor
 
-from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.imaging.aspect import FULL_DEPTH, Aspect, InputSize
 from qc_worker.imaging.bit_depth import check_colour
+from qc_worker.imaging.opening import UPRIGHT, ImageLimits, opened, orientation_of
 from qc_worker.imaging.resize import shrink
-from qc_worker.imaging.tiff_pages import select_page
 
-FORMATS = (
-    "JPEG",
-    "PNG",
-    "BMP",
-    "TIFF",
-    "WEBP",
-    "AVIF",
-    "GIF",
-    "JPEG2000",
-    "PPM",
-    "TGA",
-    "PCX",
-    "SGI",
-    "QOI",
-    "DIB",
-)
-
-Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit; ours is a setting, and checked before anything is decoded
-
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageLimits:
-    """Limits that are checked before anything is decoded."""
-
-    max_bytes: int
-    max_pixels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +78,7 @@ def picture_size(content: bytes, limits: ImageLimits) -> tuple[int, int]:
     with opened(content, limits) as image:
         # Pillow gives the upright size of a TIFF from the start.
         is_upright = image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info)
-        return as_stored((image.height, image.width), 1 if is_upright else _orientation(image))
+        return as_stored((image.height, image.width), 1 if is_upright else orientation_of(image))
 
 
 def stack_pixels(pixels: Sequence[Tensor]) -> Tensor:
@@ -147,52 +108,16 @@ def as_stored(size: tuple[int, int], orientation: int) -> tuple[int, int]:
     return (size[1], size[0]) if orientation in SIDEWAYS else size
 
 
-@contextmanager
-def opened(content: bytes, limits: ImageLimits) -> Iterator[ImageFile.ImageFile]:
-    """Open a picture by its header and check it; any failure within the block becomes an InvalidFrame."""
-    if not content:
-        raise InvalidFrame(Reason.EMPTY, "the frame has no bytes")
-    if len(content) > limits.max_bytes:
-        raise InvalidFrame(Reason.TOO_LARGE, f"{len(content)} bytes, at most {limits.max_bytes} are decoded")
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if image.format == "TIFF":
-                select_page(image)
-            _check_header(image, limits)
-            yield image
-    except InvalidFrame:
-        raise
-    except MemoryError:
-        raise InvalidFrame(Reason.TOO_MANY_PIXELS, "out of memory while decoding") from None
-    except UnidentifiedImageError:
-        raise InvalidFrame(Reason.UNDECODABLE, "not an image of a known format") from None
-    except Exception as error:  # noqa: BLE001 -- Pillow's plugins raise nearly anything on broken input
-        raise InvalidFrame(Reason.UNDECODABLE, f"{type(error).__name__}: {error}"[:200]) from None
-
-
-def _check_header(image: Image.Image, limits: ImageLimits) -> None:
-    pixel_count = image.width * image.height
-    if pixel_count > limits.max_pixels:
-        raise InvalidFrame(Reason.TOO_MANY_PIXELS, f"{pixel_count} pixels, at most {limits.max_pixels} are decoded")
-    if getattr(image, "is_animated", False) and image.format not in ("MPO", "TIFF"):
-        raise InvalidFrame(Reason.UNDECODABLE, f"more than one frame in this {image.format}")
-
-
 def _to_picture(image: ImageFile.ImageFile, input_size: InputSize, aspect: Aspect, bit_depth: int) -> Picture:
     check_colour(image, bit_depth)
     stored = _load(image, input_size)
     # Read after loading, because that turns a TIFF upright and removes the tag.
-    orientation = _orientation(image)
+    orientation = orientation_of(image)
     image_size = as_stored((stored.height, stored.width), orientation)
     box = content_box(image_size, input_size, aspect)
     inner = shrink(image, as_stored((box.width, box.height), orientation), stored.covered, bit_depth=bit_depth)
-    upright = inner.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else inner
+    upright = inner.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else inner
     return Picture(pixels=_filled(upright.convert("RGB"), box, input_size), image_size=image_size)
-
-
-def _orientation(image: Image.Image) -> int:
-    orientation: int = image.getexif().get(ExifTags.Base.Orientation, 1)
-    return orientation
 
 
 class _Stored(NamedTuple):
@@ -208,7 +133,7 @@ def _load(image: Image.Image, input_size: InputSize) -> _Stored:
     full_size = image.size
     drafted = None
     if image.format in ("JPEG", "MPO"):
-        height, width = as_stored(input_size, _orientation(image))
+        height, width = as_stored(input_size, orientation_of(image))
         if full_size[0] >= 2 * width and full_size[1] >= 2 * height:
             drafted = image.draft(None, (width, height))
     image.load()

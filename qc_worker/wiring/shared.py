@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from qc_worker.imaging.preprocessing import ImageLimits
+from qc_worker.imaging.opening import ImageLimits
 from qc_worker.runtime.state_folder import usable
 from qc_worker.settings import Settings
 from qc_worker.wiring.device import open_device

@@ -11,7 +11,8 @@ from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import LineName
 from qc_worker.imaging.hatching import at_size, hatched
-from qc_worker.imaging.preprocessing import ImageLimits, Picture, content_box
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import Picture, content_box
 from qc_worker.observability.printing import print_json
 from qc_worker.settings import Settings
 from qc_worker.wiring.shared import image_limits

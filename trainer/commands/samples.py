@@ -7,7 +7,7 @@ from pathlib import Path
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import LineName
-from qc_worker.imaging.preprocessing import ImageLimits
+from qc_worker.imaging.opening import ImageLimits
 from qc_worker.observability.printing import print_json
 from qc_worker.settings import Settings
 from qc_worker.wiring.capacity import decode_threads

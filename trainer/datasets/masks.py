@@ -12,7 +12,8 @@ from PIL import Image, ImageFile
 from qc_worker.domain.errors import InvalidFrame, TrainingError
 from qc_worker.domain.names import readable
 from qc_worker.imaging.aspect import Aspect, InputSize
-from qc_worker.imaging.preprocessing import ImageLimits, content_box, opened
+from qc_worker.imaging.opening import ImageLimits, opened
+from qc_worker.imaging.preprocessing import content_box
 
 Pixels = npt.NDArray[np.bool_]
 

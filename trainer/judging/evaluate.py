@@ -13,7 +13,8 @@ from qc_worker.domain.errors import InvalidFrame, TrainingError
 from qc_worker.domain.inspection import Verdict
 from qc_worker.domain.names import readable
 from qc_worker.imaging.defects import SEEN_BY_PEOPLE, published_defects
-from qc_worker.imaging.preprocessing import ImageLimits, Picture, decode_picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import Picture, decode_picture
 from qc_worker.imaging.run_lengths import decode_mask
 from qc_worker.simplenet.checkpoint import Model
 from qc_worker.simplenet.inference.scorer import Scorer

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import ExifTags
 
 from qc_worker.domain.errors import InvalidFrame
-from qc_worker.imaging.preprocessing import ImageLimits, opened
+from qc_worker.imaging.opening import ImageLimits, opened
 
 _FORMAT = "%Y:%m:%d %H:%M:%S"
 _LENGTH = len("2026:11:23 08:15:00")

@@ -14,7 +14,8 @@ from qc_worker.domain.errors import InvalidFrame, TrainingError
 from qc_worker.domain.feedback import Feedback, Judgement
 from qc_worker.domain.frame import Frame
 from qc_worker.domain.names import LineName, line_name
-from qc_worker.imaging.preprocessing import ImageLimits, decode_picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import decode_picture
 from qc_worker.ports.feedback import FeedbackSource
 from qc_worker.ports.frames import FrameReader
 from qc_worker.wire.images import decode_record

@@ -23,7 +23,8 @@ from qc_worker.domain.names import LineName
 from qc_worker.files import write_atomically
 from qc_worker.imaging.defects import encode_mask
 from qc_worker.imaging.image_files import IMAGE_SUFFIXES
-from qc_worker.imaging.preprocessing import ImageLimits, decode_picture, opened
+from qc_worker.imaging.opening import ImageLimits, opened
+from qc_worker.imaging.preprocessing import decode_picture
 from trainer.datasets.layouts.names import is_good, is_masks
 from trainer.datasets.masks import read_mask
 from trainer.samples.importing import CHECK_SIZE

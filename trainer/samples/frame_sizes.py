@@ -8,7 +8,8 @@ from qc_worker.domain.errors import InvalidFrame, TrainingError
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import LineName
 from qc_worker.imaging.bit_depth import bits_needed
-from qc_worker.imaging.preprocessing import ImageLimits, opened, picture_size
+from qc_worker.imaging.opening import ImageLimits, opened
+from qc_worker.imaging.preprocessing import picture_size
 from trainer.samples.store import SampleStore
 from trainer.threads import map_in_order
 

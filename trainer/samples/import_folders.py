@@ -8,7 +8,7 @@ from qc_worker.domain.errors import InvalidFrame, SettingsError
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import LineName, defect_kind, readable
 from qc_worker.imaging.image_files import find_images
-from qc_worker.imaging.preprocessing import ImageLimits, opened
+from qc_worker.imaging.opening import ImageLimits, opened
 from trainer.datasets.folder_check import check_judgement
 from trainer.datasets.labelled import DataSet, Labelled, merged
 from trainer.datasets.labelled_folder import open_dataset

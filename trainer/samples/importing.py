@@ -14,7 +14,8 @@ from qc_worker.domain.errors import InvalidFrame, TrainingError
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import readable
 from qc_worker.imaging.image_files import UNOPENED
-from qc_worker.imaging.preprocessing import ImageLimits, decode_picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import decode_picture
 from trainer.datasets.masks import as_png, read_mask
 from trainer.progress import Advance
 from trainer.samples.capture_time import exif_time, file_time

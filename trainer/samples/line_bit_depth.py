@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from qc_worker.domain.errors import SettingsError
 from qc_worker.imaging.aspect import BIT_DEPTHS, FULL_DEPTH, BitDepth
 from qc_worker.imaging.bit_depth import bits_needed, depth_for
-from qc_worker.imaging.preprocessing import ImageLimits, opened
+from qc_worker.imaging.opening import ImageLimits, opened
 from trainer.samples.frame_sizes import FrameSizes
 
 

@@ -14,7 +14,8 @@ from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import LineName
 from qc_worker.files import write_atomically
 from qc_worker.imaging.defects import encode_mask
-from qc_worker.imaging.preprocessing import ImageLimits, Picture, content_box, decode_picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import Picture, content_box, decode_picture
 from qc_worker.imaging.run_lengths import MAX_CHARACTERS
 from qc_worker.simplenet.regions import Ignored
 from qc_worker.simplenet.spec import EmbeddingSpec

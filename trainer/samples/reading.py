@@ -10,7 +10,8 @@ from torch import Tensor
 from qc_worker.domain.errors import InvalidFrame, TrainingError
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import LineName
-from qc_worker.imaging.preprocessing import Box, ImageLimits, Picture, content_box, decode_picture, stack_pixels
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import Box, Picture, content_box, decode_picture, stack_pixels
 from qc_worker.simplenet.spec import EmbeddingSpec
 from trainer.samples.store import SampleStore
 from trainer.threads import map_in_order

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qc_worker.domain.errors import InvalidFrame
-from qc_worker.imaging.preprocessing import ImageLimits, opened
+from qc_worker.imaging.opening import ImageLimits, opened
 
 Marked = npt.NDArray[np.bool_]
 """True where the file marks the picture; shape (height, width), at the file's own resolution."""

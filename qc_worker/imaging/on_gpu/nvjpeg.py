@@ -24,13 +24,8 @@ from qc_worker.domain.errors import InvalidFrame
 from qc_worker.imaging.aspect import FULL_DEPTH, Aspect, InputSize
 from qc_worker.imaging.on_gpu.decode_stream import DecodeStream
 from qc_worker.imaging.on_gpu.fitting import fit_on_device
-from qc_worker.imaging.preprocessing import (
-    ImageLimits,
-    Picture,
-    decode_picture,
-    opened,
-    stack_pixels,
-)
+from qc_worker.imaging.opening import ImageLimits, opened
+from qc_worker.imaging.preprocessing import Picture, decode_picture, stack_pixels
 from qc_worker.runtime.decode_pool import decode_pool
 
 CALL_PIXELS = 64_000_000

@@ -27,7 +27,7 @@ from qc_worker.engine.refresher import ModelRefresher
 from qc_worker.engine.residents import ResidentModels
 from qc_worker.engine.stop import StopSignal
 from qc_worker.engine.worker import Worker
-from qc_worker.imaging.preprocessing import ImageLimits
+from qc_worker.imaging.opening import ImageLimits
 from qc_worker.ports.clock import Clock
 from qc_worker.ports.results import InspectionSink
 from qc_worker.registry.store import FsspecModelStore

@@ -7,7 +7,8 @@ import torch
 from qc_worker.engine.decoding import Decoded, DecodeThreads
 from qc_worker.engine.in_flight import Ticket
 from qc_worker.engine.intake import Admitted, admit
-from qc_worker.imaging.preprocessing import ImageLimits, Picture, decode_picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import Picture, decode_picture
 from qc_worker.runtime.clock import SystemClock
 from tests.support import factories
 from tests.unit.engine.conftest import PASSES_ALL, Plant

@@ -16,7 +16,8 @@ from qc_worker.engine import gpu_decoding
 from qc_worker.engine.gpu_decoding import GpuDecoding
 from qc_worker.imaging.on_gpu import nvjpeg
 from qc_worker.imaging.on_gpu.nvjpeg import NvJpegDecoder
-from qc_worker.imaging.preprocessing import ImageLimits, Picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import Picture
 from qc_worker.ports.clock import Clock
 from tests.support import factories
 from tests.unit.engine.conftest import PASSES_ALL, MakePlant

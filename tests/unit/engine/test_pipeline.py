@@ -10,7 +10,7 @@ from qc_worker.domain.errors import DeviceLost, Reason
 from qc_worker.domain.frame import Partition
 from qc_worker.engine.gpu_decoding import GpuDecoding
 from qc_worker.imaging.on_gpu.nvjpeg import NvJpegDecoder
-from qc_worker.imaging.preprocessing import ImageLimits
+from qc_worker.imaging.opening import ImageLimits
 from qc_worker.observability.exits import TRY_AGAIN, exit_codes
 from qc_worker.ports.clock import Clock
 from qc_worker.simplenet.inference.device_errors import CUDA_OUT_OF_MEMORY, MPS_ERRORS

@@ -6,7 +6,8 @@ import torch
 from qc_worker.domain.errors import Reason
 from qc_worker.domain.frame import Partition, Record
 from qc_worker.domain.inspection import Verdict
-from qc_worker.imaging.preprocessing import ImageLimits, content_box, decode_picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import content_box, decode_picture
 from qc_worker.simplenet.inference.scorer import Scorer
 from tests.support import factories
 from tests.unit.engine.conftest import MAX_FRAME_BYTES, PASSES_ALL, REJECTS_ALL, MakePlant, Plant

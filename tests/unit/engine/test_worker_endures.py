@@ -11,7 +11,8 @@ from qc_worker.engine.decoding import DecodeThreads
 from qc_worker.engine.in_flight import MAX_PUBLISHED_BYTES
 from qc_worker.engine.patience import Patience
 from qc_worker.imaging.aspect import Aspect, InputSize
-from qc_worker.imaging.preprocessing import ImageLimits, Picture, decode_picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import Picture, decode_picture
 from qc_worker.ports.clock import Clock
 from qc_worker.ports.results import InspectionSink
 from qc_worker.transport.memory.broker import MemoryBroker

@@ -17,7 +17,8 @@ from PIL import Image
 from qc_worker.domain.errors import InvalidFrame
 from qc_worker.imaging.aspect import BIT_DEPTHS
 from qc_worker.imaging.bit_depth import bits_needed, depth_for
-from qc_worker.imaging.preprocessing import decode_picture, opened
+from qc_worker.imaging.opening import opened
+from qc_worker.imaging.preprocessing import decode_picture
 from tests.unit.simplenet.factories import LIMITS
 
 SIDE = 32

@@ -15,7 +15,8 @@ from PIL import Image
 
 from qc_worker.domain.errors import InvalidFrame
 from qc_worker.imaging.bit_depth import bits_needed
-from qc_worker.imaging.preprocessing import ImageLimits, decode_picture, opened, picture_size
+from qc_worker.imaging.opening import ImageLimits, opened
+from qc_worker.imaging.preprocessing import decode_picture, picture_size
 
 EXAMPLES = int(os.environ.get("QC_FUZZ_EXAMPLES", "3000"))
 LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=1 << 20)

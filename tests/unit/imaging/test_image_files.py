@@ -10,7 +10,7 @@ from PIL import Image
 
 from qc_worker.domain.names import readable
 from qc_worker.imaging.image_files import IMAGE_SUFFIXES, UNOPENED, find_images, image_files, quoted
-from qc_worker.imaging.preprocessing import FORMATS
+from qc_worker.imaging.opening import FORMATS
 from tests.support.folders import locked, open_folder
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qc_worker.domain.errors import InvalidFrame, Reason
-from qc_worker.imaging.preprocessing import FORMATS, ImageLimits, Picture, decode_picture
+from qc_worker.imaging.opening import FORMATS, ImageLimits
+from qc_worker.imaging.preprocessing import Picture, decode_picture
 from tests.unit.simplenet.factories import LIMITS, a_gradient, encoded
 
 Image.init()

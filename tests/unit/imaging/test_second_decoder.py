@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qc_worker.domain.errors import InvalidFrame, Reason
-from qc_worker.imaging.preprocessing import ImageLimits, decode_picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import decode_picture
 from tests.unit.simplenet.factories import LIMITS
 
 HEIGHT, WIDTH = 40, 60

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from qc_worker.imaging.preprocessing import ImageLimits, decode_picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import decode_picture
 from qc_worker.runtime.decode_pool import decode_pool
 from tests.support import factories
 from trainer.threads import map_in_order

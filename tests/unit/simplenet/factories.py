@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from qc_worker.domain.calibration import Calibration
-from qc_worker.imaging.preprocessing import ImageLimits
+from qc_worker.imaging.opening import ImageLimits
 from qc_worker.simplenet.card import ModelCard, SampleManifest
 from qc_worker.simplenet.checkpoint import CARD_FILE
 from qc_worker.simplenet.fit_settings import FitSettings

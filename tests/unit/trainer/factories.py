@@ -11,7 +11,7 @@ from PIL import Image
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import line_name
 from qc_worker.imaging.aspect import InputSize
-from qc_worker.imaging.preprocessing import ImageLimits
+from qc_worker.imaging.opening import ImageLimits
 from qc_worker.simplenet.backbones.backbone import load_backbone
 from qc_worker.simplenet.inference.scorer import Scorer
 from qc_worker.simplenet.spec import EmbeddingSpec

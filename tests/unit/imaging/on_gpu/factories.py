@@ -9,7 +9,8 @@ from qc_worker.domain.errors import InvalidFrame
 from qc_worker.imaging.aspect import Aspect, InputSize
 from qc_worker.imaging.on_gpu.decode_stream import DecodeStream
 from qc_worker.imaging.on_gpu.nvjpeg import NvJpegDecoder, Tally, plain_jpeg_header
-from qc_worker.imaging.preprocessing import ImageLimits, Picture, decode_picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import Picture, decode_picture
 from tests.unit.simplenet.factories import LIMITS, encoded
 
 CPU = torch.device("cpu")

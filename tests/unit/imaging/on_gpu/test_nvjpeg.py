@@ -10,7 +10,8 @@ from qc_worker.domain.errors import InvalidFrame, Reason
 from qc_worker.imaging.aspect import Aspect, InputSize
 from qc_worker.imaging.on_gpu import nvjpeg
 from qc_worker.imaging.on_gpu.nvjpeg import plain_jpeg_header
-from qc_worker.imaging.preprocessing import ImageLimits, Picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import Picture
 from tests.unit.imaging.on_gpu.factories import (
     SIZE,
     a_decoder,

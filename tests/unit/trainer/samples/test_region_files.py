@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from qc_worker.imaging.preprocessing import ImageLimits
+from qc_worker.imaging.opening import ImageLimits
 from tests.support.factories import png_bomb
 from tests.unit.trainer.factories import LIMITS
 from trainer.samples import region_files
