@@ -32,10 +32,12 @@ lint: $(READY) ## ruff, mypy --strict, import contracts, generated documents up 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m qc_worker.wire.schema --check
+	$(BIN)/python -m qc_dashboard.api.reference --check
 	$(BIN)/python -m tools.doc_tables --check
 
-docs: $(READY) ## Write the generated documents: JSON Schemas, AsyncAPI, tables
+docs: $(READY) ## Write the generated documents: JSON Schemas, AsyncAPI, OpenAPI, tables
 	$(BIN)/python -m qc_worker.wire.schema
+	$(BIN)/python -m qc_dashboard.api.reference
 	$(BIN)/python -m tools.doc_tables
 
 bench: $(BENCH_READY) ## Run every benchmark; each prints one JSON object

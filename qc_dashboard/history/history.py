@@ -123,6 +123,11 @@ class History:
             documents = connection.scalars(query.order_by(releases.c.released_us, releases.c.version)).all()
         return [decode_release(document.encode()) for document in documents]
 
+    def released_lines(self) -> list[str]:
+        """List the lines that have releases, in alphabetical order."""
+        with self._database.reading() as connection:
+            return _distinct(connection, releases.c.line)
+
     def feedback_on(self, source: Position) -> list[Feedback]:
         """List people's verdicts on that frame, oldest first."""
         table = feedback.c

@@ -1,0 +1,32 @@
+"""Hold what the JSON routes work on; one for each app, in `app.state.api`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from qc_dashboard.api.judging import Judging
+from qc_dashboard.api.live.feed import LiveFeed
+from qc_dashboard.api.pictures import Pictures
+from qc_dashboard.history.history import History
+from qc_dashboard.projecting.follower import Outage
+from qc_worker.ports.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class ApiParts:
+    """The parts of one app."""
+
+    history: History
+    live: LiveFeed
+    pictures: Pictures
+    judging: Judging
+    outages: Callable[[], Sequence[Outage]]
+    """Returns what cannot be followed at the moment."""
+    clock: Clock
+
+
+def api_of(request: Request) -> ApiParts:
+    """Return the app's parts."""
+    parts: ApiParts = request.app.state.api
+    return parts

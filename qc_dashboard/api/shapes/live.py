@@ -1,0 +1,135 @@
+"""Shapes of the live state: lines, and the messages of the stream."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from qc_dashboard.api.live.event_ids import event_id
+from qc_dashboard.api.live.news import News
+from qc_dashboard.api.shapes.documented import DOCUMENTED
+from qc_dashboard.api.shapes.inspections import ListedInspection, listed
+from qc_dashboard.api.shapes.models import LiveRelease
+from qc_worker.domain.inspection import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class LineState:
+    """What a line does now."""
+
+    __pydantic_config__: ClassVar = DOCUMENTED
+
+    line: str
+    """Production line."""
+    last: ListedInspection | None
+    """Newest inspection by capture time."""
+    lag_s: float | None
+    """Seconds from the capture of the newest inspection's frame to its verdict: it grows if workers fall behind; null
+    if the capture time is not known."""
+    frames_per_s: float
+    """Verdicts per second, mean of the last minute."""
+    counts: Mapping[Verdict, int]
+    """Verdicts in the window, by verdict; those that did not occur are missing."""
+    reject_share: float | None
+    """Share of rejects in the window; null if there were no verdicts."""
+    review_share: float | None
+    """Share of reviews in the window."""
+    error_share: float | None
+    """Share of frames in the window that were not judged: errors, and those without a model."""
+    late: int
+    """Verdicts in the window that came after the frame's deadline."""
+    release: LiveRelease | None
+    """Release that is live; null if none was announced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A topic that cannot be followed at the moment: what it carries is missing here until it can."""
+
+    __pydantic_config__: ClassVar = DOCUMENTED
+
+    topic: str
+    """Topic."""
+    since: datetime
+    """Begin of the outage, UTC."""
+    reason: str
+    """Reason in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineStates:
+    """What all lines do now."""
+
+    __pydantic_config__: ClassVar = DOCUMENTED
+
+    now: datetime
+    """Time of the answer, UTC."""
+    window_s: int
+    """Seconds back from now in which verdicts are counted."""
+    lines: tuple[LineState, ...]
+    """Every line of the history, in alphabetical order."""
+    waiting: tuple[Waiting, ...]
+    """Topics that cannot be followed at the moment."""
+    event_id: str | None
+    """Id from which the stream continues this answer: give it as `after`; null just after a start."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewOnLine:
+    """What came in of one line since the message before."""
+
+    __pydantic_config__: ClassVar = DOCUMENTED
+
+    line: str | None
+    """Production line; null for frames that name none."""
+    counts: Mapping[Verdict, int]
+    """Number of new inspections by verdict, exact; those that did not occur are missing."""
+    late: int
+    """Number of them that came after the frame's deadline."""
+    sample: tuple[ListedInspection, ...]
+    """At most three of them, oldest first: rejects and other rare verdicts rather than passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewInspections:
+    """Content of an event `inspections`: what came in since the event before, each inspection counted once."""
+
+    __pydantic_config__: ClassVar = DOCUMENTED
+
+    lines: tuple[NewOnLine, ...]
+    """Lines that something came in of."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStart:
+    """Content of the event `start`, the first one."""
+
+    __pydantic_config__: ClassVar = DOCUMENTED
+
+    event_id: str
+    """Id from which the counts of this stream begin."""
+    resumed: bool
+    """True if the events continue those that the client has seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Content of the event `reload`: too much was missed to be sent again; load the page's state again."""
+
+    __pydantic_config__: ClassVar = DOCUMENTED
+
+    reason: str
+    """Reason in a sentence."""
+
+
+def shown_news(news: News) -> NewInspections:
+    """Make the content of an event."""
+    lines = sorted(news.lines.items(), key=lambda item: (item[0] is not None, item[0] or ""))
+    return NewInspections(
+        tuple(NewOnLine(line, one.counts, one.late, tuple(map(listed, one.sample))) for line, one in lines)
+    )
+
+
+def id_after(news: News) -> str:
+    """Return the id of the event that carries the news."""
+    return event_id(news.after)
