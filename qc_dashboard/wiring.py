@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, TypeVar
@@ -12,7 +12,15 @@ from starlette.applications import Starlette
 from qc_dashboard.accounts.accounts import Accounts
 from qc_dashboard.accounts.roles import Role
 from qc_dashboard.accounts.sessions import SessionLimits
+from qc_dashboard.api.judging import Judging
+from qc_dashboard.api.live.feed import LiveFeed
+from qc_dashboard.api.parts import ApiParts
+from qc_dashboard.api.pictures import Pictures
+from qc_dashboard.api.routes import ROUTES as API_ROUTES
+from qc_dashboard.archive.archive import Archive
+from qc_dashboard.archive.blobs import BlobStore
 from qc_dashboard.database.database import Database, open_database
+from qc_dashboard.history.history import History
 from qc_dashboard.history.writing import HistoryWriter
 from qc_dashboard.projecting.follower import Source
 from qc_dashboard.projecting.projection import Projection
@@ -24,16 +32,20 @@ from qc_dashboard.web.routes import RoomRoute
 from qc_dashboard.web.server import Tls
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.frame import Offsets, Record
+from qc_worker.imaging.opening import ImageLimits
 from qc_worker.ports.feeds import Feed, PublishedFeedback, PublishedRelease
 from qc_worker.ports.results import PublishedInspection
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.transport.kafka.books import KafkaBooks
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.feed import KafkaFeed
+from qc_worker.transport.kafka.feedback import KafkaFeedbackOutbox
+from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
 from qc_worker.transport.published import published_feedback, published_inspection, published_release
+from qc_worker.transport.redis.heatmap_cache import open_heatmap_cache
 from qc_worker.wiring.brokers import kafka_access
 
-ROUTES: tuple[RoomRoute, ...] = ()
+ROUTES: tuple[RoomRoute, ...] = API_ROUTES
 """What the rooms serve: the JSON routes of `api` and the pages of `pages`."""
 MAX_POLL_RECORDS = 2_000
 """Records in one transaction at most."""
@@ -111,6 +123,30 @@ def _opening(
             return books.oldest(topic)
 
     return lambda: KafkaFeed(access, topic=topic, decode=decode, max_records=MAX_POLL_RECORDS), oldest
+
+
+@contextmanager
+def open_api(settings: DashboardSettings, dashboard: Dashboard) -> Iterator[ApiParts]:
+    """Make what the JSON routes work on; brokers and cache are connected to when they are first needed.
+
+    Raises SettingsError.
+    """
+    access, clock, history = kafka_access(settings), SystemClock(), History(dashboard.database)
+    arrivals = dashboard.projection.inspections
+    with ExitStack() as stack:
+        frames = stack.enter_context(closing(KafkaFrameReader(access)))
+        outbox = stack.enter_context(closing(KafkaFeedbackOutbox(access, topic=settings.feedback_topic)))
+        timeout_s = settings.redis_timeout_ms / 1000
+        cache = open_heatmap_cache(settings.redis_url, ttl_s=settings.heatmap_ttl_s, timeout_s=timeout_s)
+        stack.callback(cache.close)
+        live = LiveFeed(history, topic=settings.results_topic, clock=clock, arrivals=arrivals)
+        stack.callback(live.close)
+        live.start()
+        archive = Archive(dashboard.database, BlobStore(settings.archive_address), clock=clock)
+        limits = ImageLimits(max_bytes=settings.max_frame_bytes, max_pixels=settings.max_frame_pixels)
+        pictures = Pictures(cache=cache, archive=archive, frames=frames, limits=limits)
+        judging = Judging(outbox, clock=clock)
+        yield ApiParts(history, live, pictures, judging, dashboard.projection.outages, clock)
 
 
 def build_accounts(settings: DashboardSettings, database: Database) -> Accounts:

@@ -8,7 +8,7 @@ import structlog
 from qc_dashboard.accounts.accounts import Accounts
 from qc_dashboard.settings import DashboardSettings
 from qc_dashboard.web.server import open_sockets, serve
-from qc_dashboard.wiring import build_accounts, build_app, is_loopback, open_dashboard, tls
+from qc_dashboard.wiring import build_accounts, build_app, is_loopback, open_api, open_dashboard, tls
 from qc_worker.runtime.failpoints import arm
 
 log = structlog.get_logger()
@@ -20,7 +20,8 @@ def run_dashboard(settings: DashboardSettings) -> None:
     with ExitStack() as stack:  # last in, first out
         dashboard = stack.enter_context(open_dashboard(settings))
         accounts = build_accounts(settings, dashboard.database)
-        app = build_app(settings, accounts)
+        api = stack.enter_context(open_api(settings, dashboard))
+        app = build_app(settings, accounts, state={"api": api})
         certificate = tls(settings)
         sockets = open_sockets(settings.dashboard_host, settings.dashboard_port)
         for each in sockets:

@@ -76,6 +76,10 @@ class ApiRig:
         HistoryWriter(self.database).add_inspections(batch, step)
         self._written[partition] = end
 
+    def forget(self) -> None:
+        """Begin again at the first offsets, as after the topic was made again."""
+        self._written.clear()
+
     def client(self, address: str = HERE[0]) -> httpx.AsyncClient:
         transport = httpx.ASGITransport(self.app, client=(address, HERE[1]))
         return httpx.AsyncClient(transport=transport, base_url=URL)

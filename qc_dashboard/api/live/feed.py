@@ -39,7 +39,7 @@ class LiveFeed:
         self._arrivals = arrivals
         self._tallies = Tallies()
         self._places: dict[Partition, int] | None = None
-        self._clients: set[Subscription] = set()
+        self._open: set[Subscription] = set()
         self._lock = Lock()
         self._stop = Event()
         self._thread = Thread(target=self._run, name="live", daemon=True)
@@ -55,21 +55,26 @@ class LiveFeed:
             self._thread.join(IDLE_S * 4)
 
     @property
+    def clients(self) -> int:
+        """Number of open streams."""
+        return len(self._open)
+
+    @property
     def is_full(self) -> bool:
         """Return True if no further client may connect."""
-        return len(self._clients) >= MAX_CLIENTS
+        return self.clients >= MAX_CLIENTS
 
     @contextmanager
     def subscription(self) -> Iterator[Subscription]:
         """Have what comes in from now on collected for a client; call it in the client's event loop."""
         with self._lock:
             client = Subscription(None if self._places is None else dict(self._places))
-            self._clients.add(client)
+            self._open.add(client)
         try:
             yield client
         finally:
             with self._lock:
-                self._clients.discard(client)
+                self._open.discard(client)
 
     def tallies(self) -> dict[str | None, LineTally]:
         """Return what was judged in the last minutes."""
@@ -107,7 +112,7 @@ class LiveFeed:
         with self._lock:
             void = self._places is not None
             self._places = dict(stored)
-            for client in self._clients:
+            for client in self._open:
                 if void:
                     client.restart()
                 else:
@@ -122,7 +127,7 @@ class LiveFeed:
     def _tell(self, news: News) -> None:
         with self._lock:
             self._places = {**(self._places or {}), **news.after}
-            for client in self._clients:
+            for client in self._open:
                 client.add(news)
 
     def _run(self) -> None:

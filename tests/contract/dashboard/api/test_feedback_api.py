@@ -5,6 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
+from qc_dashboard.accounts.audit import THIS_MACHINE, AuditEntry
+from qc_dashboard.accounts.identity import Identity, Proof
 from qc_dashboard.accounts.roles import Role
 from qc_worker.domain.feedback import Feedback
 from qc_worker.domain.frame import Partition
@@ -25,7 +27,8 @@ def sent(rig: ApiRig) -> list[Feedback]:
 
 
 async def signed_in(rig: ApiRig, client: httpx.AsyncClient, role: Role) -> None:
-    rig.accounts.users.add("Ada", PASSWORD, role)
+    by = AuditEntry(Identity("root", Role.ENGINEER, Proof.COMMAND_LINE), THIS_MACHINE, "add user")
+    rig.accounts.users.add("Ada", PASSWORD, role, by=by)
     form = {"name": "Ada", "password": PASSWORD, "csrf_token": await csrf_token_of_sign_in(client)}
     assert (await client.post("/sign-in", data=form)).status_code == 303
 

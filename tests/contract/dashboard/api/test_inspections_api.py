@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qc_dashboard.database.database import Database
+from qc_dashboard.history.writing import HistoryWriter
 from qc_worker.domain.feedback import Feedback, Judgement
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Inspection, Verdict
 from qc_worker.ports.feeds import PublishedFeedback
-from qc_dashboard.history.writing import HistoryWriter
 from qc_worker.wire.json_types import decode_inspection, encode_feedback
 from tests.contract.dashboard.test_history_search import fill, meets, populations, searches
 from tests.support.api import API, ApiRig
@@ -52,9 +52,9 @@ def filters(search: Any) -> dict[str, Any]:
     limit=st.integers(1, 7),
 )
 def test_paging_through_any_search_returns_each_inspection_once_in_order(
-    rig: ApiRig, database: Database, population: list[Inspection], search: Any, order: str, limit: int
+    rig: ApiRig, *, population: list[Inspection], search: Any, order: str, limit: int
 ) -> None:
-    fill(database, population)
+    fill(rig.database, population)
     found = asyncio.run(_all_pages(rig, filters(search), order=order, limit=limit))
     expected = [one for one in population if meets(search, one)]
     expected.sort(key=lambda one: (one.captured_at or one.scored_at, one.source), reverse=order == "newest")
