@@ -15,6 +15,7 @@ from qc_dashboard.api.inspections import (
 )
 from qc_dashboard.api.lines import show_lines
 from qc_dashboard.api.models import show_models
+from qc_dashboard.api.parameters.queries import parameter_schemas
 from qc_dashboard.api.picture_routes import JPEG, PNG, FrameQuery, show_frame, show_heatmap
 from qc_dashboard.api.shapes.inspections import BASE, InspectionPage, NeighbourList, WholeInspection
 from qc_dashboard.api.shapes.judgement import GivenJudgement
@@ -25,8 +26,10 @@ from qc_dashboard.web.routes import RoomRoute
 from qc_worker.domain.feedback import Feedback
 
 ONE = f"{BASE}/{{topic}}/{{partition}}/{{offset}}"
+LAST_EVENT = "Id of the last event that the client got; the stream continues there."
 PICTURE = {"ETag": "Tag that changes with the picture.", "Cache-Control": "Time for which it may be kept."}
-IF_NONE_MATCH = {"If-None-Match": "Tags of pictures that the client has."}
+IF_NONE_MATCH = {"If-None-Match": {"type": "string", "description": "Tags of pictures that the client has."}}
+LAST_EVENT_ID = {"Last-Event-ID": {**parameter_schemas(StreamQuery)["after"], "description": LAST_EVENT}}
 
 LIVE = (
     Operation(
@@ -52,7 +55,7 @@ LIVE = (
         ),
         query=StreamQuery,
         also=(StreamStart, NewInspections, Reload),
-        headers={"Last-Event-ID": "Id of the last event that the client got; the stream continues there."},
+        headers=LAST_EVENT_ID,
     ),
 )
 INSPECTIONS = (

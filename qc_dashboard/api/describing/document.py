@@ -9,14 +9,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from qc_dashboard.api.describing.operation import JSON, Answer, Operation
+from qc_dashboard.api.describing.operation import JSON, Answer, Operation, Schema
 from qc_dashboard.api.describing.problem import ProblemDetails
 from qc_dashboard.api.parameters.queries import parameter_schemas
 from qc_dashboard.web.csrf import HEADER as CSRF_HEADER
 from qc_dashboard.web.failures import PROBLEM_JSON
 from qc_dashboard.web.problems import title_of
-
-Schema = dict[str, Any]
 
 VERSION = "1.0"
 REFERENCE = "#/components/schemas/{model}"
@@ -107,14 +105,18 @@ def _parameters(operation: Operation) -> list[Schema]:
         for name in re.findall(r"{(\w+)}", operation.route.path)
     ]
     for name, schema in parameter_schemas(operation.query).items():
-        rest = {key: value for key, value in schema.items() if key not in {"description", "title"}}
-        found.append({"name": name, "in": "query", "description": schema.get("description", ""), "schema": rest})
+        found.append(_parameter(name, "query", schema))
     headers = dict(operation.headers or {})
     if operation.route.writes:
-        headers[CSRF_HEADER] = "CSRF token, as every page has it."
-    for name, description in headers.items():
-        found.append({"name": name, "in": "header", "description": description, "schema": {"type": "string"}})
+        headers[CSRF_HEADER] = {"type": "string", "description": "CSRF token, as every page has it."}
+    for name, schema in headers.items():
+        found.append(_parameter(name, "header", schema))
     return found
+
+
+def _parameter(name: str, place: str, schema: Schema) -> Schema:
+    rest = {key: value for key, value in schema.items() if key not in {"description", "title"}}
+    return {"name": name, "in": place, "description": schema.get("description", ""), "schema": rest}
 
 
 def _responses(operation: Operation, components: _Components) -> Schema:

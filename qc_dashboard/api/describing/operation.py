@@ -8,6 +8,8 @@ from qc_dashboard.accounts.roles import Role
 from qc_dashboard.api.parameters.nothing import NoQuery
 from qc_dashboard.web.routes import RoomRoute
 
+Schema = dict[str, Any]
+
 JSON = "application/json"
 BINARY: Any = bytes
 """Shape of pictures."""
@@ -37,8 +39,8 @@ class Operation:
     answer: Answer
     query: Any = NoQuery
     """Dataclass whose fields are the parameters."""
-    headers: Mapping[str, str] | None = None
-    """Headers that requests may carry, each with its description."""
+    headers: Mapping[str, Schema] | None = None
+    """Headers that requests may carry, each with its schema and description."""
     body: Any = None
     """Dataclass of the JSON that is sent; None: nothing is sent."""
     also: tuple[Any, ...] = ()
