@@ -97,11 +97,13 @@ class ApiRig:
 
 
 async def csrf_token(client: httpx.AsyncClient) -> str:
-    """Read the token from a page."""
-    page = await client.get("/")
-    found = re.search(r'name="csrf-token" content="([^"]+)"', page.text) or re.search(
-        r'name="csrf_token" value="([^"]+)"', page.text
-    )
+    """Fetch the token as scripts of a page have it."""
+    return token_in(await client.get("/"))
+
+
+def token_in(page: httpx.Response) -> str:
+    """Read the CSRF token from a page."""
+    found = re.search(r'name="csrf-token" content="([^"]+)"', page.text)
     assert found, page.text
     return found[1]
 
@@ -113,13 +115,14 @@ class EventStream:
         self._parts: asyncio.Queue[Message] = asyncio.Queue()
         self._text = ""
         self.gone = asyncio.Event()
+        self._asked = False
         self.status = 0
 
     async def send(self, message: Message) -> None:
         await self._parts.put(message)
 
     async def receive(self) -> Message:
-        if not self.gone.is_set() and not getattr(self, "_asked", False):
+        if not self._asked:
             self._asked = True
             return {"type": "http.request", "body": b"", "more_body": False}
         await self.gone.wait()

@@ -1,6 +1,7 @@
 """`qc-dashboard` as a process, on the topics of a plant."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -33,6 +34,11 @@ class DashboardProcess:
         """Send SIGTERM, and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(20)
+
+    def url(self) -> str | None:
+        """Return the address of its pages; None before it has started."""
+        found = re.search(r"http://[0-9.]+:[0-9]+/", self.log())
+        return found and found[0]
 
     def end(self) -> None:
         """Kill it if it still runs."""

@@ -32,7 +32,7 @@ class KafkaFrameReader(Reader):
 
     def _polled(self, position: Position) -> Any | None:
         consumer = self._reader()
-        if position.partition not in consumer.partitions_for_topic(position.topic):
+        if position.partition not in (consumer.partitions_for_topic(position.topic) or ()):
             return None
         topic_partition = TopicPartition(position.topic, position.partition)
         # Assigned again; otherwise the high watermark of the last reading would count.
