@@ -12,10 +12,10 @@ from starlette.applications import Starlette
 from qc_dashboard.accounts.accounts import Accounts
 from qc_dashboard.accounts.roles import Role
 from qc_dashboard.accounts.sessions import SessionLimits
-from qc_dashboard.api.judging import Judging
+from qc_dashboard.api.feedback.judging import Judging
 from qc_dashboard.api.live.feed import LiveFeed
 from qc_dashboard.api.parts import ApiParts
-from qc_dashboard.api.pictures import Pictures
+from qc_dashboard.api.pictures.pictures import Pictures
 from qc_dashboard.api.routes import ROUTES as API_ROUTES
 from qc_dashboard.archive.archive import Archive
 from qc_dashboard.archive.blobs import BlobStore

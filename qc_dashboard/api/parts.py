@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from qc_dashboard.api.judging import Judging
+from qc_dashboard.api.feedback.judging import Judging
 from qc_dashboard.api.live.feed import LiveFeed
-from qc_dashboard.api.pictures import Pictures
+from qc_dashboard.api.pictures.pictures import Pictures
 from qc_dashboard.history.history import History
 from qc_dashboard.projecting.follower import Outage
 from qc_worker.ports.clock import Clock

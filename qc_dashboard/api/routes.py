@@ -4,7 +4,7 @@ from qc_dashboard.accounts.roles import Role
 from qc_dashboard.api.csv_export import CSV, export_inspections
 from qc_dashboard.api.describing.operation import BINARY, Answer, Operation
 from qc_dashboard.api.describing.serving import document_route
-from qc_dashboard.api.feedback import give_feedback
+from qc_dashboard.api.feedback.giving import give_feedback
 from qc_dashboard.api.inspections import (
     NeighbourQuery,
     PageQuery,
@@ -16,7 +16,7 @@ from qc_dashboard.api.inspections import (
 from qc_dashboard.api.lines import show_lines
 from qc_dashboard.api.models import show_models
 from qc_dashboard.api.parameters.queries import parameter_schemas
-from qc_dashboard.api.picture_routes import JPEG, PNG, FrameQuery, show_frame, show_heatmap
+from qc_dashboard.api.pictures.showing import JPEG, PNG, FrameQuery, show_frame, show_heatmap
 from qc_dashboard.api.shapes.inspections import BASE, InspectionPage, NeighbourList, WholeInspection
 from qc_dashboard.api.shapes.judgement import GivenJudgement
 from qc_dashboard.api.shapes.live import LineStates, NewInspections, Reload, StreamStart

@@ -12,10 +12,10 @@ from starlette.applications import Starlette
 from starlette.types import Message
 
 from qc_dashboard.accounts.accounts import Accounts
-from qc_dashboard.api.judging import Judging
+from qc_dashboard.api.feedback.judging import Judging
 from qc_dashboard.api.live.feed import LiveFeed
 from qc_dashboard.api.parts import ApiParts
-from qc_dashboard.api.pictures import Pictures
+from qc_dashboard.api.pictures.pictures import Pictures
 from qc_dashboard.api.routes import ROUTES
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.history import History

@@ -78,7 +78,7 @@ class _Components:
         return {"$ref": REFERENCE.format(model=schema["title"])}
 
     def _add(self, name: str, schema: Schema) -> None:
-        described = _without_titles(schema)
+        described = _readable(schema)
         if self.schemas.setdefault(name, described) != described:
             raise ValueError(f"two shapes have the name {name}")
 
@@ -116,7 +116,7 @@ def _parameters(operation: Operation) -> list[Schema]:
 
 def _parameter(name: str, place: str, schema: Schema) -> Schema:
     rest = {key: value for key, value in schema.items() if key not in {"description", "title"}}
-    return {"name": name, "in": place, "description": schema.get("description", ""), "schema": rest}
+    return {"name": name, "in": place, "description": _on_one_line(schema)["description"], "schema": rest}
 
 
 def _responses(operation: Operation, components: _Components) -> Schema:
@@ -154,10 +154,18 @@ def _is_sent(shape: Any) -> bool:
     return bool(shape.__pydantic_config__.get("extra") == "forbid")
 
 
-def _without_titles(schema: Schema) -> Schema:
-    """Leave out titles that only repeat a field's name."""
-    properties = schema.get("properties")
-    if properties is None:
-        return schema
-    shown = {name: {k: v for k, v in field.items() if k != "title"} for name, field in properties.items()}
-    return {**schema, "properties": shown}
+def _readable(schema: Schema) -> Schema:
+    """Leave out titles that only repeat a field's name, and the line breaks of docstrings."""
+    shown = _on_one_line(schema)
+    if "properties" in schema:
+        shown["properties"] = {
+            name: {key: value for key, value in _on_one_line(field).items() if key != "title"}
+            for name, field in schema["properties"].items()
+        }
+    return shown
+
+
+def _on_one_line(schema: Schema) -> Schema:
+    if "description" not in schema:
+        return dict(schema)
+    return {**schema, "description": " ".join(schema["description"].split())}

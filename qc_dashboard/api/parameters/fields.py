@@ -42,6 +42,6 @@ def parse_number(text: object) -> float:
 Text = Annotated[str, Field(max_length=256)]
 Time = Annotated[datetime, BeforeValidator(parse_time)]
 Number = Annotated[float, BeforeValidator(parse_number)]
-PageSize = Annotated[int, BeforeValidator(parse_integer), Field(ge=1, le=MAX_PAGE)]
-NeighbourCount = Annotated[int, BeforeValidator(parse_integer), Field(ge=1, le=20)]
+PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE), BeforeValidator(parse_integer)]
+NeighbourCount = Annotated[int, Field(ge=1, le=20), BeforeValidator(parse_integer)]
 Cursor = Annotated[Place, PlainValidator(place_at), WithJsonSchema({"type": "string", "maxLength": MAX_CURSOR_LENGTH})]

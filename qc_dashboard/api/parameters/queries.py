@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from functools import cache
 from typing import Any, TypeVar
 
@@ -37,7 +38,11 @@ def parameter_schemas(kind: Any) -> Mapping[str, Schema]:
     """Return the JSON Schema of each parameter, with its description; null, which no query can hold, is left out."""
     whole = _adapter(kind).json_schema()
     shared = whole.get("$defs", {})
-    return {name: _without_null(schema, shared) for name, schema in whole["properties"].items()}
+    described = _descriptions(kind)
+    return {
+        name: {**_without_null(schema, shared), "description": described[name]}
+        for name, schema in whole["properties"].items()
+    }
 
 
 def sentence_of(error: ValidationError) -> str:
@@ -57,6 +62,15 @@ def _value(name: str, schema: Schema, texts: list[str]) -> str | list[str] | Non
 
 def _is_any_text(schema: Schema) -> bool:
     return schema.get("type") == "string" and not schema.keys() & {"format", "enum"}
+
+
+def _descriptions(kind: Any) -> dict[str, str]:
+    """Return the docstring of each field; pydantic finds those of the class itself, not those of its bases."""
+    found: dict[str, str] = {}
+    for base in filter(is_dataclass, reversed(kind.__mro__)):
+        properties = _adapter(base).json_schema()["properties"]
+        found |= {name: properties[name].get("description", "") for name in base.__annotations__ if name in properties}
+    return found
 
 
 def _without_null(schema: Schema, shared: Mapping[str, Schema]) -> Schema:

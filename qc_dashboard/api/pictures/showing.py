@@ -11,7 +11,7 @@ from starlette.responses import Response
 from qc_dashboard.api.parameters.positions import stored_in
 from qc_dashboard.api.parameters.queries import query_of
 from qc_dashboard.api.parts import api_of
-from qc_dashboard.api.pictures import PictureSource
+from qc_dashboard.api.pictures.pictures import PictureSource
 from qc_dashboard.api.shapes.documented import DOCUMENTED
 from qc_dashboard.database.failures import DatabaseAway
 from qc_dashboard.web.problems import RETRY_AFTER_S, Problem

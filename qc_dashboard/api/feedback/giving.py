@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from qc_dashboard.api.answers import json_answer
-from qc_dashboard.api.judging import NotAccepted
+from qc_dashboard.api.feedback.judging import NotAccepted
 from qc_dashboard.api.parameters.bodies import body_of
 from qc_dashboard.api.parameters.positions import stored_in
 from qc_dashboard.api.parts import api_of
