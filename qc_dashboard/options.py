@@ -17,3 +17,4 @@ HOST = SettingOption(
 PORT = SettingOption(
     "dashboard_port", Annotated[int | None, typer.Option("--port", help="Port to serve on; 0 for any free one.")]
 )
+LOG_FORMAT = SettingOption("log_format", Annotated[str | None, typer.Option(help="Log format: auto, json or console.")])

@@ -1,26 +1,105 @@
-"""Make the dashboard's objects from its settings."""
+"""Makes objects from settings: the only place that knows adapters."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
+from typing import TypeVar
 
 from starlette.applications import Starlette
 
 from qc_dashboard.accounts.accounts import Accounts
 from qc_dashboard.accounts.roles import Role
 from qc_dashboard.accounts.sessions import SessionLimits
-from qc_dashboard.database.database import Database
+from qc_dashboard.database.database import Database, open_database
+from qc_dashboard.history.writing import HistoryWriter
+from qc_dashboard.projecting.follower import Source
+from qc_dashboard.projecting.projection import Projection
+from qc_dashboard.projecting.reading import WholeTopic
 from qc_dashboard.settings import DashboardSettings
 from qc_dashboard.web.app import create_app
 from qc_dashboard.web.door import Entrance
 from qc_dashboard.web.routes import RoomRoute
 from qc_dashboard.web.server import Tls
 from qc_worker.domain.errors import SettingsError
+from qc_worker.domain.frame import Offsets, Record
+from qc_worker.ports.feeds import Feed, PublishedFeedback, PublishedRelease
+from qc_worker.ports.results import PublishedInspection
 from qc_worker.runtime.clock import SystemClock
+from qc_worker.transport.kafka.books import KafkaBooks
+from qc_worker.transport.kafka.connecting.access import KafkaAccess
+from qc_worker.transport.kafka.feed import KafkaFeed
+from qc_worker.transport.published import published_feedback, published_inspection, published_release
+from qc_worker.wiring.brokers import kafka_access
 
 ROUTES: tuple[RoomRoute, ...] = ()
 """What the rooms serve: the JSON routes of `api` and the pages of `pages`."""
+MAX_POLL_RECORDS = 2_000
+"""Records in one transaction at most."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """What the rooms' handlers find as `request.app.state.dashboard`."""
+
+    database: Database
+    projection: Projection
+
+
+@contextmanager
+def migrated_database(settings: DashboardSettings) -> Iterator[Database]:
+    """Open the database with its newest tables. Raises SettingsError, DatabaseAway."""
+    with closing(open_database(settings.database_url)) as database:
+        database.migrate()
+        yield database
+
+
+def projection(settings: DashboardSettings, database: Database) -> Projection:
+    """Make the projection, not started yet. Raises SettingsError."""
+    access, writer = kafka_access(settings), HistoryWriter(database)
+    results, models, feedback = settings.results_topic, settings.models_topic, settings.feedback_topic
+    return Projection(
+        writer,
+        results=Source(results, *_opening(access, results, published_inspection), writer.add_inspections),
+        models=Source(models, *_opening(access, models, published_release), writer.add_releases),
+        feedback=Source(feedback, *_opening(access, feedback, published_feedback), writer.add_feedback),
+        clock=SystemClock(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WholeTopics:
+    """What a rebuild reads."""
+
+    results: WholeTopic[PublishedInspection]
+    models: WholeTopic[PublishedRelease]
+    feedback: WholeTopic[PublishedFeedback]
+
+
+@contextmanager
+def whole_topics(settings: DashboardSettings) -> Iterator[WholeTopics]:
+    """Connect to the brokers, to read topics from end to end. Raises SettingsError."""
+    with closing(KafkaBooks(kafka_access(settings))) as books:
+        yield WholeTopics(
+            WholeTopic(settings.results_topic, books, published_inspection),
+            WholeTopic(settings.models_topic, books, published_release),
+            WholeTopic(settings.feedback_topic, books, published_feedback),
+        )
+
+
+def _opening(
+    access: KafkaAccess, topic: str, decode: Callable[[Record], T | None]
+) -> tuple[Callable[[], Feed[T]], Callable[[], Offsets]]:
+    """Return how to open the topic's feed, and how to look up its oldest offsets."""
+
+    def oldest() -> Offsets:
+        with closing(KafkaBooks(access)) as books:
+            return books.oldest(topic)
+
+    return lambda: KafkaFeed(access, topic=topic, decode=decode, max_records=MAX_POLL_RECORDS), oldest
 
 
 def build_accounts(settings: DashboardSettings, database: Database) -> Accounts:
@@ -30,14 +109,11 @@ def build_accounts(settings: DashboardSettings, database: Database) -> Accounts:
 
 
 def build_app(
-    settings: DashboardSettings,
-    accounts: Accounts,
-    *,
-    routes: Sequence[RoomRoute] = ROUTES,
-    state: dict[str, Any] | None = None,
+    settings: DashboardSettings, accounts: Accounts, dashboard: Dashboard, *, routes: Sequence[RoomRoute] = ROUTES
 ) -> Starlette:
     """Make the web app. Raises SettingsError if people could come in who should not."""
-    return create_app(accounts, entrance(settings, has_users=accounts.users.any()), routes=routes, state=state)
+    door = entrance(settings, has_users=accounts.users.any())
+    return create_app(accounts, door, routes=routes, state={"dashboard": dashboard})
 
 
 def entrance(settings: DashboardSettings, *, has_users: bool) -> Entrance:

@@ -1,33 +1,36 @@
-"""`qc-dashboard run`: serve the pages."""
+"""`qc-dashboard run`: follow the topics and serve the pages until a signal comes."""
 
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import structlog
 
 from qc_dashboard.accounts.accounts import Accounts
-from qc_dashboard.database.database import open_database
 from qc_dashboard.settings import DashboardSettings
 from qc_dashboard.web.server import open_sockets, serve
-from qc_dashboard.wiring import build_accounts, build_app, is_loopback, tls
+from qc_dashboard.wiring import Dashboard, build_accounts, build_app, is_loopback, migrated_database, projection, tls
+from qc_worker.runtime.failpoints import arm
 
 log = structlog.get_logger()
 
 
 def run_dashboard(settings: DashboardSettings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises QcError if it cannot start."""
+    """Follow the topics and serve the pages until SIGTERM or SIGINT. Raises QcError if it cannot start.
+
+    A second signal exits at once, which loses nothing.
+    """
+    arm(settings.failpoints)
     with ExitStack() as stack:  # last in, first out
-        database = open_database(settings.database_url)
-        stack.callback(database.close)
-        database.migrate()
+        database = stack.enter_context(migrated_database(settings))
+        dashboard = Dashboard(database, stack.enter_context(closing(projection(settings, database))))
         accounts = build_accounts(settings, database)
-        app = build_app(settings, accounts)
-        certificate = tls(settings)
+        app, certificate = build_app(settings, accounts, dashboard), tls(settings)
         sockets = open_sockets(settings.dashboard_host, settings.dashboard_port)
         for each in sockets:
             stack.callback(each.close)
         _say_who_may_enter(settings, accounts)
-        log.info("dashboard", url=address(settings, sockets))
+        dashboard.projection.start()
+        log.info("dashboard started", url=address(settings, sockets), database=database.kind)
         serve(app, sockets, tls=certificate)
     log.info("dashboard stopped")
 

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from qc_dashboard.web.peer import Networks, peer_of
 
-QUIET = ("/static/", "/livez", "/readyz")
+QUIET = ("/static/", "/livez", "/metrics", "/readyz")
 MAX_PATH_LENGTH = 500
 
 log = structlog.get_logger()

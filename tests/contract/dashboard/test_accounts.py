@@ -1,6 +1,7 @@
 """Users, sessions, bounded attempts and the audit, the same on SQLite and PostgreSQL."""
 
 import hashlib
+from collections.abc import Callable
 from threading import Barrier, Thread
 
 import pytest
@@ -66,11 +67,12 @@ def test_poor_passwords_are_refused(accounts: Accounts, password: str) -> None:
 
 
 def test_commands_say_that_there_is_no_such_user(accounts: Accounts) -> None:
-    for change in (
+    changes: list[Callable[[], None]] = [
         lambda: accounts.users.remove("nobody", by=BY_TEST),
         lambda: accounts.users.set_password("nobody", PASSWORD, by=BY_TEST),
         lambda: accounts.users.set_role("nobody", Role.VIEWER, by=BY_TEST),
-    ):
+    ]
+    for change in changes:
         with pytest.raises(SettingsError, match="no user nobody"):
             change()
 

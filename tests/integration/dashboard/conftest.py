@@ -7,7 +7,7 @@ from playwright.sync_api import Browser
 
 from qc_worker.domain.errors import SettingsError
 from tests.conftest import skip_on_a_laptop
-from tests.support.dashboard import chromium, chromium_program
+from tests.support.pages import chromium, chromium_program
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
-from tests.support.dashboard import AXE, Dashboard, command, running_dashboard
+from tests.support.pages import AXE, Dashboard, command, running_dashboard
 
 ColorScheme = Literal["light", "dark"]
 
@@ -104,7 +104,7 @@ def test_keyboard_alone_signs_in_and_out(with_users: Dashboard, opened: Opened) 
     press(page, "Enter")
     expect(page.get_by_role("alert").first).to_have_text("Name or password is wrong.")
     expect(page.get_by_label("Name")).to_have_value("anna")
-    press(page, "Tab")
+    expect(page.get_by_label("Password")).to_be_focused()
     page.keyboard.type(PASSWORD)
     press(page, "Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("No frame has arrived yet")
@@ -176,6 +176,35 @@ def test_pages_fit_and_axe_finds_nothing(
     check(page, f"not-found-{size}-{theme}")
     page = opened(without_users.url, size, theme)
     check(page, f"start-{size}-{theme}")
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("wall", [False, True])
+def test_verdicts_are_colour_word_and_shape(
+    without_users: Dashboard, opened: Opened, theme: ColorScheme, wall: bool
+) -> None:
+    page = opened(without_users.url, "wide", theme)
+    page.evaluate(
+        """wall => {
+        document.body.classList.toggle("wall", wall);
+        const main = document.getElementById("main");
+        const card = document.createElement("div");
+        card.className = "card";
+        main.replaceChildren(card);
+        card.innerHTML = "<h1>Line A</h1><p class=wall-figure>0.8 %</p>";
+        const names = ["pass", "reject", "review", "error", "no_model", "<unknown>"];
+        for (const name of names) card.append(qc.verdict(name), " ");
+    }""",
+        wall,
+    )
+    page.wait_for_load_state("networkidle")
+    shown = page.locator(".verdict")
+    assert shown.all_inner_texts() == ["Pass", "Reject", "Review", "Error", "No model", "Error"]
+    shapes = shown.locator("use").evaluate_all("uses => uses.map(use => use.getAttribute('href').split('#')[1])")
+    assert shapes == ["pass", "reject", "review", "error", "no_model", "error"]
+    check(page, f"verdicts-{'wall' if wall else 'desk'}-{theme}")
+    height = shown.first.evaluate("each => parseFloat(getComputedStyle(each).fontSize)")
+    assert height >= (40 if wall else 16)
 
 
 def check(page: Page, name: str) -> None:

@@ -9,7 +9,9 @@ from starlette.applications import Starlette
 
 from qc_dashboard.accounts.accounts import Accounts
 from qc_dashboard.accounts.roles import Role
+from qc_dashboard.web.rendering import Templates
 from qc_dashboard.web.static_files import FOLDER
+from qc_worker.domain.inspection import Verdict
 from tests.support.web import PASSWORD, Visitor, add_users
 
 SECRET_PATHS = ("/review", "/api/v1/look", "/sign-in", "/nowhere", "/livez")
@@ -161,3 +163,17 @@ def test_navigation_has_what_is_served_and_marks_where_one_is(visitor: Visitor) 
 def test_health(visitor: Visitor) -> None:
     assert visitor.get("/livez").json() == {"answers": True}
     assert visitor.get("/readyz").json() == {"database": True}
+    assert "qc_history_records_total" in visitor.get("/metrics").text
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_every_verdict_has_a_word_a_colour_and_a_shape(app: Starlette, verdict: Verdict) -> None:
+    templates: Templates = app.state.web.templates
+    source = "{% from 'verdict.html' import verdict_token %}{{ verdict_token(verdict, 'large') }}"
+    token = templates.environment.from_string(source).render(verdict=verdict)
+    assert f'class="verdict verdict-{verdict} large"' in token
+    assert f"verdicts.svg#{verdict}" in token
+    assert re.search(r"</svg>\w[\w ]+</span>", token)
+    assert f".verdict-{verdict} {{" in (FOLDER / "app.css").read_text()
+    assert f'<symbol id="{verdict}"' in (FOLDER / "verdicts.svg").read_text()
+    assert f"{verdict}: " in (FOLDER / "app.js").read_text()

@@ -34,6 +34,7 @@ def test_every_route_stands_behind_a_guard_and_only_these_are_for_everyone(app: 
         ("/sign-out", ("POST",)),
         ("/livez", ("GET",)),
         ("/readyz", ("GET",)),
+        ("/metrics", ("GET",)),
         ("/static/{digest}/{name:path}", ("GET",)),
     }
 
