@@ -3,7 +3,7 @@
 import getpass
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -15,9 +15,8 @@ from qc_dashboard.accounts.identity import Identity, Proof
 from qc_dashboard.accounts.passwords import MAX_PASSWORD_LENGTH
 from qc_dashboard.accounts.roles import Role
 from qc_dashboard.accounts.times import time_of
-from qc_dashboard.database.database import open_database
 from qc_dashboard.settings import DashboardSettings
-from qc_dashboard.wiring import build_accounts
+from qc_dashboard.wiring import build_accounts, migrated_database
 from qc_worker.domain.errors import SettingsError
 from qc_worker.observability.printing import print_json, print_table
 
@@ -27,8 +26,7 @@ STDIN = Path("-")
 @contextmanager
 def opened(settings: DashboardSettings) -> Iterator[Accounts]:
     """Open the accounts of the settings' database."""
-    with closing(open_database(settings.database_url)) as database:
-        database.migrate()
+    with migrated_database(settings) as database:
         yield build_accounts(settings, database)
 
 

@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from qc_dashboard.web.problems import Problem
+from qc_dashboard.web.problems import Problem, heading_of
 from qc_dashboard.web.rendering import render
 from qc_dashboard.web.requests import is_for_programs, is_fragment, known_identity, request_id, web_of
 
@@ -24,8 +24,14 @@ async def failed(request: Request, problem: Problem) -> Response:
     if is_for_programs(request):
         return problem_details(request, problem)
     template = "error_fragment.html" if is_fragment(request) else "error.html"
+    context = {"problem": problem, "heading": heading_of(problem.status)}
     return await run_in_threadpool(
-        render, request, template, {"problem": problem}, status=problem.status, headers=problem.headers
+        render,
+        request,
+        template,
+        {"problem": problem, "heading": heading_of(problem.status)},
+        status=problem.status,
+        headers=problem.headers,
     )
 
 

@@ -26,6 +26,25 @@ class BodyTooLarge(Problem):
         super().__init__(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request has more than {max_bytes} bytes.")
 
 
+HEADINGS = {
+    400: "The request is not valid",
+    401: "Sign in first",
+    403: "Not allowed",
+    404: "Page not found",
+    405: "Not possible here",
+    413: "Too large",
+    429: "Too many attempts",
+    500: "Something broke",
+    503: "The database does not answer",
+}
+"""Words of pages, for people who know no HTTP."""
+
+
+def heading_of(status: int) -> str:
+    """Return the heading of a page about a refusal."""
+    return HEADINGS.get(status, title_of(status))
+
+
 def title_of(status: int) -> str:
     """Return the words for a status."""
     try:

@@ -20,7 +20,7 @@ class Templates:
     """The templates of all rooms; a name that a page was not given is an error."""
 
     def __init__(self, static_url: Callable[[str], str], *, folder: Path = FOLDER) -> None:
-        self._environment = Environment(
+        self.environment = Environment(
             loader=FileSystemLoader(folder),
             autoescape=True,
             undefined=StrictUndefined,
@@ -29,11 +29,11 @@ class Templates:
             auto_reload=False,
         )
         # A global, so that macros in imported templates have it too.
-        self._environment.globals["static"] = static_url
+        self.environment.globals["static"] = static_url
 
     def filled(self, name: str, context: Mapping[str, Any]) -> str:
         """Fill a template."""
-        return self._environment.get_template(name).render(context)
+        return self.environment.get_template(name).render(context)
 
 
 def render(

@@ -1,5 +1,6 @@
-"""Serve the start page as long as no room has it, and the health endpoints."""
+"""Serve the start page as long as no room has it, and the endpoints for health and metrics."""
 
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -25,5 +26,14 @@ def show_ready(request: Request) -> Response:
     return JSONResponse({"database": True})
 
 
+def show_metrics(request: Request) -> Response:  # noqa: ARG001
+    """Show the metrics of this process; they name topics and outcomes, never a line's parts."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
 START_ROUTE = RoomRoute("/", show_start, Role.VIEWER)
-HEALTH_ROUTES = (RoomRoute("/livez", show_live, EVERYONE), RoomRoute("/readyz", show_ready, EVERYONE))
+HEALTH_ROUTES = (
+    RoomRoute("/livez", show_live, EVERYONE),
+    RoomRoute("/readyz", show_ready, EVERYONE),
+    RoomRoute("/metrics", show_metrics, EVERYONE),
+)

@@ -30,6 +30,9 @@ def configure_logging(level: str = "info", log_format: LogFormat = "auto") -> No
     # Pillow logs broken images by itself; their inspections report them already.
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="PIL")
+    # What these say below a warning, our own lines say.
+    for name in ("alembic", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _handler(shared: list[structlog.typing.Processor], console: bool) -> logging.Handler:

@@ -49,7 +49,7 @@ class Feed(Protocol[T]):
         """Connect and fix the places to read from.
 
         A partition that is not in `starts` is read from its beginning, or from its end now if the feed was made so. So
-        is one whose place retention has removed.
+        is one whose place retention has removed. Partitions that are added later are read from their beginning.
         """
         ...
 

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import qc_dashboard.accounts.tables  # noqa: F401  (declares tables that migrations make)
+# These declare the tables that migrations make.
+import qc_dashboard.accounts.tables
+import qc_dashboard.history.tables  # noqa: F401
 from qc_dashboard.database.database import Database, open_database
 from tests.support.postgresql import PostgreSQL
 

@@ -24,7 +24,7 @@ PAGES = [
 TEXTS = {path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 EVERYTHING = "\n".join(TEXTS.values())
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-COMMAND = re.compile(r"\b(qc-worker|qc-trainer) ([a-z]+)((?: +(?!\|)[^\s`|]+)*)")
+COMMAND = re.compile(r"\b(qc-worker|qc-trainer|qc-dashboard) ([a-z]+)((?: +(?!\|)[^\s`|]+)*)")
 
 
 @pytest.mark.parametrize("page", TABLES)
@@ -56,12 +56,17 @@ def test_every_page_is_reachable_from_the_index() -> None:
 
 
 def test_commands_and_options_in_the_documents_exist() -> None:
-    commands = {"qc-worker": _commands("qc-worker"), "qc-trainer": _commands("qc-trainer")}
+    commands = {program: _commands(program) for program in ("qc-worker", "qc-trainer", "qc-dashboard")}
     written = {match.group(0): match.groups() for match in COMMAND.finditer(_code())}
     assert len(written) > 10
-    for text, (program, name, rest) in written.items():
-        assert name in commands[program], text
-        known = {option for parameter in commands[program][name].params for option in parameter.opts}
+    for text, (program, outer, rest) in written.items():
+        assert outer in commands[program], text
+        command = commands[program][outer]
+        if inner := getattr(command, "commands", None):  # such as `users add`
+            name = (rest.split() or [next(iter(inner))])[0]
+            assert name in inner, text
+            command = inner[name]
+        known = {option for parameter in command.params for option in parameter.opts}
         assert set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", rest)) <= known | {"--help"}, text
 
 
@@ -154,6 +159,10 @@ def _app(program: str) -> typer.Typer:
         import qc_worker.cli
 
         return qc_worker.cli.app
+    if program == "qc-dashboard":
+        import qc_dashboard.cli
+
+        return qc_dashboard.cli.app
     import trainer.cli
 
     return trainer.cli.app

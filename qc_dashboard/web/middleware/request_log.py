@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from qc_dashboard.web.peer import Networks, peer_of
 
-QUIET = ("/static/", "/livez", "/readyz")
+QUIET = ("/static/", "/livez", "/metrics", "/readyz")
 MAX_PATH_LENGTH = 500
 
 log = structlog.get_logger()
@@ -53,7 +53,7 @@ def _write(scope: Scope, status: int, *, seconds: float) -> None:
         "request",
         method=scope["method"],
         path=path[:MAX_PATH_LENGTH],
-        status=status or None,
+        status=int(status) or None,
         ms=round(seconds * 1000, 1),
         user=identity and identity.name,
         address=state["peer"].address,
