@@ -95,8 +95,7 @@ class Pipeline:
 
     def _take_decoded(self, admitted: Admitted, decoded: Decoded | Exception) -> None:
         if isinstance(decoded, Exception):
-            with self._under_way.work():  # if it is an error of the device, the frame was on it
-                self._fail(admitted, Reason.UNDECODABLE, decoded)
+            self._fail(admitted, Reason.UNDECODABLE, decoded)
         else:
             metrics.DECODE_SECONDS.observe(decoded.decode_ms / 1000)
             self._batches.add(decoded)
@@ -175,9 +174,12 @@ class Pipeline:
         self._progress.set()
 
     def _fail(self, frame: Admitted | Decoded, reason: Reason, error: Exception) -> None:
-        """Settle the frame as failed; after the loss of the device leave it open, as the frame may not be the cause."""
+        """Settle the frame as failed; after the loss of the device leave it open, as the frame may not be the cause.
+
+        If `error` is one of the device, the frame was on it.
+        """
         if loses_device(error):
-            self._give_up(_lost(error), is_ours=not is_of_shared_gpu(error) and not self._under_way.is_idle())
+            self._give_up(_lost(error), is_ours=not is_of_shared_gpu(error))
         if not self._given_up:
             invalid = error if isinstance(error, InvalidFrame) else InvalidFrame(reason, _described(error))
             frame.ticket.settle(failure(frame.ticket, invalid, self._clock))

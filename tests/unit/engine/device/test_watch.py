@@ -1,6 +1,7 @@
 """A device that hangs: here a model runner, or a judge, that never answers."""
 
 import threading
+from time import monotonic
 
 import pytest
 
@@ -53,6 +54,21 @@ def test_a_device_that_hangs_turns_livez_to_503_and_ends_the_process(plant: Plan
     assert [type(error) for error in ended] == [DeviceLost]
     hanging.released.set()
     health.close()
+
+
+def test_frames_that_cannot_be_decoded_are_no_progress_of_a_device_that_hangs(plant: Plant) -> None:
+    hanging = Hanging()
+    plant.pipeline._runner.infer = hanging  # type: ignore[method-assign,assignment]
+    plant.train(scores=PASSES_ALL)
+    plant.start()
+    plant.send(factories.record(0))
+    assert hanging.entered.wait(30)
+    since = monotonic()
+    plant.send(factories.record(0, partition=1, content=b"no image"))
+    plant.wait_for_inspections(1)
+    hangs_for_s = monotonic() - since
+    assert plant.pipeline.stuck_s() >= hangs_for_s
+    hanging.released.set()
 
 
 def test_a_worker_that_waits_for_frames_does_not_hang(plant: Plant) -> None:
