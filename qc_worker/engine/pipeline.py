@@ -81,8 +81,8 @@ class Pipeline:
         self._give_up(why, is_ours=not self._under_way.is_idle())
 
     def stuck_s(self) -> float:
-        """Return the seconds for which batches have been under way and none has made progress; 0 without any."""
-        return self._under_way.stuck_s()
+        """Return the seconds without progress of any batch, or of the JPEGs on the device; 0 without any."""
+        return max(self._under_way.stuck_s(), self._decoding.stuck_s())
 
     def close(self, timeout_s: float) -> None:
         """Finish the running batch and drop the frames behind it; their tickets stay open."""
@@ -103,7 +103,7 @@ class Pipeline:
     def _run_inference(self) -> None:
         try:
             while batch := self._batches.take():
-                self._check_idle_device()
+                self._check_unused_device(batch)
                 with self._under_way.work():
                     for inferred in self._infer(batch):
                         self._under_way.begin()  # its judging
@@ -117,9 +117,9 @@ class Pipeline:
             else:
                 self._give_up(f"inference ended: {_described(error)}", is_ours=True)
 
-    def _check_idle_device(self) -> None:
-        """Find a fault of the device before the batch is on it: the batch cannot be the cause, nor can its frames."""
-        if self._under_way.is_idle():
+    def _check_unused_device(self, batch: Sequence[Decoded]) -> None:
+        """Find a fault of the device before any frame of ours is on it: no frame can be the cause."""
+        if self._under_way.is_idle() and not any(decoded.picture.decoded for decoded in batch):
             self._runner.check_device()
 
     def _check_judged(self, judged: Future[None]) -> None:
