@@ -9,8 +9,8 @@ Sides take turns in one run:
 - all rejected: the same, but every frame has the defect of 40 pixels.
 - decode scaling: frames a second by decode threads, where torch's own number of threads is the cores', and 16.
 
-Without turns, as they are exact: operators of the heads for a batch of 64 frames, of one line and of 32, as a device
-other than a CPU computes them. They are counted on torch's meta device, without views, which launch nothing.
+Without turns, as they are exact: operators of the heads for a batch of 64 frames, of one line and of 32, line after
+line and stacked as on a GPU, in both number formats. Views are not counted, as they launch nothing.
 
 Prints one JSON object: {"cpu_us_per_frame": {...}, "plumbing", "all_rejected", "decode_fps", "operators", ...}.
 """

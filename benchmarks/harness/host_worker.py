@@ -127,6 +127,9 @@ class _MapRunner(ModelRunner):
         maps = self._map.expand(len(batch), -1, -1)
         return Inferred(batch, Scored(torch.full((len(batch),), self._score), maps, "float32"), time.monotonic())
 
+    def check_device(self) -> None:
+        pass  # there is none
+
 
 class _StopsAfter:
     """Wraps the sink; stops the worker after so many inspections."""

@@ -70,6 +70,10 @@ class Decoding(Protocol):
 
     def submit(self, admitted: Admitted) -> None: ...
 
+    def stuck_s(self) -> float:
+        """Return the seconds for which a device has been decoding without an end; 0 without any."""
+        ...
+
     def close(self, timeout_s: float) -> None:
         """Drop the frames that are not being decoded yet."""
         ...
@@ -92,6 +96,9 @@ class DecodeThreads:
 
     def submit(self, admitted: Admitted) -> None:
         self._pool.submit(self._decode, admitted)
+
+    def stuck_s(self) -> float:
+        return 0.0
 
     def close(self, timeout_s: float) -> None:
         del timeout_s  # no need to wait: a frame that is being decoded takes milliseconds

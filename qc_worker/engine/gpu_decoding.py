@@ -10,6 +10,7 @@ import torch
 from qc_worker.domain.errors import InvalidFrame
 from qc_worker.engine.decoding import Decoded, Deliver
 from qc_worker.engine.device.decode_share import DecodeShare
+from qc_worker.engine.device.under_way import UnderWay
 from qc_worker.engine.intake import Admitted
 from qc_worker.imaging.aspect import Aspect, InputSize
 from qc_worker.imaging.on_gpu.decode_stream import DecodeStream
@@ -32,7 +33,8 @@ class GpuDecoding:
     """Decode the frames that wait, at most CALL_FRAMES at once; the CPU decodes the formats that the GPU cannot."""
 
     def __init__(self, *, device: torch.device, limits: ImageLimits, cpu_threads: int, clock: Clock) -> None:
-        self._stream = DecodeStream(device)
+        self._under_way = UnderWay(clock)
+        self._stream = DecodeStream(device, counted=self._under_way.work)
         self._limits = limits
         self._cpu_threads = cpu_threads
         self._clock = clock
@@ -48,6 +50,9 @@ class GpuDecoding:
 
     def submit(self, admitted: Admitted) -> None:
         self._waiting.put(admitted)
+
+    def stuck_s(self) -> float:
+        return self._under_way.stuck_s()
 
     def close(self, timeout_s: float) -> None:
         """Finish the frames that are being decoded and drop those behind them."""

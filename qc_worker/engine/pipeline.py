@@ -81,8 +81,8 @@ class Pipeline:
         self._give_up(why, is_ours=not self._under_way.is_idle())
 
     def stuck_s(self) -> float:
-        """Return the seconds for which batches have been under way and none has made progress; 0 without any."""
-        return self._under_way.stuck_s()
+        """Return the seconds without progress of any batch, or of the JPEGs on the device; 0 without any."""
+        return max(self._under_way.stuck_s(), self._decoding.stuck_s())
 
     def close(self, timeout_s: float) -> None:
         """Finish the running batch and drop the frames behind it; their tickets stay open."""
@@ -95,8 +95,7 @@ class Pipeline:
 
     def _take_decoded(self, admitted: Admitted, decoded: Decoded | Exception) -> None:
         if isinstance(decoded, Exception):
-            with self._under_way.work():  # if it is an error of the device, the frame was on it
-                self._fail(admitted, Reason.UNDECODABLE, decoded)
+            self._fail(admitted, Reason.UNDECODABLE, decoded)
         else:
             metrics.DECODE_SECONDS.observe(decoded.decode_ms / 1000)
             self._batches.add(decoded)
@@ -104,7 +103,7 @@ class Pipeline:
     def _run_inference(self) -> None:
         try:
             while batch := self._batches.take():
-                self._check_idle_device()
+                self._check_unused_device(batch)
                 with self._under_way.work():
                     for inferred in self._infer(batch):
                         self._under_way.begin()  # its judging
@@ -118,9 +117,9 @@ class Pipeline:
             else:
                 self._give_up(f"inference ended: {_described(error)}", is_ours=True)
 
-    def _check_idle_device(self) -> None:
-        """Find a fault of the device before the batch is on it: the batch cannot be the cause, nor can its frames."""
-        if self._under_way.is_idle():
+    def _check_unused_device(self, batch: Sequence[Decoded]) -> None:
+        """Find a fault of the device before any frame of ours is on it: no frame can be the cause."""
+        if self._under_way.is_idle() and not any(decoded.picture.decoded for decoded in batch):
             self._runner.check_device()
 
     def _check_judged(self, judged: Future[None]) -> None:
@@ -175,9 +174,12 @@ class Pipeline:
         self._progress.set()
 
     def _fail(self, frame: Admitted | Decoded, reason: Reason, error: Exception) -> None:
-        """Settle the frame as failed; after the loss of the device leave it open, as the frame may not be the cause."""
+        """Settle the frame as failed; after the loss of the device leave it open, as the frame may not be the cause.
+
+        If `error` is one of the device, the frame was on it.
+        """
         if loses_device(error):
-            self._give_up(_lost(error), is_ours=not is_of_shared_gpu(error) and not self._under_way.is_idle())
+            self._give_up(_lost(error), is_ours=not is_of_shared_gpu(error))
         if not self._given_up:
             invalid = error if isinstance(error, InvalidFrame) else InvalidFrame(reason, _described(error))
             frame.ticket.settle(failure(frame.ticket, invalid, self._clock))

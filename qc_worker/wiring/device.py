@@ -29,8 +29,8 @@ def open_device(name: str, *, cpu_fallback: bool) -> torch.device:
         name = _automatic(cpu_fallback=cpu_fallback)
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise SettingsError(_cannot_be_used(name, error)) from None
+    except RuntimeError:  # its message lists all devices that torch has names for
+        raise SettingsError(f"device {name} cannot be used here: use auto, cpu, cuda or cuda:N") from None
     if device.type == "cuda":
         _check_cuda(name, device)
     try:

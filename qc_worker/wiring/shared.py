@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -34,4 +35,10 @@ def keep_compiled_kernels(settings: Settings) -> Path:
 def compute_device(settings: Settings) -> torch.device:
     """Open the device to compute on, and set the number of CPU threads. Raises SettingsError, DeviceLost."""
     torch.set_num_threads(settings.torch_threads or len(os.sched_getaffinity(0)))
-    return open_device(settings.device, cpu_fallback=settings.cpu_fallback)
+    return _opened(settings.device, cpu_fallback=settings.cpu_fallback)
+
+
+@lru_cache
+def _opened(name: str, *, cpu_fallback: bool) -> torch.device:
+    """Open a device once in a process: several parts ask for it, and a fallback to the CPU is one line of the log."""
+    return open_device(name, cpu_fallback=cpu_fallback)

@@ -7,7 +7,7 @@ from qc_worker.runtime.failpoints import WORKER_PLACES
 from tests.faults import broker_faults, cache_faults, poison, release_faults, trainer_faults, worker_faults
 from tests.faults.cell import ELECTION_S, ON_AND_ON_S, SESSION_S, SLACK_S, START_S, TRANSACTION_S, Cell
 from tests.faults.dashboard_faults import KilledProjection
-from tests.faults.poison import IN_A_BATCH, one_frame_is_given_up, poisoned
+from tests.faults.poison import one_frame_is_given_up, poisoned
 from tests.faults.release_faults import v1_judged_all
 from tests.faults.worker_faults import POLL_INTERVAL_S, frozen, killed_at, stalled
 from tests.support.databases import DATABASES
@@ -23,12 +23,12 @@ def killed(place: str) -> Cell:
     return Cell(f"worker killed {place}", "a killed worker loses and repeats nothing", killed_at(place), START_S)
 
 
-def poisonous(which: str, place: str, action: str) -> Cell:
+def poisonous(place: str, action: str) -> Cell:
     death = {"segfault": "a segfault", "exhaust": "want of memory"}[action]
     return Cell(
-        f"poisonous frame {which} in a batch, {death} {place}",
+        f"poisonous frame, {death} {place}",
         "a frame that kills workers kills three, then the line goes on",
-        poisoned(which, place, action),
+        poisoned(place, action),
         DEATHS_S,
         one_frame_is_given_up,
     )
@@ -196,8 +196,8 @@ SURROUNDINGS = (
 )
 
 POISON = (
-    *(poisonous(which, "in-decode", "segfault") for which in IN_A_BATCH),
-    *(poisonous(which, "in-inference", "exhaust") for which in IN_A_BATCH),
+    poisonous("in-decode", "segfault"),
+    poisonous("in-inference", "exhaust"),
     Cell(
         "poisonous frame last of all",
         "a frame that kills workers kills three, then the line goes on",

@@ -14,7 +14,7 @@ FRAMES = 600
 
 
 @pytest.mark.parametrize(
-    "cell", [killed("during-commit"), poisonous("first", "in-decode", "segfault")], ids=lambda cell: cell.name
+    "cell", [killed("during-commit"), poisonous("in-decode", "segfault")], ids=lambda cell: cell.name
 )
 def test_the_books_balance_after(cell: Cell, one_broker: Cluster, apache_services: Services, tmp_path: Path) -> None:
     with open_site(one_broker, apache_services, tmp_path, frames=FRAMES) as site:

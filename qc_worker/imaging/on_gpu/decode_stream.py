@@ -5,8 +5,8 @@ has never belonged to computing, except for pictures that were handed over: thei
 stream has passed them.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -17,13 +17,19 @@ from qc_worker.imaging.preprocessing import Picture
 class DecodeStream:
     """A stream for one thread that decodes. Without CUDA it orders nothing, because nothing is queued."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(
+        self, device: torch.device, *, counted: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
+        """Open a stream; `counted` makes the context in which the thread may wait for the device."""
         self.device = device
+        self._counted = counted
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
-    def decoding(self) -> AbstractContextManager[object]:
-        """Return a context in which this thread takes memory and queues its work in this stream."""
-        return torch.cuda.stream(self._stream) if self._stream else nullcontext()
+    @contextmanager
+    def decoding(self) -> Iterator[None]:
+        """Have this thread take memory and queue its work in this stream."""
+        with self._counted(), torch.cuda.stream(self._stream) if self._stream else nullcontext():
+            yield
 
     def drain(self) -> None:
         """Wait until everything queued in this stream is done; other streams go on."""

@@ -94,10 +94,11 @@ class NvJpegDecoder:
                 pictures = self._by_nvjpeg([contents[index] for index in call], [headers[index] for index in call])
                 decoded.update((index, picture) for index, picture in zip(call, pictures, strict=True) if picture)
                 on_cpu.update((index, self._submit(contents[index])) for index in call if index not in decoded)
-            decoded.update(self._on_device({index: waiting.result() for index, waiting in on_cpu.items()}))
+        by_cpu = {index: waiting.result() for index, waiting in on_cpu.items()}
+        with self._stream.decoding():
+            decoded.update(self._on_device(by_cpu))
             event = self._stream.now()
-        by_cpu = sum(isinstance(decoded[index], Picture) for index in on_cpu)
-        self._tally(len(contents) - len(on_cpu), by_cpu)
+        self._tally(len(contents) - len(on_cpu), sum(isinstance(each, Picture) for each in by_cpu.values()))
         return [_marked(decoded[index], event) for index in range(len(contents))]
 
     def _headers(self, contents: Sequence[bytes]) -> dict[int, JpegHeader]:

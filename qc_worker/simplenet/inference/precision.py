@@ -55,8 +55,10 @@ def keep_float32(device: torch.device, dtype: torch.dtype) -> None:
     TF32 has 10 bits of mantissa, so scores would differ from the CPU's by more than the rounding of float32.
     """
     if device.type == "cuda" and dtype is torch.float32:
+        # The older name first, then all layers (of recurrent ones we have none): torch raises an error if
+        # something asks for the older name where they differ.
+        torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # made at run time
-        # We have no such layers, but torch raises where the older name `allow_tf32` is asked and the two differ.
         torch.backends.cudnn.rnn.fp32_precision = "ieee"  # type: ignore[attr-defined]
         # This is the default, but an environment variable of torch's can change it.
         torch.backends.cuda.matmul.fp32_precision = "ieee"

@@ -1,5 +1,7 @@
 """What becomes of frames when the device fails: errors are CUDA's own class, which a machine without a GPU has too."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import pytest
@@ -28,6 +30,10 @@ def lose_device(*_: object) -> NoReturn:
     raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nand what one may try")
 
 
+def gpu_decoding(clock: Clock, limits: ImageLimits) -> GpuDecoding:
+    return GpuDecoding(device=torch.device("cpu"), limits=limits, cpu_threads=1, clock=clock)
+
+
 def started(plant: Plant, *, frames: int) -> Plant:
     plant.train(scores=PASSES_ALL)
     plant.start()
@@ -54,11 +60,8 @@ def test_a_lost_device_ends_the_worker_with_its_frames_uncommitted(plant: Plant,
 def test_a_device_lost_while_decoding_ends_the_worker_as_well(
     make_plant: MakePlant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def decoding(clock: Clock, limits: ImageLimits) -> GpuDecoding:
-        return GpuDecoding(device=torch.device("cpu"), limits=limits, cpu_threads=1, clock=clock)
-
     monkeypatch.setattr(NvJpegDecoder, "decode", lose_device)
-    assert_ended_with_all_uncommitted(started(make_plant(decoding=decoding), frames=5))
+    assert_ended_with_all_uncommitted(started(make_plant(decoding=gpu_decoding), frames=5))
 
 
 def test_no_frame_is_blamed_once_the_device_is_lost(plant: Plant) -> None:
@@ -122,6 +125,25 @@ def test_a_frame_that_kills_a_shared_device_counts_and_no_frame_of_its_neighbour
         assert_ended_with_all_uncommitted(started(neighbour, frames=1))
         assert (in_order, neighbours_in_order) == ([False], [True])
         assert str(neighbour.failure[0]).startswith("the device is lost to this process: AcceleratorError")
+
+
+@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
+def test_frames_that_a_device_decoded_are_suspects_although_no_batch_was_on_it(
+    make_plant: MakePlant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode = NvJpegDecoder.decode
+
+    def on_device(self: NvJpegDecoder, contents: Sequence[bytes]) -> list[Any]:
+        pictures: list[Any] = decode(self, contents)
+        return [replace(picture, decoded=object()) for picture in pictures]
+
+    monkeypatch.setattr(NvJpegDecoder, "decode", on_device)
+    plant = make_plant(decoding=gpu_decoding)
+    in_order = left_in_order(plant)
+    BREAK["inference"](plant, lose_device)
+    plant.pipeline._runner.check_device = lose_device  # type: ignore[method-assign]
+    assert_ended_with_all_uncommitted(started(plant, frames=1))
+    assert in_order == [False]
 
 
 def test_a_worker_that_the_server_of_a_shared_device_ends_suspects_no_frame(plant: Plant) -> None:

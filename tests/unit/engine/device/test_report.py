@@ -1,4 +1,5 @@
 import pytest
+import structlog
 import torch
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
@@ -9,6 +10,12 @@ from qc_worker.engine.inference import BackbonePool, Computing
 from tests.support import factories
 
 CPU = {"device": "cpu", "name": "", "driver": "", "cuda": "", "precision": "float32", "compiled": "no"}
+
+
+@pytest.fixture(autouse=True)
+def uncached_logger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module's own logger keeps the configuration of a command that another test has run in this process."""
+    monkeypatch.setattr(report_module, "log", structlog.get_logger())
 
 
 def test_a_device_is_reported_once_however_many_backbones_it_has() -> None:

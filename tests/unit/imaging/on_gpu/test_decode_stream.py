@@ -3,6 +3,7 @@
 Without a GPU a stream that only writes down what it is asked for takes the place of CUDA's.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -15,7 +16,7 @@ from torchvision.io import decode_jpeg
 from qc_worker.imaging.on_gpu import nvjpeg
 from qc_worker.imaging.on_gpu.decode_stream import DecodeStream, received
 from qc_worker.imaging.on_gpu.fitting import fit_on_device
-from qc_worker.imaging.preprocessing import Picture
+from qc_worker.imaging.preprocessing import Picture, decode_picture
 from tests.unit.imaging.on_gpu.factories import (
     CPU,
     a_decoder,
@@ -39,12 +40,14 @@ class WrittenDown(DecodeStream):
         super().__init__(CPU)
         self.steps = steps
         self.is_lost = False
+        self.was_left = threading.Event()
 
     @contextmanager
     def decoding(self) -> Iterator[None]:
         self.steps.append("enter")
         yield
         self.steps.append("leave")
+        self.was_left.set()
 
     def drain(self) -> None:
         self.steps.append("drain")
@@ -78,13 +81,25 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> WrittenDown:
 
 def test_its_stream_is_drained_before_each_call_and_all_happens_within_it(stream: WrittenDown) -> None:
     a_decoder(stream=stream).decode([a_jpeg(seed=seed) for seed in range(3)])
-    assert stream.steps == ["enter", "drain", "decode 3", "fit 3", "event", "leave"]
+    assert stream.steps == ["enter", "drain", "decode 3", "fit 3", "leave", "enter", "event", "leave"]
 
 
 def test_a_failed_call_is_waited_for_before_its_memory_is_used_again(stream: WrittenDown) -> None:
     a_decoder(stream=stream).decode([a_jpeg(), without_quantisation_tables(a_jpeg())])
     calls = ["drain", "decode 2", "drain device", "drain", "decode 1", "drain", "decode 1", "drain device"]
-    assert stream.steps == ["enter", *calls, "fit 1", "event", "leave"]
+    assert stream.steps == ["enter", *calls, "fit 1", "leave", "enter", "event", "leave"]
+
+
+def test_waiting_for_the_cpu_is_no_waiting_for_the_device(stream: WrittenDown, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = []
+
+    def decode_slowly(*given: Any, **options: Any) -> Picture:
+        left.append(stream.was_left.wait(20))
+        return decode_picture(*given, **options)
+
+    monkeypatch.setattr(nvjpeg, "decode_picture", decode_slowly)
+    a_decoder(stream=stream).decode([encoded(a_scene())])
+    assert left == [True]
 
 
 def test_every_picture_carries_the_event_of_its_decoding(stream: WrittenDown) -> None:

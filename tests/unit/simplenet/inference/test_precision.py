@@ -23,6 +23,7 @@ def torchs_defaults() -> Iterator[None]:
     """Of the whole process: other tests may have changed them, and this one will."""
 
     def put_back() -> None:
+        torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.conv.fp32_precision = "tf32"  # type: ignore[attr-defined]
         torch.backends.cudnn.rnn.fp32_precision = "tf32"  # type: ignore[attr-defined]
         torch.backends.cuda.matmul.fp32_precision = "none"
