@@ -25,7 +25,7 @@ from tests.support.factories import jpeg
 from tests.support.published import inspection
 
 EXISTING = {"topic": "images", "partition": 0, "offset": 0}
-EXAMPLES = 15
+EXAMPLES = 60
 briefly = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -105,7 +105,8 @@ def test_every_reference_of_the_document_leads_somewhere(document: Any) -> None:
 def test_answers_are_what_the_document_says(
     rig: ApiRig, document: Any, headers: dict[str, str], operation: Operation, mode: GenerationMode
 ) -> None:
-    schema = from_dict(document)
+    # The session is not varied: `test_feedback_api` checks who may do what.
+    schema = from_dict({name: part for name, part in document.items() if name != "security"})
     schema.app = at_this_machine(rig.app)
     entry = schema[operation.route.path][operation.method.upper()]
     positive = mode is GenerationMode.POSITIVE
@@ -114,7 +115,7 @@ def test_answers_are_what_the_document_says(
     @briefly
     @given(data=st.data())
     def check(data: st.DataObject) -> None:
-        case: Case = data.draw(entry.as_strategy(mode, path_parameters=path))
+        case: Case[Any] = data.draw(entry.as_strategy(mode, path_parameters=path))
         if positive:
             case.query = {name: value for name, value in (case.query or {}).items() if name != "cursor"}
         case.call_and_validate(base_url=URL, headers=headers)
