@@ -1,10 +1,10 @@
 """Answer with JSON that was made from a dataclass."""
 
-from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter
 from starlette.responses import Response
+
+from qc_dashboard.api.adapters import adapter_of
 
 JSON = "application/json"
 
@@ -16,9 +16,4 @@ def json_answer(value: Any, *, status: int = 200) -> Response:
 
 def encoded(value: Any) -> bytes:
     """Encode the dataclass as JSON."""
-    return _adapter(type(value)).dump_json(value)
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+    return adapter_of(type(value)).dump_json(value)

@@ -50,7 +50,7 @@ LIVE = (
         "New inspections as they come, counted exactly and sampled by line",
         Answer(
             "Server-sent events: `start` (StreamStart), `inspections` (NewInspections), `reload` (Reload).",
-            str,
+            BINARY,
             EVENT_STREAM,
         ),
         query=StreamQuery,

@@ -62,9 +62,9 @@ async def show_stream(request: Request) -> Response:
 def _seen(request: Request) -> Mapping[int, int] | None:
     """Return the places that the client has seen; None if it begins now. Raises Problem."""
     query = query_of(request, StreamQuery)
-    text = request.headers.get("last-event-id") or query.after
+    text = request.headers.get("last-event-id", query.after)
     try:
-        return places_in(text) if text else None
+        return None if text is None else places_in(text)
     except ValueError as error:
         raise Problem(400, f"Last-Event-ID: {error}.") from None
 

@@ -142,7 +142,7 @@ def _success(answer: Answer, components: _Components) -> Schema:
             for name, description in answer.headers.items()
         }
     if answer.shape is bytes:
-        response["content"] = {answer.media_type: {}}  # binary content has no schema in OpenAPI 3.1
+        response["content"] = {answer.media_type: {}}
     elif answer.shape is str:
         response["content"] = {answer.media_type: {"schema": {"type": "string"}}}
     else:

@@ -6,9 +6,10 @@ from dataclasses import is_dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from starlette.requests import Request
 
+from qc_dashboard.api.adapters import adapter_of
 from qc_dashboard.web.problems import Problem
 
 T = TypeVar("T")
@@ -27,22 +28,15 @@ def query_of(request: Request, kind: type[T]) -> T:
             raise Problem(400, f"There is no parameter {name[:80]!r}; known are {', '.join(known) or 'none'}.")
         given[name].append(text)
     try:
-        query: T = _adapter(kind).validate_python({name: _value(name, known[name], given[name]) for name in given})
+        query: T = adapter_of(kind).validate_python({name: _value(name, known[name], given[name]) for name in given})
     except ValidationError as error:
         raise Problem(400, sentence_of(error)) from None
     return query
 
 
-@cache
 def parameter_schemas(kind: Any) -> Mapping[str, Schema]:
     """Return the JSON Schema of each parameter, with its description; null, which no query can hold, is left out."""
-    whole = _adapter(kind).json_schema()
-    shared = whole.get("$defs", {})
-    described = _descriptions(kind)
-    return {
-        name: {**_without_null(schema, shared), "description": described[name]}
-        for name, schema in whole["properties"].items()
-    }
+    return _schemas(kind)
 
 
 def sentence_of(error: ValidationError) -> str:
@@ -50,6 +44,17 @@ def sentence_of(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     where = ".".join(str(step) for step in first["loc"] if not isinstance(step, str) or step.isidentifier())
     return f"{where or 'request'}: {first['msg'].removeprefix('Value error, ')}."
+
+
+@cache
+def _schemas(kind: Any) -> Mapping[str, Schema]:
+    whole = adapter_of(kind).json_schema()
+    shared = whole.get("$defs", {})
+    described = _descriptions(kind)
+    return {
+        name: {**_without_null(schema, shared), "description": described[name]}
+        for name, schema in whole["properties"].items()
+    }
 
 
 def _value(name: str, schema: Schema, texts: list[str]) -> str | list[str] | None:
@@ -61,14 +66,14 @@ def _value(name: str, schema: Schema, texts: list[str]) -> str | list[str] | Non
 
 
 def _is_any_text(schema: Schema) -> bool:
-    return schema.get("type") == "string" and not schema.keys() & {"format", "enum"}
+    return schema.get("type") == "string" and not schema.keys() & {"format", "enum", "pattern"}
 
 
 def _descriptions(kind: Any) -> dict[str, str]:
     """Return the docstring of each field; pydantic finds those of the class itself, not those of its bases."""
     found: dict[str, str] = {}
     for base in filter(is_dataclass, reversed(kind.__mro__)):
-        properties = _adapter(base).json_schema()["properties"]
+        properties = adapter_of(base).json_schema()["properties"]
         found |= {name: properties[name].get("description", "") for name in base.__annotations__ if name in properties}
     return found
 
@@ -92,8 +97,3 @@ def _resolved(schema: Schema, shared: Mapping[str, Schema]) -> Schema:
     if "items" in flat:
         flat["items"] = {k: v for k, v in _resolved(flat["items"], shared).items() if k != "description"}
     return flat
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import reduce
 
 from hypothesis import given
@@ -23,7 +24,7 @@ kinds = st.tuples(st.sampled_from(["A", "B", None]), st.sampled_from(Verdict), s
 
 
 def stored(number: int, line: str | None, verdict: Verdict, late: bool, second: int) -> StoredInspection:
-    one = inspection(second, line=line, verdict=verdict, late=late)
+    one = inspection(number, line=line, verdict=verdict, late=late, scored_at=NOON + timedelta(seconds=second))
     return StoredInspection.of_row(inspection_row(published(one, number)).values())
 
 
@@ -60,7 +61,7 @@ def test_tallies_count_the_window_and_nothing_else(given_kinds: list[tuple[str |
     for one in found:
         tallies.add([one], now_us=NOON_US)
     counted = tallies.by_line(now_us=NOON_US)
-    # Verdicts of the future count as now; `scored_at` lies 40 ms after the second.
+    # Verdicts of the future count as now.
     seconds = [(one, min(one.scored_us // 1_000_000, NOON_US // 1_000_000)) for one in found]
     within = [(one, second) for one, second in seconds if second > NOON_US // 1_000_000 - WINDOW_S]
     assert counted.keys() == {one.line for one, _ in within}
