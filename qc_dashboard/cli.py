@@ -1,11 +1,13 @@
 """`qc-dashboard`: keep the history of all inspections and show it."""
 
+from typing import Annotated
+
 import typer
 
-from qc_dashboard.options import HISTORY_URL
+from qc_dashboard.options import HISTORY_URL, LOG_FORMAT
 from qc_dashboard.settings import DashboardSettings
 from qc_worker.observability.exits import run_command_line
-from qc_worker.options import STATE_DIR, Version, with_settings
+from qc_worker.options import KAFKA, STATE_DIR, Json, Version, with_settings
 
 app = typer.Typer(name="qc-dashboard", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -16,15 +18,29 @@ def dashboard(version: Version = False) -> None:
 
 
 @app.command()
-@with_settings(HISTORY_URL, STATE_DIR, kind=DashboardSettings)
-def migrate(settings: DashboardSettings) -> None:
-    """Bring the database's tables to the form that this version needs; `run` does it too."""
-    from contextlib import closing
+@with_settings(KAFKA, HISTORY_URL, STATE_DIR, LOG_FORMAT, kind=DashboardSettings)
+def run(settings: DashboardSettings) -> None:
+    """Write the history of `results` and show it, until SIGTERM or Ctrl-C."""
+    from qc_dashboard.commands.run import run_dashboard
 
-    from qc_dashboard.database.database import open_database
+    run_dashboard(settings)
 
-    with closing(open_database(settings.database_url)) as database:
-        database.migrate()
+
+@app.command()
+@with_settings(KAFKA, HISTORY_URL, STATE_DIR, kind=DashboardSettings)
+def rebuild(
+    forget_older: Annotated[
+        bool,
+        typer.Option("--forget-older", help="Delete also what `results` does not hold any more: the topic is new."),
+    ] = False,
+    *,
+    settings: DashboardSettings,
+    as_json: Json = False,
+) -> None:
+    """Make the history again from the topics, in place of the one that there is; `run` may go on meanwhile."""
+    from qc_dashboard.commands.rebuild import rebuild_history
+
+    rebuild_history(settings, forget_older=forget_older, as_json=as_json)
 
 
 def main() -> None:

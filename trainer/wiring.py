@@ -16,7 +16,8 @@ from qc_worker.simplenet.backbones.backbone import Backbone, load_backbone
 from qc_worker.simplenet.inference.precision import compute_dtype
 from qc_worker.simplenet.inference.scorer import Scorer
 from qc_worker.simplenet.spec import EmbeddingSpec
-from qc_worker.wiring.shared import compute_device, image_limits, kafka_access
+from qc_worker.wiring.brokers import kafka_access
+from qc_worker.wiring.shared import compute_device, image_limits
 from trainer.features.input_size import fit_to_tiles
 from trainer.samples.feedback.collecting import Collector
 from trainer.samples.store import SampleStore

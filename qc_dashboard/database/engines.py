@@ -3,6 +3,7 @@
 import sqlite3
 from time import monotonic, sleep
 
+import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -22,7 +23,15 @@ def open_engine(url: URL) -> Engine:
         return _sqlite(url)
     defaults = {"connect_timeout": str(CONNECT_TIMEOUT_S), "application_name": "qc-dashboard"}
     url = url.set(query={**defaults, **url.query})
-    return create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_timeout=CONNECT_TIMEOUT_S)
+    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_timeout=CONNECT_TIMEOUT_S)
+    event.listen(engine, "connect", _tune)
+    return engine
+
+
+def _tune(connection: psycopg.Connection, _entry: ConnectionPoolEntry) -> None:
+    # The default is for turning disks: with it, a search walks along the index of times past the rows of other lines.
+    connection.execute("SET random_page_cost = 1.1")
+    connection.commit()
 
 
 def _sqlite(url: URL) -> Engine:

@@ -2,27 +2,29 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy import ColumnElement, UnaryExpression, and_, or_
+from sqlalchemy import ColumnElement, UnaryExpression, and_, false, or_
 
+from qc_dashboard.history.rows import can_be_stored
 from qc_dashboard.history.search import Order, Place, Search
 from qc_dashboard.history.tables import inspections
+from qc_worker.domain.frame import Position
 
 TABLE = inspections.c
 ORDER_COLUMNS = (TABLE.taken_us, TABLE.source_topic, TABLE.source_partition, TABLE.source_offset)
 
 
 def conditions(search: Search) -> Iterator[ColumnElement[bool]]:
-    """Yield the conditions of a search."""
+    """Yield the conditions of a search; what no row can have is found in none, and no error of the database."""
     for column in (TABLE.line, TABLE.camera, TABLE.model_version, TABLE.part, TABLE.frame_id):
         wanted = getattr(search, column.name)
         if wanted is not None:
-            yield column == wanted
+            yield column == wanted if "\0" not in wanted else false()
     if search.verdicts:
         yield TABLE.verdict.in_([verdict.value for verdict in search.verdicts])
     if search.since_us is not None:
-        yield TABLE.taken_us >= search.since_us
+        yield TABLE.taken_us >= _in_range(search.since_us)
     if search.until_us is not None:
-        yield TABLE.taken_us < search.until_us
+        yield TABLE.taken_us < _in_range(search.until_us)
     if search.min_score is not None:
         yield TABLE.score >= search.min_score
     if search.max_score is not None:
@@ -34,14 +36,28 @@ def beyond(place: Place, order: Order) -> ColumnElement[bool]:
 
     The first part alone leads through an index on the time; the second one sorts out inspections of the same time.
     """
-    values = (place.taken_us, place.source.topic, place.source.partition, place.source.offset)
+    if not can_be_stored(place.source):
+        return false()
+    values = (_in_range(place.taken_us), place.source.topic, place.source.partition, place.source.offset)
     oldest = order is Order.OLDEST
-    bound = TABLE.taken_us >= place.taken_us if oldest else TABLE.taken_us <= place.taken_us
+    bound = TABLE.taken_us >= values[0] if oldest else TABLE.taken_us <= values[0]
     steps = []
     for index, (column, value) in enumerate(zip(ORDER_COLUMNS, values, strict=True)):
         same = [earlier == values[i] for i, earlier in enumerate(ORDER_COLUMNS[:index])]
         steps.append(and_(*same, column > value if oldest else column < value))
     return and_(bound, or_(*steps))
+
+
+def at(source: Position) -> ColumnElement[bool]:
+    """Return the condition for the inspection of that frame."""
+    if not can_be_stored(source):
+        return false()
+    values = (source.topic, source.partition, source.offset)
+    return and_(*(column == value for column, value in zip(ORDER_COLUMNS[1:], values, strict=True)))
+
+
+def _in_range(us: int) -> int:
+    return max(-(2**63), min(us, 2**63 - 1))
 
 
 def in_order(order: Order) -> list[UnaryExpression[object]]:

@@ -1,12 +1,14 @@
 """Read the history: searches, single inspections, counts. The same answers on SQLite and PostgreSQL."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, func, literal, select
+from sqlalchemy import Column, ColumnElement, Connection, func, literal, select, true
 
 from qc_dashboard.database.database import Database
-from qc_dashboard.history.conditions import TABLE, beyond, conditions, in_order
+from qc_dashboard.history.conditions import TABLE, at, beyond, conditions, in_order
+from qc_dashboard.history.rows import can_be_stored
 from qc_dashboard.history.search import Order, Place, Search, StoredInspection
 from qc_dashboard.history.tables import duplicates, feedback, inspections, releases
 from qc_dashboard.history.writing import places_of
@@ -83,17 +85,14 @@ class History:
         return found
 
     def counts(self, search: Search, *, bucket_us: int | None = None) -> list[Count]:
-        """Count what meets the search by line, verdict and bucket of time, in that order."""
-        bucket = _bucket(bucket_us) if bucket_us else literal(0)
-        query: Select[tuple[str | None, str, int, int]] = (
-            select(TABLE.line, TABLE.verdict, bucket.label("bucket"), func.count())
-            .where(*conditions(search))
-            .group_by(TABLE.line, TABLE.verdict, bucket)
-        )
+        """Count what meets the search by line, verdict and bucket of time, in that order; lines without name first."""
+        counted: list[Count] = []
         with self._database.reading() as connection:
-            rows = connection.execute(query).all()
-        counted = [Count(line, Verdict(verdict), start, count) for line, verdict, start, count in rows]
-        return sorted(counted, key=lambda one: (one.line is not None, one.line or "", one.verdict, one.bucket_us))
+            # Line by line and verdict by verdict, each is a span of one index, and no row is looked at.
+            lines = [search.line] if search.line is not None else [None, *_distinct(connection, TABLE.line)]
+            for line, verdict in product(lines, sorted(search.verdicts or Verdict)):
+                counted += _counted(connection, search, line, verdict, bucket_us)
+        return counted
 
     def lines(self) -> list[str]:
         """List the lines that have inspections, in alphabetical order."""
@@ -125,11 +124,10 @@ class History:
     def feedback_on(self, source: Position) -> list[Feedback]:
         """List people's verdicts on that frame, oldest first."""
         table = feedback.c
-        query = select(table.document).where(
-            table.source_topic == source.topic,
-            table.source_partition == source.partition,
-            table.source_offset == source.offset,
-        )
+        if not can_be_stored(source):
+            return []
+        same = (table.source_topic == source.topic, table.source_partition == source.partition)
+        query = select(table.document).where(*same, table.source_offset == source.offset)
         with self._database.reading() as connection:
             documents = connection.scalars(query.order_by(table.accepted_us, table.accepted_by)).all()
         return [decode_feedback(document.encode()) for document in documents]
@@ -149,10 +147,32 @@ def advanced(places: Offsets, found: Sequence[StoredInspection]) -> dict[Partiti
 def _found(
     connection: Connection, search: Search, *, order: Order, after: Place | None, limit: int
 ) -> list[StoredInspection]:
+    """Search verdict by verdict if there are several: an index has each in the order of time, but not all together."""
+    each = [replace(search, verdicts=(verdict,)) for verdict in set(search.verdicts)] or [search]
+    found = [one for part in each for one in _page(connection, part, order=order, after=after, limit=limit)]
+    if len(each) > 1:
+        found.sort(key=lambda one: one.place, reverse=order is Order.NEWEST)
+    return found[:limit]
+
+
+def _page(
+    connection: Connection, search: Search, *, order: Order, after: Place | None, limit: int
+) -> list[StoredInspection]:
     query = select(inspections).where(*conditions(search))
     if after is not None:
         query = query.where(beyond(after, order))
     return [StoredInspection.of_row(row) for row in connection.execute(query.order_by(*in_order(order)).limit(limit))]
+
+
+def _counted(
+    connection: Connection, search: Search, line: str | None, verdict: Verdict, bucket_us: int | None
+) -> list[Count]:
+    same_line = TABLE.line.is_(None) if line is None else true()
+    part = replace(search, line=line, verdicts=(verdict,))
+    bucket = (_bucket(bucket_us) if bucket_us else literal(0)).label("bucket")
+    query = select(bucket, func.count().label("inspections")).where(same_line, *conditions(part))
+    rows = connection.execute(query.group_by(bucket).order_by(bucket))
+    return [Count(line, verdict, row.bucket, row.inspections) for row in rows if row.inspections]
 
 
 def _bucket(length_us: int) -> ColumnElement[int]:
@@ -162,20 +182,16 @@ def _bucket(length_us: int) -> ColumnElement[int]:
 
 
 def _inspection(connection: Connection, source: Position) -> StoredInspection | None:
-    query = select(inspections).where(
-        TABLE.source_topic == source.topic,
-        TABLE.source_partition == source.partition,
-        TABLE.source_offset == source.offset,
-    )
+    query = select(inspections).where(at(source))
     row = connection.execute(query).one_or_none()
     return None if row is None else StoredInspection.of_row(row)
 
 
 def _distinct(connection: Connection, column: Column[str], *, line: str | None = None) -> list[str]:
     """List the values of a column, jumping from one to the next in an index instead of reading every row."""
-    same_line = TABLE.line == line if line is not None else literal(1) == 1
+    same_line = TABLE.line == line if line is not None else true()
     found: list[str] = []
-    beyond_last = column.is_not(None)
+    beyond_last: ColumnElement[bool] = column.is_not(None)
     while (value := connection.scalar(select(func.min(column)).where(same_line, beyond_last))) is not None:
         found.append(value)
         beyond_last = column > value

@@ -81,11 +81,17 @@ def feedback_row(published: PublishedFeedback) -> Row:
     }
 
 
+def can_be_stored(position: Position) -> bool:
+    """Return True if the database's types can hold the position."""
+    numbers_fit = 0 <= position.partition < 2**31 and 0 <= position.offset < 2**63
+    return numbers_fit and len(position.topic) <= MAX_NAME_LENGTH and "\0" not in position.topic
+
+
 def _source(position: Position) -> Row:
-    if not (0 <= position.partition < 2**31 and 0 <= position.offset < 2**63):
-        raise ValueError(f"source: {position} is not a position")
+    if not can_be_stored(position):
+        raise ValueError(f"source: {str(position)[:80]!r} is not a position")
     return {
-        "source_topic": _name("source", position.topic),
+        "source_topic": position.topic,
         "source_partition": position.partition,
         "source_offset": position.offset,
     }

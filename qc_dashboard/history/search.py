@@ -1,6 +1,6 @@
 """What a search asks for, and the place in the order of time from which it continues."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -91,6 +91,6 @@ class StoredInspection:
     @classmethod
     def of_row(cls, row: Any) -> "StoredInspection":
         """Make it of a row of the table, whose columns are in its order."""
-        topic, partition, offset, *middle, verdict, reason, version, score, p, threshold, late, document = row
-        judged = (Verdict(verdict), reason, version, score, p, threshold, bool(late), document)
-        return cls(Position(topic, partition, offset), *middle, *judged)
+        topic, partition, offset, *fields = row
+        stored = cls(Position(topic, partition, offset), *fields)
+        return replace(stored, verdict=Verdict(stored.verdict), late=bool(stored.late))

@@ -55,36 +55,43 @@ class HistoryWriter:
     def add_inspections(self, published: Sequence[PublishedInspection], step: Step) -> Written:
         """Store a batch; an inspection whose `source` is stored counts as a duplicate. Raises PlacesMoved."""
         rows = rows_of(published, inspection_row)
+        failpoint("before-rows")
         with self._database.writing() as connection:
-            repeated = store_inspections(connection, rows)
+            repeated = store_in(connection, rows, inspections, duplicates)
             failpoint("after-rows")
             advance(connection, step)
             failpoint("after-places")
         failpoint("after-history-commit")
         return Written(len(rows) - repeated, repeated, len(published) - len(rows))
 
-    def add_releases(self, published: Sequence[PublishedRelease], step: Step) -> Written:
-        """Store a batch; a release that is stored counts as a duplicate. Raises PlacesMoved."""
+    def add_releases(self, published: Sequence[PublishedRelease], step: Step | None = None) -> Written:
+        """Store a batch; a release that is stored counts as a duplicate. Raises PlacesMoved.
+
+        Without a step the topic's places stay: for what was read beside the projection.
+        """
         return self._add(releases, rows_of(published, release_row), len(published), step)
 
-    def add_feedback(self, published: Sequence[PublishedFeedback], step: Step) -> Written:
-        """Store a batch; a verdict that is stored counts as a duplicate. Raises PlacesMoved."""
+    def add_feedback(self, published: Sequence[PublishedFeedback], step: Step | None = None) -> Written:
+        """Store a batch; a verdict that is stored counts as a duplicate. Raises PlacesMoved. See `add_releases`."""
         return self._add(feedback, rows_of(published, feedback_row), len(published), step)
 
-    def _add(self, table: Table, rows: Sequence[Row], polled: int, step: Step) -> Written:
+    def _add(self, table: Table, rows: Sequence[Row], polled: int, step: Step | None) -> Written:
         with self._database.writing() as connection:
             stored = insert_new(connection, table, rows)
-            advance(connection, step)
+            if step is not None:
+                advance(connection, step)
         return Written(stored, len(rows) - stored, polled - len(rows))
 
 
-def store_inspections(connection: Connection, rows: Sequence[Row]) -> int:
+def store_in(connection: Connection, rows: Sequence[Row], table: Table, repeated_table: Table) -> int:
     """Insert the rows whose source is not stored, note the others as duplicates, and return the number of those."""
     first: dict[tuple[Any, ...], Row] = {}
     repeated = [row for row in rows if first.setdefault(_source(row), row) is not row]
-    if insert_new(connection, inspections, list(first.values())) < len(first):
-        repeated += _stored_before(connection, first)
-    insert_new(connection, duplicates, [{column.name: row[column.name] for column in duplicates.c} for row in repeated])
+    if insert_new(connection, table, list(first.values())) < len(first):
+        repeated += _stored_before(connection, first, table)
+    insert_new(
+        connection, repeated_table, [{column.name: row[column.name] for column in repeated_table.c} for row in repeated]
+    )
     return len(repeated)
 
 
@@ -126,11 +133,10 @@ def set_places(connection: Connection, places: Mapping[Partition, int]) -> None:
     connection.execute(upsert, rows)
 
 
-def _stored_before(connection: Connection, given: Mapping[tuple[Any, ...], Row]) -> Iterable[Row]:
+def _stored_before(connection: Connection, given: Mapping[tuple[Any, ...], Row], table: Table) -> Iterable[Row]:
     """Find the rows that were not inserted: for their source, another position on `results` is stored."""
-    table = inspections.c
-    key = tuple_(table.source_topic, table.source_partition, table.source_offset)
-    position = (table.results_partition, table.results_offset)
+    key = tuple_(table.c.source_topic, table.c.source_partition, table.c.source_offset)
+    position = (table.c.results_partition, table.c.results_offset)
     sources = list(given)
     for start in range(0, len(sources), LOOKED_UP_AT_ONCE):
         some = sources[start : start + LOOKED_UP_AT_ONCE]

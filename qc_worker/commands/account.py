@@ -12,7 +12,7 @@ from qc_worker.observability.printing import print_json
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka.books import KafkaBooks
 from qc_worker.wire.headers import parse_time
-from qc_worker.wiring.shared import kafka_access
+from qc_worker.wiring.brokers import kafka_access
 
 
 def account_for_frames(settings: Settings, *, since: str | None, line: str | None, as_json: bool) -> int:

@@ -11,7 +11,7 @@ from qc_worker.observability.exits import INTERRUPTED
 from qc_worker.observability.printing import console, plain, print_json, print_table
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
-from qc_worker.wiring.shared import install_fixes, kafka_access, topic_plans
+from qc_worker.wiring.brokers import install_fixes, kafka_access, topic_plans
 
 
 def show_demo(settings: Settings, *, images: Path | None, frames: int | None, seed: int, as_json: bool) -> int:

@@ -23,9 +23,10 @@ from qc_worker.simplenet.inference.precision import multiplies_float16
 from qc_worker.transport.kafka.books import KafkaBooks
 from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
 from qc_worker.wire.images import claimed_line
+from qc_worker.wiring.brokers import kafka_access
 from qc_worker.wiring.capacity import worker_capacity
 from qc_worker.wiring.models import backbone_pool, load_resident, model_loader, worker_pipeline
-from qc_worker.wiring.shared import compute_device, kafka_access
+from qc_worker.wiring.shared import compute_device
 
 WITHOUT_MODEL = (Reason.UNKNOWN_LINE, Reason.BAD_HEADERS)
 """Reasons for which a frame fails before a model is looked up."""

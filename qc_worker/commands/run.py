@@ -22,8 +22,8 @@ from qc_worker.runtime.worker_slot import worker_slot
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka.codecs import missing_codecs
 from qc_worker.transport.kafka.topics import TopicState, check_topics
+from qc_worker.wiring.brokers import kafka_access, topic_plans
 from qc_worker.wiring.built_worker import BuiltWorker, build_worker
-from qc_worker.wiring.shared import kafka_access, topic_plans
 
 FIRST_CONTACT_MS = 3_000
 """Connection timeout of the first check; short, so that a worker that waits for its broker still stops in time."""

@@ -6,7 +6,7 @@ from qc_worker.observability.printing import console, multiline, print_json, pri
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka.codecs import missing_codecs
 from qc_worker.transport.kafka.topics import TopicReport, TopicState, check_topics, ensure_topics
-from qc_worker.wiring.shared import kafka_access, topic_plans
+from qc_worker.wiring.brokers import kafka_access, topic_plans
 
 WRONG = (TopicState.MISSING, TopicState.DIFFERS)
 

@@ -34,3 +34,6 @@ TRANSPORT_FAILURES = Counter("qc_transport_failures_total", "Failed attempts to 
 RELEASES = Counter("qc_releases_total", "Releases read from `models`.", ["outcome"])
 RESIDENT_MODELS = Gauge("qc_resident_models", "Lines with a model in memory.")
 HEATMAPS = Counter("qc_heatmaps_total", "Heatmaps, by outcome.", ["outcome"])
+HISTORY_RECORDS = Counter(
+    "qc_history_records_total", "Dashboard: records of a topic, by what became of them.", ["topic", "outcome"]
+)

@@ -7,7 +7,7 @@ from qc_worker.domain.feedback import Feedback
 from qc_worker.domain.frame import Offsets, Partition, Position
 from qc_worker.domain.release import Release
 
-T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
 
 
 class Published(Protocol):
@@ -42,18 +42,18 @@ class PublishedFeedback:
     content: bytes
 
 
-class Feed(Protocol[T_co]):
+class Feed(Protocol[T]):
     """Follows a topic; committed records only. Every method but `close` may raise TransportError."""
 
     def start(self, starts: Offsets | None = None) -> None:
         """Connect and fix the places to read from.
 
         A partition that is not in `starts` is read from its beginning, or from its end now if the feed was made so. So
-        is one whose place retention has removed.
+        is one whose place retention has removed. Partitions that are added later are read from their beginning.
         """
         ...
 
-    def poll(self, *, timeout_s: float) -> list[T_co]:
+    def poll(self, *, timeout_s: float) -> list[T]:
         """Wait up to `timeout_s` for new records; unreadable ones are logged and left out.
 
         Raises TransportError if the feed is not started, or closed.

@@ -13,11 +13,10 @@ from itertools import count
 
 from qc_worker.domain.errors import SettingsError
 
-PLACES = (
-    *("after-poll", "in-decode", "in-inference", "after-send", "before-commit", "during-commit"),
-    *("after-rows", "after-places", "after-history-commit", "after-rebuilt-rows", "during-exchange"),
-)
-"""The first line is the worker's, the second the dashboard's."""
+WORKER_PLACES = ("after-poll", "in-decode", "in-inference", "after-send", "before-commit", "during-commit")
+HISTORY_PLACES = ("before-rows", "after-rows", "after-places", "after-history-commit")
+REBUILD_PLACES = ("after-rebuilt-rows", "in-exchange", "after-exchange")
+PLACES = (*WORKER_PLACES, *HISTORY_PLACES, *REBUILD_PLACES)
 STALL_S = 15.0
 EXHAUSTED_BYTES = 256 * 1024 * 1024
 

@@ -21,10 +21,10 @@ from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
 from qc_worker.transport.kafka.release_log import KafkaReleaseLog
 from qc_worker.transport.limits import MAX_RECORD_BYTES
 from qc_worker.transport.redis.heatmap_cache import open_heatmap_cache
+from qc_worker.wiring.brokers import kafka_access
 from qc_worker.wiring.capacity import worker_capacity
 from qc_worker.wiring.member_and_sink import group_member, worker_sink
 from qc_worker.wiring.models import backbone_pool, model_loader, worker_pipeline
-from qc_worker.wiring.shared import kafka_access
 
 log = structlog.get_logger()
 

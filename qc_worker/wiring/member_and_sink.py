@@ -3,8 +3,8 @@
 from qc_worker.settings import Settings
 from qc_worker.transport.kafka.delivery import WorkerSink
 from qc_worker.transport.kafka.group.group_member import GroupMember
+from qc_worker.wiring.brokers import kafka_access
 from qc_worker.wiring.capacity import worker_capacity
-from qc_worker.wiring.shared import kafka_access
 
 
 def group_member(settings: Settings) -> GroupMember:

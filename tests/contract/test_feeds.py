@@ -1,11 +1,16 @@
 """Feeds: topics followed from places that the reader remembers itself."""
 
-import pytest
+import confluent_kafka
+from kafka import KafkaAdminClient
 
 from qc_worker.domain.frame import Partition, Position
+from qc_worker.transport.kafka.connecting.access import open_client
+from qc_worker.transport.kafka.feed import KafkaFeed
 from qc_worker.transport.outgoing import OutgoingRecord
+from qc_worker.transport.published import published_feedback
+from qc_worker.wire.json_types import encode_feedback
 from tests.conftest import eventually
-from tests.contract.rigs import Rig, feedback, release
+from tests.contract.rigs import PARTITIONS, KafkaRig, Rig, feedback, release
 from tests.contract.test_inspections import publish, some
 
 
@@ -50,9 +55,25 @@ def test_places_are_behind_records_that_could_not_be_read(rig: Rig) -> None:
     assert eventually(behind)
 
 
-@pytest.mark.apache_only
 def test_place_that_retention_has_removed_leads_to_the_oldest_record(apache_rig: Rig) -> None:
     _starts_at_the_oldest(apache_rig)
+
+
+def test_partitions_that_are_added_are_read_from_their_beginning(apache_rig: KafkaRig) -> None:
+    topic = apache_rig.topics.feedback
+    feed = KafkaFeed(
+        apache_rig.access, topic=topic, decode=published_feedback, from_beginning=False, metadata_max_age_ms=300
+    )
+    apache_rig.closing(feed.close)
+    feed.start()
+    admin = open_client(KafkaAdminClient, apache_rig.access)
+    admin.create_partitions({topic: PARTITIONS + 1})
+    admin.close()
+    producer = confluent_kafka.Producer({"bootstrap.servers": apache_rig.access.bootstrap_servers})
+    producer.produce(topic, encode_feedback(feedback("f1")), b"A", partition=PARTITIONS)
+    assert producer.flush(20) == 0
+    (said,) = eventually(lambda: feed.poll(timeout_s=0.2))
+    assert said.position.partition == PARTITIONS
 
 
 def test_place_that_retention_has_removed_in_memory(memory_rig: Rig) -> None:

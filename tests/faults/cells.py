@@ -3,12 +3,14 @@
 Each cell is run by `test_matrix.py` on three brokers with at least 2,000 frames; then the books must balance.
 """
 
-from qc_worker.runtime.failpoints import PLACES
+from qc_worker.runtime.failpoints import WORKER_PLACES
 from tests.faults import broker_faults, cache_faults, poison, release_faults, trainer_faults, worker_faults
 from tests.faults.cell import ELECTION_S, ON_AND_ON_S, SESSION_S, SLACK_S, START_S, TRANSACTION_S, Cell
+from tests.faults.dashboard_faults import KilledProjection
 from tests.faults.poison import IN_A_BATCH, one_frame_is_given_up, poisoned
 from tests.faults.release_faults import v1_judged_all
 from tests.faults.worker_faults import POLL_INTERVAL_S, frozen, killed_at, stalled
+from tests.support.databases import DATABASES
 
 LEFT_BEHIND_S = SESSION_S + SLACK_S
 """A member falls silent, and the others get what it had."""
@@ -32,8 +34,19 @@ def poisonous(which: str, place: str, action: str) -> Cell:
     )
 
 
+def history_killed(database: str) -> Cell:
+    fault = KilledProjection(database)
+    return Cell(
+        f"dashboard killed at each step, {database}",
+        "the history's counts are those of the account, and a rebuild changes none",
+        fault.run,
+        ON_AND_ON_S,
+        fault.proof,
+    )
+
+
 WORKERS = (
-    *map(killed, PLACES),
+    *map(killed, WORKER_PLACES),
     Cell(
         "worker killed after-send, the next has another slot",
         "a transaction that its worker cannot end is ended by the broker",
@@ -194,4 +207,6 @@ POISON = (
     ),
 )
 
-CELLS = (*WORKERS, *BROKERS, *SURROUNDINGS, *POISON)
+DASHBOARD = tuple(map(history_killed, DATABASES))
+
+CELLS = (*WORKERS, *BROKERS, *SURROUNDINGS, *POISON, *DASHBOARD)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,8 @@ class Site:
         self.cameras = Cameras(self.plant.access, topic=self.plant.topics["images"], judged=lambda: len(self.verdicts))
         self.leadership = Leadership(self.plant.access, cluster.brokers)
         self.workers: list[WorkerProcess] = []
+        self.closing = ExitStack()
+        """What ends with the site."""
         self.watch: Callable[[], None] = self._nobody_died
         """Called while something is waited for."""
         self._began_s = 0.0
@@ -142,6 +144,7 @@ class Site:
             broker.start()
 
     def close(self) -> None:
+        self.closing.close()
         for worker in self.workers:
             worker.end()
         self.heal()

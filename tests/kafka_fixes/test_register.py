@@ -15,7 +15,7 @@ from qc_worker.transport.kafka.connecting.access import KafkaAccess, open_client
 from qc_worker.transport.kafka_fixes import register
 from qc_worker.transport.kafka_fixes.fix import NOT_REPORTED, Fix
 from qc_worker.transport.kafka_fixes.register import FIXES, TESTED, FixesNotInstalled, _row, fixes_table, install_all
-from qc_worker.wiring.shared import kafka_access
+from qc_worker.wiring.brokers import kafka_access
 
 PACKAGE = Path(register.__file__).parent
 REPOSITORY = Path(__file__).parents[2]

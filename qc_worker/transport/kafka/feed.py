@@ -11,6 +11,9 @@ from qc_worker.transport.kafka.connecting.access import KafkaAccess, transport_e
 from qc_worker.transport.kafka.groupless import Reader, partitions_of, poll_until
 from qc_worker.transport.kafka.records import to_partition, to_record, to_topic_partition
 
+METADATA_MAX_AGE_MS = 30_000
+"""Partitions that are added to the topic are noticed within this time."""
+
 T = TypeVar("T")
 
 
@@ -25,9 +28,12 @@ class KafkaFeed(Reader, Generic[T]):
         decode: Callable[[Record], T | None],
         from_beginning: bool = True,
         max_records: int = 500,
+        metadata_max_age_ms: int = METADATA_MAX_AGE_MS,
     ) -> None:
         reset = "earliest" if from_beginning else "latest"
-        super().__init__(access, auto_offset_reset=reset, max_poll_records=max_records)
+        super().__init__(
+            access, auto_offset_reset=reset, max_poll_records=max_records, metadata_max_age_ms=metadata_max_age_ms
+        )
         self._topic = topic
         self._decode = decode
         self._skips_to_end = not from_beginning
@@ -45,6 +51,7 @@ class KafkaFeed(Reader, Generic[T]):
     def poll(self, *, timeout_s: float) -> list[T]:
         consumer = self._started()
         with transport_errors(f"polling {self._topic}"):
+            self._take_new_partitions(consumer)
             polled = consumer.poll(timeout_ms=int(timeout_s * 1000))
         decoded = (self._decode(to_record(record)) for records in polled.values() for record in records)
         return [published for published in decoded if published is not None]
@@ -54,6 +61,15 @@ class KafkaFeed(Reader, Generic[T]):
         with transport_errors(f"asking for positions on {self._topic}"):
             positions = {p: consumer.position(p, timeout_ms=0) for p in consumer.assignment()}
         return {to_partition(p): offset for p, offset in positions.items() if offset is not None}
+
+    def _take_new_partitions(self, consumer: KafkaConsumer) -> None:
+        """Read partitions that were added to the topic, from their beginning; the client's metadata names them."""
+        known = consumer.assignment()
+        if len(consumer.partitions_for_topic(self._topic)) <= len(known):
+            return
+        consumer.assign(partitions_of(consumer, self._topic))
+        for partition in consumer.assignment() - known:
+            consumer.seek(partition, 0)
 
     def _started(self) -> KafkaConsumer:
         if self._opened is None:

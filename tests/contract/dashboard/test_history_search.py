@@ -169,6 +169,34 @@ def test_stream_continues_where_it_was_left(database: Database, history: History
     assert history.places(RESULTS) == places(10)
 
 
+@pytest.mark.parametrize(
+    "search",
+    [
+        Search(line="A\0"),
+        Search(part="\0"),
+        Search(frame_id="x" * 100_000),
+        Search(since_us=10**30),
+        Search(until_us=-(10**30)),
+        Search(min_score=float("inf")),
+    ],
+)
+def test_search_for_what_no_row_can_have_finds_nothing(database: Database, history: History, search: Search) -> None:
+    fill(database, [inspection(0)])
+    assert history.search(search) == []
+    assert history.counts(search) == []
+
+
+@pytest.mark.parametrize(
+    "source", [Position("a\0", 0, 0), Position("images", 2**31, 0), Position("images", 0, 10**30), Position("", -1, -1)]
+)
+def test_position_that_no_row_can_have_is_not_found(database: Database, history: History, source: Position) -> None:
+    fill(database, [inspection(0)])
+    assert history.inspection(source) is None
+    assert history.neighbours(source) is None
+    assert history.feedback_on(source) == []
+    assert history.search(Search(), after=Place(0, source)) == []
+
+
 @pytest.mark.parametrize("text", ["", "1", "x:images:0:1", "1:images:0", "-:images:0:1", "9" * 30 + ":images:0:1"])
 def test_text_that_is_no_place_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a"):

@@ -10,7 +10,7 @@ from qc_worker.domain.errors import SettingsError
 from qc_worker.settings import load_settings
 from qc_worker.transport.kafka.connecting.access import KafkaAccess, open_client
 from qc_worker.transport.kafka.connecting.credentials import Login, Tls, read_secret
-from qc_worker.wiring.shared import kafka_access
+from qc_worker.wiring.brokers import kafka_access
 from tests.conftest import skip_on_a_laptop
 from tests.support.apache_kafka.secured import KEY_PASSWORD, Certificates
 

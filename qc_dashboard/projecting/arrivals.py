@@ -1,0 +1,27 @@
+"""Tell threads that wait for it that something new was stored."""
+
+from threading import Condition
+
+
+class Arrivals:
+    """A count of what was stored, which can be waited for."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._count = 0
+
+    @property
+    def count(self) -> int:
+        return self._count
+
+    def add(self, count: int) -> None:
+        """Count, and wake all that wait."""
+        with self._changed:
+            self._count += count
+            self._changed.notify_all()
+
+    def wait(self, beyond: int, *, timeout_s: float) -> int:
+        """Wait until the count is beyond that one, `timeout_s` at the longest, and return it."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._count > beyond, timeout=timeout_s)
+            return self._count

@@ -1,0 +1,177 @@
+"""The projection on the in-memory broker: what comes on the topics is in the history, once, whatever happens."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Event
+
+import pytest
+
+from qc_dashboard.database.database import Database
+from qc_dashboard.database.failures import DatabaseAway
+from qc_dashboard.history.history import History
+from qc_dashboard.history.search import Search
+from qc_dashboard.history.writing import HistoryWriter, Step, Written
+from qc_dashboard.projecting.follower import Follower, Source
+from qc_dashboard.projecting.projection import Projection
+from qc_worker.domain.frame import Partition, Position
+from qc_worker.ports.results import PublishedInspection
+from qc_worker.runtime.clock import SystemClock
+from qc_worker.transport.memory.broker import MemoryBroker
+from qc_worker.transport.memory.feed import MemoryFeed
+from qc_worker.transport.memory.feedback import MemoryFeedbackOutbox
+from qc_worker.transport.memory.models import MemoryReleaseLog
+from qc_worker.transport.outgoing import OutgoingRecord
+from qc_worker.transport.published import published_feedback, published_inspection, published_release
+from qc_worker.wire.json_types import encode_inspection
+from tests.conftest import eventually
+from tests.contract.rigs import feedback, release
+from tests.support.published import inspection
+
+TOPICS = ("results", "models", "feedback")
+Store = Callable[[Sequence[PublishedInspection], Step], Written]
+
+
+@pytest.fixture
+def broker() -> MemoryBroker:
+    broker = MemoryBroker(partitions=2)
+    for topic in TOPICS:
+        broker.create_topic(topic, partitions=2)
+    return broker
+
+
+@pytest.fixture
+def history(database: Database) -> History:
+    return History(database)
+
+
+def publish(broker: MemoryBroker, *offsets: int) -> None:
+    for offset in offsets:
+        content = encode_inspection(inspection(offset))
+        broker.append(OutgoingRecord("results", b"A/top", content, []), partition=offset % 2)
+
+
+def results_source(broker: MemoryBroker, store: Store) -> Source[PublishedInspection]:
+    return Source(
+        "results",
+        lambda: MemoryFeed(broker, topic="results", decode=published_inspection, max_records=7),
+        lambda: {partition: broker.oldest(partition) for partition in broker.partitions("results")},
+        store,
+    )
+
+
+def projection(broker: MemoryBroker, database: Database) -> Projection:
+    writer = HistoryWriter(database)
+
+    def oldest(topic: str) -> dict[Partition, int]:
+        return {partition: broker.oldest(partition) for partition in broker.partitions(topic)}
+
+    return Projection(
+        writer,
+        results=results_source(broker, writer.add_inspections),
+        models=Source(
+            "models",
+            lambda: MemoryFeed(broker, topic="models", decode=published_release),
+            lambda: oldest("models"),
+            writer.add_releases,
+        ),
+        feedback=Source(
+            "feedback",
+            lambda: MemoryFeed(broker, topic="feedback", decode=published_feedback),
+            lambda: oldest("feedback"),
+            writer.add_feedback,
+        ),
+        clock=SystemClock(),
+    )
+
+
+@contextmanager
+def running(broker: MemoryBroker, database: Database) -> Iterator[Projection]:
+    opened = projection(broker, database)
+    opened.start()
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def stored(history: History) -> int:
+    return sum(count.inspections for count in history.counts(Search()))
+
+
+def test_all_three_topics_come_into_the_history(broker: MemoryBroker, database: Database, history: History) -> None:
+    publish(broker, *range(50))
+    MemoryReleaseLog(broker, topic="models").announce(release("A", "v1"))
+    with running(broker, database) as following:
+        assert following.inspections.wait(49, timeout_s=30) == 50
+        MemoryFeedbackOutbox(broker, topic="feedback").send(feedback("f7"))
+        eventually(lambda: history.feedback_on(Position("images", 0, 7)))
+        eventually(lambda: history.releases("A"))
+        assert following.outages() == []
+    assert stored(history) == 50
+    assert history.places("results") == {Partition("results", 0): 25, Partition("results", 1): 25}
+
+
+def test_next_process_reads_on_where_the_last_one_ended(
+    broker: MemoryBroker, database: Database, history: History
+) -> None:
+    publish(broker, *range(10))
+    with running(broker, database) as first:
+        first.inspections.wait(9, timeout_s=30)
+    publish(broker, *range(10, 20))
+    with running(broker, database) as second:
+        assert second.inspections.wait(9, timeout_s=30) == 10
+    assert stored(history) == 20
+    assert history.duplicates() == 0
+
+
+def test_two_processes_at_once_store_each_inspection_once(
+    broker: MemoryBroker, database: Database, history: History
+) -> None:
+    with running(broker, database), running(broker, database):
+        for offset in range(200):
+            publish(broker, offset)
+        eventually(lambda: stored(history) == 200)
+    assert history.duplicates() == 0
+
+
+def test_broker_that_is_away_is_waited_for(broker: MemoryBroker, database: Database, history: History) -> None:
+    broker.available = False
+    with running(broker, database) as following:
+        eventually(lambda: len(following.outages()) == 3)
+        assert all(outage.reason for outage in following.outages())
+        broker.available = True
+        publish(broker, *range(5))
+        assert following.inspections.wait(4, timeout_s=30) == 5
+        eventually(lambda: not following.outages())
+    assert stored(history) == 5
+
+
+@pytest.mark.parametrize("error", [DatabaseAway("the database is away"), ZeroDivisionError("a defect")])
+def test_batch_that_could_not_be_written_is_written_later(
+    broker: MemoryBroker, database: Database, history: History, error: Exception
+) -> None:
+    writer, stop = HistoryWriter(database), Event()
+    attempts: list[int] = []
+
+    def store(published: Sequence[PublishedInspection], step: Step) -> Written:
+        attempts.append(len(published))
+        if len(attempts) < 3:
+            raise error
+        written = writer.add_inspections(published, step)
+        if stored(history) == 20:
+            stop.set()
+        return written
+
+    publish(broker, *range(20))
+    Follower(results_source(broker, store), writer, stop=stop, clock=SystemClock()).run()
+    assert attempts == [7, 7, 7, 7, 6]
+    assert stored(history) == 20
+    assert history.duplicates() == 0
+
+
+def test_unreadable_records_are_passed_once(broker: MemoryBroker, database: Database, history: History) -> None:
+    broker.append(OutgoingRecord("results", b"A/top", b"not json", []), partition=0)
+    with running(broker, database):
+        eventually(lambda: history.places("results").get(Partition("results", 0)) == 1)
+        publish(broker, 2)
+        eventually(lambda: stored(history) == 1)
