@@ -5,7 +5,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from qc_dashboard.archive.archive import Archive
+from qc_dashboard.archive.archivist import Archivist
+from qc_dashboard.archive.blobs import BlobStore
+from qc_dashboard.archive.policy import ArchivePolicy
+from qc_dashboard.archive.retention import Retention
 from qc_dashboard.database.database import Database, open_database
+from qc_dashboard.history.history import History
 from qc_dashboard.history.writing import HistoryWriter
 from qc_dashboard.projecting.follower import Source
 from qc_dashboard.projecting.projection import Projection
@@ -18,11 +24,15 @@ from qc_worker.runtime.clock import SystemClock
 from qc_worker.transport.kafka.books import KafkaBooks
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.feed import KafkaFeed
+from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
 from qc_worker.transport.published import published_feedback, published_inspection, published_release
+from qc_worker.transport.redis.heatmap_cache import open_heatmap_cache
 from qc_worker.wiring.brokers import kafka_access
 
 MAX_POLL_RECORDS = 2_000
 """Records in one transaction at most."""
+
+GIBIBYTE = 1024**3
 
 T = TypeVar("T")
 
@@ -33,6 +43,7 @@ class Dashboard:
 
     database: Database
     projection: Projection
+    archive: Archive
 
 
 @contextmanager
@@ -43,7 +54,31 @@ def open_dashboard(settings: DashboardSettings) -> Iterator[Dashboard]:
     """
     with migrated_database(settings) as database, closing(projection(settings, database)) as following:
         following.start()
-        yield Dashboard(database, following)
+        with archiving(settings, database) as archive:
+            yield Dashboard(database, following, archive)
+
+
+@contextmanager
+def archiving(settings: DashboardSettings, database: Database) -> Iterator[Archive]:
+    """Archive evidence until the block ends. Raises SettingsError, and ArchiveAway if the archive cannot be opened."""
+    clock, store = SystemClock(), BlobStore(settings.archive_address)
+    max_bytes = int(settings.archive_max_gib * GIBIBYTE)
+    policy = ArchivePolicy(settings.archive_days, settings.archive_pass_share, max_bytes)
+    archive = Archive(database, store, clock=clock)
+    heatmaps = open_heatmap_cache(settings.redis_url, ttl_s=settings.heatmap_ttl_s)
+    archivist = Archivist(
+        archive,
+        Retention(database, store, policy),
+        History(database),
+        frames=KafkaFrameReader(kafka_access(settings)),
+        heatmaps=heatmaps if settings.redis_url else None,
+        policy=policy,
+        results_topic=settings.results_topic,
+        clock=clock,
+    )
+    with closing(heatmaps), closing(archivist):
+        archivist.start()
+        yield archive
 
 
 @contextmanager
