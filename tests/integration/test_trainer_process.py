@@ -188,7 +188,7 @@ def test_a_model_is_measured_on_the_lines_own_defects_and_on_good_samples_that_i
         "defect": 1,
     }
     assert found["masks"]["looked_for"] == []
-    assert "Line A on samples of line A" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "Line A on its own samples" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_auto_takes_the_input_size_from_the_good_frames_and_says_why(tmp_path: Path) -> None:
