@@ -17,6 +17,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter, process_time
@@ -50,7 +51,7 @@ def main() -> None:
     configure_logging("warning", "json")  # to stderr: stdout is for the JSON object alone
     options = _options()
     with ExitStack() as stack:
-        server = PostgreSQL()
+        server = PostgreSQL(durable=True)
         stack.callback(server.remove)
         server.start()
         topic = stack.enter_context(open_topic(Load(options.inspections)))
@@ -133,9 +134,9 @@ def _asks(history: History, load: Load, dice: random.Random) -> Mapping[str, Ask
     def since() -> int:
         return to_us(BEGAN + number() * FRAME_EVERY)
 
-    def within(length: timedelta) -> dict[str, int]:
+    def within(length: timedelta, find: Search) -> Search:
         start = since()
-        return {"since_us": start, "until_us": start + length // timedelta(microseconds=1)}
+        return replace(find, since_us=start, until_us=start + length // timedelta(microseconds=1))
 
     def line() -> str:
         return dice.choice(LINES)
@@ -148,21 +149,21 @@ def _asks(history: History, load: Load, dice: random.Random) -> Mapping[str, Ask
 
     rejected = (Verdict.REJECT, Verdict.REVIEW)
     return {
-        "line + time + verdict": lambda: search(Search(line=line(), verdicts=rejected, **within(SPAN))),
+        "line + time + verdict": lambda: search(within(SPAN, Search(line=line(), verdicts=rejected))),
         "part": lambda: search(Search(part=load.part(number()))),
         "frame id": lambda: search(Search(frame_id=load.inspection(number()).frame_id)),
         "newest of all": lambda: search(Search()),
         "deep page of a line": lambda: search(Search(line=line()), after=Place(since(), Position("images", 0, 0))),
         "verdict, oldest first": lambda: search(Search(verdicts=(Verdict.ERROR,)), order=Order.OLDEST),
-        "line + camera + time": lambda: search(Search(line=line(), camera=dice.choice(CAMERAS), **within(SPAN))),
+        "line + camera + time": lambda: search(within(SPAN, Search(line=line(), camera=dice.choice(CAMERAS)))),
         "line + version": lambda: search(Search(line=line(), model_version=version())),
         "line + verdict + score": lambda: search(Search(line=line(), verdicts=rejected, min_score=5.0)),
-        "line + score + time": lambda: search(Search(line=line(), min_score=5.0, **within(SPAN))),
+        "line + score + time": lambda: search(within(SPAN, Search(line=line(), min_score=5.0))),
         "neighbours": lambda: history.neighbours(Position("images", 0, number())),
         "lines": history.lines,
-        "counts of all lines' hour": lambda: history.counts(Search(**within(SPAN)), bucket_us=60_000_000),
-        "counts of a line's hour": lambda: history.counts(Search(line=line(), **within(SPAN)), bucket_us=60_000_000),
-        "counts of a line's shift": lambda: history.counts(Search(line=line(), **within(SHIFT)), bucket_us=900_000_000),
+        "counts of all lines' hour": lambda: history.counts(within(SPAN, Search()), bucket_us=60_000_000),
+        "counts of a line's hour": lambda: history.counts(within(SPAN, Search(line=line())), bucket_us=60_000_000),
+        "counts of a line's shift": lambda: history.counts(within(SHIFT, Search(line=line())), bucket_us=900_000_000),
     }
 
 

@@ -18,13 +18,15 @@ from qc_worker.embedded.server import LOOPBACK, Server, free_port
 
 UNPRIVILEGED = ("postgres", "nobody")
 """Users to run it as when the tests are root's, whom PostgreSQL refuses."""
-START = "-c fsync=off -c listen_addresses={host} -c port={port} -c unix_socket_directories= -c max_connections=50"
+START = "-c fsync={fsync} -c listen_addresses={host} -c port={port} -c unix_socket_directories= -c max_connections=50"
 
 
 class PostgreSQL:
     """A server without passwords for the user `qc`; databases are made as tests need them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        """Hold a server; a durable one waits for the disk at each commit, which tests need not."""
+        self._fsync = "on" if durable else "off"
         self._folder = Path(tempfile.mkdtemp(prefix="qc-postgresql-"))
         self._port = free_port()
         self._server: Server | None = None
@@ -36,7 +38,7 @@ class PostgreSQL:
             _give_away(self._folder)
             make = [*_unprivileged(), str(programs / "initdb"), "-D", str(cluster), "-U", "qc", "-A", "trust"]
             subprocess.run([*make, "-E", "UTF8", "--locale=C", "--no-sync"], check=True, capture_output=True)
-        options = START.format(host=LOOPBACK, port=self._port).split()
+        options = START.format(fsync=self._fsync, host=LOOPBACK, port=self._port).split()
         command = [*_unprivileged(), str(programs / "postgres"), "-D", str(cluster), *options]
         self._server = Server("postgresql", command)
         self._server.start(self._answers)
