@@ -18,7 +18,10 @@ from qc_dashboard.api.parts import ApiParts
 from qc_dashboard.api.pictures.pictures import Pictures
 from qc_dashboard.api.routes import ROUTES as API_ROUTES
 from qc_dashboard.archive.archive import Archive
+from qc_dashboard.archive.archivist import Archivist
 from qc_dashboard.archive.blobs import BlobStore
+from qc_dashboard.archive.policy import ArchivePolicy
+from qc_dashboard.archive.retention import Retention
 from qc_dashboard.database.database import Database, open_database
 from qc_dashboard.history.history import History
 from qc_dashboard.history.writing import HistoryWriter
@@ -50,6 +53,8 @@ ROUTES: tuple[RoomRoute, ...] = API_ROUTES
 MAX_POLL_RECORDS = 2_000
 """Records in one transaction at most."""
 
+GIBIBYTE = 1024**3
+
 T = TypeVar("T")
 
 
@@ -59,6 +64,7 @@ class Dashboard:
 
     database: Database
     projection: Projection
+    archive: Archive
 
 
 @contextmanager
@@ -69,7 +75,31 @@ def open_dashboard(settings: DashboardSettings) -> Iterator[Dashboard]:
     """
     with migrated_database(settings) as database, closing(projection(settings, database)) as following:
         following.start()
-        yield Dashboard(database, following)
+        with archiving(settings, database) as archive:
+            yield Dashboard(database, following, archive)
+
+
+@contextmanager
+def archiving(settings: DashboardSettings, database: Database) -> Iterator[Archive]:
+    """Archive evidence until the block ends. Raises SettingsError, and ArchiveAway if the archive cannot be opened."""
+    clock, store = SystemClock(), BlobStore(settings.archive_address)
+    max_bytes = int(settings.archive_max_gib * GIBIBYTE)
+    policy = ArchivePolicy(settings.archive_days, settings.archive_pass_share, max_bytes)
+    archive = Archive(database, store, clock=clock)
+    heatmaps = open_heatmap_cache(settings.redis_url, ttl_s=settings.heatmap_ttl_s)
+    archivist = Archivist(
+        archive,
+        Retention(database, store, policy),
+        History(database),
+        frames=KafkaFrameReader(kafka_access(settings)),
+        heatmaps=heatmaps if settings.redis_url else None,
+        policy=policy,
+        results_topic=settings.results_topic,
+        clock=clock,
+    )
+    with closing(heatmaps), closing(archivist):
+        archivist.start()
+        yield archive
 
 
 @contextmanager
@@ -142,9 +172,8 @@ def open_api(settings: DashboardSettings, dashboard: Dashboard) -> Iterator[ApiP
         live = LiveFeed(history, topic=settings.results_topic, clock=clock, arrivals=arrivals)
         stack.callback(live.close)
         live.start()
-        archive = Archive(dashboard.database, BlobStore(settings.archive_address), clock=clock)
         limits = ImageLimits(max_bytes=settings.max_frame_bytes, max_pixels=settings.max_frame_pixels)
-        pictures = Pictures(cache=cache, archive=archive, frames=frames, limits=limits)
+        pictures = Pictures(cache=cache, archive=dashboard.archive, frames=frames, limits=limits)
         judging = Judging(outbox, clock=clock)
         yield ApiParts(history, live, pictures, judging, dashboard.projection.outages, clock)
 

@@ -6,17 +6,13 @@ Run as `python -m tools.doc_tables [--check]`.
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from importlib import import_module
 from pathlib import Path
-from pkgutil import walk_packages
-from types import ModuleType
 
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-import qc_dashboard
 from qc_dashboard.settings import DashboardSettings
 from qc_worker.observability import metrics
 from qc_worker.settings import OR_AUTO, Settings
@@ -64,18 +60,7 @@ def dashboard_settings_table() -> str:
 
 def metrics_table() -> str:
     """Make one row per metric, in the order of the code."""
-    return _metrics_of([metrics])
-
-
-def dashboard_metrics_table() -> str:
-    """Make one row per metric of the dashboard: those of all its modules `metrics`."""
-    found = (each.name for each in walk_packages(qc_dashboard.__path__, "qc_dashboard."))
-    return _metrics_of([import_module(name) for name in sorted(found) if name.endswith(".metrics")])
-
-
-def _metrics_of(modules: Iterable[ModuleType]) -> str:
-    values = (value for module in modules for value in vars(module).values())
-    collectors = [value for value in values if isinstance(value, MetricWrapperBase)]
+    collectors = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
     return _table(("metric", "kind", "labels", "meaning"), map(_metric, collectors))
 
 
@@ -107,7 +92,7 @@ def backbones_table() -> str:
 
 TABLES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/reference/settings.md": {"settings": settings_table, "dashboard settings": dashboard_settings_table},
-    "docs/reference/monitoring.md": {"metrics": metrics_table, "dashboard metrics": dashboard_metrics_table},
+    "docs/reference/monitoring.md": {"metrics": metrics_table},
     "docs/reference/backbones.md": {"backbones": backbones_table},
     "docs/reference/model-card.md": {"card": card_table, "training": training_table},
     "ARCHITECTURE.md": {"kafka fixes": fixes_table},

@@ -1,7 +1,7 @@
 """`qc-trainer retrain`, stage by stage; `Retrainer.run` runs them in this order.
 
     stage        what it does                                             file
-    collect      turn operators' feedback into samples                    samples/collecting.py
+    collect      turn operators' feedback into samples                    samples/feedback/collecting.py
     plan         group the good samples, choose folds and rate            samples/groups.py, fitting/split.py
     scorer       choose input size and bit depth, load the backbone       commands/retrain.py, features/input_size.py
     compare      find good samples that are copies of each other          samples/look_alike.py
@@ -52,7 +52,7 @@ from trainer.judging.speed import measure_frames_per_s
 from trainer.locks import line_lock
 from trainer.progress import Stages
 from trainer.releasing.go_live import go_live
-from trainer.samples.collecting import CollectReport
+from trainer.samples.feedback.collecting import CollectReport
 from trainer.samples.groups import GroupBy, Grouping, group_samples
 from trainer.samples.line_regions import ignored_by
 from trainer.samples.look_alike import MAX_COMPARED, LookAlike, look_alike

@@ -19,7 +19,7 @@ from qc_worker.simplenet.spec import EmbeddingSpec
 from qc_worker.wiring.brokers import kafka_access
 from qc_worker.wiring.shared import compute_device, image_limits
 from trainer.features.input_size import fit_to_tiles
-from trainer.samples.collecting import Collector
+from trainer.samples.feedback.collecting import Collector
 from trainer.samples.store import SampleStore
 
 

@@ -23,8 +23,8 @@ from trainer.judging.mask_overlap import MaskOverlap
 from trainer.options import AspectFlag
 from trainer.progress import stages
 from trainer.releasing.versions import open_model
-from trainer.samples.import_folders import ImportFolder
-from trainer.samples.importing import Importer
+from trainer.samples.folders.import_folders import ImportFolder
+from trainer.samples.folders.importing import Importer
 from trainer.wiring import model_store, sample_store, scorer_for
 
 LINE = line_name("bench")

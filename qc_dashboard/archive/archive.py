@@ -114,8 +114,7 @@ class Archive:
         """
         contents = {digest(content): content for one in found for content in one.contents}
         self._claim({sha256: len(content) for sha256, content in contents.items()})
-        for sha256, content in contents.items():
-            self._store.put(sha256, content)
+        self._store.put_all(contents)
         with self._database.writing() as connection:
             _check_there(connection, contents)
             _insert(connection, [self._row(one) for one in found])

@@ -11,13 +11,13 @@ from typing import Protocol
 
 import structlog
 
-from qc_dashboard.archive import metrics
 from qc_dashboard.archive.archive import Archive, ArchiveBusy, FrameEvidence
 from qc_dashboard.archive.policy import ArchivePolicy
 from qc_dashboard.archive.retention import Retention
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Offsets, Partition, Position
 from qc_worker.domain.inspection import Inspection, Verdict
+from qc_worker.observability import metrics
 from qc_worker.ports.clock import Clock
 from qc_worker.ports.frames import FrameReader
 from qc_worker.ports.results import HeatmapCache, HeatmapEntry
@@ -113,17 +113,19 @@ class Archivist:
     def step(self) -> bool:
         """Look at the next inspections of each partition; False if there were none. Raises TransportError."""
         known, places = self._history.places(self._topic), self._archive.places(self._topic)
-        behind = {partition: end for partition, end in sorted(known.items()) if places.get(partition, 0) < end}
-        metrics.LAG.set(sum(end - places.get(partition, 0) for partition, end in behind.items()))
+        # A place beyond the history's belongs to an earlier topic of that name.
+        behind = {partition: end for partition, end in sorted(known.items()) if places.get(partition, 0) != end}
+        starts = {p: stored if (stored := places.get(p, 0)) < end else 0 for p, end in behind.items()}
+        metrics.ARCHIVE_LAG.set(sum(end - starts[partition] for partition, end in behind.items()))
         for partition, end in behind.items():
-            self._copy(partition, places.get(partition, 0), end)
+            self._copy(partition, places.get(partition, 0), start=starts[partition], end=end)
         return bool(behind)
 
     def clean(self) -> None:
         """Remove what need not be kept any more. Raises TransportError."""
         self._retention.run(self._archive.now_us())
 
-    def _copy(self, partition: Partition, start: int, end: int) -> None:
+    def _copy(self, partition: Partition, stored: int, *, start: int, end: int) -> None:
         """Archive a batch of one partition, and store the place after it."""
         judged = [
             one
@@ -133,13 +135,15 @@ class Archivist:
         found: list[FrameEvidence] = []
         # Offsets without an inspection, such as markers of transactions, are passed too.
         after = end if len(judged) < LOOKED_AT_ONCE else judged[-1].results_offset + 1
-        for one in judged:
-            evidence = self._evidence(one) if self._policy.wants(one.verdict, one.source) else None
+        chosen = [one for one in judged if self._policy.wants(one.verdict, one.source)]
+        known = self._archive.evidence_of([one.source for one in chosen])
+        for one in chosen:
+            evidence = self._evidence(one) if one.source not in known else None
             found += [evidence] if evidence is not None else []
             if len(found) >= MAX_BATCH_FRAMES or sum(each.size_bytes for each in found) >= MAX_BATCH_BYTES:
                 after = one.results_offset + 1
                 break
-        self._archive.keep(found, before={partition: start}, after={partition: after})
+        self._archive.keep(found, before={partition: stored}, after={partition: after})
         for each in found:
             metrics.ARCHIVED.labels(verdict=each.verdict.value, outcome="stored").inc()
 
@@ -169,7 +173,7 @@ class Archivist:
         age = timedelta(microseconds=self._archive.now_us() - judged.scored_us)
         if age < CACHE_PATIENCE and not self._heatmaps.available():
             raise CacheAway("the heatmap cache cannot be reached")
-        metrics.WITHOUT_HEATMAP.inc()
+        metrics.ARCHIVED_WITHOUT_HEATMAP.inc()
         return None
 
     def _run(self) -> None:
@@ -184,7 +188,7 @@ class Archivist:
                 self._cleaned_s = None  # what a crash has left half removed goes first
                 self._stop.wait(IDLE_S)
             except Exception as error:  # whatever fails, projection and pages go on, and it is tried again
-                metrics.FAILURES.inc()
+                metrics.ARCHIVE_FAILURES.inc()
                 log.warning("archiving failed", error=str(error), exc_info=not isinstance(error, TransportError))
                 self._stop.wait(RETRY_S)
 

@@ -4,7 +4,8 @@
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from uuid import uuid4
 
@@ -12,6 +13,10 @@ import structlog
 from fsspec.core import url_to_fs
 
 from qc_worker.domain.errors import SettingsError, TransportError
+
+PUTS_AT_ONCE = 8
+WHOLE = frozenset({"s3", "s3a", "gcs", "gs", "abfs", "abfss", "az", "oci", "memory"})
+"""Stores in which a file that is written appears whole or not at all; elsewhere it is written aside and renamed."""
 
 log = structlog.get_logger()
 
@@ -38,6 +43,14 @@ class BlobStore:
             # Some file systems connect at once.
             raise ArchiveAway(f"archive: {_reason(error)}") from error
         self._root = root.rstrip("/")
+        names = self._fs.protocol
+        self._puts_whole = not WHOLE.isdisjoint([names] if isinstance(names, str) else names)
+
+    def put_all(self, contents: Mapping[str, bytes]) -> None:
+        """Write several blobs at once: to a store far away, most of the time is waiting."""
+        with ThreadPoolExecutor(PUTS_AT_ONCE) as pool:
+            for _ in pool.map(self.put, contents.keys(), contents.values()):
+                pass  # raises the first error
 
     def put(self, sha256: str, content: bytes) -> None:
         """Write the bytes, unless they are there."""
@@ -71,8 +84,13 @@ class BlobStore:
         return found == size_bytes
 
     def _write(self, path: str, content: bytes) -> None:
+        if self._puts_whole:
+            self._fs.pipe_file(path, content)
+            return
         folder, _, name = path.rpartition("/")
         self._fs.makedirs(folder, exist_ok=True)
+        for left in self._fs.glob(f"{folder}/.{name}.*.partial"):
+            self._fs.rm_file(left)  # by a process that died
         partial = f"{folder}/.{name}.{uuid4().hex}.partial"
         try:
             self._fs.pipe_file(partial, content)

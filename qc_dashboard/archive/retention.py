@@ -9,13 +9,13 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, true, tuple_, update
 
-from qc_dashboard.archive import metrics
 from qc_dashboard.archive.archive import KEY
 from qc_dashboard.archive.blobs import BlobStore
 from qc_dashboard.archive.policy import FIRST_TO_GO, ArchivePolicy
 from qc_dashboard.archive.tables import blobs, evidence
 from qc_dashboard.database.database import Database
 from qc_worker.domain.inspection import Verdict
+from qc_worker.observability import metrics
 
 AT_ONCE = 200
 """Rows in one transaction: short, so that the projection does not wait."""
@@ -58,7 +58,7 @@ class Retention:
                     break
             else:
                 break
-        metrics.BYTES.set(self.size_bytes())
+        metrics.ARCHIVE_BYTES.set(self.size_bytes())
 
     def _remove(self, verdict: Verdict, *, before_us: int | None = None, at_most_bytes: int | None = None) -> int:
         """Remove the oldest evidence of a verdict: of before a time, or until so many bytes are reached."""
@@ -115,5 +115,5 @@ def _is_needed() -> ColumnElement[bool]:
 
 
 def _count(verdict: Verdict, reason: str, removed: int) -> None:
-    metrics.REMOVED.labels(verdict=verdict.value, reason=reason).inc(removed)
+    metrics.ARCHIVE_REMOVED.labels(verdict=verdict.value, reason=reason).inc(removed)
     log.info("evidence removed", verdict=verdict.value, reason=reason, count=removed)

@@ -29,7 +29,7 @@ async def failed(request: Request, problem: Problem) -> Response:
         render,
         request,
         template,
-        {"problem": problem, "heading": heading_of(problem.status)},
+        context,
         status=problem.status,
         headers=problem.headers,
     )

@@ -37,3 +37,23 @@ HEATMAPS = Counter("qc_heatmaps_total", "Heatmaps, by outcome.", ["outcome"])
 HISTORY_RECORDS = Counter(
     "qc_history_records_total", "Dashboard: records of a topic, by what became of them.", ["topic", "outcome"]
 )
+ARCHIVED = Counter(
+    "qc_archived_frames_total",
+    "Dashboard: frames chosen for the archive: stored, or expired (their record was gone).",
+    ["verdict", "outcome"],
+)
+ARCHIVE_REMOVED = Counter(
+    "qc_archive_removed_total",
+    "Dashboard: evidence removed: expired after its days, or full (over the limit).",
+    ["verdict", "reason"],
+)
+ARCHIVE_BYTES = Gauge("qc_archive_bytes", "Dashboard: bytes of all evidence in the archive.")
+ARCHIVE_LAG = Gauge(
+    "qc_archive_lag_inspections", "Dashboard: inspections in the history that the archive has yet to look at."
+)
+ARCHIVED_WITHOUT_HEATMAP = Counter(
+    "qc_archived_without_heatmap_total", "Dashboard: frames archived although their heatmap was gone."
+)
+ARCHIVE_FAILURES = Counter(
+    "qc_archive_failures_total", "Dashboard: failed attempts to archive or to remove; each is repeated."
+)

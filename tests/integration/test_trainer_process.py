@@ -167,6 +167,30 @@ def test_each_command_prints_one_json_object(tmp_path: Path) -> None:
     assert lines == {"lines": [{"line": "A", "good": 24, "defect": 0, "versions": 1, "live": None}]}
 
 
+def test_a_model_is_measured_on_the_lines_own_defects_and_on_good_samples_that_it_has_not_seen(tmp_path: Path) -> None:
+    store = SampleStore(tmp_path / "samples")
+    for seed in range(24):
+        store.add(LINE, Judgement.GOOD, png(seed), origin=imported())
+    for seed in range(3):
+        kind = "blot" if seed else None
+        store.add(LINE, Judgement.DEFECT, png(200 + seed, defect=True), origin=imported(), kind=kind)
+    write_images(tmp_path / "new", 4, first_seed=100)
+    evaluate = ("evaluate", "--line", "A", "--report", "r.html", "--json")
+    retrained, none_unseen, _, evaluated = run_all(
+        tmp_path, ("retrain", "--line", "A", *QUICK), evaluate, ("import", "--line", "A", "--good", "new"), evaluate
+    )
+    assert (retrained.code, none_unseen.code) == (0, 2)
+    assert "trained on all good samples of line A" in none_unseen.err
+    found = evaluated.document
+    assert {kind: sum(counts.values()) for kind, counts in found["verdicts"].items()} == {
+        "good": 4,
+        "blot": 2,
+        "defect": 1,
+    }
+    assert found["masks"]["looked_for"] == []
+    assert "Line A on its own samples" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
 def test_auto_takes_the_input_size_from_the_good_frames_and_says_why(tmp_path: Path) -> None:
     store = SampleStore(tmp_path / "samples")
     for seed in range(24):

@@ -49,7 +49,7 @@ def evaluate_model(
             # Masks of samples have no file names to try.
             evaluation = replace(evaluation, masks=replace(evaluation.masks, looked_for=(), extensions=()))
         if album and report:
-            title = readable(dataset.resolve().name) if dataset else f"samples of line {name}"
+            title = readable(dataset.resolve().name) if dataset else "its own samples"
             write_readable(report, render_page(Report(model.card, title, SystemClock().now(), evaluation, album)))
     if as_json:
         print_json(evaluation)

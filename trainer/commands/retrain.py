@@ -23,7 +23,7 @@ from trainer.fitting.split import CalibrateBy
 from trainer.judging.calibrate import CONFIDENCE
 from trainer.progress import Stages, stages
 from trainer.retrain import Retrained, Retrainer, RetrainRequest, ScorerFor, SizedScorer
-from trainer.samples.collecting import CollectReport
+from trainer.samples.feedback.collecting import CollectReport
 from trainer.samples.frame_sizes import read_frame_sizes
 from trainer.samples.groups import GroupBy
 from trainer.samples.line_bit_depth import choose_bit_depth, parse_bit_depth

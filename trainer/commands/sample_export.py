@@ -11,7 +11,7 @@ from trainer.commands.documents import print_facts, some_of
 from trainer.disk import disk_errors
 from trainer.options import ExportFormatFlag
 from trainer.progress import stages
-from trainer.samples.exporting import Exporter
+from trainer.samples.folders.exporting import Exporter
 from trainer.wiring import checked_line, sample_store
 
 

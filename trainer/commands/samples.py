@@ -16,9 +16,9 @@ from trainer.commands.documents import print_facts, print_rows, some_of
 from trainer.disk import disk_errors
 from trainer.progress import stages
 from trainer.releasing.versions import live_version
-from trainer.samples.collecting import CollectReport
-from trainer.samples.import_folders import ImportFolder, ImportTask, dataset_tasks
-from trainer.samples.importing import Importer, ImportReport
+from trainer.samples.feedback.collecting import CollectReport
+from trainer.samples.folders.import_folders import ImportFolder, ImportTask, dataset_tasks
+from trainer.samples.folders.importing import Importer, ImportReport
 from trainer.samples.store import sample_counts
 from trainer.wiring import checked_line, collector, model_store, sample_store
 

@@ -226,6 +226,20 @@ def test_file_system_that_fails_is_an_error_to_retry_and_stores_no_row(database:
     assert (plant.needed(), plant.archive.places("results")) == (set(), {})
 
 
+def test_file_of_a_process_that_died_while_writing_goes_when_it_is_written_again(
+    database: Database, tmp_path: Path
+) -> None:
+    plant, one = Plant(database, str(tmp_path)), found(1)
+    sha256 = digest(one.frame)
+    folder = tmp_path / sha256[:2] / sha256[2:4]
+    folder.mkdir(parents=True)
+    (folder / f".{sha256}.0123.partial").write_bytes(one.frame[:9])
+    (folder / sha256).write_bytes(one.frame[:9])
+    plant.keep(one)
+    assert [path.name for path in folder.iterdir()] == [sha256]
+    plant.check_whole()
+
+
 def test_url_that_nothing_serves_is_refused_without_its_password() -> None:
     with pytest.raises(SettingsError) as refused:
         BlobStore("nowhere://user:secret@host/archive")

@@ -172,6 +172,14 @@ def test_crash_at_any_step_loses_no_evidence(line: Line) -> None:
     assert line.archived() == [(n, b"frame %d" % n, b"heatmap %d" % n) for n in range(counted.passed + 1)]
 
 
+def test_place_of_an_earlier_topic_with_that_name_is_left(line: Line) -> None:
+    line.judge(Verdict.REJECT)
+    line.plant.archive.keep([], before={}, after=places(500))
+    follow(line.archivist())
+    assert [offset for offset, _, _ in line.archived()] == [0]
+    assert line.plant.archive.places(RESULTS) == places(1)
+
+
 class FailingOnce(MemoryFrameReader):
     """A broker that is away at the first read."""
 

@@ -27,7 +27,8 @@ def write(file: Path, annotations: dict[str, list[dict[str, Any]]], *, images: P
     home = images or file.parent
     for each in (home, file.parent):
         each.mkdir(parents=True, exist_ok=True)
-    entries, noted = [], []
+    entries: list[dict[str, Any]] = []
+    noted: list[dict[str, Any]] = []
     for number, (name, of_image) in enumerate(annotations.items()):
         (home / name).write_bytes(png(number))
         entries.append({"id": number, "file_name": name, "width": 48, "height": 48})
@@ -136,7 +137,7 @@ def test_file_outside_of_the_data_set_or_missing_is_left_out(tmp_path: Path, nam
         {"segmentation": {"size": [48, 48]}},
         {"segmentation": 7},
         {"bbox": "large"},
-        {"area": []},
+        {"area": "large"},
     ],
 )
 def test_annotation_that_cannot_be_read_is_refused_in_a_line(tmp_path: Path, annotation: dict[str, Any]) -> None:

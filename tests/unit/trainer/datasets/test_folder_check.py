@@ -5,7 +5,7 @@ import pytest
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.feedback import Judgement
 from tests.unit.trainer.factories import LIMITS, LINE
-from trainer.samples.import_folders import ImportFolder
+from trainer.samples.folders.import_folders import ImportFolder
 
 
 def touch(folder: Path, *names: str) -> Path:

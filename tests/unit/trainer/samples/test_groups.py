@@ -12,9 +12,9 @@ from qc_worker.domain.frame import Position
 from qc_worker.domain.names import line_name
 from tests.unit.trainer.factories import LIMITS, LINE, NOW, no_progress, png, write_images
 from trainer.samples.card import Origin
+from trainer.samples.folders.import_folders import ImportFolder
+from trainer.samples.folders.importing import Importer
 from trainer.samples.groups import GroupBy, Grouping, group_label, group_samples, session_starts
-from trainer.samples.import_folders import ImportFolder
-from trainer.samples.importing import Importer
 from trainer.samples.store import SampleStore
 
 MORNING = datetime(2026, 11, 23, 8, tzinfo=UTC)

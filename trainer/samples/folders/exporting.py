@@ -27,7 +27,7 @@ from qc_worker.imaging.opening import ImageLimits, opened
 from qc_worker.imaging.preprocessing import decode_picture
 from trainer.datasets.layouts.names import is_good, is_masks
 from trainer.datasets.masks import read_mask
-from trainer.samples.importing import CHECK_SIZE
+from trainer.samples.folders.importing import CHECK_SIZE
 from trainer.samples.labelled import UNNAMED
 from trainer.samples.store import SampleStore
 

@@ -16,7 +16,7 @@ from qc_worker.transport.memory.frames import MemoryFrameOutbox, MemoryFrameRead
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.images import encode_frame
 from tests.unit.trainer.factories import LIMITS, LINE, NOW, imported, png
-from trainer.samples.collecting import Collector, CollectReport
+from trainer.samples.feedback.collecting import Collector, CollectReport
 from trainer.samples.store import SampleStore, Stored, sha256
 
 

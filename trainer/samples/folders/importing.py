@@ -18,9 +18,9 @@ from qc_worker.imaging.opening import ImageLimits
 from qc_worker.imaging.preprocessing import decode_picture
 from trainer.datasets.masks import as_png, read_mask
 from trainer.progress import Advance
-from trainer.samples.capture_time import exif_time, file_time
 from trainer.samples.card import Origin
-from trainer.samples.import_folders import ImportTask, SampleFile
+from trainer.samples.folders.capture_time import exif_time, file_time
+from trainer.samples.folders.import_folders import ImportTask, SampleFile
 from trainer.samples.store import SampleStore, Stored
 from trainer.threads import map_in_order
 

@@ -12,9 +12,9 @@ from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import readable
 from tests.support.folders import locked, open_folder
 from tests.unit.trainer.factories import LIMITS, LINE, NOW, no_progress, png, write_images
-from trainer.samples.capture_time import exif_time
-from trainer.samples.import_folders import ImportFolder, dataset_tasks
-from trainer.samples.importing import Importer, ImportReport
+from trainer.samples.folders.capture_time import exif_time
+from trainer.samples.folders.import_folders import ImportFolder, dataset_tasks
+from trainer.samples.folders.importing import Importer, ImportReport
 from trainer.samples.store import SampleStore
 
 

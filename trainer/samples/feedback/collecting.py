@@ -20,10 +20,10 @@ from qc_worker.ports.feedback import FeedbackSource
 from qc_worker.ports.frames import FrameReader
 from qc_worker.wire.images import decode_record
 from trainer.datasets.masks import as_png
-from trainer.samples.boxes import mask_of
-from trainer.samples.by_position import SamplesByPosition
 from trainer.samples.card import Origin, Word
-from trainer.samples.importing import CHECK_SIZE
+from trainer.samples.feedback.boxes import mask_of
+from trainer.samples.feedback.by_position import SamplesByPosition
+from trainer.samples.folders.importing import CHECK_SIZE
 from trainer.samples.store import SampleStore, Stored, sha256
 
 POLL_S = 1.0

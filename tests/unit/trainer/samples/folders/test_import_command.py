@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.unit.trainer.factories import write_images
-from tests.unit.trainer.samples.test_importing import write_mask
+from tests.unit.trainer.samples.folders.test_importing import write_mask
 from trainer.cli import app
 
 
