@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
+from threading import Thread
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
@@ -50,6 +51,8 @@ from qc_worker.wiring.brokers import kafka_access
 
 ROUTES: tuple[RoomRoute, ...] = API_ROUTES
 """What the rooms serve: the JSON routes of `api` and the pages of `pages`."""
+STOP_TIMEOUT_S = 2.0
+"""Time for the batch in hand; with the server's own time for requests less than its `LATEST_EXIT_S`."""
 MAX_POLL_RECORDS = 2_000
 """Records in one transaction at most."""
 
@@ -73,10 +76,19 @@ def open_dashboard(settings: DashboardSettings) -> Iterator[Dashboard]:
 
     Raises SettingsError, and DatabaseAway if the database cannot be reached at the start.
     """
-    with migrated_database(settings) as database, closing(projection(settings, database)) as following:
+    with ExitStack() as stack:  # last in, first out
+        database = stack.enter_context(migrated_database(settings))
+        following = projection(settings, database)
+        stack.callback(_stop_following, following)
         following.start()
-        with archiving(settings, database) as archive:
-            yield Dashboard(database, following, archive)
+        yield Dashboard(database, following, stack.enter_context(archiving(settings, database)))
+
+
+def _stop_following(projection: Projection) -> None:
+    """Stop the threads that follow the topics; one that waits for a broker is left behind, which loses nothing."""
+    stopping = Thread(target=projection.close, name="history-stop", daemon=True)
+    stopping.start()
+    stopping.join(STOP_TIMEOUT_S)
 
 
 @contextmanager

@@ -25,14 +25,7 @@ async def failed(request: Request, problem: Problem) -> Response:
         return problem_details(request, problem)
     template = "error_fragment.html" if is_fragment(request) else "error.html"
     context = {"problem": problem, "heading": heading_of(problem.status)}
-    return await run_in_threadpool(
-        render,
-        request,
-        template,
-        context,
-        status=problem.status,
-        headers=problem.headers,
-    )
+    return await run_in_threadpool(render, request, template, context, status=problem.status, headers=problem.headers)
 
 
 def problem_details(request: Request, problem: Problem) -> Response:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import AsyncIterator
 
 import pytest
 import structlog
@@ -57,7 +58,7 @@ def test_long_answers_are_compressed(visitor: Visitor) -> None:
 
 @pytest.mark.parametrize("announced", [True, False])
 def test_large_bodies_are_refused(visitor: Visitor, announced: bool) -> None:
-    async def in_pieces():  # type: ignore[no-untyped-def]
+    async def in_pieces() -> AsyncIterator[bytes]:
         for _ in range(20):
             yield b"x" * 100_000
 
