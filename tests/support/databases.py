@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import qc_dashboard.accounts.tables  # noqa: F401  (declares tables that migrations make)
 from qc_dashboard.database.database import Database, open_database
 from tests.support.postgresql import PostgreSQL
 
