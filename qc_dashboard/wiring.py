@@ -10,6 +10,13 @@ from qc_dashboard.history.writing import HistoryWriter
 from qc_dashboard.projecting.follower import Source
 from qc_dashboard.projecting.projection import Projection
 from qc_dashboard.projecting.reading import WholeTopic
+from qc_dashboard.review.desk import ReviewDesk
+from qc_dashboard.review.filling import QueueFiller
+from qc_dashboard.review.kinds import LineKinds
+from qc_dashboard.review.queue import ReviewQueue
+from qc_dashboard.review.review import Review, ReviewParts
+from qc_dashboard.review.sending import WordSender
+from qc_dashboard.review.statistics import ReviewStatistics
 from qc_dashboard.settings import DashboardSettings
 from qc_worker.domain.frame import Offsets, Record
 from qc_worker.ports.feeds import Feed, PublishedFeedback, PublishedRelease
@@ -18,6 +25,7 @@ from qc_worker.runtime.clock import SystemClock
 from qc_worker.transport.kafka.books import KafkaBooks
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.feed import KafkaFeed
+from qc_worker.transport.kafka.feedback import KafkaFeedbackOutbox
 from qc_worker.transport.published import published_feedback, published_inspection, published_release
 from qc_worker.wiring.brokers import kafka_access
 
@@ -33,6 +41,7 @@ class Dashboard:
 
     database: Database
     projection: Projection
+    review: Review
 
 
 @contextmanager
@@ -41,9 +50,14 @@ def open_dashboard(settings: DashboardSettings) -> Iterator[Dashboard]:
 
     Raises SettingsError, and DatabaseAway if the database cannot be reached at the start.
     """
-    with migrated_database(settings) as database, closing(projection(settings, database)) as following:
+    with (
+        migrated_database(settings) as database,
+        closing(projection(settings, database)) as following,
+        closing(review(settings, database)) as reviewing,
+    ):
         following.start()
-        yield Dashboard(database, following)
+        reviewing.start()
+        yield Dashboard(database, following, reviewing)
 
 
 @contextmanager
@@ -65,6 +79,26 @@ def projection(settings: DashboardSettings, database: Database) -> Projection:
         feedback=Source(feedback, *_opening(access, feedback, published_feedback), writer.add_feedback),
         clock=SystemClock(),
     )
+
+
+def review(settings: DashboardSettings, database: Database) -> Review:
+    """Make the review, not started yet. Raises SettingsError."""
+    clock, kinds = SystemClock(), LineKinds(database, settings.review_kinds)
+    outbox = KafkaFeedbackOutbox(kafka_access(settings), topic=settings.feedback_topic)
+    parts = ReviewParts(
+        ReviewQueue(database, clock, lease_s=settings.review_lease_s),
+        ReviewDesk(database, clock, kinds, lease_s=settings.review_lease_s),
+        kinds,
+        ReviewStatistics(database),
+        QueueFiller(
+            database,
+            results_topic=settings.results_topic,
+            feedback_topic=settings.feedback_topic,
+            pass_share=settings.review_pass_share,
+        ),
+        WordSender(database, outbox, clock),
+    )
+    return Review(parts)
 
 
 @dataclass(frozen=True, slots=True)
