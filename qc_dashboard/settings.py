@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from qc_worker.domain import names
 from qc_worker.domain.inspection import Verdict
 from qc_worker.runtime.home_folder import expanded
 from qc_worker.settings import DASHBOARD_TABLE, Settings, load_settings_of
@@ -44,6 +45,21 @@ class DashboardSettings(Settings):
     """Share of passed frames whose evidence is archived; up to `heatmap_pass_share` they have heatmaps."""
     archive_max_gib: float = Field(default=100, gt=0)
     """Largest size of the archive, GiB; over it the oldest passes go first, then errors, reviews and rejects."""
+
+    review_pass_share: float = Field(default=0.001, ge=0, le=1)
+    """Share of passed frames that is offered for review, so that people see accepted frames too and escapes can be
+    estimated; up to `heatmap_pass_share` and `archive_pass_share` their pictures are kept."""
+    review_kinds: tuple[str, ...] = ("scratch", "dent", "stain", "missing part", "other")
+    """Kinds of defects that reviewers may name on lines that have no list of their own."""
+    review_lease_s: float = Field(default=120, ge=5, le=3600)
+    """Seconds for which a frame in review is one person's alone; an open page extends them."""
+
+    @field_validator("review_kinds")
+    @classmethod
+    def _kinds(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        if len({kind.casefold() for kind in map(names.defect_kind, kinds)}) < len(kinds):
+            raise ValueError("a kind of defect is listed twice")
+        return kinds
 
     @field_validator("archive_url")
     @classmethod

@@ -29,6 +29,13 @@ from qc_dashboard.history.writing import HistoryWriter
 from qc_dashboard.projecting.follower import Source
 from qc_dashboard.projecting.projection import Projection
 from qc_dashboard.projecting.reading import WholeTopic
+from qc_dashboard.review.desk import ReviewDesk
+from qc_dashboard.review.filling import QueueFiller
+from qc_dashboard.review.kinds import LineKinds
+from qc_dashboard.review.queue import ReviewQueue
+from qc_dashboard.review.review import Review, ReviewParts
+from qc_dashboard.review.sending import WordSender
+from qc_dashboard.review.statistics import ReviewStatistics
 from qc_dashboard.settings import DashboardSettings
 from qc_dashboard.web.app import create_app
 from qc_dashboard.web.door import Entrance
@@ -68,6 +75,7 @@ class Dashboard:
     database: Database
     projection: Projection
     archive: Archive
+    review: Review
 
 
 @contextmanager
@@ -81,7 +89,9 @@ def open_dashboard(settings: DashboardSettings) -> Iterator[Dashboard]:
         following = projection(settings, database)
         stack.callback(_stop_following, following)
         following.start()
-        yield Dashboard(database, following, stack.enter_context(archiving(settings, database)))
+        reviewing = stack.enter_context(closing(review(settings, database)))
+        reviewing.start()
+        yield Dashboard(database, following, stack.enter_context(archiving(settings, database)), reviewing)
 
 
 def _stop_following(projection: Projection) -> None:
@@ -133,6 +143,26 @@ def projection(settings: DashboardSettings, database: Database) -> Projection:
         feedback=Source(feedback, *_opening(access, feedback, published_feedback), writer.add_feedback),
         clock=SystemClock(),
     )
+
+
+def review(settings: DashboardSettings, database: Database) -> Review:
+    """Make the review, not started yet. Raises SettingsError."""
+    clock, kinds = SystemClock(), LineKinds(database, settings.review_kinds)
+    outbox = KafkaFeedbackOutbox(kafka_access(settings), topic=settings.feedback_topic)
+    parts = ReviewParts(
+        ReviewQueue(database, clock, lease_s=settings.review_lease_s),
+        ReviewDesk(database, clock, kinds, lease_s=settings.review_lease_s),
+        kinds,
+        ReviewStatistics(database),
+        QueueFiller(
+            database,
+            results_topic=settings.results_topic,
+            feedback_topic=settings.feedback_topic,
+            pass_share=settings.review_pass_share,
+        ),
+        WordSender(database, outbox, clock),
+    )
+    return Review(parts)
 
 
 @dataclass(frozen=True, slots=True)

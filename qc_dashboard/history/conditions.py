@@ -22,9 +22,9 @@ def conditions(search: Search) -> Iterator[ColumnElement[bool]]:
     if search.verdicts:
         yield TABLE.verdict.in_([verdict.value for verdict in search.verdicts])
     if search.since_us is not None:
-        yield TABLE.taken_us >= _in_range(search.since_us)
+        yield TABLE.taken_us >= in_range(search.since_us)
     if search.until_us is not None:
-        yield TABLE.taken_us < _in_range(search.until_us)
+        yield TABLE.taken_us < in_range(search.until_us)
     if search.min_score is not None:
         yield TABLE.score >= search.min_score
     if search.max_score is not None:
@@ -38,7 +38,7 @@ def beyond(place: Place, order: Order) -> ColumnElement[bool]:
     """
     if not can_be_stored(place.source):
         return false()
-    values = (_in_range(place.taken_us), place.source.topic, place.source.partition, place.source.offset)
+    values = (in_range(place.taken_us), place.source.topic, place.source.partition, place.source.offset)
     oldest = order is Order.OLDEST
     bound = TABLE.taken_us >= values[0] if oldest else TABLE.taken_us <= values[0]
     steps = []
@@ -56,7 +56,8 @@ def at(source: Position) -> ColumnElement[bool]:
     return and_(*(column == value for column, value in zip(ORDER_COLUMNS[1:], values, strict=True)))
 
 
-def _in_range(us: int) -> int:
+def in_range(us: int) -> int:
+    """Return the time, or the nearest one that the database's type can hold."""
     return max(-(2**63), min(us, 2**63 - 1))
 
 

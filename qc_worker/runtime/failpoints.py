@@ -16,7 +16,8 @@ from qc_worker.domain.errors import SettingsError
 WORKER_PLACES = ("after-poll", "in-decode", "in-inference", "after-send", "before-commit", "during-commit")
 HISTORY_PLACES = ("before-rows", "after-rows", "after-places", "after-history-commit")
 REBUILD_PLACES = ("after-rebuilt-rows", "in-exchange", "after-exchange")
-PLACES = (*WORKER_PLACES, *HISTORY_PLACES, *REBUILD_PLACES)
+REVIEW_PLACES = ("in-judgement", "after-judgement", "after-word-sent")
+PLACES = (*WORKER_PLACES, *HISTORY_PLACES, *REBUILD_PLACES, *REVIEW_PLACES)
 STALL_S = 15.0
 EXHAUSTED_BYTES = 256 * 1024 * 1024
 
