@@ -26,6 +26,7 @@ from qc_dashboard.archive.retention import Retention
 from qc_dashboard.database.database import Database, open_database
 from qc_dashboard.history.history import History
 from qc_dashboard.history.writing import HistoryWriter
+from qc_dashboard.pages.routes import ROUTES as PAGE_ROUTES
 from qc_dashboard.projecting.follower import Source
 from qc_dashboard.projecting.projection import Projection
 from qc_dashboard.projecting.reading import WholeTopic
@@ -56,7 +57,7 @@ from qc_worker.transport.published import published_feedback, published_inspecti
 from qc_worker.transport.redis.heatmap_cache import open_heatmap_cache
 from qc_worker.wiring.brokers import kafka_access
 
-ROUTES: tuple[RoomRoute, ...] = API_ROUTES
+ROUTES: tuple[RoomRoute, ...] = (*API_ROUTES, *PAGE_ROUTES)
 """What the rooms serve: the JSON routes of `api` and the pages of `pages`."""
 STOP_TIMEOUT_S = 2.0
 """Time for the batch in hand; with the server's own time for requests less than its `LATEST_EXIT_S`."""

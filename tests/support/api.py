@@ -24,6 +24,7 @@ from qc_dashboard.projecting.arrivals import Arrivals
 from qc_dashboard.projecting.follower import Outage
 from qc_dashboard.web.app import create_app
 from qc_dashboard.web.door import Entrance
+from qc_dashboard.web.routes import RoomRoute
 from qc_worker.domain.inspection import Inspection
 from qc_worker.imaging.opening import ImageLimits
 from qc_worker.transport.memory.broker import MemoryBroker
@@ -43,7 +44,7 @@ API = "/api/v1"
 class ApiRig:
     """One app, and what stands around it."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path, *, routes: Sequence[RoomRoute] = ROUTES) -> None:
         self.database = database
         self.clock = ManualClock()
         self.broker = MemoryBroker(partitions=1)
@@ -55,16 +56,16 @@ class ApiRig:
         self.live = LiveFeed(self.history, topic=RESULTS, clock=self.clock, arrivals=Arrivals())
         self.outages: list[Outage] = []
         self.accounts = Accounts(database, clock=self.clock)
-        self.app = self._app()
+        self.app = self._app(routes)
         self._written: dict[int, int] = {}
 
-    def _app(self) -> Starlette:
+    def _app(self, routes: Sequence[RoomRoute]) -> Starlette:
         pictures = Pictures(
             cache=self.cache, archive=self.plant.archive, frames=MemoryFrameReader(self.broker), limits=LIMITS
         )
         judging = Judging(MemoryFeedbackOutbox(self.broker, topic="feedback"), clock=self.clock)
         parts = ApiParts(self.history, self.live, pictures, judging, lambda: self.outages, self.clock)
-        return create_app(self.accounts, Entrance(loopback_only=True), routes=ROUTES, state={"api": parts})
+        return create_app(self.accounts, Entrance(loopback_only=True), routes=routes, state={"api": parts})
 
     def write(self, *inspections: Inspection, partition: int = 0) -> None:
         """Have these in the history, as the projection writes them: one after the other on `results`."""

@@ -1,0 +1,121 @@
+// The card of one line.
+import { Chart } from "./chart.js";
+import { element, frameAddress, picture, span } from "./elements.js";
+import { percent } from "./figures.js";
+import { problemsOf, STATES } from "./problems.js";
+
+const REJECTS = 3;
+const SIGNS = { good: "✓", warn: "!", bad: "✕", off: "–" };
+
+export class Card {
+  #rejects = [];
+  #shown = "";
+
+  constructor(line, { wall }) {
+    this.wall = wall;
+    const value = () => element("dd", { class: "figure" });
+    this.parts = {
+      state: element("p", { class: "state" }),
+      problems: element("ul", { class: "problems" }),
+      rate: value(),
+      reject: element("dd", { class: "figure wall-figure" }),
+      review: value(),
+      notJudged: value(),
+      promised: element("p", { class: "muted promised" }),
+      model: element("dd"),
+      lag: value(),
+      late: value(),
+      rejects: element("ul", { class: "rejects" }),
+      chart: element("div", { class: "chart" }),
+    };
+    const heading = element("h2", {}, element("a", { href: `/history?line=${encodeURIComponent(line)}` }, `Line ${line}`));
+    this.root = element("section", { class: "card line-card", "data-line": line }, ...this.#inside(heading));
+    this.chart = wall ? null : new Chart(this.parts.chart);
+  }
+
+  #inside(heading) {
+    const { parts } = this;
+    const group = (name, value, of = "") => element("div", { class: of }, element("dt", {}, name), value);
+    const figures = element(
+      "dl",
+      { class: "shares" },
+      group("Rejects", parts.reject, "first"),
+      group("To review", parts.review),
+      group("Not judged", parts.notJudged),
+      group("Frames/s", parts.rate),
+    );
+    const facts = element("dl", { class: "facts" }, group("Model", parts.model), group("Lag", parts.lag), group("Late", parts.late));
+    const title = element("h3", { class: "chart-title" }, "Scores (sample), dashed: threshold");
+    const last = element("h3", {}, "Last rejects");
+    const charted = this.wall ? [] : [title, parts.chart];
+    const head = element("div", { class: "card-head" }, heading, parts.state);
+    return [head, parts.problems, figures, parts.promised, ...charted, facts, last, parts.rejects];
+  }
+
+  // Take samples of what came in.
+  add(inspections) {
+    this.chart?.add(inspections);
+    const rejects = inspections.filter(({ verdict }) => verdict === "reject");
+    if (rejects.length === 0) return;
+    const key = ({ source }) => `${source.topic}:${source.partition}:${source.offset}`;
+    const each = new Map([...this.#rejects, ...rejects].map((one) => [key(one), one]));
+    const order = [...each.values()].sort((one, other) => new Date(other.taken_at) - new Date(one.taken_at));
+    this.#rejects = order.slice(0, this.wall ? 1 : REJECTS);
+  }
+
+  show(figures, now) {
+    const { parts } = this;
+    const problems = problemsOf(figures, now);
+    const level = problems[0]?.level ?? "good";
+    this.root.dataset.level = level;
+    text(parts.state, `${SIGNS[level]} ${STATES[level]}`);
+    this.#showProblems(problems.filter((each) => each.level !== "off" || each.title));
+    text(parts.rate, figures.frames_per_s.toFixed(figures.frames_per_s < 10 ? 1 : 0));
+    text(parts.reject, percent(figures.reject));
+    text(parts.review, percent(figures.review));
+    text(parts.notJudged, percent(figures.notJudged));
+    text(parts.promised, promise(figures));
+    text(parts.model, figures.release ? figures.release.version : "none");
+    text(parts.lag, figures.lag_s === null ? "–" : figures.lag_s < 10 ? `${figures.lag_s.toFixed(2)} s` : span(figures.lag_s * 1000));
+    text(parts.late, String(figures.late));
+    this.chart?.draw(figures.release ? figures.release.threshold : (figures.last?.threshold ?? null));
+    this.#showRejects();
+  }
+
+  #showProblems(problems) {
+    const made = problems.map(({ level, title, hint }) =>
+      element("li", { class: `note ${level}` }, element("strong", {}, title), hint ? ` ${hint}` : ""),
+    );
+    const before = [...this.parts.problems.children].map((each) => each.outerHTML).join();
+    if (before !== made.map((each) => each.outerHTML).join()) this.parts.problems.replaceChildren(...made);
+  }
+
+  #showRejects() {
+    const shown = this.#rejects.map(({ links }) => links.inspection).join();
+    if (shown === this.#shown && this.parts.rejects.childElementCount) return;
+    this.#shown = shown;
+    const items = this.#rejects.map((one) =>
+      element(
+        "li",
+        {},
+        element("a", { href: frameAddress(one.source) }, picture(one), element("span", { class: "caption" }, caption(one))),
+      ),
+    );
+    this.parts.rejects.replaceChildren(...(items.length ? items : [element("li", { class: "muted none" }, "None yet")]));
+  }
+}
+
+function caption(one) {
+  const time = new Date(one.taken_at).toLocaleTimeString([], { hour12: false });
+  return `${time} ${one.part ? `part ${one.part}` : (one.camera ?? "")}`;
+}
+
+function promise({ release, total }) {
+  const promised = release?.max_false_reject;
+  const of = `Of ${total} verdicts in 15 min.`;
+  return promised === null || promised === undefined ? of : `${of} Promised: at most ${percent(promised)} of good parts rejected.`;
+}
+
+function text(place, content) {
+  if (place.textContent !== content) place.textContent = content;
+}

@@ -1,0 +1,104 @@
+// The live page: load the state, follow the stream, and say at once if either fails.
+import { Card } from "./card.js";
+import { clockTime, element } from "./elements.js";
+import { Figures } from "./figures.js";
+
+const REFRESH_MS = 5000;
+const DRAW_MS = 500;
+const SEED = 120;
+
+const place = document.getElementById("lines");
+const troubles = document.getElementById("troubles");
+const wall = place.hasAttribute("data-wall");
+const figures = new Figures();
+const cards = new Map();
+let stream = null;
+let away = null;
+let loading = null;
+
+async function load() {
+  try {
+    const answer = await fetch("/api/v1/lines", { headers: { Accept: "application/json" } });
+    if (answer.status === 401) return location.reload();
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    figures.take(await answer.json());
+    away = null;
+  } catch {
+    away ??= new Date();
+  }
+  for (const { line } of figures.state?.lines ?? []) if (!cards.has(line)) open(line);
+  if (!stream && figures.state) follow(figures.state.event_id);
+  draw();
+}
+
+// Several reasons to load may come together: one request at a time.
+function refresh() {
+  loading ??= load().finally(() => (loading = null));
+}
+
+function open(line) {
+  const card = new Card(line, { wall });
+  cards.set(line, card);
+  const later = [...cards.keys()].sort().find((name) => name > line);
+  place.insertBefore(card.root, later === undefined ? null : (cards.get(later)?.root ?? null));
+  seed(line, card, `limit=${SEED}`);
+  seed(line, card, "limit=3&verdict=reject");
+}
+
+async function seed(line, card, query) {
+  try {
+    const answer = await fetch(`/api/v1/inspections?line=${encodeURIComponent(line)}&${query}`);
+    if (answer.ok) card.add((await answer.json()).inspections);
+  } catch {
+    // the chart then begins with what the stream brings
+  }
+}
+
+function follow(after) {
+  stream = new EventSource(`/api/v1/stream${after ? `?after=${encodeURIComponent(after)}` : ""}`);
+  stream.addEventListener("inspections", (event) => {
+    const { lines } = JSON.parse(event.data);
+    for (const { line, sample } of lines) cards.get(line)?.add(sample);
+    if (figures.add(event.lastEventId, lines).length > 0) refresh();
+  });
+  stream.addEventListener("reload", refresh);
+  stream.addEventListener("start", () => (away = null));
+  stream.addEventListener("error", () => {
+    away ??= new Date();
+    // A refused stream is not tried again by the browser: the next refresh opens a new one.
+    if (stream.readyState === EventSource.CLOSED) stream = null;
+  });
+}
+
+function draw() {
+  const { state } = figures;
+  showTroubles(state);
+  if (!state) return;
+  for (const line of state.lines) cards.get(line.line)?.show(figures.of(line), figures.now());
+  place.removeAttribute("aria-busy");
+  document.body.classList.toggle("stale", away !== null || state.waiting.length > 0);
+}
+
+function showTroubles(state) {
+  const sentences = [];
+  if (away) sentences.push(["The dashboard does not answer.", `What you see is from ${clockTime(away)}. It tries again by itself.`]);
+  for (const { topic, since, reason } of state?.waiting ?? []) {
+    sentences.push(["Broker away.", `${topic} cannot be read since ${clockTime(new Date(since))}: ${reason}. What you see is old.`]);
+  }
+  const wanted = sentences.map((pair) => pair.join(" ")).join("\n");
+  if (troubles.dataset.shown === wanted) return;
+  troubles.dataset.shown = wanted;
+  const notes = sentences.map(([title, rest]) =>
+    element("p", { class: "note bad within" }, element("strong", {}, title), ` ${rest}`),
+  );
+  troubles.replaceChildren(...notes);
+}
+
+document.addEventListener("keydown", (event) => {
+  if (wall && event.key === "Escape") location.assign("/");
+});
+addEventListener("pagehide", () => stream?.close());
+addEventListener("pageshow", (event) => event.persisted && location.reload());
+setInterval(refresh, REFRESH_MS);
+setInterval(draw, DRAW_MS);
+refresh();

@@ -1,0 +1,48 @@
+// What is wrong with a line, worst first, in words that say what to do.
+import { percent } from "./figures.js";
+import { clockTime, span } from "./elements.js";
+
+const SILENT_MS = 30_000;
+const STOPPED_MS = 12 * 3_600_000;
+const SLOW_S = 5;
+const ENOUGH = 100;
+const MANY_NOT_JUDGED = 0.01;
+
+export function problemsOf(figures, now) {
+  const silent = now - figures.heardAt;
+  const since = clockTime(new Date(figures.heardAt), new Date(now));
+  if (silent > STOPPED_MS) return [problem("off", `Stopped since ${since}`, "")];
+  const found = [];
+  if (silent > SILENT_MS) {
+    const hint = "The camera sends nothing, or no worker judges. Parts are not inspected.";
+    found.push(problem("bad", `No frames for ${span(silent)}`, hint));
+  }
+  if (figures.counts.no_model > 0) {
+    const hint = figures.release ? "A worker still loads it, or cannot." : "Nothing was released for this line.";
+    found.push(problem("bad", "No model", `${figures.counts.no_model} frames were not judged. ${hint}`));
+  }
+  if (figures.counts.error > 0) {
+    const level = figures.counts.error / figures.total > MANY_NOT_JUDGED ? "bad" : "warn";
+    found.push(problem(level, `${figures.counts.error} frames not readable`, "Treat these parts as not inspected."));
+  }
+  if (figures.late > 0) {
+    found.push(problem("warn", `${figures.late} late verdicts`, "They came after the part had gone on."));
+  }
+  if (silent <= SILENT_MS && figures.lag_s > SLOW_S) {
+    const hint = "Workers fall behind: too few of them, or one is gone.";
+    found.push(problem("warn", `Verdicts are ${span(figures.lag_s * 1000)} behind`, hint));
+  }
+  const promised = figures.release?.max_false_reject;
+  if (promised && figures.total >= ENOUGH && figures.reject > 2 * promised) {
+    const hint = `${percent(figures.reject)}, promised were ${percent(promised)} for good parts. Real defects, or camera or light changed.`;
+    found.push(problem("warn", "More rejects than promised", hint));
+  }
+  const rank = { bad: 0, warn: 1 };
+  return found.sort((one, other) => rank[one.level] - rank[other.level]);
+}
+
+function problem(level, title, hint) {
+  return { level, title, hint };
+}
+
+export const STATES = { bad: "Needs help", warn: "Look", off: "Stopped", good: "Running" };
