@@ -114,6 +114,27 @@ def users_role(settings: DashboardSettings, name: Name, role: AnyRole) -> None:
     change_role(settings, name, role)
 
 
+@app.command()
+@with_settings(HISTORY_URL, STATE_DIR, kind=DashboardSettings)
+def report(
+    line: Annotated[str, typer.Option("--line", help="Line to report on.")],
+    since: Annotated[
+        str | None, typer.Option("--from", help="Start, ISO 8601 with an offset; default: 8 hours before the end.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", help="End, ISO 8601 with an offset, not included; default: now.")
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    *,
+    settings: DashboardSettings,
+    as_json: Json = False,
+) -> None:
+    """Print the figures of a line in a span of time: yield, defects, estimated false rejects and escapes."""
+    from qc_dashboard.commands.report import print_report
+
+    print_report(settings, line=line, since=since, until=until, as_json=as_json, csv=csv)
+
+
 def main() -> None:
     """Run the command line."""
     run_command_line(app)

@@ -78,6 +78,8 @@ class ReviewRig:
 
     def hear(self, *feedback: Feedback) -> None:
         """Have feedback in the history, as the projection of its topic brings it."""
+        if not feedback:
+            return
         batch = [
             PublishedFeedback(one, Position(FEEDBACK, 0, self.heard + offset), encode_feedback(one))
             for offset, one in enumerate(feedback)
