@@ -19,6 +19,8 @@ from qc_worker.domain.inspection import Verdict
 
 PAGE_SIZE = 24
 PATH = "/history"
+REFINING = {"camera", "frame_id", "model_version", "min_score", "max_score", "order"}
+"""Fields that are folded away until one of them is filled in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ def _form(request: Request, api: ApiParts, query: FormQuery) -> dict[str, Any]:
         "typed": dict(fields),
         "chosen": {text for name, text in fields if name == "verdict"},
         "is_search": any(name not in {"cursor", "order"} for name, _ in fields),
+        "is_refined": any(name in REFINING for name, _ in fields),
         "lines": api.history.lines(),
         "cameras": api.history.cameras(line) if line else [],
         "versions": api.history.versions(line) if line else [],
