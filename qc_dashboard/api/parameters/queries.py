@@ -6,7 +6,12 @@ from dataclasses import is_dataclass
 from functools import cache
 from typing import Any, TypeVar
 
+<<<<<<< HEAD
 from pydantic import ValidationError
+=======
+from pydantic import TypeAdapter, ValidationError
+from starlette.datastructures import QueryParams
+>>>>>>> ea76a8f73d637b7ae9bfe9dcdc82b46bdd848d1f
 from starlette.requests import Request
 
 from qc_dashboard.api.adapters import adapter_of
@@ -21,9 +26,14 @@ def query_of(request: Request, kind: type[T]) -> T:
 
     Text that is empty counts as not given, as forms send it.
     """
+    return query_in(request.query_params, kind)
+
+
+def query_in(parameters: QueryParams, kind: type[T]) -> T:
+    """Parse these parameters as `query_of` does those of a request. Raises Problem."""
     known = parameter_schemas(kind)
     given: dict[str, list[str]] = defaultdict(list)
-    for name, text in request.query_params.multi_items():
+    for name, text in parameters.multi_items():
         if name not in known:
             raise Problem(400, f"There is no parameter {name[:80]!r}; known are {', '.join(known) or 'none'}.")
         given[name].append(text)

@@ -1,12 +1,15 @@
 """A browser for all tests of the pages."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from qc_worker.domain.errors import SettingsError
 from tests.conftest import skip_on_a_laptop
+from tests.support.browsing import SIZES, ColorScheme, Opened
 from tests.support.pages import chromium, chromium_program
 
 
@@ -18,3 +21,33 @@ def browser() -> Iterator[Browser]:
         skip_on_a_laptop(str(error))
     with chromium() as started:
         yield started
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Opened]:
+    """Open a page in a window of its own; anything in the browser's console fails the test."""
+    complaints: list[str] = []
+
+    def listen(message: ConsoleMessage) -> None:
+        # Chromium logs each answer that is no success; tests look at those themselves.
+        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
+            complaints.append(message.text)
+
+    with ExitStack() as stack:
+
+        def open_page(url: str, size: str = "desk", theme: ColorScheme = "light", **options: Any) -> Page:
+            width, height = SIZES[size]
+            context: BrowserContext = browser.new_context(
+                viewport={"width": width, "height": height}, color_scheme=theme, **options
+            )
+            stack.callback(context.close)
+            page = context.new_page()
+            page.set_default_timeout(10_000)
+            page.on("console", listen)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
+            page.goto(url)
+            return page
+
+        yield open_page
+    assert complaints == []

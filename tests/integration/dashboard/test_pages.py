@@ -1,25 +1,15 @@
 """The pages in Debian's Chromium, against a dashboard that runs as a process."""
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.support.pages import AXE, Dashboard, command, running_dashboard
-
-ColorScheme = Literal["light", "dark"]
+from tests.support.browsing import SIZES, THEMES, ColorScheme, Opened, check, press
+from tests.support.pages import Dashboard, command, running_dashboard
 
 PASSWORD = "correct horse battery"
 MARKUP = "<img src=x onerror=alert(1)>\"'"
-SIZES = {"desk": (1280, 800), "wide": (1920, 1080), "phone": (390, 844)}
-THEMES: tuple[ColorScheme, ...] = ("light", "dark")
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-
-Opened = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
@@ -39,60 +29,11 @@ def without_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboar
         yield dashboard
 
 
-@pytest.fixture
-def opened(browser: Browser) -> Iterator[Opened]:
-    """Open a page in a window of its own; anything in the browser's console fails the test."""
-    complaints: list[str] = []
-
-    def listen(message: ConsoleMessage) -> None:
-        # Chromium logs each answer that is no success; tests look at those themselves.
-        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
-            complaints.append(message.text)
-
-    with ExitStack() as stack:
-
-        def open_page(url: str, size: str = "desk", theme: ColorScheme = "light", **options: Any) -> Page:
-            width, height = SIZES[size]
-            context: BrowserContext = browser.new_context(
-                viewport={"width": width, "height": height}, color_scheme=theme, **options
-            )
-            stack.callback(context.close)
-            page = context.new_page()
-            page.set_default_timeout(10_000)
-            page.on("console", listen)
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
-            page.goto(url)
-            return page
-
-        yield open_page
-    assert complaints == []
-
-
 def sign_in(page: Page, name: str = "anna") -> None:
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("No frame has arrived yet")
-
-
-def press(page: Page, *keys: str) -> None:
-    for key in keys:
-        page.keyboard.press(key)
-
-
-def findings(page: Page) -> list[str]:
-    """Return what axe finds."""
-    # Put in by the debugger, past the page's policy, which forbids it to any script of the page.
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("rules => axe.run(document, rules)", RULES)
-    return [f"{each['id']}: {[node['html'] for node in each['nodes']]}" for each in found["violations"]]
-
-
-def picture(page: Page, name: str) -> None:
-    """Keep a picture if somebody wants to look at it."""
-    if folder := os.environ.get("QC_TEST_PICTURES"):
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
 def test_keyboard_alone_signs_in_and_out(with_users: Dashboard, opened: Opened) -> None:
@@ -205,16 +146,6 @@ def test_verdicts_are_colour_word_and_shape(
     check(page, f"verdicts-{'wall' if wall else 'desk'}-{theme}")
     height = shown.first.evaluate("each => parseFloat(getComputedStyle(each).fontSize)")
     assert height >= (40 if wall else 16)
-
-
-def check(page: Page, name: str) -> None:
-    picture(page, name)
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
-    assert findings(page) == [], name
-    small = page.evaluate("""() => [...document.querySelectorAll('button, input, select, nav a')]
-        .filter(each => each.offsetParent && each.type !== 'hidden' && each.getBoundingClientRect().height < 44)
-        .map(each => each.outerHTML)""")
-    assert small == [], name
 
 
 def test_page_without_script_can_sign_in(with_users: Dashboard, opened: Opened) -> None:

@@ -5,7 +5,8 @@ import { percent } from "./figures.js";
 import { problemsOf, STATES } from "./problems.js";
 
 const REJECTS = 3;
-const SIGNS = { good: "✓", warn: "!", bad: "✕", off: "–" };
+const SIGNS = { good: "✓", warn: "!", bad: "✕", off: "–", unknown: "?" };
+const ORDER = ["bad", "warn", "unknown", "good", "off"];
 
 export class Card {
   #rejects = [];
@@ -63,13 +64,15 @@ export class Card {
     this.#rejects = order.slice(0, this.wall ? 1 : REJECTS);
   }
 
-  show(figures, now) {
+  show(figures, now, blind) {
     const { parts } = this;
-    const problems = problemsOf(figures, now);
+    const problems = problemsOf(figures, now, blind);
     const level = problems[0]?.level ?? "good";
     this.root.dataset.level = level;
+    // On the wall nobody scrolls: trouble comes first.
+    if (this.wall) this.root.style.order = ORDER.indexOf(level);
     text(parts.state, `${SIGNS[level]} ${STATES[level]}`);
-    this.#showProblems(problems.filter((each) => each.level !== "off" || each.title));
+    this.#showProblems(problems.filter(({ title }) => title));
     text(parts.rate, figures.frames_per_s.toFixed(figures.frames_per_s < 10 ? 1 : 0));
     text(parts.reject, percent(figures.reject));
     text(parts.review, percent(figures.review));

@@ -6,6 +6,7 @@ import { Figures } from "./figures.js";
 const REFRESH_MS = 5000;
 const DRAW_MS = 500;
 const SEED = 120;
+const FEW = 3;
 
 const place = document.getElementById("lines");
 const troubles = document.getElementById("troubles");
@@ -74,9 +75,10 @@ function draw() {
   const { state } = figures;
   showTroubles(state);
   if (!state) return;
-  for (const line of state.lines) cards.get(line.line)?.show(figures.of(line), figures.now());
+  const blind = away !== null || state.waiting.length > 0;
+  for (const line of state.lines) cards.get(line.line)?.show(figures.of(line), figures.now(), blind);
+  place.toggleAttribute("data-many", cards.size > FEW);
   place.removeAttribute("aria-busy");
-  document.body.classList.toggle("stale", away !== null || state.waiting.length > 0);
 }
 
 function showTroubles(state) {

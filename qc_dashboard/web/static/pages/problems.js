@@ -8,7 +8,9 @@ const SLOW_S = 5;
 const ENOUGH = 100;
 const MANY_NOT_JUDGED = 0.01;
 
-export function problemsOf(figures, now) {
+// `blind`: nothing can be said about now, as broker or dashboard are away.
+export function problemsOf(figures, now, blind) {
+  if (blind) return [problem("unknown", "", "")];
   const silent = now - figures.heardAt;
   const since = clockTime(new Date(figures.heardAt), new Date(now));
   if (silent > STOPPED_MS) return [problem("off", `Stopped since ${since}`, "")];
@@ -45,4 +47,4 @@ function problem(level, title, hint) {
   return { level, title, hint };
 }
 
-export const STATES = { bad: "Needs help", warn: "Look", off: "Stopped", good: "Running" };
+export const STATES = { bad: "Needs help", warn: "Look", off: "Stopped", unknown: "Not known", good: "Running" };

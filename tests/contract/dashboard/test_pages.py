@@ -1,0 +1,123 @@
+"""The pages without a browser: what they lead to, and that nothing from a topic becomes markup."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from qc_dashboard.database.database import Database
+from qc_dashboard.projecting.follower import Outage
+from qc_worker.domain.inspection import Verdict
+from tests.support.factories import NOON
+from tests.support.pages_rig import PagesRig
+from tests.support.web import Visitor
+
+MARKUP = "<img src=x onerror=alert(1)>\"'"
+ONE = "/history/frame/images/0/0"
+
+
+@pytest.fixture
+def rig(database: Database, tmp_path: Path) -> PagesRig:
+    return PagesRig(database, tmp_path)
+
+
+@pytest.fixture
+def visitor(rig: PagesRig) -> Visitor:
+    return Visitor(rig.app)
+
+
+def tiles(page: str) -> list[str]:
+    return re.findall(r'class="card tile" href="([^"]+)"', page)
+
+
+def test_before_the_first_frame_the_page_says_so_and_names_a_broker_that_is_away(
+    rig: PagesRig, visitor: Visitor
+) -> None:
+    rig.outages.append(Outage("results", NOON, "no broker answers"))
+    page = visitor.get("/").text
+    assert "No frame has arrived yet" in page
+    assert "Broker away" in page
+    assert "The history is empty" in visitor.get("/history").text
+
+
+@pytest.mark.parametrize("path", ["/", "/wall", "/history", "/history?line=A&min_score=x", ONE])
+def test_pages_have_no_inline_script_or_style(rig: PagesRig, visitor: Visitor, path: str) -> None:
+    rig.judge(0, verdict=Verdict.REJECT)
+    page = visitor.get(path).text
+    assert re.findall(r"<script(?![^>]*\bsrc=)", page) == []
+    assert re.findall(r"\s(?:style|on[a-z]+)=", page) == []
+    assert re.findall(r'(?:src|href)="https?:', page) == []
+
+
+@pytest.mark.parametrize("path", ["/", "/history", f"/history?line={MARKUP}&part={MARKUP}", ONE])
+def test_markup_in_line_camera_part_and_model_stays_text(rig: PagesRig, visitor: Visitor, path: str) -> None:
+    names = dict.fromkeys(("line", "camera", "part", "frame_id", "model_version"), MARKUP)
+    rig.judge(0, verdict=Verdict.REJECT, **names)
+    page = visitor.get(path)
+    assert page.status_code == 200
+    assert "<img src=x" not in page.text
+
+
+def test_pages_of_a_search_continue_and_miss_nothing(rig: PagesRig, visitor: Visitor) -> None:
+    for offset in range(30):
+        rig.clock.advance(1)
+        rig.judge(offset, line="A" if offset % 3 else "B")
+    first = visitor.get("/history?line=A&verdict=pass&since=&part=").text
+    assert len(tiles(first)) == 20
+    first = visitor.get("/history").text
+    following = re.search(r'rel="next" href="([^"]+)"', first)
+    assert following
+    second = visitor.get(following[1]).text
+    assert [*tiles(first), *tiles(second)] == [f"/history/frame/images/0/{n}" for n in reversed(range(30))]
+    assert "First page" in second
+    assert 'rel="next"' not in second
+
+
+def test_form_takes_times_with_and_without_zone_and_hands_them_to_the_csv(rig: PagesRig, visitor: Visitor) -> None:
+    for offset in range(3):
+        rig.judge(offset)
+        rig.clock.advance(60)
+    until = (NOON + timedelta(seconds=90)).isoformat().replace("+", "%2B")
+    page = visitor.get(f"/history?since=2026-11-23T12:01&until={until}").text
+    assert tiles(page) == ["/history/frame/images/0/1"]
+    csv = re.search(r'href="([^"]+\.csv[^"]*)" download', page)
+    assert csv
+    rows = visitor.get(csv[1].replace("&amp;", "&")).text.splitlines()
+    assert len(rows) == 2
+
+
+def test_a_wrong_field_is_named_and_what_was_typed_stays(rig: PagesRig, visitor: Visitor) -> None:
+    rig.judge(0)
+    page = visitor.get("/history?min_score=much&part=P1")
+    assert page.status_code == 400
+    assert "min_score: give a number." in page.text
+    assert 'value="much"' in page.text
+    assert 'value="P1"' in page.text
+
+
+def test_a_frame_shows_verdict_boxes_heatmap_and_neighbours(rig: PagesRig, visitor: Visitor) -> None:
+    for offset in range(3):
+        rig.clock.advance(1)
+        rig.judge(offset, verdict=Verdict.REJECT if offset == 1 else Verdict.PASS, part=f"P{offset}")
+    page = visitor.get("/history/frame/images/0/1").text
+    assert "<h1>Part P1</h1>" in page
+    assert '<rect x="200" y="90" width="50" height="40">' in page
+    assert "heatmap.png" in page
+    assert 'href="/history/frame/images/0/0" data-earlier' in page
+    assert 'href="/history/frame/images/0/2" data-later' in page
+    assert "Nobody has judged this frame." in page
+    assert visitor.get("/history/frame/images/0/9").status_code == 404
+
+
+def test_a_frame_is_found_by_position_part_and_id(rig: PagesRig, visitor: Visitor) -> None:
+    rig.judge(0, part="P 7")
+    rig.judge(1, part="twice")
+    rig.judge(2, part="twice")
+    for text in ("images:0:0", " P 7 ", "f0"):
+        assert visitor.get("/history/find", params={"q": text}).headers["location"] == ONE
+    assert visitor.get("/history/find?q=twice").headers["location"] == "/history?part=twice"
+    for text in (MARKUP, "", "x" * 999):
+        missing = visitor.get("/history/find", params={"q": text})
+        assert missing.status_code == 404
+        assert "<img src=x" not in missing.text
