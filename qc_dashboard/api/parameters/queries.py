@@ -6,12 +6,8 @@ from dataclasses import is_dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-<<<<<<< HEAD
 from pydantic import ValidationError
-=======
-from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import QueryParams
->>>>>>> ea76a8f73d637b7ae9bfe9dcdc82b46bdd848d1f
 from starlette.requests import Request
 
 from qc_dashboard.api.adapters import adapter_of
