@@ -109,6 +109,7 @@ def test_escapes_are_estimated_from_offered_passes_alone(database: Database) -> 
     assert (escapes.wrong, escapes.estimated, escapes.frames) == (0, 0.0, 1_000)
     say(rig, offered[0], BAD)
     escapes = report(rig).escapes
+    assert escapes.estimated is not None
     assert escapes.estimated == pytest.approx(1_000 / len(offered))
     assert escapes.low <= escapes.estimated <= escapes.high
 

@@ -4,7 +4,8 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from threading import Barrier, Thread
+from contextlib import closing
+from threading import Barrier, Event, Thread
 
 import pytest
 from sqlalchemy import func, select
@@ -12,12 +13,15 @@ from sqlalchemy import func, select
 from qc_dashboard.database.database import Database, open_database
 from qc_dashboard.history.history import History
 from qc_dashboard.review.queue import ReviewQueue
+from qc_dashboard.review.review import Review, ReviewParts
+from qc_dashboard.review.statistics import ReviewStatistics
 from qc_dashboard.review.tables import words
 from qc_dashboard.review.wanted import Reviewer, Wanted, Word
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Verdict
+from tests.conftest import eventually
 from tests.support.factories import ManualClock
 from tests.support.published import inspection
 from tests.support.review import LEASE_S, ReviewRig
@@ -129,3 +133,16 @@ def test_words_wait_while_the_broker_is_away(rig: ReviewRig) -> None:
     rig.broker.available = True
     assert len(rig.sent()) == 1
     assert rig.sender.unsent() == 0
+
+
+def test_review_offers_new_frames_and_sends_words_by_itself(rig: ReviewRig) -> None:
+    parts = ReviewParts(rig.queue, rig.desk, rig.kinds, ReviewStatistics(rig.database), rig.filler, rig.sender)
+    with closing(Review(parts)) as review:
+        review.start()
+        (leased,) = review.queue.claim(ANN, Wanted())
+        review.judge(ANN, leased.source, Word(Judgement.GOOD))
+        review.undo(ANN)
+        review.say(ANN, leased.source, Word(Judgement.UNSURE))
+        pause = Event()
+        eventually(lambda: pause.wait(0.02) or review.unsent() == 0)
+    assert [one.verdict for one in rig.topic()] == ["good", "unsure", "unsure"]

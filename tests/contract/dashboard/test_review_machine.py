@@ -186,7 +186,7 @@ def test_reviewers_in_any_order_of_steps(database: Database) -> None:
         pass
 
     Machine.database = database
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Machine,
         settings=settings(
             max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
