@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import torch
 
+from benchmarks.harness.no_decoding import always
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.frame import Offsets
 from qc_worker.domain.inspection import Outcome
@@ -22,7 +23,6 @@ from qc_worker.engine.pipeline import Pipeline
 from qc_worker.engine.residents import Resident, ResidentModels
 from qc_worker.engine.stop import StopSignal
 from qc_worker.engine.worker import Worker
-from qc_worker.imaging.aspect import Aspect, InputSize
 from qc_worker.imaging.opening import ImageLimits
 from qc_worker.imaging.preprocessing import Picture
 from qc_worker.ports.results import InspectionSink
@@ -112,7 +112,7 @@ def _pipeline(clock: SystemClock, runner: ModelRunner) -> Pipeline:
         runner=runner,
         judge=Judge(HeatmapWriter(NullHeatmapCache()), clock, heatmap_pass_share=0.0),
         batches=BatchQueue(Batcher(max_size=BATCH_SIZE, max_wait_s=0.02), clock),
-        decoding=DecodeThreads(threads=DECODE_THREADS, limits=LIMITS, clock=clock, decode_picture=_no_picture),
+        decoding=DecodeThreads(threads=DECODE_THREADS, limits=LIMITS, clock=clock, decode_picture=always(PICTURE)),
         clock=clock,
     )
 
@@ -143,15 +143,3 @@ class _StopsAfter:
         self._left -= len(outcomes)
         if self._left <= 0:
             self._stop.set()
-
-
-def _no_picture(
-    content: bytes,  # noqa: ARG001
-    *,
-    input_size: InputSize,  # noqa: ARG001
-    aspect: Aspect,  # noqa: ARG001
-    limits: ImageLimits,  # noqa: ARG001
-    bit_depth: int,  # noqa: ARG001
-) -> Picture:
-    """Return the same picture at once, without decoding."""
-    return PICTURE

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.harness.no_decoding import always
 from qc_worker.runtime.cores_and_memory import tune_process
 
 tune_process()
@@ -36,7 +37,6 @@ from qc_worker.engine.pipeline import Pipeline
 from qc_worker.engine.residents import Resident, ResidentModels
 from qc_worker.engine.stop import StopSignal
 from qc_worker.engine.worker import Worker
-from qc_worker.imaging.aspect import Aspect, InputSize
 from qc_worker.imaging.opening import ImageLimits
 from qc_worker.imaging.preprocessing import Picture
 from qc_worker.observability.logging import configure_logging
@@ -90,18 +90,6 @@ class NullRunner(ModelRunner):
 
     def check_device(self) -> None:
         pass
-
-
-def no_picture(
-    content: bytes,  # noqa: ARG001
-    *,
-    input_size: InputSize,  # noqa: ARG001
-    aspect: Aspect,  # noqa: ARG001
-    limits: ImageLimits,  # noqa: ARG001
-    bit_depth: int,  # noqa: ARG001
-) -> Picture:
-    """Return the same picture at once, without decoding."""
-    return PICTURE
 
 
 @dataclass
@@ -254,7 +242,7 @@ def _pipeline(settings: Settings, clock: SystemClock, runner: ModelRunner) -> Pi
             threads=capacity.decode_threads,
             limits=ImageLimits(settings.max_frame_bytes, settings.max_frame_pixels),
             clock=clock,
-            decode_picture=no_picture,
+            decode_picture=always(PICTURE),
         ),
         clock=clock,
     )

@@ -2,12 +2,9 @@ import pwd
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from qc_worker.cli import app
-from qc_worker.domain.addresses import kafka_address
 from qc_worker.domain.errors import SettingsError
 from qc_worker.settings import Settings, load_settings
 
@@ -277,22 +274,6 @@ def test_an_error_in_the_file_names_the_file_that_was_read(monkeypatch: pytest.M
     (tmp_path / "plant.toml").write_text("max_batch_size: 8")
     monkeypatch.setenv("QC_CONFIG", str(tmp_path / "plant.toml"))
     _refused("plant.toml")
-
-
-@given(host=st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?", fullmatch=True), port=st.integers(1, 65535))
-def test_every_host_and_port_is_an_address(host: str, port: int) -> None:
-    assert kafka_address(f" {host}:{port} ") == (host, port)
-
-
-@given(st.text(max_size=30))
-def test_no_text_is_more_than_one_line_of_error(text: str) -> None:
-    try:
-        host, port = kafka_address(text)
-    except ValueError as error:
-        assert len(str(error).splitlines()) == 1  # noqa: PT017
-    else:
-        assert host
-        assert 1 <= port <= 65535
 
 
 @pytest.mark.parametrize("flag", ["--state-dir", "--weights-dir"])

@@ -20,7 +20,7 @@ from qc_worker.imaging.opening import ImageLimits
 from qc_worker.imaging.preprocessing import Picture
 from qc_worker.ports.clock import Clock
 from tests.support import factories
-from tests.unit.engine.conftest import PASSES_ALL, MakePlant
+from tests.unit.engine.conftest import PASSES_ALL, MakePlant, Plant
 
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
 
@@ -133,6 +133,13 @@ def test_frames_of_one_target_share_a_call_though_others_lie_between_them() -> N
     assert list(groups.values()) == [[frames[0], frames[2]], [frames[1], frames[3]]]
 
 
+def plant_that_passes_all(make_plant: MakePlant) -> Plant:
+    plant = make_plant(decoding=decoding)
+    plant.train(scores=PASSES_ALL)
+    plant.refresher.catch_up()
+    return plant
+
+
 def test_frames_of_a_call_that_fails_are_decoded_alone(make_plant: MakePlant, monkeypatch: pytest.MonkeyPatch) -> None:
     decode = NvJpegDecoder.decode
 
@@ -142,9 +149,7 @@ def test_frames_of_a_call_that_fails_are_decoded_alone(make_plant: MakePlant, mo
         return decode(self, contents)
 
     monkeypatch.setattr(NvJpegDecoder, "decode", only_alone)
-    plant = make_plant(decoding=decoding)
-    plant.train(scores=PASSES_ALL)
-    plant.refresher.catch_up()
+    plant = plant_that_passes_all(make_plant)
     for offset in range(6):
         plant.send(factories.record(offset, content=factories.jpeg(offset)))
     plant.run()
@@ -164,9 +169,7 @@ def test_a_call_takes_the_frames_of_one_target_that_wait_and_no_more_than_fit(
         return decode(self, contents)
 
     monkeypatch.setattr(NvJpegDecoder, "decode", counted)
-    plant = make_plant(decoding=decoding)
-    plant.train(scores=PASSES_ALL)
-    plant.refresher.catch_up()
+    plant = plant_that_passes_all(make_plant)
     for offset in range(20):
         plant.send(factories.record(offset))
     plant.run()
