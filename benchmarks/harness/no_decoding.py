@@ -2,7 +2,8 @@
 
 from qc_worker.engine.decoding import DecodePicture
 from qc_worker.imaging.aspect import Aspect, InputSize
-from qc_worker.imaging.preprocessing import ImageLimits, Picture
+from qc_worker.imaging.opening import ImageLimits
+from qc_worker.imaging.preprocessing import Picture
 
 
 def always(picture: Picture) -> DecodePicture:
