@@ -11,7 +11,8 @@ from qc_dashboard.history.rebuilding import Rebuild, Rebuilt
 from qc_dashboard.history.writing import HistoryWriter
 from qc_dashboard.projecting.reading import Progress
 from qc_dashboard.settings import DashboardSettings
-from qc_dashboard.wiring import WholeTopics, migrated_database, whole_topics
+from qc_dashboard.wiring.dashboard import migrated_database
+from qc_dashboard.wiring.following import WholeTopics, whole_topics
 from qc_worker.domain.frame import Record
 from qc_worker.observability.printing import print_json, print_table
 from qc_worker.runtime.failpoints import arm

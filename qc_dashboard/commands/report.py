@@ -9,7 +9,7 @@ from qc_dashboard.reporting.figures import ASSUMPTIONS, Counted, Figures, Report
 from qc_dashboard.reporting.forms import as_csv, document, iso
 from qc_dashboard.reporting.reporter import Reporter
 from qc_dashboard.settings import DashboardSettings
-from qc_dashboard.wiring import migrated_database
+from qc_dashboard.wiring.dashboard import migrated_database
 from qc_worker.domain import names
 from qc_worker.domain.errors import SettingsError
 from qc_worker.observability.printing import console, plain, print_json, print_table

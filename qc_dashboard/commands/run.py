@@ -8,7 +8,9 @@ import structlog
 from qc_dashboard.accounts.accounts import Accounts
 from qc_dashboard.settings import DashboardSettings
 from qc_dashboard.web.server import open_sockets, serve
-from qc_dashboard.wiring import build_accounts, build_app, is_loopback, open_api, open_dashboard, tls
+from qc_dashboard.wiring.dashboard import open_dashboard
+from qc_dashboard.wiring.entering import is_loopback, tls
+from qc_dashboard.wiring.serving import build_accounts, build_app, open_api
 from qc_worker.runtime.failpoints import arm
 
 log = structlog.get_logger()

@@ -16,7 +16,8 @@ from qc_dashboard.accounts.passwords import MAX_PASSWORD_LENGTH
 from qc_dashboard.accounts.roles import Role
 from qc_dashboard.accounts.times import time_of
 from qc_dashboard.settings import DashboardSettings
-from qc_dashboard.wiring import build_accounts, migrated_database
+from qc_dashboard.wiring.dashboard import migrated_database
+from qc_dashboard.wiring.serving import build_accounts
 from qc_worker.domain.errors import SettingsError
 from qc_worker.observability.printing import print_json, print_table
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.writing import HistoryWriter
-from qc_dashboard.wiring import ROUTES
+from qc_dashboard.wiring.serving import ROUTES
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Defect, Inspection, Verdict
 from qc_worker.domain.release import Release

@@ -10,7 +10,7 @@ from qc_dashboard.accounts.roles import Role
 from qc_dashboard.settings import DashboardSettings, load_dashboard_settings
 from qc_dashboard.web.app import create_app
 from qc_dashboard.web.door import Entrance
-from qc_dashboard.wiring import entrance, is_loopback
+from qc_dashboard.wiring.entering import entrance, is_loopback
 from qc_worker.domain.errors import SettingsError
 from tests.support.web import BY_TEST, Visitor, add_users
 from tests.unit.dashboard.web.conftest import ROUTES

@@ -14,7 +14,7 @@ from qc_dashboard.web.app import create_app
 from qc_dashboard.web.door import Entrance
 from qc_dashboard.web.guard import Guard
 from qc_dashboard.web.routes import EVERYONE, AccountRoute, RoomRoute
-from qc_dashboard.wiring import ROUTES
+from qc_dashboard.wiring.serving import ROUTES
 from tests.support.web import Visitor, add_users
 from tests.unit.dashboard.web import conftest as room
 

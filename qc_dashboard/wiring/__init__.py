@@ -1,0 +1,1 @@
+"""Makes objects from settings: the only place that knows adapters."""
