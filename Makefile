@@ -20,8 +20,8 @@ help: ## Show this list
 demo: $(READY) ## Cameras, workers, heatmaps and a retrain in flight, nothing to set up (ARGS="--frames 300 --json")
 	@$(BIN)/qc-worker demo $(ARGS)
 
-test: $(READY) ## Unit, contract, integration and end-to-end tests
-	@$(BIN)/pytest $(ARGS)
+test: $(READY) ## Unit, contract, integration and end-to-end tests (ARGS="-n 0 tests/unit")
+	@$(BIN)/pytest -n 2 --dist worksteal --durations 15 $(ARGS)
 
 test-faults: $(READY) ## Tests that kill and cut things
 	@$(BIN)/pytest -m faults $(ARGS)

@@ -39,6 +39,8 @@ BATCH_SIZE = 8
 SAMPLE_EVERY_S = 2.0
 REMOVE_EVERY_S = 30.0
 SILENCE_S = 60.0
+DRAINED_S = 5.0
+"""Sampled for so long once every frame is judged."""
 BURST_FRAMES = 24
 """More than the limit of bytes in flight allows."""
 BURST_EVERY = 2_000
@@ -91,6 +93,7 @@ class Soak:
         self._reader = KafkaInspectionFeed(plant.access, topic=plant.topic("results"))
         self._worker = SoakedWorker(plant)
         self.samples: list[Sample] = []
+        self._drained: list[Sample] = []
 
     def run(self, *, minutes: float) -> None:
         """Keep the worker under load for `minutes`, then let it finish."""
@@ -121,6 +124,7 @@ class Soak:
             **self._sent_and_judged(self._worker.metrics()),
             **_in_flight_figures(self.samples),
             **curve_figures(self.samples),
+            "heap_drained_mb": round(min(one.heap_mb for one in self._drained), 1),
             "date": datetime.now(UTC).date().isoformat(),
             "machine": machine(),
             "versions": versions(),
@@ -161,12 +165,16 @@ class Soak:
         self.samples.append(self._worker.sample(at_s=at_s, backlog_frames=self._sender.backlog_frames()))
 
     def _finish(self) -> None:
-        """Wait for the last inspections; some are missing if none arrives for SILENCE_S."""
+        """Wait for the last inspections; some are missing if none arrives for SILENCE_S. Then sample what remains."""
         self._sender.stop()
         deadline = monotonic() + SILENCE_S
         while self._seen.frames < self._sender.sent and monotonic() < deadline:
             if self._count():
                 deadline = monotonic() + SILENCE_S
+        drained_s = monotonic()
+        while not self._drained or monotonic() < drained_s + DRAINED_S:
+            self._count()  # waits a moment
+            self._drained.append(self._worker.sample(at_s=self._load_s, backlog_frames=0))
 
 
 def _in_flight_figures(samples: Sequence[Sample]) -> dict[str, object]:

@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 from uuid import uuid4
 
 import pytest
+import structlog
 
 from qc_dashboard.database.database import Database
 from qc_worker.domain.errors import SettingsError
@@ -121,6 +122,22 @@ def database(database_url: str) -> Iterator[Database]:
     """Open a database with the newest tables."""
     with migrated(database_url) as opened:
         yield opened
+
+
+@pytest.fixture(autouse=True)
+def _no_logger_keeps_what_a_command_sets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undo what a command that runs in this process sets up, as by a test of `account`.
+
+    Loggers would cache it, and the tests behind it, whichever they are, would see none of their lines.
+    """
+    configure = structlog.configure
+
+    def without_caching(**settings: Any) -> None:
+        configure(**{**settings, "cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", without_caching)
+    yield
+    structlog.reset_defaults()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -36,7 +36,7 @@ def two_products(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
     command = [*SCRIPT, *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
 
 
 def document(ended: "subprocess.CompletedProcess[str]") -> dict[str, Any]:

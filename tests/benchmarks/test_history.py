@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_history_benchmark_prints_one_json_object_with_both_databases(postgresql: PostgreSQL) -> None:
     command = [sys.executable, "benchmarks/history.py", "--quick", "--json"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170, check=True)
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=True)
     report = json.loads(run.stdout)
     for kind in ("sqlite", "postgresql"):
         assert report["projection"][kind]["inspections_per_s"] > 0

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +86,7 @@ class Site:
         """Run a command on what all commands find here."""
         state, temporary = self.folder / "state", self.folder / "tmp"
         environment = {**SETTINGS, "QC_STATE_DIR": str(state), "TMPDIR": str(temporary), **self.settings}
-        ended = self.commands.run(command, cwd=self.folder, environment=environment, fault=fault)
+        ended = self.commands.run(*command.split(), cwd=self.folder, environment=environment, fault=fault)
         assert ended.code in EXIT_CODES, (command, ended)
         for sign in ("Traceback", "Exception ignored", 'File "'):
             assert sign not in ended.err + ended.out, (command, ended)
@@ -96,12 +95,6 @@ class Site:
     @property
     def version(self) -> str:
         return min(path.name for path in (self.folder / "state" / "models" / "A").iterdir() if path.is_dir())
-
-
-@pytest.fixture(scope="module")
-def commands() -> Iterator[Commands]:
-    with Commands() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

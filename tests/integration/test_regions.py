@@ -2,11 +2,7 @@
 
 import io
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,29 +10,24 @@ from pydantic import TypeAdapter
 
 from qc_worker.domain.inspection import Mask
 from qc_worker.imaging.run_lengths import decode_mask
-from tests.integration.test_trainer_process import QUICK, run_all
+from tests.integration.conftest import RunTrainer
+from tests.integration.test_trainer_process import QUICK
+from tests.support.injected import Commands
 from tests.unit.trainer.factories import png, write_images
 
 LEFT_HALF = {"size": [48, 48], "polygons": [[[0, 0], [25, 0], [25, 48], [0, 48]]]}
 """The blot of a defect lies in it."""
 
 
-def score(state: Path, *arguments: str) -> Any:
-    environment = {**os.environ, "QC_STATE_DIR": str(state), "QC_COMPILE": "false"}
-    command = [sys.executable, "-m", "qc_worker.cli", "score", "--line", "A", "--json", *arguments]
-    done = subprocess.run(command, env=environment, cwd=state, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)["files"]
-
-
-def test_a_defect_in_the_ignored_region_passes_and_elsewhere_it_is_rejected(tmp_path: Path) -> None:
+def test_a_defect_in_the_ignored_region_passes_and_elsewhere_it_is_rejected(
+    tmp_path: Path, run_trainer: RunTrainer, commands: Commands
+) -> None:
     write_images(tmp_path / "good", 24)
     (tmp_path / "ignored.json").write_text(json.dumps(LEFT_HALF))
     defect = Image.open(io.BytesIO(png(500, defect=True)))
     defect.save(tmp_path / "inside.png")
     ImageOps.mirror(defect).save(tmp_path / "outside.png")
-    ended = run_all(
-        tmp_path,
+    ended = run_trainer(
         ("import", "--line", "A", "--good", "good"),
         ("regions", "--line", "A", "--ignore", "ignored.json", "--show", "shown.png", "--json"),
         ("retrain", "--line", "A", *QUICK),
@@ -47,7 +38,9 @@ def test_a_defect_in_the_ignored_region_passes_and_elsewhere_it_is_rejected(tmp_
     assert Image.open(tmp_path / "shown.png").size == (768, 768)
     assert abs(retrained["ignored_share"] - drawn["ignored_share"]) < 0.02
 
-    inside, outside = score(tmp_path, "--heatmaps", "heat", "inside.png", "outside.png")
+    score = ("score", "--line", "A", "--json", "--heatmaps", "heat", "inside.png", "outside.png")
+    scored = commands.run("qc-worker", *score, cwd=tmp_path, environment={"QC_STATE_DIR": str(tmp_path)})
+    inside, outside = scored.document["files"]
     assert (inside["verdict"], inside["defects"]) == ("pass", [])
     assert outside["verdict"] == "reject"
     mask = decode_mask(TypeAdapter(Mask).validate_python(outside["mask"]))
@@ -58,15 +51,14 @@ def test_a_defect_in_the_ignored_region_passes_and_elsewhere_it_is_rejected(tmp_
     assert np.ptp(hatched[24, :24].astype(int), axis=-1).max() == 0  # lines on a grey picture, no heat
 
 
-def test_regions_are_printed_cleared_and_refused_in_one_line(tmp_path: Path) -> None:
+def test_regions_are_printed_cleared_and_refused_in_one_line(tmp_path: Path, run_trainer: RunTrainer) -> None:
     write_images(tmp_path / "good", 2)
     (tmp_path / "ignored.json").write_text(json.dumps(LEFT_HALF))
     (tmp_path / "wide.json").write_text(json.dumps(LEFT_HALF | {"size": [24, 48]}))
     (tmp_path / "all.json").write_text(json.dumps(LEFT_HALF | {"polygons": [[[0, 0], [99, 0], [99, 99], [0, 99]]]}))
     (tmp_path / "broken.json").write_text('{"size": [48, 48], "polygons": [[[0, 0], [1, 1]]]}')
     line = ("regions", "--line", "A")
-    imported, none, only, kept, cleared, *refused = run_all(
-        tmp_path,
+    imported, none, only, kept, cleared, *refused = run_trainer(
         ("import", "--line", "A", "--good", "good"),
         (*line, "--json"),
         (*line, "--only", "ignored.json", "--json"),

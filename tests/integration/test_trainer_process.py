@@ -6,35 +6,18 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from qc_worker.domain.feedback import Judgement
 from tests.conftest import eventually
+from tests.integration.conftest import RunTrainer
 from tests.unit.trainer.factories import LINE, filled_store, imported, png, write_images
 from trainer.samples.store import SampleStore
 
 QUICK = ("--offline", "--input-size", "64", "--steps", "150", "--json")
 ENDLESS = ("--offline", "--input-size", "64", "--steps", "1000000")
-
-
-MARK = "--- next command ---"
-SEVERAL = f"""
-import json, sys
-from trainer.cli import main
-for arguments in json.loads(sys.argv[1]):
-    sys.argv = ["qc-trainer", *arguments]
-    try:
-        main()
-        code = 0
-    except SystemExit as ended:
-        code = ended.code or 0
-    print("{MARK}", code, "{MARK}", sep="", end="", flush=True)
-    print("{MARK}", code, "{MARK}", sep="", end="", file=sys.stderr, flush=True)
-"""
 
 NEARLY_FULL = """
 import resource, sys
@@ -74,34 +57,7 @@ def holds_lock(state: Path) -> bool:
     return (state / "samples" / ".A.lock").exists()
 
 
-def run_all(state: Path, *commands: tuple[str, ...]) -> "list[Ended]":
-    """Run several command lines, one after the other, in one process: importing torch takes longer than they do."""
-    process = start(state, json.dumps(commands), program=("-c", SEVERAL))
-    code, out, err = finish(process)
-    assert code == 0, err
-    return [
-        Ended(int(code), own_out, own_err)
-        for code, own_out, own_err in zip(
-            out.split(MARK)[1::2], out.split(MARK)[0::2], err.split(MARK)[0::2], strict=False
-        )
-    ]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        assert self.code == 0, self.err
-        return json.loads(self.out)
-
-
-def test_every_error_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
+def test_every_error_is_one_line_and_an_exit_code(tmp_path: Path, run_trainer: RunTrainer) -> None:
     broker_away = ("retrain", "--line", "A", "--kafka", "127.0.0.1:1")
     expected = {
         ("retrain", "--line", "A", "--offline"): "0 good samples are too few",
@@ -128,7 +84,7 @@ def test_every_error_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
         ("threshold", "--line", "A", "--what-if", "--review-rate", "1"): "--review-rate must lie between 0",
         broker_away: "--offline retrains without a broker",
     }
-    for ended, (command, message) in zip(run_all(tmp_path, *expected), expected.items(), strict=True):
+    for ended, (command, message) in zip(run_trainer(*expected), expected.items(), strict=True):
         last = ended.err.strip().splitlines()[-1]
         assert (ended.code, ended.out) == (75 if command == broker_away else 2, ""), ended.err
         assert last.startswith("error: ")
@@ -136,14 +92,13 @@ def test_every_error_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
         assert "Traceback" not in ended.err
 
 
-def test_each_command_prints_one_json_object(tmp_path: Path) -> None:
+def test_each_command_prints_one_json_object(tmp_path: Path, run_trainer: RunTrainer) -> None:
     write_images(tmp_path / "good", 24)
     write_images(tmp_path / "set" / "test" / "good", 3, first_seed=100)
     write_images(tmp_path / "set" / "test" / "blot", 3, first_seed=200, defect=True)
     imported, retrained, evaluated, versions, lines = (
         ended.document
-        for ended in run_all(
-            tmp_path,
+        for ended in run_trainer(
             ("import", "--line", "A", "--good", "good", "--json"),
             ("retrain", "--line", "A", *QUICK),
             ("evaluate", "--line", "A", "--dataset", "set", "--report", "r.html", "--json"),
@@ -167,7 +122,9 @@ def test_each_command_prints_one_json_object(tmp_path: Path) -> None:
     assert lines == {"lines": [{"line": "A", "good": 24, "defect": 0, "versions": 1, "live": None}]}
 
 
-def test_a_model_is_measured_on_the_lines_own_defects_and_on_good_samples_that_it_has_not_seen(tmp_path: Path) -> None:
+def test_a_model_is_measured_on_the_lines_own_defects_and_on_good_samples_that_it_has_not_seen(
+    tmp_path: Path, run_trainer: RunTrainer
+) -> None:
     store = SampleStore(tmp_path / "samples")
     for seed in range(24):
         store.add(LINE, Judgement.GOOD, png(seed), origin=imported())
@@ -176,8 +133,8 @@ def test_a_model_is_measured_on_the_lines_own_defects_and_on_good_samples_that_i
         store.add(LINE, Judgement.DEFECT, png(200 + seed, defect=True), origin=imported(), kind=kind)
     write_images(tmp_path / "new", 4, first_seed=100)
     evaluate = ("evaluate", "--line", "A", "--report", "r.html", "--json")
-    retrained, none_unseen, _, evaluated = run_all(
-        tmp_path, ("retrain", "--line", "A", *QUICK), evaluate, ("import", "--line", "A", "--good", "new"), evaluate
+    retrained, none_unseen, _, evaluated = run_trainer(
+        ("retrain", "--line", "A", *QUICK), evaluate, ("import", "--line", "A", "--good", "new"), evaluate
     )
     assert (retrained.code, none_unseen.code) == (0, 2)
     assert "trained on all good samples of line A" in none_unseen.err
@@ -191,13 +148,12 @@ def test_a_model_is_measured_on_the_lines_own_defects_and_on_good_samples_that_i
     assert "Line A on its own samples" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
-def test_auto_takes_the_input_size_from_the_good_frames_and_says_why(tmp_path: Path) -> None:
+def test_auto_takes_the_input_size_from_the_good_frames_and_says_why(tmp_path: Path, run_trainer: RunTrainer) -> None:
     store = SampleStore(tmp_path / "samples")
     for seed in range(24):
         store.add(LINE, Judgement.GOOD, png(seed, size=160), origin=imported())
     quick = ("retrain", "--line", "A", "--offline", "--dry-run", "--steps", "40", "--json")
-    *documented, too_many_tiles = run_all(
-        tmp_path,
+    *documented, too_many_tiles = run_trainer(
         quick,
         (*quick, "--max-cost", "0.2"),
         (*quick, "--max-cost", "0.2", "--input-size", "128x160"),
@@ -215,11 +171,10 @@ def test_auto_takes_the_input_size_from_the_good_frames_and_says_why(tmp_path: P
     assert "input size 160x160 is too small for 8 tiles" in too_many_tiles.err.splitlines()[-1]
 
 
-def test_a_threshold_is_shown_and_moved_without_a_broker(tmp_path: Path) -> None:
+def test_a_threshold_is_shown_and_moved_without_a_broker(tmp_path: Path, run_trainer: RunTrainer) -> None:
     filled_store(tmp_path / "samples", good=60, defect=3)
     line = ("--line", "A", "--json")
-    retrained, shown, what_if, moved, away, too_low, versions = run_all(
-        tmp_path,
+    retrained, shown, what_if, moved, away, too_low, versions = run_trainer(
         ("retrain", *line, *QUICK[:-1]),
         ("threshold", *line, "--offline"),
         ("threshold", *line, "--offline", "--what-if", "--score", "1e9"),

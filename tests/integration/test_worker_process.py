@@ -1,6 +1,5 @@
 """The real command line as a process, on a real broker and cache."""
 
-import json
 import signal
 from collections import Counter
 from dataclasses import replace
@@ -15,6 +14,7 @@ from qc_worker.domain.inspection import Verdict
 from qc_worker.transport.redis.heatmap_cache import RedisHeatmapCache
 from tests.conftest import eventually
 from tests.support import factories
+from tests.support.injected import Commands
 from tests.support.plant import Books, Plant, WorkerProcess, balance
 
 log = structlog.get_logger()
@@ -55,15 +55,15 @@ def test_a_retrained_line_is_taken_up_in_flight_without_losing_a_frame(plant: Pl
         assert versions == sorted(v for v in versions if v)
 
 
-def test_a_moved_threshold_is_taken_up_in_under_two_seconds_and_rolled_back(plant: Plant) -> None:
+def test_a_moved_threshold_is_taken_up_in_under_two_seconds_and_rolled_back(plant: Plant, commands: Commands) -> None:
     plant.train("A", "v1", scores=(-5.0, -4.0, 1e5))
     with plant.worker() as worker:
         plant.push(3, lines="A")
         plant.settled_inspections(3)
-        shown = trainer(plant, "threshold", "--what-if", "--max-false-reject", "0.5")
+        shown = trainer(commands, plant, "threshold", "--what-if", "--max-false-reject", "0.5")
         assert shown["inspections"] == {"counted": 3, "other_models": 0, "not_judged": 0}
         assert [row["verdicts"] for row in shown["rows"] if row["current"]] == [{"pass": 3, "review": 0, "reject": 0}]
-        moved = trainer(plant, "threshold", "--score", "-4.5")
+        moved = trainer(commands, plant, "threshold", "--score", "-4.5")
         taken_up = worker.taken_up(moved["version"])
         announced_at = plant.store.releases("A")[-1].released_at
         seconds = (datetime.fromisoformat(str(taken_up["timestamp"])) - announced_at).total_seconds()
@@ -73,16 +73,17 @@ def test_a_moved_threshold_is_taken_up_in_under_two_seconds_and_rolled_back(plan
         plant.push(3, lines="A", first=10)
         *_, last = plant.settled_inspections(6)
         assert (last.model_version, last.threshold, last.verdict) == (moved["version"], -4.5, Verdict.REJECT)
-        assert trainer(plant, "rollback")["version"] == "v1"
+        assert trainer(commands, plant, "rollback")["version"] == "v1"
         eventually(lambda: worker.pause() or worker.events()["model taken up"] == 3)
         plant.push(1, lines="A", first=20)
         *_, last = plant.settled_inspections(7)
     assert (last.model_version, last.threshold, last.verdict) == ("v1", 1e5, Verdict.PASS)
 
 
-def trainer(plant: Plant, command: str, *arguments: str) -> dict[str, Any]:
-    """What `qc-trainer` prints for line A."""
-    return dict(json.loads(plant.command("trainer.cli", command, "--line", "A", *arguments, "--json").stdout))
+def trainer(commands: Commands, plant: Plant, command: str, *arguments: str) -> Any:
+    """Run a command of `qc-trainer` for line A, and return what it prints."""
+    line = ("qc-trainer", command, "--line", "A", *arguments, "--json")
+    return commands.run(*line, cwd=plant.folder, environment=plant.environment).document
 
 
 def test_a_release_that_was_tampered_with_is_refused_in_flight(plant: Plant) -> None:

@@ -27,7 +27,7 @@ OUT, ERR = 1, 2
 FEW_BYTES = 1000
 """Largest size of files in bytes: less than any picture or model, more than a lock."""
 MOST_FILES = 5
-PATIENCE_S = 100
+PATIENCE_S = 150
 CAPABILITIES_VERSION_3 = 0x20080522
 
 
@@ -39,6 +39,12 @@ class Ended:
     """Exit code; if negative, the signal that killed the command."""
     out: str
     err: str
+
+    @property
+    def document(self) -> Any:
+        """Return the JSON document that the command printed; fail if it did not succeed."""
+        assert self.code == 0, self.err
+        return json.loads(self.out)
 
 
 class Commands:
@@ -56,11 +62,11 @@ class Commands:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._process.communicate(timeout=30)
 
-    def run(self, command: str, *, cwd: Path, environment: dict[str, str], fault: str = "none") -> Ended:
+    def run(self, *command: str, cwd: Path, environment: dict[str, str], fault: str = "none") -> Ended:
         """Run `qc-worker ...` or `qc-trainer ...` with one of FAULTS."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        request = {"command": command.split(), "cwd": str(cwd), "environment": environment, "fault": fault}
+        request = {"command": command, "cwd": str(cwd), "environment": environment, "fault": fault}
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         return Ended(**json.loads(self._process.stdout.readline()))

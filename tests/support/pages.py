@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from qc_worker.domain.errors import SettingsError
 from tests.conftest import eventually
+from tests.support.debian import found_or_installed
 
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 CHROMIUM = ("chromium", "chromium-browser")
@@ -110,10 +111,7 @@ def chromium() -> Iterator[Browser]:
 @cache
 def chromium_program() -> str:
     """Find Chromium; root in CI installs it. Raises SettingsError."""
-    if (found := _installed()) is None and os.environ.get("CI") and os.geteuid() == 0:
-        for arguments in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
-            subprocess.run(["apt-get", *arguments], check=True, capture_output=True)
-        found = _installed()
+    found = found_or_installed(_installed, "chromium")
     if found is None:
         raise SettingsError("Chromium is not installed: apt-get install chromium")
     return found

@@ -15,6 +15,7 @@ import psycopg
 
 from qc_worker.domain.errors import SettingsError
 from qc_worker.embedded.server import LOOPBACK, Server, free_port
+from tests.support.debian import found_or_installed
 
 UNPRIVILEGED = ("postgres", "nobody")
 """Users to run it as when the tests are root's, whom PostgreSQL refuses."""
@@ -85,10 +86,7 @@ class PostgreSQL:
 @cache
 def programs_folder() -> Path:
     """Find the folder of initdb and postgres; root in CI installs them. Raises SettingsError."""
-    if (found := _installed()) is None and os.environ.get("CI") and os.geteuid() == 0:
-        for arguments in (["update"], ["install", "-y", "--no-install-recommends", "postgresql"]):
-            subprocess.run(["apt-get", *arguments], check=True, capture_output=True)
-        found = _installed()
+    found = found_or_installed(_installed, "postgresql")
     if found is None:
         raise SettingsError("PostgreSQL is not installed: apt-get install postgresql")
     return found
