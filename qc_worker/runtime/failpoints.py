@@ -22,7 +22,11 @@ WORKER_PLACES = ("after-poll", "in-decode", "in-inference", "after-send", "befor
 HISTORY_PLACES = ("before-rows", "after-rows", "after-places", "after-history-commit")
 REBUILD_PLACES = ("after-rebuilt-rows", "in-exchange", "after-exchange")
 REVIEW_PLACES = ("in-judgement", "after-judgement", "after-word-sent")
-PLACES = (*WORKER_PLACES, *HISTORY_PLACES, *REBUILD_PLACES, *REVIEW_PLACES)
+ARCHIVE_PLACES = ("after-claim", "in-blob", "after-blobs", "in-evidence", "after-evidence")
+RETENTION_PLACES = ("after-evidence-removed", "after-mark", "after-blob-removed")
+PLACES = (
+    *WORKER_PLACES, *HISTORY_PLACES, *REBUILD_PLACES, *REVIEW_PLACES, *ARCHIVE_PLACES, *RETENTION_PLACES
+)  # fmt: skip
 STALL_S = 15.0
 EXHAUSTED_BYTES = 256 * 1024 * 1024
 
