@@ -7,7 +7,7 @@ from qc_worker.runtime.failpoints import WORKER_PLACES
 from tests.faults import broker_faults, cache_faults, poison, release_faults, trainer_faults, worker_faults
 from tests.faults.cell import ELECTION_S, ON_AND_ON_S, SESSION_S, SLACK_S, START_S, TRANSACTION_S, Cell
 from tests.faults.dashboard_faults import KilledProjection
-from tests.faults.poison import one_frame_is_given_up, poisoned
+from tests.faults.poison import IN_A_BATCH, one_frame_is_given_up, poisoned, poisoned_in_a_batch
 from tests.faults.release_faults import v1_judged_all
 from tests.faults.worker_faults import POLL_INTERVAL_S, frozen, killed_at, stalled
 from tests.support.databases import DATABASES
@@ -29,6 +29,16 @@ def poisonous(place: str, action: str) -> Cell:
         f"poisonous frame, {death} {place}",
         "a frame that kills workers kills three, then the line goes on",
         poisoned(place, action),
+        DEATHS_S,
+        one_frame_is_given_up,
+    )
+
+
+def poisonous_in_a_batch(which: str) -> Cell:
+    return Cell(
+        f"poisonous frame {which} of a batch, want of memory in-inference",
+        "a frame that kills workers kills three, then the line goes on",
+        poisoned_in_a_batch(which),
         DEATHS_S,
         one_frame_is_given_up,
     )
@@ -197,7 +207,7 @@ SURROUNDINGS = (
 
 POISON = (
     poisonous("in-decode", "segfault"),
-    poisonous("in-inference", "exhaust"),
+    *map(poisonous_in_a_batch, IN_A_BATCH),
     Cell(
         "poisonous frame last of all",
         "a frame that kills workers kills three, then the line goes on",
