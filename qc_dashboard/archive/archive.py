@@ -20,6 +20,7 @@ from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Offsets, Partition, Position
 from qc_worker.domain.inspection import Verdict
 from qc_worker.ports.clock import Clock
+from qc_worker.runtime.failpoints import failpoint
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEY = (evidence.c.source_topic, evidence.c.source_partition, evidence.c.source_offset)
@@ -114,11 +115,15 @@ class Archive:
         """
         contents = {digest(content): content for one in found for content in one.contents}
         self._claim({sha256: len(content) for sha256, content in contents.items()})
+        failpoint("after-claim")
         self._store.put_all(contents)
+        failpoint("after-blobs")
         with self._database.writing() as connection:
             _check_there(connection, contents)
             _insert(connection, [self._row(one) for one in found])
             _advance(connection, before, after)
+            failpoint("in-evidence")
+        failpoint("after-evidence")
 
     def _claim(self, sizes: Mapping[str, int]) -> None:
         """Write the rows of blobs before their bytes: a blob without a row would never be removed."""

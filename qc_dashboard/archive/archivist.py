@@ -30,12 +30,18 @@ RETRY_S = 5.0
 RETENTION_S = 600.0
 CACHE_PATIENCE = timedelta(hours=1)
 """Age of an inspection up to which the archive waits for a heatmap cache that is away."""
+WRITTEN_WITHIN = timedelta(seconds=10)
+"""Workers publish an inspection before its heatmap is in the cache; from this age on the heatmap counts as gone."""
 
 log = structlog.get_logger()
 
 
 class CacheAway(TransportError):
     """The heatmap cache cannot be reached; the heatmaps may still be in it."""
+
+
+class HeatmapPending(TransportError):
+    """The worker may still be writing the heatmap."""
 
 
 class JudgedFrame(Protocol):
@@ -111,41 +117,54 @@ class Archivist:
             self._frames.close()
 
     def step(self) -> bool:
-        """Look at the next inspections of each partition; False if there were none. Raises TransportError."""
+        """Look at the next inspections of each partition; False if none can be archived yet. Raises TransportError."""
         known, places = self._history.places(self._topic), self._archive.places(self._topic)
         # A place beyond the history's belongs to an earlier topic of that name.
         behind = {partition: end for partition, end in sorted(known.items()) if places.get(partition, 0) != end}
         starts = {p: stored if (stored := places.get(p, 0)) < end else 0 for p, end in behind.items()}
         metrics.ARCHIVE_LAG.set(sum(end - starts[partition] for partition, end in behind.items()))
-        for partition, end in behind.items():
+        moved = [
             self._copy(partition, places.get(partition, 0), start=starts[partition], end=end)
-        return bool(behind)
+            for partition, end in behind.items()
+        ]
+        return any(moved)
 
     def clean(self) -> None:
         """Remove what need not be kept any more. Raises TransportError."""
         self._retention.run(self._archive.now_us())
 
-    def _copy(self, partition: Partition, stored: int, *, start: int, end: int) -> None:
-        """Archive a batch of one partition, and store the place after it."""
+    def _copy(self, partition: Partition, stored: int, *, start: int, end: int) -> bool:
+        """Archive a batch of one partition, and store the place after it; False if that has not changed."""
         judged = [
             one
             for one in self._history.published_after({partition: start}, limit=LOOKED_AT_ONCE)
             if one.results_offset < end
         ]
-        found: list[FrameEvidence] = []
+        found, stopped_at = self._found(judged)
         # Offsets without an inspection, such as markers of transactions, are passed too.
         after = end if len(judged) < LOOKED_AT_ONCE else judged[-1].results_offset + 1
-        chosen = [one for one in judged if self._policy.wants(one.verdict, one.source)]
-        known = self._archive.evidence_of([one.source for one in chosen])
-        for one in chosen:
-            evidence = self._evidence(one) if one.source not in known else None
-            found += [evidence] if evidence is not None else []
-            if len(found) >= MAX_BATCH_FRAMES or sum(each.size_bytes for each in found) >= MAX_BATCH_BYTES:
-                after = one.results_offset + 1
-                break
+        after = after if stopped_at is None else stopped_at
+        if after == stored:
+            return False
         self._archive.keep(found, before={partition: stored}, after={partition: after})
         for each in found:
             metrics.ARCHIVED.labels(verdict=each.verdict.value, outcome="stored").inc()
+        return True
+
+    def _found(self, judged: Sequence[JudgedFrame]) -> tuple[list[FrameEvidence], int | None]:
+        """Return the evidence of a batch, and the offset with which the next one begins; None: behind all of these."""
+        found: list[FrameEvidence] = []
+        chosen = [one for one in judged if self._policy.wants(one.verdict, one.source)]
+        known = self._archive.evidence_of([one.source for one in chosen])
+        for one in chosen:
+            try:
+                evidence = self._evidence(one) if one.source not in known else None
+            except HeatmapPending:
+                return found, one.results_offset
+            found += [evidence] if evidence is not None else []
+            if len(found) >= MAX_BATCH_FRAMES or sum(each.size_bytes for each in found) >= MAX_BATCH_BYTES:
+                return found, one.results_offset + 1
+        return found, None
 
     def _evidence(self, judged: JudgedFrame) -> FrameEvidence | None:
         record = self._frames.read(judged.source)
@@ -163,7 +182,7 @@ class Archivist:
         )
 
     def _pictures(self, judged: JudgedFrame) -> HeatmapEntry | None:
-        """Return the frame's pictures. Raises CacheAway as long as waiting for the cache may bring them."""
+        """Return the frame's pictures. Raises CacheAway and HeatmapPending as long as waiting may bring them."""
         key = judged.inspection.heatmap_key
         if key is None or self._heatmaps is None:
             return None
@@ -173,6 +192,8 @@ class Archivist:
         age = timedelta(microseconds=self._archive.now_us() - judged.scored_us)
         if age < CACHE_PATIENCE and not self._heatmaps.available():
             raise CacheAway("the heatmap cache cannot be reached")
+        if abs(age) < WRITTEN_WITHIN:  # not for longer if the worker's clock is ahead
+            raise HeatmapPending(f"{key} is not written yet")
         metrics.ARCHIVED_WITHOUT_HEATMAP.inc()
         return None
 

@@ -13,6 +13,7 @@ import structlog
 from fsspec.core import url_to_fs
 
 from qc_worker.domain.errors import SettingsError, TransportError
+from qc_worker.runtime.failpoints import failpoint
 
 PUTS_AT_ONCE = 8
 WHOLE = frozenset({"s3", "s3a", "gcs", "gs", "abfs", "abfss", "az", "oci", "memory"})
@@ -72,9 +73,12 @@ class BlobStore:
         return None
 
     def remove(self, sha256: str) -> None:
-        """Remove the bytes, if they are there."""
+        """Remove the bytes, if they are there, and what a process that died has left of them."""
+        path = self._path(sha256)
         with _archive_errors(f"removing {sha256}"), suppress(FileNotFoundError):
-            self._fs.rm_file(self._path(sha256))
+            if not self._puts_whole:
+                self._remove_partials(path)
+            self._fs.rm_file(path)
 
     def _is_whole(self, path: str, size_bytes: int) -> bool:
         try:
@@ -89,16 +93,21 @@ class BlobStore:
             return
         folder, _, name = path.rpartition("/")
         self._fs.makedirs(folder, exist_ok=True)
-        for left in self._fs.glob(f"{folder}/.{name}.*.partial"):
-            self._fs.rm_file(left)  # by a process that died
+        self._remove_partials(path)
         partial = f"{folder}/.{name}.{uuid4().hex}.partial"
         try:
             self._fs.pipe_file(partial, content)
+            failpoint("in-blob")
             self._fs.mv(partial, path)
         except BaseException:
             with suppress(Exception):
                 self._fs.rm_file(partial)
             raise
+
+    def _remove_partials(self, path: str) -> None:
+        folder, _, name = path.rpartition("/")
+        for left in self._fs.glob(f"{folder}/.{name}.*.partial"):
+            self._fs.rm_file(left)  # by a process that died
 
     def _path(self, sha256: str) -> str:
         return f"{self._root}/{sha256[:2]}/{sha256[2:4]}/{sha256}"

@@ -16,6 +16,7 @@ from qc_dashboard.archive.tables import blobs, evidence
 from qc_dashboard.database.database import Database
 from qc_worker.domain.inspection import Verdict
 from qc_worker.observability import metrics
+from qc_worker.runtime.failpoints import failpoint
 
 AT_ONCE = 200
 """Rows in one transaction: short, so that the projection does not wait."""
@@ -75,13 +76,17 @@ class Retention:
                 size += total_bytes
             if keys:
                 connection.execute(delete(evidence).where(tuple_(*KEY).in_(keys)))
+        if keys:
+            failpoint("after-evidence-removed")
         return len(keys)
 
     def _sweep(self, before_us: int) -> None:
         """Remove the blobs that nobody has claimed since `before_us` and no evidence needs."""
         while going := self._mark(self._unneeded(before_us), before_us):
+            failpoint("after-mark")
             for sha256 in going:
                 self._store.remove(sha256)
+                failpoint("after-blob-removed")
             with self._database.writing() as connection:
                 connection.execute(delete(blobs).where(blobs.c.sha256.in_(going), blobs.c.going == true()))
 

@@ -73,7 +73,8 @@ def archiving(settings: DashboardSettings, database: Database) -> Iterator[Archi
     max_bytes = int(settings.archive_max_gib * GIBIBYTE)
     policy = ArchivePolicy(settings.archive_days, settings.archive_pass_share, max_bytes)
     archive = Archive(database, store, clock=clock)
-    heatmaps = open_heatmap_cache(settings.redis_url, ttl_s=settings.heatmap_ttl_s)
+    timeout_s = settings.redis_timeout_ms / 1000
+    heatmaps = open_heatmap_cache(settings.redis_url, ttl_s=settings.heatmap_ttl_s, timeout_s=timeout_s)
     archivist = Archivist(
         archive,
         Retention(database, store, policy),

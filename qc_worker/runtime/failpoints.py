@@ -1,7 +1,8 @@
 """Let a process die or stall at named places, for tests of faults. A place that is not armed costs one dict look-up.
 
 The setting `failpoints` arms a place for its third passage (`after-send=3`) or for each passage of a frame
-(`in-decode@frame-7`). An action may follow (`after-poll=3!stall`); the default is `kill`.
+(`in-decode@frame-7`). An action may follow (`after-poll=3!stall`); the default is `kill`. One line of the log names the
+place and its frames before it happens.
 """
 
 import os
@@ -11,13 +12,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
+import structlog
+
 from qc_worker.domain.errors import SettingsError
+
+log = structlog.get_logger()
 
 WORKER_PLACES = ("after-poll", "in-decode", "in-inference", "after-send", "before-commit", "during-commit")
 HISTORY_PLACES = ("before-rows", "after-rows", "after-places", "after-history-commit")
 REBUILD_PLACES = ("after-rebuilt-rows", "in-exchange", "after-exchange")
 REVIEW_PLACES = ("in-judgement", "after-judgement", "after-word-sent")
-PLACES = (*WORKER_PLACES, *HISTORY_PLACES, *REBUILD_PLACES, *REVIEW_PLACES)
+ARCHIVE_PLACES = ("after-claim", "in-blob", "after-blobs", "in-evidence", "after-evidence")
+RETENTION_PLACES = ("after-evidence-removed", "after-mark", "after-blob-removed")
+PLACES = (
+    *WORKER_PLACES, *HISTORY_PLACES, *REBUILD_PLACES, *REVIEW_PLACES, *ARCHIVE_PLACES, *RETENTION_PLACES
+)  # fmt: skip
 STALL_S = 15.0
 EXHAUSTED_BYTES = 256 * 1024 * 1024
 
@@ -26,7 +35,9 @@ def failpoint(place: str, *frame_ids: str) -> None:
     """Die or stall here if the place is armed for this passage or for one of these frames."""
     if _traps:
         for trap in _traps.get(place, ()):
-            trap.passed(frame_ids)
+            if trap.is_sprung_by(frame_ids):
+                log.warning("failpoint", place=place, frames=frame_ids)
+                trap.spring()
 
 
 def arm(spec: str) -> None:
@@ -68,11 +79,7 @@ class _Trap:
     frame_id: str = ""
     passages: Iterator[int] = field(default_factory=lambda: count(1))  # `next` is atomic, so threads may pass at once
 
-    def passed(self, frame_ids: tuple[str, ...]) -> None:
-        if self._is_sprung_by(frame_ids):
-            self.spring()
-
-    def _is_sprung_by(self, frame_ids: tuple[str, ...]) -> bool:
+    def is_sprung_by(self, frame_ids: tuple[str, ...]) -> bool:
         if self.frame_id:
             return self.frame_id in frame_ids
         return next(self.passages) == self.passage

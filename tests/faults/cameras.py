@@ -91,9 +91,15 @@ class Cameras:
                 self.push_poison()
 
     def _send(self, frame_id: str, *, line: str, camera: str) -> None:
-        picture = _picture(self.sent % PICTURES)
-        message = encode_frame(picture, line=line, camera=camera, captured_at=factories.NOON, frame_id=frame_id)
+        message = encode_frame(
+            picture(self.sent), line=line, camera=camera, captured_at=factories.NOON, frame_id=frame_id
+        )
         self._sending.append(self._producer.send(message))
+
+
+def picture(number: int) -> bytes:
+    """Return what cameras send as their frame of that number."""
+    return _picture(number % PICTURES)
 
 
 @cache

@@ -6,8 +6,12 @@ Each cell is run by `test_matrix.py` on three brokers with at least 2,000 frames
 from qc_worker.runtime.failpoints import WORKER_PLACES
 from tests.faults import broker_faults, cache_faults, poison, release_faults, trainer_faults, worker_faults
 from tests.faults.cell import ELECTION_S, ON_AND_ON_S, SESSION_S, SLACK_S, START_S, TRANSACTION_S, Cell
-from tests.faults.dashboard_faults import KilledProjection
-from tests.faults.poison import one_frame_is_given_up, poisoned
+from tests.faults.dashboard.archive import KilledArchive
+from tests.faults.dashboard.fault import DashboardFault
+from tests.faults.dashboard.outages import OUTAGE_S, Restarts
+from tests.faults.dashboard.projection import KilledProjection
+from tests.faults.dashboard.review import KilledReview
+from tests.faults.poison import IN_A_BATCH, one_frame_is_given_up, poisoned, poisoned_in_a_batch
 from tests.faults.release_faults import v1_judged_all
 from tests.faults.worker_faults import POLL_INTERVAL_S, frozen, killed_at, stalled
 from tests.support.databases import DATABASES
@@ -34,15 +38,18 @@ def poisonous(place: str, action: str) -> Cell:
     )
 
 
-def history_killed(database: str) -> Cell:
-    fault = KilledProjection(database)
+def poisonous_in_a_batch(which: str) -> Cell:
     return Cell(
-        f"dashboard killed at each step, {database}",
-        "the history's counts are those of the account, and a rebuild changes none",
-        fault.run,
-        ON_AND_ON_S,
-        fault.proof,
+        f"poisonous frame {which} of a batch, want of memory in-inference",
+        "a frame that kills workers kills three, then the line goes on",
+        poisoned_in_a_batch(which),
+        DEATHS_S,
+        one_frame_is_given_up,
     )
+
+
+def dashboard_killed(step: str, fault: DashboardFault, promise: str) -> Cell:
+    return Cell(f"dashboard killed at each {step}, {fault.database}", promise, fault.run, ON_AND_ON_S, fault.proof)
 
 
 WORKERS = (
@@ -197,7 +204,7 @@ SURROUNDINGS = (
 
 POISON = (
     poisonous("in-decode", "segfault"),
-    poisonous("in-inference", "exhaust"),
+    *map(poisonous_in_a_batch, IN_A_BATCH),
     Cell(
         "poisonous frame last of all",
         "a frame that kills workers kills three, then the line goes on",
@@ -207,6 +214,25 @@ POISON = (
     ),
 )
 
-DASHBOARD = tuple(map(history_killed, DATABASES))
+DASHBOARD_DEATHS = (
+    ("step", KilledProjection, "the history's counts are those of the account, and a rebuild changes none"),
+    ("step of the archive", KilledArchive, "every frame has its evidence once, no file is left over, the bound holds"),
+    ("step of the review", KilledReview, "every word reaches `feedback` as it was said, and counts once"),
+)
+RESTARTS = Restarts("postgresql")
+DASHBOARD = (
+    *(
+        dashboard_killed(step, kind(database), promise)
+        for database in DATABASES
+        for step, kind, promise in DASHBOARD_DEATHS
+    ),
+    Cell(
+        "brokers and database restarted while the dashboard follows",
+        "the dashboard lives, and the history's counts are those of the account",
+        RESTARTS.run,
+        OUTAGE_S,
+        RESTARTS.proof,
+    ),
+)
 
 CELLS = (*WORKERS, *BROKERS, *SURROUNDINGS, *POISON, *DASHBOARD)

@@ -10,7 +10,9 @@ from qc_worker.domain.errors import SettingsError
 from qc_worker.runtime.failpoints import arm
 
 PROGRAM = """
+from qc_worker.observability.logging import configure_logging
 from qc_worker.runtime import failpoints
+configure_logging()
 failpoints.STALL_S = 0.01
 failpoints.arm({spec!r})
 for batch in (("frame-0", "frame-1"), ("frame-2", "frame-3")):

@@ -126,11 +126,22 @@ class Plant:
         letters: list[Record] = []
 
         def enough() -> bool:
-            letters[:] = self._records(self.topics["dead_letter"])
+            letters[:] = self.records("dead_letter")
             return len(letters) >= count
 
         eventually(enough)
         return letters
+
+    def records(self, name: str) -> list[Record]:
+        """Read all records that the topic of that name holds now."""
+        connections = Connections()
+        consumer = open_reader(self.access, connections, max_partition_fetch_bytes=MAX_DEAD_LETTER_BYTES)
+        try:
+            consumer.assign(partitions_of(consumer, self.topics[name]))
+            return [to_record(polled) for polled in read_to_end(consumer)]
+        finally:
+            consumer.close(autocommit=False)
+            connections.close()
 
     def inspections(self, count: int, *, timeout_s: float = 60.0) -> list[Inspection]:
         """Wait for at least `count` inspections, and return all so far."""
@@ -158,17 +169,6 @@ class Plant:
             yield process
         finally:
             process.end()
-
-    def _records(self, topic: str) -> list[Record]:
-        """Read all records that the topic holds now."""
-        connections = Connections()
-        consumer = open_reader(self.access, connections, max_partition_fetch_bytes=MAX_DEAD_LETTER_BYTES)
-        try:
-            consumer.assign(partitions_of(consumer, topic))
-            return [to_record(polled) for polled in read_to_end(consumer)]
-        finally:
-            consumer.close(autocommit=False)
-            connections.close()
 
 
 class WorkerProcess:

@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 
 from qc_dashboard.archive import archivist as archivist_module
-from qc_dashboard.archive.archivist import Archivist, CacheAway
+from qc_dashboard.archive.archivist import WRITTEN_WITHIN, Archivist, CacheAway
 from qc_dashboard.archive.policy import ArchivePolicy
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.history import History
@@ -156,6 +156,27 @@ def test_archive_waits_for_a_cache_that_is_away_but_not_for_ever(line: Line) -> 
     line.plant.clock.advance(7200)
     follow(line.archivist())
     assert line.archived() == [(0, b"frame 0", b"heatmap 0"), (1, b"frame 1", None)]
+
+
+def test_heatmap_that_its_worker_still_writes_is_waited_for(line: Line) -> None:
+    [source] = line.judge(Verdict.REJECT)
+    written, line.cache = line.cache.get(f"qc:heatmap:{source}"), MemoryHeatmapCache(ttl_s=3600)
+    line.judge(Verdict.REJECT)
+    archivist = line.archivist()
+    assert not archivist.step()
+    assert line.archived() == []
+    assert written is not None
+    line.cache.put([written])
+    follow(archivist)
+    assert line.archived() == [(n, b"frame %d" % n, b"heatmap %d" % n) for n in range(2)]
+
+
+def test_frame_whose_heatmap_was_never_written_is_archived_without_it(line: Line) -> None:
+    line.judge(Verdict.REJECT)
+    line.cache = MemoryHeatmapCache(ttl_s=3600)
+    line.plant.clock.advance(WRITTEN_WITHIN.total_seconds())
+    follow(line.archivist())
+    assert line.archived() == [(0, b"frame 0", None)]
 
 
 def test_crash_at_any_step_loses_no_evidence(line: Line) -> None:
