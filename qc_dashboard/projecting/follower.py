@@ -33,8 +33,6 @@ class Source(Generic[T]):
 
     topic: str
     open_feed: Callable[[], Feed[T]]
-    oldest: Callable[[], Offsets]
-    """Looks up each partition's first offset that retention has left. Raises TransportError."""
     store: Callable[[Sequence[T], Step], Written]
 
 
@@ -56,6 +54,7 @@ class Follower(Generic[T]):
         self._stop = stop
         self._clock = clock
         self._pauses = Pauses(stop)
+        self._feed: Feed[T] | None = None
         self.arrivals = Arrivals()
         self.outage: Outage | None = None
         """What keeps it from following; None while it follows."""
@@ -64,8 +63,8 @@ class Follower(Generic[T]):
         """Follow until the stop event is set."""
         while not self._stop.is_set():
             try:
-                with closing(self._source.open_feed()) as feed:
-                    self._follow(feed)
+                with closing(self._source.open_feed()) as self._feed:
+                    self._follow(self._feed)
             except PlacesMoved as moved:
                 log.info("history moved on", topic=self._source.topic, reason=str(moved))
             except QcError as error:
@@ -75,9 +74,14 @@ class Follower(Generic[T]):
                 log.exception("history not written", topic=self._source.topic)
                 self._wait(f"{type(error).__name__}, see the log")
 
+    def interrupt(self) -> None:
+        """End what the thread waits for at the broker, after the stop event is set; repeat it until the thread ends."""
+        if (feed := self._feed) is not None:
+            feed.interrupt()
+
     def _follow(self, feed: Feed[T]) -> None:
         places = self._writer.places(self._source.topic)
-        self._look_for_gaps(places)
+        self._look_for_gaps(places, feed.oldest())
         feed.start(places)
         while not self._stop.is_set():
             polled = feed.poll(timeout_s=POLL_S)
@@ -87,9 +91,8 @@ class Follower(Generic[T]):
                 places = after
             self._recovered()
 
-    def _look_for_gaps(self, places: Offsets) -> None:
+    def _look_for_gaps(self, places: Offsets, oldest: Offsets) -> None:
         """Report what retention has removed before it was read: no retry brings it back."""
-        oldest = self._source.oldest()
         for partition, place in places.items():
             if (first := oldest.get(partition, 0)) > place:
                 log.error("history has a gap", topic=partition.topic, partition=partition.partition, to=first, at=place)
@@ -108,6 +111,8 @@ class Follower(Generic[T]):
         self._pauses.end()
 
     def _wait(self, reason: str) -> None:
+        if self._stop.is_set():
+            return  # it was interrupted
         if self.outage is None or self.outage.reason != reason:
             log.warning("history waits", topic=self._source.topic, reason=reason)
         since = self.outage.since if self.outage is not None else self._clock.now()

@@ -38,6 +38,12 @@ class KafkaFeed(Reader, Generic[T]):
         self._decode = decode
         self._skips_to_end = not from_beginning
 
+    def oldest(self) -> dict[Partition, int]:
+        consumer = self._reader()
+        with transport_errors(f"asking for the first offsets of {self._topic}"):
+            first = consumer.beginning_offsets(partitions_of(consumer, self._topic))
+        return {to_partition(partition): offset for partition, offset in first.items()}
+
     def start(self, starts: Offsets | None = None) -> None:
         consumer = self._reader()
         with transport_errors(f"reading {self._topic}"):
@@ -72,6 +78,7 @@ class KafkaFeed(Reader, Generic[T]):
             consumer.seek(partition, 0)
 
     def _started(self) -> KafkaConsumer:
+        self._connections.check()
         if self._opened is None:
             raise TransportError(f"the feed of {self._topic} is not started, or closed")
         return self._opened

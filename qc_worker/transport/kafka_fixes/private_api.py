@@ -6,6 +6,8 @@ name; `tests/unit/test_private_names.py` checks it.
 
 from typing import Any
 
+from kafka.errors import KafkaConnectionError
+
 
 def connection_manager(client: Any) -> Any:
     """Return the manager of a client's connections.
@@ -21,6 +23,15 @@ def has_connection(manager: Any, node_id: Any) -> bool:
     Its `get_connection` does not tell a new connection from a known one (`connecting.watched_connections`).
     """
     return node_id in manager._conns
+
+
+def fail_waiters(client: Any) -> None:
+    """Fail the calls in which other threads wait for a client's network.
+
+    kafka-python has no call to end a wait from another thread: opening a client takes up to its timeout, and closing
+    one waits for what is asked (`connecting.access.Connections.interrupt`).
+    """
+    client._net._fail_pending_waiters(KafkaConnectionError("interrupted"))
 
 
 def coordinator_connected(consumer: Any) -> bool:

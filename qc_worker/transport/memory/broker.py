@@ -86,6 +86,11 @@ class MemoryBroker:
         with self._changed:
             self._changed.wait_for(until, timeout=timeout_s)
 
+    def wake(self) -> None:
+        """Have all that wait for a change look again."""
+        with self._changed:
+            self._changed.notify_all()
+
     def group(self, name: str) -> "MemoryGroup":
         with self._changed:
             return self._groups.setdefault(name, MemoryGroup(self, self._changed))
