@@ -6,7 +6,8 @@ name; `tests/unit/test_private_names.py` checks it.
 
 from typing import Any
 
-from kafka.errors import KafkaConnectionError
+from kafka.errors import GroupIdNotFoundError, KafkaConnectionError, for_code
+from kafka.protocol.admin import DescribeGroupsRequest
 
 
 def connection_manager(client: Any) -> Any:
@@ -43,6 +44,23 @@ def coordinator_connected(consumer: Any) -> bool:
     coordinator = consumer._coordinator
     node = coordinator.coordinator_id  # None: not known, or known to be gone
     return node is not None and bool(coordinator._client.connected(node))
+
+
+def living_members(admin: Any, group: str) -> int:
+    """Return how many members the group has, as its coordinator says. Raises KafkaError.
+
+    `describe_groups` asks for rights too, and raises ValueError for those that it does not know, as Tansu's; and it
+    raises none of the coordinator's errors (`group.group_watch`).
+    """
+
+    async def describe() -> Any:
+        coordinator = await admin._find_coordinator_id(group)
+        return await admin._manager.send(DescribeGroupsRequest(groups=[group]), node_id=coordinator)
+
+    (described,) = admin._manager.run(describe).groups
+    if described.error_code and for_code(described.error_code) is not GroupIdNotFoundError:
+        raise for_code(described.error_code)()
+    return len(described.members)
 
 
 def forget_asked_offsets(consumer: Any) -> None:

@@ -137,6 +137,11 @@ class MemoryGroup:
         with self._lock:
             return dict(self._committed)
 
+    def size(self) -> int:
+        """Return the number of members."""
+        with self._lock:
+            return len(self._members)
+
     def _rebalance(self, topic: str) -> None:
         members = [member for member, subscribed in self._members.items() if subscribed == topic]
         partitions = self._broker.partitions(topic)

@@ -1,6 +1,5 @@
 """The projection on the in-memory broker: what comes on the topics is in the history, once, whatever happens."""
 
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import Event
@@ -31,6 +30,7 @@ from qc_worker.wire.json_types import encode_inspection
 from tests.conftest import eventually
 from tests.contract.rigs import feedback, release
 from tests.support.published import inspection
+from tests.support.silence import silent_address
 
 PATIENCE_MS = 300_000
 """Longer than a test may take."""
@@ -88,13 +88,6 @@ def running(broker: MemoryBroker, database: Database) -> Iterator[Projection]:
         yield opened
     finally:
         opened.close()
-
-
-@contextmanager
-def silent_address() -> Iterator[tuple[str, socket.socket]]:
-    """Listen, but answer nothing, as a broker behind a switch without power."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield f"127.0.0.1:{listening.getsockname()[1]}", listening
 
 
 def stored(history: History) -> int:
