@@ -10,7 +10,7 @@ from qc_dashboard.api.parameters.nothing import NoQuery
 from qc_dashboard.api.parameters.queries import query_of
 from qc_dashboard.api.parts import ApiParts, api_of
 from qc_dashboard.api.shapes.inspections import listed
-from qc_dashboard.api.shapes.live import LineState, LineStates, Waiting
+from qc_dashboard.api.shapes.live import LineState, LineStates, Waiting, shown_workers
 from qc_dashboard.api.shapes.models import live_release
 from qc_dashboard.history.search import Search, StoredInspection
 from qc_worker.domain.inspection import Verdict
@@ -27,7 +27,7 @@ def show_lines(request: Request) -> Response:
     lines = tuple(_state(api, line, tallies.get(line, NOTHING)) for line in api.history.lines())
     waiting = tuple(Waiting(outage.topic, outage.since, outage.reason) for outage in api.outages())
     at = None if places is None else event_id(places)
-    return json_answer(LineStates(api.clock.now(), WINDOW_S, lines, waiting, at))
+    return json_answer(LineStates(api.clock.now(), WINDOW_S, lines, waiting, shown_workers(api.workers.state()), at))
 
 
 def _state(api: ApiParts, line: str, tally: LineTally) -> LineState:

@@ -6,6 +6,7 @@ from time import monotonic
 
 from qc_dashboard.history.writing import HistoryWriter
 from qc_dashboard.projecting.arrivals import Arrivals
+from qc_dashboard.projecting.ending import end
 from qc_dashboard.projecting.follower import Follower, Outage, Source
 from qc_worker.ports.clock import Clock
 from qc_worker.ports.feeds import PublishedFeedback, PublishedRelease
@@ -13,7 +14,6 @@ from qc_worker.ports.results import PublishedInspection
 
 STOP_TIMEOUT_S = 2.0
 """Time for the batches in hand; with the server's own time for requests less than its `LATEST_EXIT_S`."""
-INTERRUPT_EVERY_S = 0.1
 
 
 class Projection:
@@ -58,6 +58,4 @@ class Projection:
         self._stop.set()
         deadline_s = monotonic() + STOP_TIMEOUT_S
         for thread, follower in zip(self._threads, self._followers, strict=True):
-            while thread.is_alive() and monotonic() < deadline_s:
-                follower.interrupt()
-                thread.join(INTERRUPT_EVERY_S)
+            end(thread, follower.interrupt, until_s=deadline_s)

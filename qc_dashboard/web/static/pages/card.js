@@ -26,6 +26,7 @@ export class Card {
       model: element("dd"),
       lag: value(),
       late: value(),
+      workers: value(),
       rejects: element("ul", { class: "rejects" }),
       chart: element("div", { class: "chart" }),
     };
@@ -45,7 +46,7 @@ export class Card {
       group("Not judged", parts.notJudged),
       group("Frames/s", parts.rate),
     );
-    const facts = element("dl", { class: "facts" }, group("Model", parts.model), group("Lag", parts.lag), group("Late", parts.late));
+    const facts = element("dl", { class: "facts" }, group("Model", parts.model), group("Lag", parts.lag), group("Late", parts.late), group("Workers", parts.workers));
     const title = element("h3", { class: "chart-title" }, "Scores (sample), dashed: threshold");
     const last = element("h3", {}, "Last rejects");
     const charted = this.wall ? [] : [title, parts.chart];
@@ -64,9 +65,9 @@ export class Card {
     this.#rejects = order.slice(0, this.wall ? 1 : REJECTS);
   }
 
-  show(figures, now, blind) {
+  show(figures, now, blind, workers) {
     const { parts } = this;
-    const problems = problemsOf(figures, now, blind);
+    const problems = problemsOf(figures, now, blind, workers);
     const level = problems[0]?.level ?? "good";
     this.root.dataset.level = level;
     // On the wall nobody scrolls: trouble comes first.
@@ -81,6 +82,7 @@ export class Card {
     text(parts.model, figures.release ? figures.release.version : "none");
     text(parts.lag, figures.lag_s === null ? "–" : figures.lag_s < 10 ? `${figures.lag_s.toFixed(2)} s` : span(figures.lag_s * 1000));
     text(parts.late, String(figures.late));
+    text(parts.workers, workers.alive === null ? "–" : String(workers.alive));
     this.chart?.draw(figures.release ? figures.release.threshold : (figures.last?.threshold ?? null));
     this.#showRejects();
   }

@@ -2,6 +2,7 @@
 import { Card } from "./card.js";
 import { clockTime, element } from "./elements.js";
 import { Figures } from "./figures.js";
+import { figuresOf, troublesOf } from "./workers.js";
 
 const REFRESH_MS = 5000;
 const DRAW_MS = 500;
@@ -10,6 +11,7 @@ const FEW = 3;
 
 const place = document.getElementById("lines");
 const troubles = document.getElementById("troubles");
+const workers = document.getElementById("workers");
 const wall = place.hasAttribute("data-wall");
 const figures = new Figures();
 const cards = new Map();
@@ -76,22 +78,26 @@ function draw() {
   showTroubles(state);
   if (!state) return;
   const blind = away !== null || state.waiting.length > 0;
-  for (const line of state.lines) cards.get(line.line)?.show(figures.of(line), figures.now(), blind);
+  const team = blind ? { ...state.workers, alive: null } : state.workers;
+  for (const line of state.lines) cards.get(line.line)?.show(figures.of(line), figures.now(), blind, team);
+  const shown = figuresOf(team);
+  if (workers.textContent !== shown) workers.textContent = shown;
   place.toggleAttribute("data-many", cards.size > FEW);
   place.removeAttribute("aria-busy");
 }
 
 function showTroubles(state) {
-  const sentences = [];
-  if (away) sentences.push(["The dashboard does not answer.", `What you see is from ${clockTime(away)}. It tries again by itself.`]);
+  const found = [];
+  if (away) found.push(["bad", "The dashboard does not answer.", `What you see is from ${clockTime(away)}. It tries again by itself.`]);
   for (const { topic, since, reason } of state?.waiting ?? []) {
-    sentences.push(["Broker away.", `${topic} cannot be read since ${clockTime(new Date(since))}: ${reason}. What you see is old.`]);
+    found.push(["bad", "Broker away.", `${topic} cannot be read since ${clockTime(new Date(since))}: ${reason}. What you see is old.`]);
   }
-  const wanted = sentences.map((pair) => pair.join(" ")).join("\n");
+  if (state && !away) for (const { level, title, rest } of troublesOf(state)) found.push([level, title, rest]);
+  const wanted = found.map((each) => each.join(" ")).join("\n");
   if (troubles.dataset.shown === wanted) return;
   troubles.dataset.shown = wanted;
-  const notes = sentences.map(([title, rest]) =>
-    element("p", { class: "note bad within" }, element("strong", {}, title), ` ${rest}`),
+  const notes = found.map(([level, title, rest]) =>
+    element("p", { class: `note ${level} within` }, element("strong", {}, title), ` ${rest}`),
   );
   troubles.replaceChildren(...notes);
 }
