@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from threading import Event
 from typing import Generic, TypeVar
 
 import structlog
 
+from qc_dashboard.database.failures import DatabaseAway
 from qc_dashboard.history.writing import HistoryWriter, PlacesMoved, Step, Written
 from qc_dashboard.projecting.arrivals import Arrivals
 from qc_dashboard.projecting.pauses import Pauses
@@ -36,6 +38,15 @@ class Source(Generic[T]):
     store: Callable[[Sequence[T], Step], Written]
 
 
+class Away(StrEnum):
+    """What keeps a topic from being followed."""
+
+    BROKER = "broker"
+    DATABASE = "database"
+    DASHBOARD = "dashboard"
+    """A defect of ours."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outage:
     """A topic that cannot be followed at the moment."""
@@ -43,6 +54,7 @@ class Outage:
     topic: str
     since: datetime
     reason: str
+    away: Away = Away.BROKER
 
 
 class Follower(Generic[T]):
@@ -68,11 +80,11 @@ class Follower(Generic[T]):
             except PlacesMoved as moved:
                 log.info("history moved on", topic=self._source.topic, reason=str(moved))
             except QcError as error:
-                self._wait(str(error))
+                self._wait(str(error), Away.DATABASE if isinstance(error, DatabaseAway) else Away.BROKER)
             except Exception as error:
                 # A defect must not end the thread unseen while pages are still served.
                 log.exception("history not written", topic=self._source.topic)
-                self._wait(f"{type(error).__name__}, see the log")
+                self._wait(f"{type(error).__name__}, see the log", Away.DASHBOARD)
 
     def interrupt(self) -> None:
         """End what the thread waits for at the broker, after the stop event is set; repeat it until the thread ends."""
@@ -110,11 +122,11 @@ class Follower(Generic[T]):
         self.outage = None
         self._pauses.end()
 
-    def _wait(self, reason: str) -> None:
+    def _wait(self, reason: str, away: Away) -> None:
         if self._stop.is_set():
             return  # it was interrupted
         if self.outage is None or self.outage.reason != reason:
             log.warning("history waits", topic=self._source.topic, reason=reason)
         since = self.outage.since if self.outage is not None else self._clock.now()
-        self.outage = Outage(self._source.topic, since, reason)
+        self.outage = Outage(self._source.topic, since, reason, away)
         self._pauses.wait()

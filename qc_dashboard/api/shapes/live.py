@@ -11,6 +11,7 @@ from qc_dashboard.api.live.workers import WorkersState
 from qc_dashboard.api.shapes.documented import DOCUMENTED
 from qc_dashboard.api.shapes.inspections import ListedInspection, listed
 from qc_dashboard.api.shapes.models import LiveRelease
+from qc_dashboard.projecting.follower import Away
 from qc_worker.domain.inspection import Verdict
 
 
@@ -55,6 +56,8 @@ class Waiting:
     """Begin of the outage, UTC."""
     reason: str
     """Reason in a sentence."""
+    away: Away
+    """Part that does not work: the broker, the history's database, or the dashboard itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,9 @@ const REFRESH_MS = 5000;
 const DRAW_MS = 500;
 const SEED = 120;
 const FEW = 3;
+const DASHBOARD = "The dashboard does not answer.";
+const DATABASE = "The database does not answer.";
+const TITLES = { broker: "Broker away.", database: "Database away.", dashboard: "The dashboard has a defect." };
 
 const place = document.getElementById("lines");
 const troubles = document.getElementById("troubles");
@@ -16,22 +19,27 @@ const wall = place.hasAttribute("data-wall");
 const figures = new Figures();
 const cards = new Map();
 let stream = null;
-let away = null;
+let away = null; // since when, and what does not answer
 let loading = null;
 
 async function load() {
   try {
     const answer = await fetch("/api/v1/lines", { headers: { Accept: "application/json" } });
     if (answer.status === 401) return location.reload();
-    if (!answer.ok) throw new Error(`status ${answer.status}`);
-    figures.take(await answer.json());
-    away = null;
+    if (answer.ok) {
+      figures.take(await answer.json());
+      away = null;
+    } else miss(answer.status === 503 ? DATABASE : DASHBOARD);
   } catch {
-    away ??= new Date();
+    miss(DASHBOARD);
   }
   for (const { line } of figures.state?.lines ?? []) if (!cards.has(line)) open(line);
   if (!stream && figures.state) follow(figures.state.event_id);
   draw();
+}
+
+function miss(what) {
+  away = { since: away?.since ?? new Date(), what };
 }
 
 // Several reasons to load may come together: one request at a time.
@@ -67,7 +75,7 @@ function follow(after) {
   stream.addEventListener("reload", refresh);
   stream.addEventListener("start", () => (away = null));
   stream.addEventListener("error", () => {
-    away ??= new Date();
+    away ??= { since: new Date(), what: DASHBOARD };
     // A refused stream is not tried again by the browser: the next refresh opens a new one.
     if (stream.readyState === EventSource.CLOSED) stream = null;
   });
@@ -88,9 +96,9 @@ function draw() {
 
 function showTroubles(state) {
   const found = [];
-  if (away) found.push(["bad", "The dashboard does not answer.", `What you see is from ${clockTime(away)}. It tries again by itself.`]);
-  for (const { topic, since, reason } of state?.waiting ?? []) {
-    found.push(["bad", "Broker away.", `${topic} cannot be read since ${clockTime(new Date(since))}: ${reason}. What you see is old.`]);
+  if (away) found.push(["bad", away.what, `What you see is from ${clockTime(away.since)}. It tries again by itself.`]);
+  for (const { topic, since, reason, away: part } of state?.waiting ?? []) {
+    found.push(["bad", TITLES[part], `${topic} cannot be read since ${clockTime(new Date(since))}: ${reason}. What you see is old.`]);
   }
   if (state && !away) for (const { level, title, rest } of troublesOf(state)) found.push([level, title, rest]);
   const wanted = found.map((each) => each.join(" ")).join("\n");

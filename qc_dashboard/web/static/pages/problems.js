@@ -1,6 +1,7 @@
 // What is wrong with a line, worst first, in words that say what to do.
 import { percent } from "./figures.js";
 import { clockTime, span } from "./elements.js";
+import { backlog } from "./workers.js";
 
 const SILENT_MS = 30_000;
 const STOPPED_MS = 12 * 3_600_000;
@@ -22,14 +23,14 @@ export function problemsOf(figures, now, blind, workers) {
     const hint = figures.release
       ? "A worker still loads it, or cannot: look at its log."
       : "Nothing was released for this line: an engineer trains it with qc-trainer retrain.";
-    found.push(problem("bad", "No model", `${figures.counts.no_model} frames were not judged. ${hint}`));
+    found.push(problem("bad", "No model", `${many(figures.counts.no_model, "frame")} not judged. ${hint}`));
   }
   if (figures.counts.error > 0) {
     const level = figures.counts.error / figures.total > MANY_NOT_JUDGED ? "bad" : "warn";
-    found.push(problem(level, `${figures.counts.error} frames not readable`, "Treat these parts as not inspected."));
+    found.push(problem(level, `${many(figures.counts.error, "frame")} not readable`, "Treat these parts as not inspected."));
   }
   if (figures.late > 0) {
-    found.push(problem("warn", `${figures.late} late verdicts`, "They came after the part had gone on: sort these parts by hand. Workers are too slow or too few."));
+    found.push(problem("warn", many(figures.late, "late verdict"), "They came after the part had gone on: sort these parts by hand. Workers are too slow or too few."));
   }
   if (silent <= SILENT_MS && figures.lag_s > SLOW_S) {
     const hint = "Workers fall behind: too few of them, or one is gone. Start one more.";
@@ -48,8 +49,12 @@ function whySilent({ alive, waiting_frames: frames, oldest_waits_s: oldest }) {
   const end = "Parts are not inspected.";
   if (alive === null) return `The camera sends nothing, or no worker judges. ${end}`;
   if (alive === 0) return `No worker runs. ${end} Start one: qc-worker run.`;
-  if (oldest > 0) return `${frames} frames of all lines wait for the workers. ${end} Look at their logs.`;
+  if (oldest > 0) return `Workers have not judged all: ${backlog({ waiting_frames: frames, oldest_waits_s: oldest })} ${end} Look at their logs.`;
   return `Its cameras send nothing. ${end} Look at camera, trigger and network.`;
+}
+
+function many(count, what) {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function problem(level, title, hint) {

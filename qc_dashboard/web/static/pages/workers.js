@@ -28,7 +28,7 @@ export function troublesOf({ workers, waiting }) {
 
 export function backlog({ waiting_frames: frames, oldest_waits_s: oldest }) {
   const since = oldest ? `, the oldest for ${span(oldest * 1000)}` : "";
-  return `${frames} frames wait${since}.`;
+  return `${frames} ${frames === 1 ? "frame waits" : "frames wait"}${since}.`;
 }
 
 export function figuresOf({ alive, waiting_frames: frames, arriving_per_s: arriving }) {

@@ -100,7 +100,7 @@ async def test_a_start_counts_what_was_judged_before_it(rig: ApiRig, monkeypatch
 async def test_a_topic_that_cannot_be_followed_is_named(rig: ApiRig) -> None:
     rig.outages.append(Outage("results", NOON, "no broker answers"))
     assert (await rig.get("/lines"))["waiting"] == [
-        {"topic": "results", "since": "2026-11-23T12:00:00Z", "reason": "no broker answers"}
+        {"topic": "results", "since": "2026-11-23T12:00:00Z", "reason": "no broker answers", "away": "broker"}
     ]
 
 
