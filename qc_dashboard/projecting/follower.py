@@ -24,6 +24,9 @@ from qc_worker.ports.clock import Clock
 from qc_worker.ports.feeds import Feed
 
 POLL_S = 0.5
+POLLS_WITHOUT_BROKER = 2
+"""A connection that is just renewed is no outage."""
+NO_BROKER = "no broker is connected"
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -95,13 +98,18 @@ class Follower(Generic[T]):
         places = self._writer.places(self._source.topic)
         self._look_for_gaps(places, feed.oldest())
         feed.start(places)
+        unreachable = 0
         while not self._stop.is_set():
             polled = feed.poll(timeout_s=POLL_S)
             after = {**places, **feed.places()}
             if after != places:
                 self._count(self._source.store(polled, Step(places, after)))
                 places = after
-            self._recovered()
+            unreachable = 0 if feed.reachable() else unreachable + 1
+            if unreachable == 0:
+                self._recovered()
+            elif unreachable >= POLLS_WITHOUT_BROKER:
+                self._note(NO_BROKER, Away.BROKER)
 
     def _look_for_gaps(self, places: Offsets, oldest: Offsets) -> None:
         """Report what retention has removed before it was read: no retry brings it back."""
@@ -125,8 +133,11 @@ class Follower(Generic[T]):
     def _wait(self, reason: str, away: Away) -> None:
         if self._stop.is_set():
             return  # it was interrupted
+        self._note(reason, away)
+        self._pauses.wait()
+
+    def _note(self, reason: str, away: Away) -> None:
         if self.outage is None or self.outage.reason != reason:
             log.warning("history waits", topic=self._source.topic, reason=reason)
         since = self.outage.since if self.outage is not None else self._clock.now()
         self.outage = Outage(self._source.topic, since, reason, away)
-        self._pauses.wait()

@@ -45,7 +45,7 @@ class PublishedFeedback:
 class Feed(Protocol[T]):
     """Follows a topic; committed records only. Used by one thread, apart from `interrupt`.
 
-    Every method but `interrupt` and `close` may raise TransportError.
+    Every method but `reachable`, `interrupt` and `close` may raise TransportError.
     """
 
     def oldest(self) -> dict[Partition, int]:
@@ -69,6 +69,13 @@ class Feed(Protocol[T]):
 
     def places(self) -> dict[Partition, int]:
         """Return each partition's next offset to read: behind all that was polled, unreadable records included."""
+        ...
+
+    def reachable(self) -> bool:
+        """Return True if a broker is connected; asks none. Polls of a feed that has lost its broker may be just empty.
+
+        A feed reads on by itself when its broker is back.
+        """
         ...
 
     def interrupt(self) -> None:

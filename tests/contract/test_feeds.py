@@ -115,6 +115,13 @@ def test_oldest_offsets_are_known_before_a_start(rig: Rig) -> None:
     assert rig.inspection_feed().oldest() == {Partition(rig.topics.results, number): 0 for number in range(PARTITIONS)}
 
 
+def test_feed_is_reachable_while_its_broker_is_connected(rig: Rig) -> None:
+    feed = rig.inspection_feed()
+    assert not feed.reachable()
+    feed.start()
+    assert eventually(lambda: not feed.poll(timeout_s=0.2) and feed.reachable())
+
+
 def test_a_feed_that_waits_is_interrupted_by_another_thread(rig: Rig) -> None:
     feed = rig.inspection_feed()
     feed.start()

@@ -68,6 +68,9 @@ class KafkaFeed(Reader, Generic[T]):
             positions = {p: consumer.position(p, timeout_ms=0) for p in consumer.assignment()}
         return {to_partition(p): offset for p, offset in positions.items() if offset is not None}
 
+    def reachable(self) -> bool:
+        return self._opened is not None and self._connections.reachable()
+
     def _take_new_partitions(self, consumer: KafkaConsumer) -> None:
         """Read partitions that were added to the topic, from their beginning; the client's metadata names them."""
         known = consumer.assignment()

@@ -53,6 +53,9 @@ class MemoryFeed(Generic[T]):
     def places(self) -> dict[Partition, int]:
         return dict(self._started())
 
+    def reachable(self) -> bool:
+        return self._next is not None and self._broker.available
+
     def interrupt(self) -> None:
         self._interrupted = True
         self._broker.wake()

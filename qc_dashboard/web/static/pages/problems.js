@@ -17,7 +17,8 @@ export function problemsOf(figures, now, blind, workers) {
   if (silent > STOPPED_MS) return [problem("off", `Stopped since ${since}`, "")];
   const found = [];
   if (silent > SILENT_MS) {
-    found.push(problem("bad", `No frames for ${span(silent)}`, whySilent(workers)));
+    const missing = workers.alive === 0 || workers.oldest_waits_s > 0 ? "verdicts" : "frames";
+    found.push(problem("bad", `No ${missing} for ${span(silent)}`, whySilent(workers)));
   }
   if (figures.counts.no_model > 0) {
     const hint = figures.release
