@@ -12,7 +12,7 @@ from qc_dashboard.api.parts import ApiParts, api_of
 from qc_dashboard.api.shapes.inspections import listed
 from qc_dashboard.api.shapes.live import LineState, LineStates, Waiting, shown_workers
 from qc_dashboard.api.shapes.models import live_release
-from qc_dashboard.history.search import Search, StoredInspection
+from qc_dashboard.history.search import StoredInspection
 from qc_worker.domain.inspection import Verdict
 
 NOTHING = LineTally(0, {}, 0, {})
@@ -31,7 +31,7 @@ def show_lines(request: Request) -> Response:
 
 
 def _state(api: ApiParts, line: str, tally: LineTally) -> LineState:
-    newest = next(iter(api.history.search(Search(line=line), limit=1)), None)
+    newest = api.live.newest(line)
     total = sum(tally.counts.values())
 
     def share(*verdicts: Verdict) -> float | None:

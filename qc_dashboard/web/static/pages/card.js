@@ -5,12 +5,14 @@ import { percent } from "./figures.js";
 import { problemsOf, STATES } from "./problems.js";
 
 const REJECTS = 3;
+const REJECTS_MS = 3000; // nobody sees pictures that change faster, and each costs the server two requests
 const SIGNS = { good: "✓", warn: "!", bad: "✕", off: "–", unknown: "?" };
 const ORDER = ["bad", "warn", "unknown", "good", "off"];
 
 export class Card {
   #rejects = [];
-  #shown = "";
+  #shown = new Map(); // items by address of the inspection
+  #shownAt = -REJECTS_MS;
 
   constructor(line, { wall }) {
     this.wall = wall;
@@ -96,18 +98,19 @@ export class Card {
   }
 
   #showRejects() {
-    const shown = this.#rejects.map(({ links }) => links.inspection).join();
-    if (shown === this.#shown && this.parts.rejects.childElementCount) return;
-    this.#shown = shown;
-    const items = this.#rejects.map((one) =>
-      element(
-        "li",
-        {},
-        element("a", { href: frameAddress(one.source) }, picture(one), element("span", { class: "caption" }, caption(one))),
-      ),
-    );
+    const links = this.#rejects.map(({ links: { inspection } }) => inspection);
+    const same = links.length === this.#shown.size && links.every((link) => this.#shown.has(link));
+    if ((same && this.parts.rejects.childElementCount) || performance.now() - this.#shownAt < REJECTS_MS) return;
+    if (links.length) this.#shownAt = performance.now();
+    this.#shown = new Map(this.#rejects.map((one) => [one.links.inspection, this.#shown.get(one.links.inspection) ?? item(one)]));
+    const items = [...this.#shown.values()];
     this.parts.rejects.replaceChildren(...(items.length ? items : [element("li", { class: "muted none" }, "None yet")]));
   }
+}
+
+function item(one) {
+  const shown = element("span", { class: "caption" }, caption(one));
+  return element("li", {}, element("a", { href: frameAddress(one.source) }, picture(one), shown));
 }
 
 function caption(one) {

@@ -78,6 +78,16 @@ async def test_a_line_shows_rates_shares_release_and_lag(rig: ApiRig) -> None:
     assert line["lag_s"] == -3600.0
 
 
+async def test_newest_inspection_is_the_last_one_taken_however_late_it_came(rig: ApiRig) -> None:
+    rig.write(recent(5), recent(3))
+    assert (await rig.get("/lines"))["lines"][0]["last"]["source"]["offset"] == 5
+    step(rig)
+    for written, newest in ((4, 5), (7, 7), (6, 7)):
+        rig.write(recent(written))
+        step(rig)
+        assert (await rig.get("/lines"))["lines"][0]["last"]["source"]["offset"] == newest
+
+
 async def test_what_was_judged_long_ago_counts_no_longer(rig: ApiRig) -> None:
     rig.write(*mixed(0, 10))
     step(rig)
@@ -177,6 +187,19 @@ async def test_a_stream_counts_exactly_and_samples_the_rare_verdicts(rig: ApiRig
     assert {one["line"]: sum(one["counts"].values()) for one in lines} == {"A": 295, "B": 40}
     assert all(len(one["sample"]) == 3 for one in lines)
     assert all(sample["verdict"] != "pass" for one in lines for sample in one["sample"])
+
+
+async def test_clients_that_keep_pace_are_sent_the_same(rig: ApiRig) -> None:
+    step(rig)
+    async with stream(rig.app) as one, stream(rig.app) as other:
+        for events in (one, other):
+            await events.event()
+        for first in (0, 10):
+            rig.write(*mixed(first, first + 10))
+            step(rig)
+            event = await one.event()
+            assert event == await other.event()
+            assert event["id"] == f"at.0-{first + 10}"
 
 
 async def test_a_slow_client_gets_one_sum_of_what_came_in_meanwhile(rig: ApiRig) -> None:
