@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from benchmarks.harness.dashboard_tabs import Tab
 
 WARM_UP_SHARE = 0.2
 LONG_FRAME_MS = 50.0
+
+Came: TypeAlias = tuple[float, np.ndarray]
 
 
 @dataclass
@@ -36,13 +39,13 @@ def memory_of(name: str, samples: Sequence[tuple[float, float]]) -> Mapping[str,
 def delivered_s(sent: Sent, clients: Iterable[StreamClient]) -> np.ndarray:
     """Return the delay of each inspection at each client that follows the stream."""
     published = {partition: np.array(times) for partition, times in sent.by_partition.items()}
-    return _joined(_delays(published, client) for client in clients)
+    return _joined((_delays(published, client) for client in clients), sent.began_at)
 
 
 def shown_s(sent: Sent, tabs: Iterable[Tab]) -> np.ndarray:
     """Return the delay of each inspection until a card's total had it, in each tab."""
     published = {line: np.array(times) for line, times in sent.by_line.items()}
-    return _joined(_delays_shown(published, tab) for tab in tabs)
+    return _joined((_delays_shown(published, tab) for tab in tabs), sent.began_at)
 
 
 def percentiles_ms(delays_s: np.ndarray) -> Mapping[str, float] | None:
@@ -91,22 +94,24 @@ def counts_of(lines: Iterable[Mapping[str, object]]) -> Counter[tuple[str, str]]
     return counts
 
 
-def _delays(published: Mapping[int, np.ndarray], client: StreamClient) -> Iterator[np.ndarray]:
+def _delays(published: Mapping[int, np.ndarray], client: StreamClient) -> Iterator[Came]:
+    """Yield when something came, and when each part of it was published."""
     before: dict[int, int] = {}
     for at, places in client.got:
         for partition, end in places.items():
             if partition in published:
-                yield at - published[partition][before.get(partition, 0) : end]
+                yield at, published[partition][before.get(partition, 0) : end]
         before = places
 
 
-def _delays_shown(published: Mapping[str, np.ndarray], tab: Tab) -> Iterator[np.ndarray]:
+def _delays_shown(published: Mapping[str, np.ndarray], tab: Tab) -> Iterator[Came]:
     by_line = sorted(tab.shown, key=lambda one: (one[1], one[0]))
     for (_, line, before), (at, same, total) in itertools.pairwise(by_line):
         if line == same and total > before:
-            yield at - published[line][before:total]
+            yield at, published[line][before:total]
 
 
-def _joined(each: Iterable[Iterator[np.ndarray]]) -> np.ndarray:
-    parts = [part for parts in each for part in parts]
+def _joined(each: Iterable[Iterator[Came]], since: float) -> np.ndarray:
+    """Join the delays of what was published since that time."""
+    parts = [at - times[times >= since] for came in each for at, times in came]
     return np.concatenate(parts) if parts else np.array([])

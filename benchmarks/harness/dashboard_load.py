@@ -31,6 +31,8 @@ class Sent:
     by_partition: dict[int, list[float]] = field(default_factory=dict)
     """In the order of offsets, from 0 on."""
     by_line: dict[str, list[float]] = field(default_factory=dict)
+    began_at: float = 0.0
+    """Time from which on the load is steady: what was sent before, for the cards to be there, is not timed."""
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By line and verdict."""
 
@@ -66,6 +68,7 @@ class Publisher:
         self._producer.flush()
 
     def start(self) -> None:
+        self.sent.began_at = time()
         self._thread.start()
 
     def stop(self) -> None:

@@ -61,21 +61,21 @@ class StreamClients:
         self.each = [StreamClient() for _ in range(count)]
         self._url = url
         self._loop = asyncio.new_event_loop()
+        self._following: list[asyncio.Task[None]] = []
         self._thread = Thread(target=self._run, name="streams", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        for task in asyncio.all_tasks(self._loop):
+        for task in self._following:
             self._loop.call_soon_threadsafe(task.cancel)
         self._thread.join()
 
     def _run(self) -> None:
-        async def all_of_them() -> None:
-            await asyncio.gather(*(one.follow(self._url) for one in self.each), return_exceptions=True)
-
-        self._loop.run_until_complete(all_of_them())
+        self._following = [self._loop.create_task(one.follow(self._url)) for one in self.each]
+        if self._following:
+            self._loop.run_until_complete(asyncio.wait(self._following))
 
 
 async def _refresh(client: httpx.AsyncClient) -> None:

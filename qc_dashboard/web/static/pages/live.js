@@ -5,7 +5,8 @@ import { Figures } from "./figures.js";
 import { figuresOf, troublesOf } from "./workers.js";
 
 const REFRESH_MS = 5000;
-const DRAW_MS = 500;
+const DRAW_MS = 1000;
+const SOONEST_MS = 200;
 const SEED = 120;
 const FEW = 3;
 const DASHBOARD = "The dashboard does not answer.";
@@ -21,6 +22,8 @@ const cards = new Map();
 let stream = null;
 let away = null; // since when, and what does not answer
 let loading = null;
+let drawing = null;
+let drawnAt = 0;
 
 async function load() {
   try {
@@ -71,6 +74,7 @@ function follow(after) {
     const { lines } = JSON.parse(event.data);
     for (const { line, sample } of lines) cards.get(line)?.add(sample);
     if (figures.add(event.lastEventId, lines).length > 0) refresh();
+    drawing ??= setTimeout(draw, Math.max(0, drawnAt + SOONEST_MS - performance.now()));
   });
   stream.addEventListener("reload", refresh);
   stream.addEventListener("start", () => (away = null));
@@ -82,6 +86,9 @@ function follow(after) {
 }
 
 function draw() {
+  clearTimeout(drawing);
+  drawing = null;
+  drawnAt = performance.now();
   const { state } = figures;
   showTroubles(state);
   if (!state) return;
