@@ -34,13 +34,9 @@ def address(plant: Plant, postgresql: PostgreSQL) -> Iterator[str]:
     with postgresql.new_database() as url:
         dashboard = DashboardProcess(plant, url)
         try:
-            yield eventually(lambda: dashboard.url() or plant_waits(dashboard))
+            yield eventually(dashboard.url)
         finally:
             dashboard.end()
-
-
-def plant_waits(dashboard: DashboardProcess) -> None:
-    assert dashboard.process.poll() is None, dashboard.log()
 
 
 def test_live_names_what_is_away_and_recovers_without_a_reload(

@@ -97,7 +97,8 @@ def test_live_says_what_is_wrong_with_the_workers(rig: PagesRig, address: str, o
     expect(troubles).to_contain_text("No worker runs. 2 frames wait")
     expect(card.locator(".problems")).to_contain_text("No worker runs. Parts are not inspected.")
     in_both_themes(page, "live-no-worker")
-    page.set_viewport_size(dict(zip(("width", "height"), SIZES["phone"], strict=True)))
+    width, height = SIZES["phone"]
+    page.set_viewport_size({"width": width, "height": height})
     in_both_themes(page, "live-no-worker-phone")
     rig.settle()
     rig.join()

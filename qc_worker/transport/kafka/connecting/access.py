@@ -134,7 +134,9 @@ class Connections:
             return False
 
     def close(self) -> None:
-        for client in self._clients:
+        # Forgotten, too: whoever tries again and again would collect them.
+        clients, self._clients = self._clients, []
+        for client in clients:
             # A half-opened client may have nothing left to close.
             with suppress(KafkaError, RuntimeError, OSError):
                 client.close()
