@@ -33,7 +33,7 @@ class Projection:
         self._results = Follower(results, writer, stop=self._stop, clock=clock)
         self._models = Follower(models, writer, stop=self._stop, clock=clock)
         self._feedback = Follower(feedback, writer, stop=self._stop, clock=clock)
-        self._followers: tuple[Follower[Any], ...] = (self._results, self._models, self._feedback)
+        self._followers: list[Follower[Any]] = [self._results, self._models, self._feedback]
         self._threads = [
             Thread(target=follower.run, name=f"history-{name}", daemon=True)
             for name, follower in zip(("results", "models", "feedback"), self._followers, strict=True)
