@@ -56,7 +56,7 @@ def main() -> None:
         server.start()
         topic = stack.enter_context(open_topic(Load(options.inspections)))
         projection = _projection(server, topic, options)
-        searched = {kind: _searched(kind, server, options) for kind in DATABASES}
+        searched = {kind: _searched(kind, server, options) for kind in options.databases}
     found = {
         "benchmark": "history",
         "projection": projection,
@@ -75,6 +75,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--inspections", type=int, default=50_000, help="inspections on the topic of the projection")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the database that is searched")
     parser.add_argument("--queries", type=int, default=200, help="searches of each kind")
+    parser.add_argument("--databases", nargs="+", choices=DATABASES, default=DATABASES, help="those to measure")
     parser.add_argument("--quick", action="store_true", help="some seconds: one short round")
     parser.add_argument("--json", action="store_true", help="accepted for uniformity; JSON is all there is")
     options = parser.parse_args()
@@ -84,9 +85,9 @@ def _options() -> argparse.Namespace:
 
 
 def _projection(server: PostgreSQL, topic: Topic, options: argparse.Namespace) -> Mapping[str, object]:
-    turns: dict[str, list[tuple[float, float]]] = {kind: [] for kind in DATABASES}
+    turns: dict[str, list[tuple[float, float]]] = {kind: [] for kind in options.databases}
     for _ in range(options.rounds):
-        for kind in DATABASES:
+        for kind in options.databases:
             with _new_database(kind, server) as database:
                 began_s, cpu_s = perf_counter(), process_time()
                 topic.project(database)

@@ -53,7 +53,7 @@ class Topic:
                 stop.set()
             return written
 
-        source = Source(self.name, self.open_feed, dict, store)
+        source = Source(self.name, self.open_feed, store)
         Follower(source, writer, stop=stop, clock=SystemClock()).run()
 
 

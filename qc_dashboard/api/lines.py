@@ -10,9 +10,9 @@ from qc_dashboard.api.parameters.nothing import NoQuery
 from qc_dashboard.api.parameters.queries import query_of
 from qc_dashboard.api.parts import ApiParts, api_of
 from qc_dashboard.api.shapes.inspections import listed
-from qc_dashboard.api.shapes.live import LineState, LineStates, Waiting
+from qc_dashboard.api.shapes.live import LineState, LineStates, Waiting, shown_workers
 from qc_dashboard.api.shapes.models import live_release
-from qc_dashboard.history.search import Search, StoredInspection
+from qc_dashboard.history.search import StoredInspection
 from qc_worker.domain.inspection import Verdict
 
 NOTHING = LineTally(0, {}, 0, {})
@@ -25,13 +25,13 @@ def show_lines(request: Request) -> Response:
     # The places first: what comes in meanwhile is then counted by the stream, and at most shown twice in between.
     places, tallies = api.live.places(), api.live.tallies()
     lines = tuple(_state(api, line, tallies.get(line, NOTHING)) for line in api.history.lines())
-    waiting = tuple(Waiting(outage.topic, outage.since, outage.reason) for outage in api.outages())
+    waiting = tuple(Waiting(outage.topic, outage.since, outage.reason, outage.away) for outage in api.outages())
     at = None if places is None else event_id(places)
-    return json_answer(LineStates(api.clock.now(), WINDOW_S, lines, waiting, at))
+    return json_answer(LineStates(api.clock.now(), WINDOW_S, lines, waiting, shown_workers(api.workers.state()), at))
 
 
 def _state(api: ApiParts, line: str, tally: LineTally) -> LineState:
-    newest = next(iter(api.history.search(Search(line=line), limit=1)), None)
+    newest = api.live.newest(line)
     total = sum(tally.counts.values())
 
     def share(*verdicts: Verdict) -> float | None:

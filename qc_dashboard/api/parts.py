@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from qc_dashboard.api.feedback.judging import Judging
 from qc_dashboard.api.live.feed import LiveFeed
+from qc_dashboard.api.live.workers import Workers
 from qc_dashboard.api.pictures.pictures import Pictures
 from qc_dashboard.history.history import History
 from qc_dashboard.projecting.follower import Outage
@@ -24,6 +25,7 @@ class ApiParts:
     outages: Callable[[], Sequence[Outage]]
     """Returns what cannot be followed at the moment."""
     clock: Clock
+    workers: Workers
 
 
 def api_of(request: Request) -> ApiParts:

@@ -15,6 +15,8 @@ from qc_dashboard.accounts.roles import Role
 from qc_dashboard.api.answers import encoded
 from qc_dashboard.api.live.event_ids import ID, MAX_ID_LENGTH, event_id, places_in
 from qc_dashboard.api.live.missed import TooFarApart, news_missed, spans_missed
+from qc_dashboard.api.live.news import News
+from qc_dashboard.api.live.same_text import SameText
 from qc_dashboard.api.live.subscription import Subscription
 from qc_dashboard.api.parameters.queries import query_of
 from qc_dashboard.api.parts import api_of
@@ -98,7 +100,7 @@ async def _beginning(request: Request, client: Subscription, seen: Mapping[int, 
     first = event_id({partition: span.start for partition, span in spans.items()})
     yield _event("start", StreamStart(first, resumed=True), first)
     async for news in iterate_in_threadpool(news_missed(api_of(request).history, spans)):
-        yield _event("inspections", shown_news(news), id_after(news))
+        yield _news_event(news)
 
 
 async def _continuing(request: Request, client: Subscription, stopping: "asyncio.Task[Any]") -> AsyncIterator[str]:
@@ -109,7 +111,7 @@ async def _continuing(request: Request, client: Subscription, stopping: "asyncio
         if client.is_void():
             return  # the client connects again, and is told to load its state again
         if news := client.take():
-            yield _event("inspections", shown_news(news), id_after(news))
+            yield SENT.of(news)
         elif not await _woken(client):
             yield ": nothing new\n\n"
         if clock.monotonic() - asked_s > ADMISSION_S:
@@ -137,6 +139,13 @@ def _wakes(client: Subscription, stopping: asyncio.Event) -> Iterator["asyncio.T
         yield waiting
     finally:
         waiting.cancel()
+
+
+def _news_event(news: News) -> str:
+    return _event("inspections", shown_news(news), id_after(news))
+
+
+SENT = SameText(_news_event)
 
 
 def _event(name: str, content: Any, number: str) -> str:

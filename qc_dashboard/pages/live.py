@@ -20,5 +20,5 @@ def show_wall(request: Request) -> Response:
 def _page(request: Request, *, wall: bool) -> Response:
     api = api_of(request)
     if not api.history.lines():
-        return render(request, "pages/no_frames.html", {"outages": api.outages()})
+        return render(request, "pages/no_frames.html", {"outages": api.outages(), "workers": api.workers.state()})
     return render(request, "pages/live.html", {"wall": wall})

@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from threading import Event, Thread
+from time import monotonic
+from typing import Any
 
 from qc_dashboard.history.writing import HistoryWriter
 from qc_dashboard.projecting.arrivals import Arrivals
+from qc_dashboard.projecting.ending import end
 from qc_dashboard.projecting.follower import Follower, Outage, Source
 from qc_worker.ports.clock import Clock
 from qc_worker.ports.feeds import PublishedFeedback, PublishedRelease
 from qc_worker.ports.results import PublishedInspection
 
-STOP_TIMEOUT_S = 8.0
+STOP_TIMEOUT_S = 2.0
+"""Time for the batches in hand; with the server's own time for requests less than its `LATEST_EXIT_S`."""
 
 
 class Projection:
@@ -29,8 +33,11 @@ class Projection:
         self._results = Follower(results, writer, stop=self._stop, clock=clock)
         self._models = Follower(models, writer, stop=self._stop, clock=clock)
         self._feedback = Follower(feedback, writer, stop=self._stop, clock=clock)
-        followers = {"results": self._results.run, "models": self._models.run, "feedback": self._feedback.run}
-        self._threads = [Thread(target=run, name=f"history-{name}", daemon=True) for name, run in followers.items()]
+        self._followers: list[Follower[Any]] = [self._results, self._models, self._feedback]
+        self._threads = [
+            Thread(target=follower.run, name=f"history-{name}", daemon=True)
+            for name, follower in zip(("results", "models", "feedback"), self._followers, strict=True)
+        ]
 
     @property
     def inspections(self) -> Arrivals:
@@ -39,7 +46,7 @@ class Projection:
 
     def outages(self) -> Sequence[Outage]:
         """Return what cannot be followed at the moment, and since when."""
-        found = (follower.outage for follower in (self._results, self._models, self._feedback))
+        found = (follower.outage for follower in self._followers)
         return [outage for outage in found if outage is not None]
 
     def start(self) -> None:
@@ -48,8 +55,8 @@ class Projection:
             thread.start()
 
     def close(self) -> None:
-        """Stop after the batch in hand; a thread that hangs is left behind, which loses nothing."""
+        """Stop after the batch in hand; a thread that hangs in the database is left behind, which loses nothing."""
         self._stop.set()
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(STOP_TIMEOUT_S)
+        deadline_s = monotonic() + STOP_TIMEOUT_S
+        for thread, follower in zip(self._threads, self._followers, strict=True):
+            end(thread, follower.interrupt, until_s=deadline_s)

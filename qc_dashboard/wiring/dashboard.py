@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from threading import Thread
 
 from qc_dashboard.archive.archive import Archive
 from qc_dashboard.archive.archivist import Archivist
@@ -28,8 +27,6 @@ from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
 from qc_worker.transport.redis.heatmap_cache import open_heatmap_cache
 from qc_worker.wiring.brokers import kafka_access
 
-STOP_TIMEOUT_S = 2.0
-"""Time for the batch in hand; with the server's own time for requests less than its `LATEST_EXIT_S`."""
 GIBIBYTE = 1024**3
 
 
@@ -51,19 +48,11 @@ def open_dashboard(settings: DashboardSettings) -> Iterator[Dashboard]:
     """
     with ExitStack() as stack:  # last in, first out
         database = stack.enter_context(migrated_database(settings))
-        following = projection(settings, database)
-        stack.callback(_stop_following, following)
+        following = stack.enter_context(closing(projection(settings, database)))
         following.start()
         reviewing = stack.enter_context(closing(review(settings, database)))
         reviewing.start()
         yield Dashboard(database, following, stack.enter_context(archiving(settings, database)), reviewing)
-
-
-def _stop_following(projection: Projection) -> None:
-    """Stop the threads that follow the topics; one that waits for a broker is left behind, which loses nothing."""
-    stopping = Thread(target=projection.close, name="history-stop", daemon=True)
-    stopping.start()
-    stopping.join(STOP_TIMEOUT_S)
 
 
 @contextmanager

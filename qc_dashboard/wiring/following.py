@@ -11,7 +11,7 @@ from qc_dashboard.projecting.follower import Source
 from qc_dashboard.projecting.projection import Projection
 from qc_dashboard.projecting.reading import WholeTopic
 from qc_dashboard.settings import DashboardSettings
-from qc_worker.domain.frame import Offsets, Record
+from qc_worker.domain.frame import Record
 from qc_worker.ports.feeds import Feed, PublishedFeedback, PublishedRelease
 from qc_worker.ports.results import PublishedInspection
 from qc_worker.runtime.clock import SystemClock
@@ -32,9 +32,9 @@ def projection(settings: DashboardSettings, database: Database) -> Projection:
     results, models, feedback = settings.results_topic, settings.models_topic, settings.feedback_topic
     return Projection(
         writer,
-        results=Source(results, *_opening(access, results, published_inspection), writer.add_inspections),
-        models=Source(models, *_opening(access, models, published_release), writer.add_releases),
-        feedback=Source(feedback, *_opening(access, feedback, published_feedback), writer.add_feedback),
+        results=Source(results, _opening(access, results, published_inspection), writer.add_inspections),
+        models=Source(models, _opening(access, models, published_release), writer.add_releases),
+        feedback=Source(feedback, _opening(access, feedback, published_feedback), writer.add_feedback),
         clock=SystemClock(),
     )
 
@@ -59,13 +59,5 @@ def whole_topics(settings: DashboardSettings) -> Iterator[WholeTopics]:
         )
 
 
-def _opening(
-    access: KafkaAccess, topic: str, decode: Callable[[Record], T | None]
-) -> tuple[Callable[[], Feed[T]], Callable[[], Offsets]]:
-    """Return how to open the topic's feed, and how to look up its oldest offsets."""
-
-    def oldest() -> Offsets:
-        with closing(KafkaBooks(access)) as books:
-            return books.oldest(topic)
-
-    return lambda: KafkaFeed(access, topic=topic, decode=decode, max_records=MAX_POLL_RECORDS), oldest
+def _opening(access: KafkaAccess, topic: str, decode: Callable[[Record], T | None]) -> Callable[[], Feed[T]]:
+    return lambda: KafkaFeed(access, topic=topic, decode=decode, max_records=MAX_POLL_RECORDS)

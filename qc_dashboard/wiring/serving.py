@@ -10,6 +10,7 @@ from qc_dashboard.accounts.accounts import Accounts
 from qc_dashboard.accounts.sessions import SessionLimits
 from qc_dashboard.api.feedback.judging import Judging
 from qc_dashboard.api.live.feed import LiveFeed
+from qc_dashboard.api.live.workers import Workers
 from qc_dashboard.api.parts import ApiParts
 from qc_dashboard.api.pictures.pictures import Pictures
 from qc_dashboard.api.routes import ROUTES as API_ROUTES
@@ -25,6 +26,7 @@ from qc_worker.imaging.opening import ImageLimits
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.transport.kafka.feedback import KafkaFeedbackOutbox
 from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
+from qc_worker.transport.kafka.group.group_watch import KafkaGroupWatch
 from qc_worker.transport.redis.heatmap_cache import open_heatmap_cache
 from qc_worker.wiring.brokers import kafka_access
 
@@ -52,7 +54,10 @@ def open_api(settings: DashboardSettings, dashboard: Dashboard) -> Iterator[ApiP
         limits = ImageLimits(max_bytes=settings.max_frame_bytes, max_pixels=settings.max_frame_pixels)
         pictures = Pictures(cache=cache, archive=dashboard.archive, frames=frames, limits=limits)
         judging = Judging(outbox, clock=clock)
-        yield ApiParts(history, live, pictures, judging, dashboard.projection.outages, clock)
+        watch = KafkaGroupWatch(access, topic=settings.images_topic, group=settings.consumer_group)
+        workers = stack.enter_context(closing(Workers(watch, clock=clock)))
+        workers.start()
+        yield ApiParts(history, live, pictures, judging, dashboard.projection.outages, clock, workers)
 
 
 def build_accounts(settings: DashboardSettings, database: Database) -> Accounts:

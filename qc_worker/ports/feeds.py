@@ -43,7 +43,14 @@ class PublishedFeedback:
 
 
 class Feed(Protocol[T]):
-    """Follows a topic; committed records only. Every method but `close` may raise TransportError."""
+    """Follows a topic; committed records only. Used by one thread, apart from `interrupt`.
+
+    Every method but `reachable`, `interrupt` and `close` may raise TransportError.
+    """
+
+    def oldest(self) -> dict[Partition, int]:
+        """Return each partition's first offset that retention has left; may be called before `start`."""
+        ...
 
     def start(self, starts: Offsets | None = None) -> None:
         """Connect and fix the places to read from.
@@ -62,6 +69,20 @@ class Feed(Protocol[T]):
 
     def places(self) -> dict[Partition, int]:
         """Return each partition's next offset to read: behind all that was polled, unreadable records included."""
+        ...
+
+    def reachable(self) -> bool:
+        """Return True if a broker is connected; asks none. Polls of a feed that has lost its broker may be just empty.
+
+        A feed reads on by itself when its broker is back.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Have the call that another thread waits in raise TransportError, and all later ones; then only `close` it.
+
+        A call that begins at the same moment may be missed: repeat it until that thread has noticed.
+        """
         ...
 
     def close(self) -> None:

@@ -8,12 +8,14 @@ from qc_worker.ports.books import Books
 from qc_worker.ports.feedback import FeedbackOutbox, FeedbackSource
 from qc_worker.ports.feeds import Feed, PublishedFeedback, PublishedRelease
 from qc_worker.ports.frames import FrameOutbox, FrameReader, FrameSource
+from qc_worker.ports.groups import GroupWatch
 from qc_worker.ports.results import InspectionFeed, InspectionSink, RecentInspections
 from qc_worker.transport.memory.books import MemoryBooks
 from qc_worker.transport.memory.broker import MemoryBroker
 from qc_worker.transport.memory.feed import MemoryFeed
 from qc_worker.transport.memory.feedback import MemoryFeedbackOutbox, MemoryFeedbackSource
 from qc_worker.transport.memory.frames import MemoryFrameOutbox, MemoryFrameReader, MemoryFrameSource
+from qc_worker.transport.memory.groups import MemoryGroupWatch
 from qc_worker.transport.memory.models import MemoryReleaseLog
 from qc_worker.transport.memory.results import MemoryInspectionFeed, MemoryRecentInspections, MemorySink
 from qc_worker.transport.outgoing import OutgoingRecord
@@ -71,6 +73,9 @@ class MemoryRig:
 
     def books(self) -> Books:
         return MemoryBooks(self.broker)
+
+    def group_watch(self, group: str) -> GroupWatch:
+        return MemoryGroupWatch(self.broker, topic=self.topics.images, group=group)
 
     def recent_inspections(self) -> RecentInspections:
         return MemoryRecentInspections(self.broker, topic=self.topics.results)

@@ -16,6 +16,7 @@ from qc_worker.ports.books import Books
 from qc_worker.ports.feedback import FeedbackOutbox, FeedbackSource
 from qc_worker.ports.feeds import Feed, PublishedFeedback, PublishedRelease
 from qc_worker.ports.frames import FrameOutbox, FrameReader, FrameSource
+from qc_worker.ports.groups import GroupWatch
 from qc_worker.ports.results import InspectionFeed, InspectionSink, RecentInspections
 from qc_worker.transport.kafka.at_least_once import AtLeastOnceSink
 from qc_worker.transport.kafka.books import KafkaBooks
@@ -26,6 +27,7 @@ from qc_worker.transport.kafka.frame_outbox import KafkaFrameOutbox
 from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
 from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
 from qc_worker.transport.kafka.group.group_member import GroupMember
+from qc_worker.transport.kafka.group.group_watch import KafkaGroupWatch
 from qc_worker.transport.kafka.groupless import open_reader, partitions_of, read_to_end
 from qc_worker.transport.kafka.inspection_feed import KafkaInspectionFeed
 from qc_worker.transport.kafka.recent_inspections import KafkaRecentInspections
@@ -82,6 +84,8 @@ class Rig(Protocol):
     def feedback_outbox(self) -> FeedbackOutbox: ...
 
     def books(self) -> Books: ...
+
+    def group_watch(self, group: str) -> GroupWatch: ...
 
     def append(self, record: OutgoingRecord, *, partition: int | None = None) -> Position: ...
 
@@ -191,6 +195,11 @@ class KafkaRig:
         books = KafkaBooks(self.access)
         self._stack.callback(books.close)
         return books
+
+    def group_watch(self, group: str) -> GroupWatch:
+        watch = KafkaGroupWatch(self.access, topic=self.topics.images, group=group)
+        self._stack.callback(watch.close)
+        return watch
 
     def recent_inspections(self) -> RecentInspections:
         reader = KafkaRecentInspections(self.access, topic=self.topics.results)

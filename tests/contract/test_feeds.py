@@ -1,8 +1,13 @@
 """Feeds: topics followed from places that the reader remembers itself."""
 
+from collections.abc import Callable
+from threading import Thread
+
 import confluent_kafka
+import pytest
 from kafka import KafkaAdminClient
 
+from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Partition, Position
 from qc_worker.transport.kafka.connecting.access import open_client
 from qc_worker.transport.kafka.feed import KafkaFeed
@@ -103,3 +108,41 @@ def test_releases_and_feedback_are_followed_with_their_bytes(rig: Rig) -> None:
     assert (released.release, said.feedback) == (release("A", "v1"), feedback("f1"))
     assert b'"v1"' in released.content
     assert b'"f1"' in said.content
+
+
+def test_oldest_offsets_are_known_before_a_start(rig: Rig) -> None:
+    publish(rig, 0, 1)
+    assert rig.inspection_feed().oldest() == {Partition(rig.topics.results, number): 0 for number in range(PARTITIONS)}
+
+
+def test_feed_is_reachable_while_its_broker_is_connected(rig: Rig) -> None:
+    feed = rig.inspection_feed()
+    assert not feed.reachable()
+    feed.start()
+    assert eventually(lambda: not feed.poll(timeout_s=0.2) and feed.reachable())
+
+
+def test_a_feed_that_waits_is_interrupted_by_another_thread(rig: Rig) -> None:
+    feed = rig.inspection_feed()
+    feed.start()
+    errors: list[str] = []
+
+    def wait() -> None:
+        try:
+            while True:
+                feed.poll(timeout_s=60)
+        except TransportError as error:
+            errors.append(str(error))
+
+    waiting = Thread(target=wait)
+    waiting.start()
+    eventually(lambda: _ended(feed.interrupt, waiting), timeout_s=20)
+    assert errors
+    with pytest.raises(TransportError, match="interrupted"):
+        feed.start()
+
+
+def _ended(interrupt: Callable[[], None], thread: Thread) -> bool:
+    interrupt()
+    thread.join(0.05)
+    return not thread.is_alive()

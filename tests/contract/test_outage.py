@@ -18,6 +18,7 @@ from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
 from qc_worker.transport.kafka.group import group_member
 from qc_worker.transport.kafka.group.frame_source import KafkaFrameSource
 from qc_worker.transport.kafka.group.group_member import GroupMember
+from qc_worker.transport.kafka.inspection_feed import KafkaInspectionFeed
 from qc_worker.transport.kafka.release_log import KafkaReleaseLog
 from qc_worker.transport.kafka.topics import ensure_topics
 from qc_worker.wire.images import encode_frame
@@ -176,6 +177,18 @@ def test_embedded_broker_comes_back_on_the_same_port(site: Site) -> None:
     site.broker.stop()
     site.broker.start()
     assert site.broker.bootstrap_servers == address
+
+
+def test_feed_says_that_its_broker_is_gone_and_that_it_is_back(site: Site) -> None:
+    feed = KafkaInspectionFeed(site.access, topic=site.topics.results)
+    site.stack.callback(feed.close)
+    feed.start()
+    feed.poll(timeout_s=0.2)
+    assert feed.reachable()
+    site.broker.stop()
+    eventually(lambda: not feed.poll(timeout_s=0.2) and not feed.reachable())
+    site.come_back()
+    eventually(lambda: not feed.poll(timeout_s=0.2) and feed.reachable())
 
 
 def polled_quietly(source: KafkaFrameSource) -> list[bytes]:

@@ -14,6 +14,7 @@ from starlette.types import Message
 from qc_dashboard.accounts.accounts import Accounts
 from qc_dashboard.api.feedback.judging import Judging
 from qc_dashboard.api.live.feed import LiveFeed
+from qc_dashboard.api.live.workers import Workers
 from qc_dashboard.api.parts import ApiParts
 from qc_dashboard.api.pictures.pictures import Pictures
 from qc_dashboard.api.routes import ROUTES
@@ -30,6 +31,7 @@ from qc_worker.imaging.opening import ImageLimits
 from qc_worker.transport.memory.broker import MemoryBroker
 from qc_worker.transport.memory.feedback import MemoryFeedbackOutbox
 from qc_worker.transport.memory.frames import MemoryFrameReader
+from qc_worker.transport.memory.groups import MemoryGroupWatch
 from qc_worker.transport.memory.heatmaps import MemoryHeatmapCache
 from tests.support.archives import Plant
 from tests.support.factories import ManualClock
@@ -39,6 +41,7 @@ LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=1_000_000)
 HERE = ("127.0.0.1", 50_000)
 URL = "http://localhost"
 API = "/api/v1"
+GROUP = "qc-worker"
 
 
 class ApiRig:
@@ -55,6 +58,7 @@ class ApiRig:
         self.history = History(database)
         self.live = LiveFeed(self.history, topic=RESULTS, clock=self.clock, arrivals=Arrivals())
         self.outages: list[Outage] = []
+        self.workers = Workers(MemoryGroupWatch(self.broker, topic="images", group=GROUP), clock=self.clock)
         self.accounts = Accounts(database, clock=self.clock)
         self.app = self._app(routes)
         self._written: dict[int, int] = {}
@@ -64,7 +68,7 @@ class ApiRig:
             cache=self.cache, archive=self.plant.archive, frames=MemoryFrameReader(self.broker), limits=LIMITS
         )
         judging = Judging(MemoryFeedbackOutbox(self.broker, topic="feedback"), clock=self.clock)
-        parts = ApiParts(self.history, self.live, pictures, judging, lambda: self.outages, self.clock)
+        parts = ApiParts(self.history, self.live, pictures, judging, lambda: self.outages, self.clock, self.workers)
         return create_app(self.accounts, Entrance(loopback_only=True), routes=routes, state={"api": parts})
 
     def write(self, *inspections: Inspection, partition: int = 0) -> None:

@@ -20,9 +20,10 @@ from qc_worker.domain.inspection import Defect, Inspection, Verdict
 from qc_worker.domain.release import Release
 from qc_worker.ports.feeds import PublishedRelease
 from qc_worker.ports.results import HeatmapEntry
+from qc_worker.transport.memory.frames import MemoryFrameSource
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.json_types import encode_release
-from tests.support.api import ApiRig
+from tests.support.api import GROUP, ApiRig
 from tests.support.factories import NOON
 from tests.support.published import inspection
 
@@ -55,6 +56,17 @@ class PagesRig(ApiRig):
         published = PublishedRelease(one, Position("models", 0, self._released), encode_release(one))
         HistoryWriter(self.database).add_releases([published])
         self._released += 1
+
+    def join(self) -> MemoryFrameSource:
+        """Have one more worker in the group."""
+        worker = MemoryFrameSource(self.broker, topic="images", group=GROUP)
+        worker.start()
+        return worker
+
+    def settle(self) -> None:
+        """Have every frame judged, as far as the broker knows."""
+        images = self.broker.partitions("images")
+        self.broker.group(GROUP).commit({partition: self.broker.end(partition) for partition in images})
 
     def step(self) -> None:
         """Let pages have what was written."""

@@ -6,10 +6,12 @@ from threading import Event, Lock, Thread
 
 import structlog
 
+from qc_dashboard.api.live.newest import Newest
 from qc_dashboard.api.live.news import News, news_of
 from qc_dashboard.api.live.subscription import Subscription
 from qc_dashboard.api.live.tallies import LineTally, Tallies
 from qc_dashboard.history.history import History, advanced
+from qc_dashboard.history.search import StoredInspection
 from qc_dashboard.history.times import to_us
 from qc_dashboard.projecting.arrivals import Arrivals
 from qc_worker.domain.errors import TransportError
@@ -38,6 +40,7 @@ class LiveFeed:
         self._clock = clock
         self._arrivals = arrivals
         self._tallies = Tallies()
+        self._newest = Newest(history)
         self._places: dict[Partition, int] | None = None
         self._open: set[Subscription] = set()
         self._lock = Lock()
@@ -80,6 +83,10 @@ class LiveFeed:
         """Return what was judged in the last minutes."""
         return self._tallies.by_line(now_us=self._now_us())
 
+    def newest(self, line: str) -> StoredInspection | None:
+        """Return the line's newest inspection by capture time. Raises DatabaseAway."""
+        return self._newest.of(line)
+
     def places(self) -> dict[Partition, int] | None:
         """Return the next offsets behind all that is counted; None before the first step."""
         with self._lock:
@@ -100,12 +107,14 @@ class LiveFeed:
         if len(found) < READ_AT_ONCE:  # offsets without an inspection, such as markers of transactions, are passed too
             after = {partition: max(offset, stored[partition]) for partition, offset in after.items()}
         self._tallies.add(found, now_us=self._now_us())
+        self._newest.add(found)
         self._tell(news_of(found, after))
         return len(found) == READ_AT_ONCE
 
     def _begin(self, stored: Mapping[Partition, int]) -> None:
         """Start from the stored places, with the counts of what came before; the topic may have been made again."""
         self._tallies.clear()
+        self._newest.clear()
         share = FILLED_AT_START // max(1, len(stored))
         for partition, end in stored.items():
             self._fill(partition, max(0, end - share), end)
@@ -122,6 +131,7 @@ class LiveFeed:
         while place < end:
             found = self._history.published_after({partition: place}, limit=READ_AT_ONCE)
             self._tallies.add((one for one in found if one.results_offset < end), now_us=self._now_us())
+            self._newest.add(found)
             place = found[-1].results_offset + 1 if len(found) == READ_AT_ONCE else end
 
     def _tell(self, news: News) -> None:

@@ -7,9 +7,11 @@ from typing import ClassVar
 
 from qc_dashboard.api.live.event_ids import event_id
 from qc_dashboard.api.live.news import News
+from qc_dashboard.api.live.workers import WorkersState
 from qc_dashboard.api.shapes.documented import DOCUMENTED
 from qc_dashboard.api.shapes.inspections import ListedInspection, listed
 from qc_dashboard.api.shapes.models import LiveRelease
+from qc_dashboard.projecting.follower import Away
 from qc_worker.domain.inspection import Verdict
 
 
@@ -54,6 +56,33 @@ class Waiting:
     """Begin of the outage, UTC."""
     reason: str
     """Reason in a sentence."""
+    away: Away
+    """Part that does not work: the broker, the history's database, or the dashboard itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersNow:
+    """Workers of all lines together and the frames that wait for them, as the broker said some seconds ago.
+
+    All are null if it has not answered lately; then `reason` says why.
+    """
+
+    __pydantic_config__: ClassVar = DOCUMENTED
+
+    asked_at: datetime | None
+    """Time of the broker's answer, UTC."""
+    alive: int | None
+    """Workers that the broker takes for alive; one that was killed counts until its session times out."""
+    usual: int | None
+    """Most workers that were there together for a minute in the last hour; null in the first minute."""
+    waiting_frames: int | None
+    """Frames on the topic that are not judged yet."""
+    oldest_waits_s: float | None
+    """Seconds for which the oldest of them has waited at least; 0 if none waits for longer than a moment."""
+    arriving_per_s: float | None
+    """Frames per second that cameras have sent, mean of the last half minute; null at first."""
+    reason: str | None
+    """Reason in a sentence why nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +99,8 @@ class LineStates:
     """Every line of the history, in alphabetical order."""
     waiting: tuple[Waiting, ...]
     """Topics that cannot be followed at the moment."""
+    workers: WorkersNow
+    """Workers, and what waits for them."""
     event_id: str | None
     """Id from which the stream continues this answer: give it as `after`; null just after a start."""
 
@@ -120,6 +151,19 @@ class Reload:
 
     reason: str
     """Reason in a sentence."""
+
+
+def shown_workers(state: WorkersState) -> WorkersNow:
+    """Make the workers' state as the API gives it."""
+    return WorkersNow(
+        asked_at=state.asked_at,
+        alive=state.alive,
+        usual=state.usual,
+        waiting_frames=state.waiting,
+        oldest_waits_s=state.oldest_waits_s,
+        arriving_per_s=state.arriving_per_s,
+        reason=state.reason,
+    )
 
 
 def shown_news(news: News) -> NewInspections:

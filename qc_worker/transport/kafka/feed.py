@@ -38,6 +38,12 @@ class KafkaFeed(Reader, Generic[T]):
         self._decode = decode
         self._skips_to_end = not from_beginning
 
+    def oldest(self) -> dict[Partition, int]:
+        consumer = self._reader()
+        with transport_errors(f"asking for the first offsets of {self._topic}"):
+            first = consumer.beginning_offsets(partitions_of(consumer, self._topic))
+        return {to_partition(partition): offset for partition, offset in first.items()}
+
     def start(self, starts: Offsets | None = None) -> None:
         consumer = self._reader()
         with transport_errors(f"reading {self._topic}"):
@@ -62,6 +68,9 @@ class KafkaFeed(Reader, Generic[T]):
             positions = {p: consumer.position(p, timeout_ms=0) for p in consumer.assignment()}
         return {to_partition(p): offset for p, offset in positions.items() if offset is not None}
 
+    def reachable(self) -> bool:
+        return self._opened is not None and self._connections.reachable()
+
     def _take_new_partitions(self, consumer: KafkaConsumer) -> None:
         """Read partitions that were added to the topic, from their beginning; the client's metadata names them."""
         known = consumer.assignment()
@@ -72,6 +81,7 @@ class KafkaFeed(Reader, Generic[T]):
             consumer.seek(partition, 0)
 
     def _started(self) -> KafkaConsumer:
+        self._connections.check()
         if self._opened is None:
             raise TransportError(f"the feed of {self._topic} is not started, or closed")
         return self._opened

@@ -26,15 +26,22 @@ class Reader:
         self._connections = Connections()
         self._opened: KafkaConsumer | None = None
 
+    def interrupt(self) -> None:
+        """Have the call that another thread waits in raise TransportError, and all later ones; then only `close` it."""
+        self._connections.interrupt()
+
     def close(self) -> None:
         """Disconnect."""
-        if self._opened is not None:
-            with transport_errors("closing"):
-                self._opened.close(autocommit=False)
-            self._opened = None
-        self._connections.close()
+        opened, self._opened = self._opened, None
+        try:
+            if opened is not None:
+                with transport_errors("closing"):
+                    opened.close(autocommit=False)
+        finally:
+            self._connections.close()
 
     def _reader(self) -> KafkaConsumer:
+        self._connections.check()
         if self._opened is None:
             self._opened = open_reader(self._access, self._connections, **self._config)
         return self._opened

@@ -6,6 +6,9 @@ name; `tests/unit/test_private_names.py` checks it.
 
 from typing import Any
 
+from kafka.errors import GroupIdNotFoundError, KafkaConnectionError, for_code
+from kafka.protocol.admin import DescribeGroupsRequest
+
 
 def connection_manager(client: Any) -> Any:
     """Return the manager of a client's connections.
@@ -23,6 +26,15 @@ def has_connection(manager: Any, node_id: Any) -> bool:
     return node_id in manager._conns
 
 
+def fail_waiters(client: Any) -> None:
+    """Fail the calls in which other threads wait for a client's network.
+
+    kafka-python has no call to end a wait from another thread: opening a client takes up to its timeout, and closing
+    one waits for what is asked (`connecting.access.Connections.interrupt`).
+    """
+    client._net._fail_pending_waiters(KafkaConnectionError("interrupted"))
+
+
 def coordinator_connected(consumer: Any) -> bool:
     """Tell whether a connection to the group's coordinator stands; asks no broker.
 
@@ -32,6 +44,23 @@ def coordinator_connected(consumer: Any) -> bool:
     coordinator = consumer._coordinator
     node = coordinator.coordinator_id  # None: not known, or known to be gone
     return node is not None and bool(coordinator._client.connected(node))
+
+
+def living_members(admin: Any, group: str) -> int:
+    """Return how many members the group has, as its coordinator says. Raises KafkaError.
+
+    `describe_groups` asks for rights too, and raises ValueError for those that it does not know, as Tansu's; and it
+    raises none of the coordinator's errors (`group.group_watch`).
+    """
+
+    async def describe() -> Any:
+        coordinator = await admin._find_coordinator_id(group)
+        return await admin._manager.send(DescribeGroupsRequest(groups=[group]), node_id=coordinator)
+
+    (described,) = admin._manager.run(describe).groups
+    if described.error_code and for_code(described.error_code) is not GroupIdNotFoundError:
+        raise for_code(described.error_code)()
+    return len(described.members)
 
 
 def forget_asked_offsets(consumer: Any) -> None:

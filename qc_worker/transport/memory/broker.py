@@ -86,6 +86,11 @@ class MemoryBroker:
         with self._changed:
             self._changed.wait_for(until, timeout=timeout_s)
 
+    def wake(self) -> None:
+        """Have all that wait for a change look again."""
+        with self._changed:
+            self._changed.notify_all()
+
     def group(self, name: str) -> "MemoryGroup":
         with self._changed:
             return self._groups.setdefault(name, MemoryGroup(self, self._changed))
@@ -131,6 +136,11 @@ class MemoryGroup:
     def committed(self) -> dict[Partition, int]:
         with self._lock:
             return dict(self._committed)
+
+    def size(self) -> int:
+        """Return the number of members."""
+        with self._lock:
+            return len(self._members)
 
     def _rebalance(self, topic: str) -> None:
         members = [member for member, subscribed in self._members.items() if subscribed == topic]

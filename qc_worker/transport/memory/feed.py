@@ -28,17 +28,21 @@ class MemoryFeed(Generic[T]):
         self._from_beginning = from_beginning
         self._max_records = max_records
         self._next: dict[Partition, int] | None = None
+        self._interrupted = False
+
+    def oldest(self) -> dict[Partition, int]:
+        self._check()
+        return {partition: self._broker.oldest(partition) for partition in self._broker.partitions(self._topic)}
 
     def start(self, starts: Offsets | None = None) -> None:
-        self._broker.check()
+        self._check()
         self._next = {p: self._first(p, starts or {}) for p in self._broker.partitions(self._topic)}
 
     def poll(self, *, timeout_s: float) -> list[T]:
         places = self._started()
-        self._broker.check()
-        self._broker.wait_for_change(
-            timeout_s=timeout_s, until=lambda: any(self._broker.end(p) > offset for p, offset in places.items())
-        )
+        self._check()
+        self._broker.wait_for_change(timeout_s=timeout_s, until=lambda: self._interrupted or self._has_more(places))
+        self._check()
         records: list[Record] = []
         for partition, offset in places.items():
             records += self._broker.read(partition, offset, max_records=self._max_records - len(records))
@@ -49,8 +53,23 @@ class MemoryFeed(Generic[T]):
     def places(self) -> dict[Partition, int]:
         return dict(self._started())
 
+    def reachable(self) -> bool:
+        return self._next is not None and self._broker.available
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+        self._broker.wake()
+
     def close(self) -> None:
         self._next = None
+
+    def _has_more(self, places: Offsets) -> bool:
+        return any(self._broker.end(partition) > offset for partition, offset in places.items())
+
+    def _check(self) -> None:
+        if self._interrupted:
+            raise TransportError(f"the feed of {self._topic} was interrupted")
+        self._broker.check()
 
     def _first(self, partition: Partition, starts: Offsets) -> int:
         oldest, end = self._broker.oldest(partition), self._broker.end(partition)

@@ -1,8 +1,9 @@
 """The projection on the in-memory broker: what comes on the topics is in the history, once, whatever happens."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import Event
+from threading import enumerate as enumerate_threads
 
 import pytest
 
@@ -13,9 +14,12 @@ from qc_dashboard.history.search import Search
 from qc_dashboard.history.writing import HistoryWriter, Step, Written
 from qc_dashboard.projecting.follower import Follower, Source
 from qc_dashboard.projecting.projection import Projection
+from qc_dashboard.settings import DashboardSettings
+from qc_dashboard.wiring import following as wiring
 from qc_worker.domain.frame import Partition, Position
 from qc_worker.ports.results import PublishedInspection
 from qc_worker.runtime.clock import SystemClock
+from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.memory.broker import MemoryBroker
 from qc_worker.transport.memory.feed import MemoryFeed
 from qc_worker.transport.memory.feedback import MemoryFeedbackOutbox
@@ -26,7 +30,10 @@ from qc_worker.wire.json_types import encode_inspection
 from tests.conftest import eventually
 from tests.contract.rigs import feedback, release
 from tests.support.published import inspection
+from tests.support.silence import silent_address
 
+PATIENCE_MS = 300_000
+"""Longer than a test may take."""
 TOPICS = ("results", "models", "feedback")
 Store = Callable[[Sequence[PublishedInspection], Step], Written]
 
@@ -54,31 +61,20 @@ def results_source(broker: MemoryBroker, store: Store) -> Source[PublishedInspec
     return Source(
         "results",
         lambda: MemoryFeed(broker, topic="results", decode=published_inspection, max_records=7),
-        lambda: {partition: broker.oldest(partition) for partition in broker.partitions("results")},
         store,
     )
 
 
 def projection(broker: MemoryBroker, database: Database) -> Projection:
     writer = HistoryWriter(database)
-
-    def oldest(topic: str) -> dict[Partition, int]:
-        return {partition: broker.oldest(partition) for partition in broker.partitions(topic)}
-
     return Projection(
         writer,
         results=results_source(broker, writer.add_inspections),
         models=Source(
-            "models",
-            lambda: MemoryFeed(broker, topic="models", decode=published_release),
-            lambda: oldest("models"),
-            writer.add_releases,
+            "models", lambda: MemoryFeed(broker, topic="models", decode=published_release), writer.add_releases
         ),
         feedback=Source(
-            "feedback",
-            lambda: MemoryFeed(broker, topic="feedback", decode=published_feedback),
-            lambda: oldest("feedback"),
-            writer.add_feedback,
+            "feedback", lambda: MemoryFeed(broker, topic="feedback", decode=published_feedback), writer.add_feedback
         ),
         clock=SystemClock(),
     )
@@ -175,3 +171,17 @@ def test_unreadable_records_are_passed_once(broker: MemoryBroker, database: Data
         eventually(lambda: history.places("results").get(Partition("results", 0)) == 1)
         publish(broker, 2)
         eventually(lambda: stored(history) == 1)
+
+
+def test_close_ends_threads_that_wait_for_a_broker(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(enumerate_threads())
+    with silent_address() as (address, listening), ExitStack() as stack:
+        patient = KafkaAccess(address, connect_timeout_ms=PATIENCE_MS, request_timeout_ms=PATIENCE_MS)
+        monkeypatch.setattr(wiring, "kafka_access", lambda _: patient)
+        waiting = wiring.projection(DashboardSettings(), database)
+        waiting.start()
+        for _ in TOPICS:
+            stack.enter_context(listening.accept()[0])
+        waiting.close()
+        assert not any(thread.name.startswith("history-") for thread in enumerate_threads())
+        eventually(lambda: set(enumerate_threads()) <= before)

@@ -5,12 +5,16 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from qc_worker.domain.errors import SettingsError
 from tests.conftest import skip_on_a_laptop
 from tests.support.browsing import SIZES, ColorScheme, Opened
 from tests.support.pages import chromium, chromium_program
+
+PATIENCE_MS = 20_000
+"""Live loads its state every 5 s: as long as `expect` waits by default."""
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ from playwright.sync_api import Page, expect
 
 from qc_dashboard.projecting.follower import Outage
 from qc_worker.domain.inspection import Verdict
-from tests.support.browsing import THEMES, Opened, check, press
+from qc_worker.transport.outgoing import OutgoingRecord
+from tests.support.browsing import SIZES, THEMES, Opened, check, press
 from tests.support.databases import migrated, new_url
-from tests.support.pages_rig import PagesRig
+from tests.support.pages_rig import PagesRig, picture
 
 MARKUP = "<img src=x onerror=alert(1)>\"'"
 
@@ -56,12 +57,64 @@ def test_live_follows_the_lines_and_says_what_is_wrong(rig: PagesRig, address: s
     rig.step()
     expect(card.locator(".shares")).to_contain_text("50 %")
     expect(card.locator(".rejects a")).to_have_count(2)
-    expect(card.locator(".problems")).to_contain_text("1 late verdicts")
+    expect(card.locator(".problems")).to_contain_text("1 late verdict")
     rig.clock.advance(60)
     expect(card.locator(".problems")).to_contain_text("No frames for")
     rig.outages.append(Outage("results", rig.clock.now(), "no broker answers"))
     expect(page.locator("#troubles")).to_contain_text("Broker away")
     expect(card.locator(".state")).to_contain_text("Not known")
+
+
+def test_live_says_what_is_wrong_with_the_workers(rig: PagesRig, address: str, opened: Opened) -> None:
+    page = opened(address, "wide")
+    troubles, shown, card = page.locator("#troubles"), page.locator("#workers"), page.locator("[data-line=A]")
+
+    def look(after_s: int, *, send: bool = True) -> None:
+        rig.clock.advance(after_s)
+        if send:
+            rig.broker.append(OutgoingRecord("images", b"A/top", picture(), []))
+        rig.workers.step()
+        page.reload()
+
+    expect(troubles).to_contain_text("Workers are not known. The broker was not asked yet.")
+    rig.settle()
+    workers = [rig.join(), rig.join()]
+    look(0)
+    expect(shown).to_contain_text("Workers: 2 · Frames waiting: 1")
+    expect(card.locator(".facts")).to_contain_text("Workers2")
+    for _ in range(7):
+        look(10)
+    expect(troubles).to_contain_text("Workers fall behind. 8 frames wait, the oldest for 60 s.")
+    expect(card.locator(".problems")).to_contain_text(
+        "Workers have not judged all: 8 frames wait, the oldest for 60 s."
+    )
+    rig.settle()
+    workers[0].close()
+    look(3)
+    expect(troubles).to_contain_text("One worker is gone. 1 of 2 work on and take its frames.")
+    workers[1].close()
+    look(3)
+    expect(troubles).to_contain_text("No worker runs. 2 frames wait")
+    expect(card.locator(".problems")).to_contain_text("No worker runs. Parts are not inspected.")
+    in_both_themes(page, "live-no-worker")
+    width, height = SIZES["phone"]
+    page.set_viewport_size({"width": width, "height": height})
+    in_both_themes(page, "live-no-worker-phone")
+    rig.settle()
+    rig.join()
+    look(31, send=False)
+    expect(card.locator(".problems")).to_contain_text("Its cameras send nothing.")
+
+
+def test_frames_that_wait_before_the_first_verdict_are_named(rig: PagesRig, opened: Opened) -> None:
+    with rig.served() as url:
+        page = opened(url)
+        expect(page.get_by_role("heading", level=1)).to_have_text("No frame has arrived yet")
+        rig.broker.append(OutgoingRecord("images", b"A/top", picture(), []))
+        rig.workers.step()
+        expect(page.get_by_role("heading", level=1)).to_have_text("No frame has a verdict yet")
+        expect(page.get_by_role("alert").last).to_contain_text("No worker runs. 1 frame waits.")
+        in_both_themes(page, "frames-wait")
 
 
 def test_wall_is_read_from_three_metres(address: str, opened: Opened) -> None:

@@ -5,12 +5,14 @@ import { percent } from "./figures.js";
 import { problemsOf, STATES } from "./problems.js";
 
 const REJECTS = 3;
+const REJECTS_MS = 3000; // nobody sees pictures that change faster, and each costs the server two requests
 const SIGNS = { good: "✓", warn: "!", bad: "✕", off: "–", unknown: "?" };
 const ORDER = ["bad", "warn", "unknown", "good", "off"];
 
 export class Card {
   #rejects = [];
-  #shown = "";
+  #shown = new Map(); // items by address of the inspection
+  #shownAt = -REJECTS_MS;
 
   constructor(line, { wall }) {
     this.wall = wall;
@@ -26,6 +28,7 @@ export class Card {
       model: element("dd"),
       lag: value(),
       late: value(),
+      workers: value(),
       rejects: element("ul", { class: "rejects" }),
       chart: element("div", { class: "chart" }),
     };
@@ -45,7 +48,7 @@ export class Card {
       group("Not judged", parts.notJudged),
       group("Frames/s", parts.rate),
     );
-    const facts = element("dl", { class: "facts" }, group("Model", parts.model), group("Lag", parts.lag), group("Late", parts.late));
+    const facts = element("dl", { class: "facts" }, group("Model", parts.model), group("Lag", parts.lag), group("Late", parts.late), group("Workers", parts.workers));
     const title = element("h3", { class: "chart-title" }, "Scores (sample), dashed: threshold");
     const last = element("h3", {}, "Last rejects");
     const charted = this.wall ? [] : [title, parts.chart];
@@ -64,9 +67,9 @@ export class Card {
     this.#rejects = order.slice(0, this.wall ? 1 : REJECTS);
   }
 
-  show(figures, now, blind) {
+  show(figures, now, blind, workers) {
     const { parts } = this;
-    const problems = problemsOf(figures, now, blind);
+    const problems = problemsOf(figures, now, blind, workers);
     const level = problems[0]?.level ?? "good";
     this.root.dataset.level = level;
     // On the wall nobody scrolls: trouble comes first.
@@ -81,6 +84,7 @@ export class Card {
     text(parts.model, figures.release ? figures.release.version : "none");
     text(parts.lag, figures.lag_s === null ? "–" : figures.lag_s < 10 ? `${figures.lag_s.toFixed(2)} s` : span(figures.lag_s * 1000));
     text(parts.late, String(figures.late));
+    text(parts.workers, workers.alive === null ? "–" : String(workers.alive));
     this.chart?.draw(figures.release ? figures.release.threshold : (figures.last?.threshold ?? null));
     this.#showRejects();
   }
@@ -94,18 +98,19 @@ export class Card {
   }
 
   #showRejects() {
-    const shown = this.#rejects.map(({ links }) => links.inspection).join();
-    if (shown === this.#shown && this.parts.rejects.childElementCount) return;
-    this.#shown = shown;
-    const items = this.#rejects.map((one) =>
-      element(
-        "li",
-        {},
-        element("a", { href: frameAddress(one.source) }, picture(one), element("span", { class: "caption" }, caption(one))),
-      ),
-    );
+    const links = this.#rejects.map(({ links: { inspection } }) => inspection);
+    const same = links.length === this.#shown.size && links.every((link) => this.#shown.has(link));
+    if ((same && this.parts.rejects.childElementCount) || performance.now() - this.#shownAt < REJECTS_MS) return;
+    if (links.length) this.#shownAt = performance.now();
+    this.#shown = new Map(this.#rejects.map((one) => [one.links.inspection, this.#shown.get(one.links.inspection) ?? item(one)]));
+    const items = [...this.#shown.values()];
     this.parts.rejects.replaceChildren(...(items.length ? items : [element("li", { class: "muted none" }, "None yet")]));
   }
+}
+
+function item(one) {
+  const shown = element("span", { class: "caption" }, caption(one));
+  return element("li", {}, element("a", { href: frameAddress(one.source) }, picture(one), shown));
 }
 
 function caption(one) {

@@ -8,9 +8,11 @@ export class Chart {
   #threshold = null;
   #plot = null;
   #changed = true;
+  #seen = true;
 
   constructor(place) {
     this.place = place;
+    new IntersectionObserver(([{ isIntersecting }]) => (this.#seen = isIntersecting), { rootMargin: "200px" }).observe(place);
     new ResizeObserver(() => this.#plot?.setSize({ width: place.clientWidth, height: HEIGHT })).observe(place);
     document.addEventListener("qc:theme", () => this.#forget());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#forget());
@@ -27,7 +29,8 @@ export class Chart {
 
   draw(threshold) {
     this.#changed ||= threshold !== this.#threshold;
-    if (!this.#changed || this.place.clientWidth === 0) return;
+    // Of many lines most are out of view: drawing them all would hold the page up.
+    if (!this.#changed || !this.#seen || this.place.clientWidth === 0) return;
     this.#changed = false;
     this.#threshold = threshold;
     const last = this.#points.at(-1)?.[0] ?? 0;

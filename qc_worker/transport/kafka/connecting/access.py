@@ -22,7 +22,7 @@ from qc_worker.domain.errors import SettingsError, TransportError
 from qc_worker.transport.kafka.connecting.causes import Spoken, cause_of
 from qc_worker.transport.kafka.connecting.credentials import Login, Tls
 from qc_worker.transport.kafka.connecting.watched_connections import WatchedManager
-from qc_worker.transport.kafka_fixes.private_api import connection_manager
+from qc_worker.transport.kafka_fixes.private_api import connection_manager, fail_waiters
 from qc_worker.transport.kafka_fixes.register import check_installed
 
 Client = TypeVar("Client")
@@ -90,12 +90,25 @@ class Connections:
     """Network connections of one client: they show if a broker answers, and are closed if opening fails."""
 
     _clients: list[KafkaNetClient] = field(default_factory=list)
+    _interrupted: bool = False
 
     def make_client(self, spoken: Spoken, **config: Any) -> KafkaNetClient:
         net = NetworkSelector(**config)
         client = KafkaNetClient(net=net, manager=WatchedManager(net, spoken, **config), **config)
         self._clients.append(client)
+        self.check()  # only now: `interrupt` does not see a client before it is in the list
         return client
+
+    def interrupt(self) -> None:
+        """Fail what another thread waits for on these connections; they can only be closed then."""
+        self._interrupted = True
+        for client in self._clients:
+            fail_waiters(client)
+
+    def check(self) -> None:
+        """Raise TransportError if the connections were interrupted."""
+        if self._interrupted:
+            raise TransportError("interrupted")
 
     def opened(self) -> None:
         """Note that the client is open: from now on a refusal is no final error, since other brokers may accept us."""
@@ -121,7 +134,9 @@ class Connections:
             return False
 
     def close(self) -> None:
-        for client in self._clients:
+        # Forgotten, too: whoever tries again and again would collect them.
+        clients, self._clients = self._clients, []
+        for client in clients:
             # A half-opened client may have nothing left to close.
             with suppress(KafkaError, RuntimeError, OSError):
                 client.close()
@@ -141,7 +156,7 @@ def open_client(
     common = access.common(spoken)
     try:
         client = kind(kafka_client=partial(links.make_client, spoken), **common, **config)
-    except SettingsError:
+    except (SettingsError, TransportError):
         links.close()
         raise
     except (KafkaConfigurationError, ValueError, FileNotFoundError) as error:

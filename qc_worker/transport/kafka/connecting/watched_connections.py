@@ -52,7 +52,7 @@ class WatchedManager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-pyt
         """Record the cause; runs on the connections' loop, which has nothing else to do while a client is opened."""
         self.last_failure = error
         cause = cause_of(error, self._spoken)
-        if not self.opened and broker.node_id not in self._causes:
+        if not self.opened and not self.closed and broker.node_id not in self._causes:
             cause = self._asked(broker, error) or cause
         if cause is not None or broker.node_id not in self._causes:
             self._causes[broker.node_id] = cause

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from datetime import timedelta
+from threading import enumerate as enumerate_threads
 
 import pytest
 from sqlalchemy import delete
@@ -16,8 +17,10 @@ from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Inspection, Verdict
 from qc_worker.domain.release import Release, ReleaseAction
 from qc_worker.ports.feeds import PublishedRelease
+from qc_worker.transport.memory.frames import MemoryFrameSource
+from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.json_types import encode_release
-from tests.support.api import ApiRig, EventStream, stream
+from tests.support.api import GROUP, ApiRig, EventStream, stream
 from tests.support.factories import NOON
 from tests.support.published import inspection
 
@@ -75,6 +78,16 @@ async def test_a_line_shows_rates_shares_release_and_lag(rig: ApiRig) -> None:
     assert line["lag_s"] == -3600.0
 
 
+async def test_newest_inspection_is_the_last_one_taken_however_late_it_came(rig: ApiRig) -> None:
+    rig.write(recent(5), recent(3))
+    assert (await rig.get("/lines"))["lines"][0]["last"]["source"]["offset"] == 5
+    step(rig)
+    for written, newest in ((4, 5), (7, 7), (6, 7)):
+        rig.write(recent(written))
+        step(rig)
+        assert (await rig.get("/lines"))["lines"][0]["last"]["source"]["offset"] == newest
+
+
 async def test_what_was_judged_long_ago_counts_no_longer(rig: ApiRig) -> None:
     rig.write(*mixed(0, 10))
     step(rig)
@@ -97,8 +110,49 @@ async def test_a_start_counts_what_was_judged_before_it(rig: ApiRig, monkeypatch
 async def test_a_topic_that_cannot_be_followed_is_named(rig: ApiRig) -> None:
     rig.outages.append(Outage("results", NOON, "no broker answers"))
     assert (await rig.get("/lines"))["waiting"] == [
-        {"topic": "results", "since": "2026-11-23T12:00:00Z", "reason": "no broker answers"}
+        {"topic": "results", "since": "2026-11-23T12:00:00Z", "reason": "no broker answers", "away": "broker"}
     ]
+
+
+async def test_workers_and_what_waits_for_them_are_shown_as_the_broker_said_last(rig: ApiRig) -> None:
+    assert (await rig.get("/lines"))["workers"] == unknown("the broker was not asked yet")
+    worker = MemoryFrameSource(rig.broker, topic="images", group=GROUP)
+    worker.start()
+    for _ in range(5):
+        rig.broker.append(OutgoingRecord("images", b"A/top", b"frame", []))
+    rig.workers.step()
+    rig.clock.advance(10)
+    workers = (await rig.get("/lines"))["workers"]
+    assert (workers["alive"], workers["waiting_frames"], workers["oldest_waits_s"]) == (1, 5, 10)
+    assert (workers["asked_at"], workers["reason"]) == ("2026-11-23T12:00:00Z", None)
+    worker.close()
+    rig.workers.step()
+    assert (await rig.get("/lines"))["workers"]["alive"] == 0
+
+
+async def test_workers_are_unknown_once_the_broker_no_longer_answers(rig: ApiRig) -> None:
+    rig.workers.step()
+    rig.clock.advance(13)
+    assert (await rig.get("/lines"))["workers"] == unknown("the broker does not answer")
+    rig.broker.available = False
+    rig.workers.step()
+    assert (await rig.get("/lines"))["workers"] == unknown("the in-memory broker is down")
+    rig.broker.available = True
+    rig.workers.step()
+    assert (await rig.get("/lines"))["workers"]["alive"] == 0
+
+
+async def test_thread_that_asks_for_the_workers_ends_with_the_dashboard(rig: ApiRig) -> None:
+    rig.workers.start()
+    while (await rig.get("/lines"))["workers"]["alive"] is None:
+        await asyncio.sleep(0)
+    rig.workers.close()
+    assert not any(thread.name == "workers" for thread in enumerate_threads())
+
+
+def unknown(reason: str) -> dict[str, object]:
+    names = ("asked_at", "alive", "usual", "waiting_frames", "oldest_waits_s", "arriving_per_s")
+    return {**dict.fromkeys(names), "reason": reason}
 
 
 async def test_models_show_what_is_live_and_what_judges(rig: ApiRig) -> None:
@@ -133,6 +187,19 @@ async def test_a_stream_counts_exactly_and_samples_the_rare_verdicts(rig: ApiRig
     assert {one["line"]: sum(one["counts"].values()) for one in lines} == {"A": 295, "B": 40}
     assert all(len(one["sample"]) == 3 for one in lines)
     assert all(sample["verdict"] != "pass" for one in lines for sample in one["sample"])
+
+
+async def test_clients_that_keep_pace_are_sent_the_same(rig: ApiRig) -> None:
+    step(rig)
+    async with stream(rig.app) as one, stream(rig.app) as other:
+        for events in (one, other):
+            await events.event()
+        for first in (0, 10):
+            rig.write(*mixed(first, first + 10))
+            step(rig)
+            event = await one.event()
+            assert event == await other.event()
+            assert event["id"] == f"at.0-{first + 10}"
 
 
 async def test_a_slow_client_gets_one_sum_of_what_came_in_meanwhile(rig: ApiRig) -> None:
