@@ -190,5 +190,8 @@ class Trainer:
 
 
 def _retrain(line: str, seed: int) -> tuple[str, ...]:
-    """Build the arguments of a retrain at 256 px, for any laptop: `auto` would take nearly twice the pixels."""
-    return "retrain", "--line", line, "--seed", str(seed), "--input-size", "256"
+    """Build the arguments of a retrain at 256 px, for any laptop: `auto` would take nearly twice the pixels.
+
+    Some frames go to review, so that there is something for people to do.
+    """
+    return "retrain", "--line", line, "--seed", str(seed), "--input-size", "256", "--review-rate", "0.05"
