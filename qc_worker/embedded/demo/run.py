@@ -66,6 +66,7 @@ def run_demo(options: DemoOptions, settings: Settings, wiring: Wiring) -> DemoRe
         ensure_topics(access, wiring.topic_plans(staged))
         beside = nullcontext() if options.headless else dashboard_beside(environment, staged.state_path, say)
         url = stack.enter_context(beside)
+        say("training both lines; frames flow after it")
         parts = own_parts or simulated_parts(staged.state_path / "simulated", seed=options.seed)
         trainer = Trainer(environment)
         retrain_s = _train(trainer, parts, seed=options.seed)
