@@ -52,10 +52,8 @@ class Wiring:
 
 def run_demo(options: DemoOptions, settings: Settings, wiring: Wiring) -> DemoReport:
     """Train two lines, judge their frames, retrain one of them while frames flow. Raises QcError."""
-    frames = DEFAULT_FRAMES if options.frames is None else options.frames
-    if frames < FEWEST_FRAMES:
-        raise SettingsError(f"--frames {frames}: the demo needs at least {FEWEST_FRAMES}")
-    # Before anything starts: a wrong folder is refused at once.
+    # Before anything starts: what is wrong is refused at once.
+    frames = _frame_count(options)
     check_writable(options.output)
     own_parts = _parts_of_folder(options, settings, frames)
     say = console(stderr=True).print
@@ -76,6 +74,13 @@ def run_demo(options: DemoOptions, settings: Settings, wiring: Wiring) -> DemoRe
         seed, stay = options.seed + len(parts.good), options.stay and url is not None
         plan = ShowPlan(frames, options.rate_hz, seed, retrain_s, options.output, dashboard=url, stay=stay)
         return Show(plan, staged, access=access, clock=wiring.clock, worker=worker, trainer=trainer).run(parts)
+
+
+def _frame_count(options: DemoOptions) -> int:
+    frames = DEFAULT_FRAMES if options.frames is None else options.frames
+    if frames < FEWEST_FRAMES:
+        raise SettingsError(f"--frames {frames}: the demo needs at least {FEWEST_FRAMES}")
+    return frames
 
 
 def _parts_of_folder(options: DemoOptions, settings: Settings, frames: int) -> Parts | None:
