@@ -153,15 +153,20 @@ def replay(
 def demo(
     images: Annotated[Path | None, typer.Option(help="MVTec-style folder to use instead of the simulation.")] = None,
     frames: Annotated[int | None, typer.Option(help="Stop after this many frames.")] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="Leave the dashboard out.")] = False,
     as_json: Json = False,
     *,
     settings: Settings,
     seed: Annotated[int, typer.Option(help="Seed for the simulated parts.", min=0)] = 0,
 ) -> None:
-    """Show everything at work: cameras, workers, heatmaps, and a line retrained while frames flow."""
+    """Show everything at work: cameras, workers, heatmaps, dashboard, and a line retrained while frames flow.
+
+    With a dashboard, on a terminal and without --json, cameras go on slowly after the last frame until Ctrl-C.
+    """
     from qc_worker.commands.demo import show_demo
 
-    raise typer.Exit(show_demo(settings, images=images, frames=frames, seed=seed, as_json=as_json))
+    code = show_demo(settings, images=images, frames=frames, seed=seed, headless=headless, as_json=as_json)
+    raise typer.Exit(code)
 
 
 def main() -> None:

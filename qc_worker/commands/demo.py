@@ -1,6 +1,7 @@
 """`qc-worker demo`: run the demo, then print its report."""
 
 import signal
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -14,13 +15,20 @@ from qc_worker.settings import Settings
 from qc_worker.wiring.brokers import install_fixes, kafka_access, topic_plans
 
 
-def show_demo(settings: Settings, *, images: Path | None, frames: int | None, seed: int, as_json: bool) -> int:
-    """Run the demo; return 1 if a frame was lost or judged twice, or the new model judged none. Raises QcError."""
+def show_demo(
+    settings: Settings, *, images: Path | None, frames: int | None, seed: int, headless: bool, as_json: bool
+) -> int:
+    """Run the demo; return 1 if a frame was lost or judged twice, or the new model judged none. Raises QcError.
+
+    On a terminal it stays until Ctrl-C, so that somebody can look around in the dashboard.
+    """
     # SIGTERM cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     install_fixes(settings)  # the servers start, and are asked whether they answer, before anybody needs an access
     wiring = Wiring(SystemClock(), kafka_access, topic_plans)
-    report = run_demo(DemoOptions(images=images, frames=frames, seed=seed), settings, wiring)
+    stay = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
+    options = DemoOptions(images=images, frames=frames, seed=seed, headless=headless, stay=stay)
+    report = run_demo(options, settings, wiring)
     _print(report, console(stderr=as_json))
     if as_json:
         print_json(report.document())
@@ -41,6 +49,8 @@ def _print(report: DemoReport, to: Console) -> None:
     to.print(f"the retrained model {swapped}")
     if report.gallery:
         to.print(plain(f"heatmap: {report.heatmap}, rejects side by side: {report.gallery}"))
+    if report.dashboard:
+        to.print(f"the dashboard was at {report.dashboard}")
 
 
 def _print_lines(report: DemoReport, to: Console) -> None:

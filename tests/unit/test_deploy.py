@@ -10,6 +10,7 @@ import typer.main
 import yaml
 from jsonschema import Draft202012Validator
 
+from qc_dashboard.settings import load_dashboard_settings
 from qc_worker.settings import Settings, load_settings
 from qc_worker.transport.limits import MAX_DEAD_LETTER_BYTES
 
@@ -106,6 +107,27 @@ def test_ports_are_open_to_this_machine_only() -> None:
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
 
 
+def test_dashboard_on_the_machines_own_network_serves_this_machine_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [name for name, service in SERVICES.items() if "network_mode" in service] == ["dashboard"]
+    assert OURS["dashboard"]["network_mode"] == "host"
+    settings = load_dashboard_settings(**_fields("dashboard"))
+    assert settings.dashboard_host == "127.0.0.1"
+    assert f"127.0.0.1:{settings.dashboard_port}/readyz" in OURS["dashboard"]["healthcheck"]["test"][-1]
+    published = {port.rpartition(":")[0] for port in SERVICES["kafka"]["ports"] + SERVICES["redis"]["ports"]}
+    assert {settings.kafka_bootstrap_servers, settings.redis_url.split("/")[2]} == published
+    assert (
+        f"HOST://{settings.kafka_bootstrap_servers}" in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    )
+
+
+def test_image_has_all_programs_with_what_they_need() -> None:
+    assert '".[dashboard]"' in DOCKERFILE
+    assert {"qc_worker", "trainer", "qc_dashboard"} <= set(re.findall(r"^COPY (\w+) \1$", DOCKERFILE, re.MULTILINE))
+
+
 def test_images_of_others_are_pinned() -> None:
     images = [service["image"] for name, service in SERVICES.items() if name not in OURS]
     assert all(re.fullmatch(r"[a-z/]+:\d[\w.-]*", image) for image in images), images
@@ -153,6 +175,10 @@ def _environment(name: str) -> dict[str, str]:
     return {variable: str(text) for variable, text in OURS[name]["environment"].items()}
 
 
+def _fields(name: str) -> dict[str, str]:
+    return {variable.removeprefix("QC_").lower(): text for variable, text in _environment(name).items()}
+
+
 def _gpu_settings() -> dict[str, str]:
     return {name: text for name, text in GPU_WORKER["environment"].items() if name.startswith("QC_")}
 
@@ -181,6 +207,10 @@ def _program(name: str) -> typer.Typer:
         import qc_worker.cli
 
         return qc_worker.cli.app
+    if name == "qc-dashboard":
+        import qc_dashboard.cli
+
+        return qc_dashboard.cli.app
     import trainer.cli
 
     return trainer.cli.app

@@ -26,12 +26,22 @@ STYLES = {Verdict.PASS: "green", Verdict.REVIEW: "yellow", Verdict.REJECT: "red"
 class Display:
     """Shows the demo's progress; call `update` as often as you like."""
 
-    def __init__(self, tally: Tally, feeder: Feeder, refresh: Refresh, *, lines: Sequence[str], frames: int) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        feeder: Feeder,
+        refresh: Refresh,
+        *,
+        lines: Sequence[str],
+        frames: int,
+        dashboard: str | None = None,
+    ) -> None:
         self._tally = tally
         self._feeder = feeder
         self._refresh = refresh
         self._lines = lines
         self._frames = frames
+        self._dashboard = dashboard
         self._console = console(stderr=True)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._counts: deque[tuple[float, int]] = deque()
@@ -69,7 +79,10 @@ class Display:
             table.add_column(name, justify="left" if name in ("line", "model versions") else "right")
         for line in self._lines:
             table.add_row(*self._row(line))
-        return Group(table, Text(self._remark(), style="cyan"))
+        texts = [Text(self._remark(), style="cyan")]
+        if self._dashboard is not None:
+            texts.append(Text(f"dashboard: {self._dashboard}", style="bold"))
+        return Group(table, *texts)
 
     def _row(self, line: str) -> list[RenderableType]:
         frames = self._tally.judged(line)
@@ -80,12 +93,15 @@ class Display:
 
     def _state(self) -> str:
         spent = latency(self._tally.judged()[-RECENT_FRAMES:])
+        sent = self._feeder.sent if self._feeder.staying else f"{self._feeder.sent}/{self._frames}"
         return (
-            f"{self._feeder.sent}/{self._frames} frames sent, {self._tally.inspections} inspected, "
+            f"{sent} frames sent, {self._tally.inspections} inspected, "
             f"{self._rate_hz():.1f} frames/s, lag {self._tally.missing}, latency {_percentiles(spent)} ms"
         )
 
     def _remark(self) -> str:
+        if self._feeder.staying:
+            return f"{self._refresh.step}; cameras go on slowly until Ctrl-C"
         if self._feeder.holding:
             return f"{self._refresh.step}: the last frames wait until it is live"
         if self._feeder.rate_hz < 0.95 * self._feeder.wanted_hz:

@@ -17,6 +17,9 @@ CHECK_EVERY_FRAMES = 5
 MOST_BEHIND_S = 4.0
 """The worker counts as behind if it would take longer than this to catch up at the present rate."""
 SLOWEST_HZ = 0.5
+STAYING_HZ = 2.0
+STAYING_MAX_BYTES = 256 << 20
+"""The embedded broker keeps every frame in memory."""
 
 
 class Feeder:
@@ -38,6 +41,7 @@ class Feeder:
         self._failure: QcError | None = None
         self.sent = 0
         self.holding = False
+        self.staying = False
         self._full_hz = rate_hz
         self._at_full_rate: list[float] = []
 
@@ -53,9 +57,9 @@ class Feeder:
         """Compute the frames sent per second while only the worker's pace limited the rate; NaN before the first."""
         return len(self._at_full_rate) / sum(self._at_full_rate) if self._at_full_rate else math.nan
 
-    def start(self, frames: int, *, reserve: int) -> None:
-        """Start sending."""
-        self._thread = threading.Thread(target=self._run, args=(frames, reserve), name="cameras", daemon=True)
+    def start(self, frames: int, *, reserve: int, stay: bool = False) -> None:
+        """Start sending; with `stay`, go on slowly after the last frame until `stop`."""
+        self._thread = threading.Thread(target=self._run, args=(frames, reserve, stay), name="cameras", daemon=True)
         self._thread.start()
 
     def ask_rate(self, rate_hz: float) -> None:
@@ -80,9 +84,11 @@ class Feeder:
         if self._thread is not None:
             self._thread.join()
 
-    def _run(self, frames: int, reserve: int) -> None:
+    def _run(self, frames: int, reserve: int, stay: bool) -> None:
         try:
             self._send_all(frames, reserve)
+            if stay:
+                self._stay()
             self._producer.flush()
         except QcError as error:
             # Raised again where the demo waits for this thread.
@@ -105,6 +111,19 @@ class Feeder:
                 self._at_full_rate.append(monotonic() - started_s)
             if number % CHECK_EVERY_FRAMES == 0:
                 self._suit_the_worker()
+
+    def _stay(self) -> None:
+        self.staying = not self._stop.is_set()
+        self.ask_rate(STAYING_HZ)
+        sent_bytes = 0
+        while sent_bytes < STAYING_MAX_BYTES:
+            shot = next(self._shots)
+            self._schedule.wait_turn()
+            if self._stop.is_set():
+                return
+            self._send(shot)
+            sent_bytes += len(shot.content)
+            self._suit_the_worker()
 
     def _hold(self) -> None:
         self.holding = not self._free.is_set()

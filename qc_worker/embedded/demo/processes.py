@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
-from typing import cast
+from typing import Self, cast
 
 from qc_worker.domain.errors import TrainingError, TransportError
 from qc_worker.embedded import child
@@ -97,40 +97,40 @@ class Program:
         return "\n".join(lines[-LOG_TAIL_LINES:]) or "no output"
 
 
-class WorkerProgram:
-    """A real `qc-worker run` with its health port on a free port."""
+class ServingProgram:
+    """One of our commands that stays and answers probes on a free port, which it gets in the variable `port`."""
 
-    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], *, port: str, log: Path
+    ) -> None:
+        self._name = name
         self._port = free_port()
-        chosen = {"QC_HEALTH_PORT": str(self._port), "QC_LOG_FORMAT": "json"}
-        self._program = Program(["qc_worker.cli", "run"], {**environment, **chosen}, log)
+        chosen = {port: str(self._port), "QC_LOG_FORMAT": "json"}
+        self._program = Program(arguments, {**environment, **chosen}, log)
 
-    def __enter__(self) -> "WorkerProgram":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
-    def wait_ready(self) -> None:
-        """Wait until it has partitions and models. Raises TransportError with the end of its log."""
-        deadline_s = monotonic() + READY_TIMEOUT_S
-        while not self._answers("/readyz"):
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self._port}/"
+
+    def wait_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Wait until it is ready. Raises TransportError with the end of its log."""
+        deadline_s = monotonic() + timeout_s
+        while not self._answers("readyz"):
             self.check()
             if monotonic() > deadline_s:
-                raise TransportError(f"the worker was not ready in {READY_TIMEOUT_S:.0f} s: {self.last_words()}")
+                raise TransportError(f"{self._name} was not ready in {timeout_s:.0f} s: {self.last_words()}")
             sleep(PROBE_EVERY_S)
 
     def check(self) -> None:
         """Check that it still runs. Raises TransportError with the end of its log."""
         if self._program.exit_code() is not None:
-            raise TransportError(f"the worker ended with code {self._program.exit_code()}: {self.last_words()}")
-
-    def releases_taken_up(self) -> int:
-        """Return the number of releases that it has made resident so far."""
-        metrics = (self._answers("/metrics") or b"").decode()
-        wanted = 'qc_releases_total{outcome="taken_up"} '
-        counts = [line.removeprefix(wanted) for line in metrics.splitlines() if line.startswith(wanted)]
-        return int(float(counts[0])) if counts else 0
+            raise TransportError(f"{self._name} ended with code {self._program.exit_code()}: {self.last_words()}")
 
     def stop(self) -> None:
         """Ask it to end in order."""
@@ -141,10 +141,24 @@ class WorkerProgram:
 
     def _answers(self, path: str) -> bytes | None:
         try:
-            with urllib.request.urlopen(f"http://{LOOPBACK}:{self._port}{path}", timeout=2) as page:
+            with urllib.request.urlopen(f"http://{LOOPBACK}:{self._port}/{path}", timeout=2) as page:
                 return cast(bytes, page.read())
         except (urllib.error.URLError, OSError):
             return None
+
+
+class WorkerProgram(ServingProgram):
+    """A real `qc-worker run`; ready once it has partitions and models."""
+
+    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+        super().__init__("the worker", ["qc_worker.cli", "run"], environment, port="QC_HEALTH_PORT", log=log)
+
+    def releases_taken_up(self) -> int:
+        """Return the number of releases that it has made resident so far."""
+        metrics = (self._answers("metrics") or b"").decode()
+        wanted = 'qc_releases_total{outcome="taken_up"} '
+        counts = [line.removeprefix(wanted) for line in metrics.splitlines() if line.startswith(wanted)]
+        return int(float(counts[0])) if counts else 0
 
 
 class Trainer:
@@ -176,5 +190,8 @@ class Trainer:
 
 
 def _retrain(line: str, seed: int) -> tuple[str, ...]:
-    """Build the arguments of a retrain at 256 px, for any laptop: `auto` would take nearly twice the pixels."""
-    return "retrain", "--line", line, "--seed", str(seed), "--input-size", "256"
+    """Build the arguments of a retrain at 256 px, for any laptop: `auto` would take nearly twice the pixels.
+
+    Some frames go to review, so that there is something for people to do.
+    """
+    return "retrain", "--line", line, "--seed", str(seed), "--input-size", "256", "--review-rate", "0.05"

@@ -29,7 +29,8 @@ class DemoReport:
     """The demo in figures.
 
     `frames_per_s` is the rate while the cameras were not slowed down for the retrain; `swap_s` is the time from the
-    release's announcement to the first inspection by its model (None: its model judged nothing).
+    release's announcement to the first inspection by its model (None: its model judged nothing); `dashboard` is the
+    address at which the pages were (None: there were none).
     """
 
     frames_sent: int
@@ -45,6 +46,7 @@ class DemoReport:
     reject_quality: Mapping[str, RejectQuality] = field(default_factory=dict)
     heatmap: Path | None = None
     gallery: Path | None = None
+    dashboard: str | None = None
     interrupted: bool = False
 
     @property
@@ -70,6 +72,7 @@ class DemoReport:
             "image_auroc": {line: _figure(area, 4) for line, area in self.image_auroc.items()},
             "model_versions": {line: list(versions) for line, versions in self.model_versions.items()},
             "swap_s": None if self.swap_s is None else _figure(self.swap_s, 3),
+            "dashboard": self.dashboard,
         }
 
 

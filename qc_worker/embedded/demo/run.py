@@ -1,11 +1,13 @@
-"""Runs the whole demo: servers, topics, training, worker, then the show."""
+"""Runs the whole demo: servers, topics, dashboard, training, worker, then the show."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
 from qc_worker.domain.errors import SettingsError
+from qc_worker.embedded.demo.dashboard import dashboard_beside
 from qc_worker.embedded.demo.gallery import check_writable
 from qc_worker.embedded.demo.processes import Trainer, WorkerProgram, child_environment
 from qc_worker.embedded.demo.report import DemoReport
@@ -25,12 +27,17 @@ RATE_HZ = 15.0
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """Options of the command line. `frames` None: enough to see every step."""
+    """Options of the command line. `frames` None: enough to see every step.
+
+    `stay`: after the last frame cameras go on slowly until Ctrl-C, so that somebody can look around in the dashboard.
+    """
 
     images: Path | None = None
     frames: int | None = None
     seed: int = 0
     rate_hz: float = RATE_HZ
+    headless: bool = False
+    stay: bool = False
     output: Path = Path("demo-output")
 
 
@@ -45,25 +52,35 @@ class Wiring:
 
 def run_demo(options: DemoOptions, settings: Settings, wiring: Wiring) -> DemoReport:
     """Train two lines, judge their frames, retrain one of them while frames flow. Raises QcError."""
-    frames = DEFAULT_FRAMES if options.frames is None else options.frames
-    if frames < FEWEST_FRAMES:
-        raise SettingsError(f"--frames {frames}: the demo needs at least {FEWEST_FRAMES}")
-    # Before anything starts: a wrong folder is refused at once.
+    # Before anything starts: what is wrong is refused at once.
+    frames = _frame_count(options)
     check_writable(options.output)
     own_parts = _parts_of_folder(options, settings, frames)
     say = console(stderr=True).print
     say("starting servers")
-    with opened_stage(settings) as staged:
+    with ExitStack() as stack:
+        staged = stack.enter_context(opened_stage(settings))
         access, environment = wiring.kafka_access(staged), child_environment(staged)
         ensure_topics(access, wiring.topic_plans(staged))
-        parts = own_parts or simulated_parts(staged.state_dir / "simulated", seed=options.seed)
+        beside = nullcontext() if options.headless else dashboard_beside(environment, staged.state_path, say)
+        url = stack.enter_context(beside)
+        say("training both lines; frames flow after it")
+        parts = own_parts or simulated_parts(staged.state_path / "simulated", seed=options.seed)
         trainer = Trainer(environment)
         retrain_s = _train(trainer, parts, seed=options.seed)
         say("starting the worker")
-        with WorkerProgram(environment, staged.state_dir / "worker.log") as worker:
-            worker.wait_ready()
-            plan = ShowPlan(frames, options.rate_hz, options.seed + len(parts.good), retrain_s, options.output)
-            return Show(plan, staged, access=access, clock=wiring.clock, worker=worker, trainer=trainer).run(parts)
+        worker = stack.enter_context(WorkerProgram(environment, staged.state_path / "worker.log"))
+        worker.wait_ready()
+        seed, stay = options.seed + len(parts.good), options.stay and url is not None
+        plan = ShowPlan(frames, options.rate_hz, seed, retrain_s, options.output, dashboard=url, stay=stay)
+        return Show(plan, staged, access=access, clock=wiring.clock, worker=worker, trainer=trainer).run(parts)
+
+
+def _frame_count(options: DemoOptions) -> int:
+    frames = DEFAULT_FRAMES if options.frames is None else options.frames
+    if frames < FEWEST_FRAMES:
+        raise SettingsError(f"--frames {frames}: the demo needs at least {FEWEST_FRAMES}")
+    return frames
 
 
 def _parts_of_folder(options: DemoOptions, settings: Settings, frames: int) -> Parts | None:

@@ -31,13 +31,19 @@ LAST_LOOK_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ShowPlan:
-    """Size and pace of the show; `retrain_s` is the duration of the retrain before, `seed` is for the next one."""
+    """Size and pace of the show.
+
+    `retrain_s` is the duration of the retrain before, `seed` is for the next one, `dashboard` its address. With `stay`,
+    cameras go on slowly after the last frame, until Ctrl-C.
+    """
 
     frames: int
     rate_hz: float
     seed: int
     retrain_s: float
     output: Path
+    dashboard: str | None = None
+    stay: bool = False
 
     @property
     def reserve(self) -> int:
@@ -96,9 +102,10 @@ class Show:
             return self._report(feeder, refresh, interrupted=interrupted)
 
     def _watch(self, feeder: Feeder, refresh: Refresh) -> bool:
-        """Update the display until every frame is judged; return True if the user interrupted."""
-        display = Display(self._tally, feeder, refresh, lines=LINES, frames=self._plan.frames)
-        feeder.start(self._plan.frames, reserve=self._plan.reserve)
+        """Update the display until every frame is judged; return True if the user interrupted before the last one."""
+        plan = self._plan
+        display = Display(self._tally, feeder, refresh, lines=LINES, frames=plan.frames, dashboard=plan.dashboard)
+        feeder.start(plan.frames, reserve=plan.reserve, stay=plan.stay)
         try:
             with display:
                 while not feeder.finished():
@@ -108,7 +115,7 @@ class Show:
         except KeyboardInterrupt:
             feeder.stop()
             self._drain(display)
-            return True
+            return not feeder.staying
         return False
 
     def _turn(self, feeder: Feeder, refresh: Refresh) -> None:
@@ -155,6 +162,7 @@ class Show:
             reject_quality={line: reject_quality(frames) for line, frames in by_line.items()},
             heatmap=gallery.heatmap if gallery else None,
             gallery=gallery.sheet if gallery else None,
+            dashboard=self._plan.dashboard,
             interrupted=interrupted,
         )
 

@@ -16,8 +16,8 @@ from qc_worker.imaging.image_files import image_files
 from qc_worker.settings import Settings
 
 LINES = ("A", "B")
-TRAINING_FRAMES = 200
-"""Enough for the default false-reject rate of 1 %: half of them calibrate."""
+TRAINING_FRAMES = 120
+"""Enough for the default false-reject rate of 1 %, which takes 99 to calibrate."""
 MAX_EMBEDDED_BYTES = 1 << 30
 """Limit for all frames of a demo on the embedded broker, which keeps them in memory."""
 

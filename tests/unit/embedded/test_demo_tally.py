@@ -142,6 +142,7 @@ def test_the_document_has_the_published_keys() -> None:
         "image_auroc",
         "model_versions",
         "swap_s",
+        "dashboard",
     ]
 
 

@@ -115,7 +115,7 @@ function item(one) {
 
 function caption(one) {
   const time = new Date(one.taken_at).toLocaleTimeString([], { hour12: false });
-  return `${time} ${one.part ? `part ${one.part}` : (one.camera ?? "")}`;
+  return `${time}\n${one.part ? `part ${one.part}` : (one.camera ?? "")}`;
 }
 
 function promise({ release, total }) {

@@ -65,5 +65,5 @@ export class Figures {
 export function percent(share) {
   if (share === null || share === undefined) return "–";
   const value = share * 100;
-  return `${value !== 0 && value < 10 ? value.toFixed(1) : Math.round(value)} %`;
+  return `${value !== 0 && value < 10 ? value.toFixed(1) : Math.round(value)}\u00a0%`;
 }
