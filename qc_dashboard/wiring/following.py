@@ -63,9 +63,18 @@ def _opening(
     access: KafkaAccess, topic: str, decode: Callable[[Record], T | None]
 ) -> tuple[Callable[[], Feed[T]], Callable[[], Offsets]]:
     """Return how to open the topic's feed, and how to look up its oldest offsets."""
+    look_up = oldest_offsets(access)
+    return (
+        lambda: KafkaFeed(access, topic=topic, decode=decode, max_records=MAX_POLL_RECORDS),
+        lambda: look_up(topic),
+    )
 
-    def oldest() -> Offsets:
+
+def oldest_offsets(access: KafkaAccess) -> Callable[[str], Offsets]:
+    """Return what looks up the first offsets of a topic that retention has left."""
+
+    def oldest(topic: str) -> Offsets:
         with closing(KafkaBooks(access)) as books:
             return books.oldest(topic)
 
-    return lambda: KafkaFeed(access, topic=topic, decode=decode, max_records=MAX_POLL_RECORDS), oldest
+    return oldest

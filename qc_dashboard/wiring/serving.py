@@ -52,7 +52,7 @@ def open_api(settings: DashboardSettings, dashboard: Dashboard) -> Iterator[ApiP
         limits = ImageLimits(max_bytes=settings.max_frame_bytes, max_pixels=settings.max_frame_pixels)
         pictures = Pictures(cache=cache, archive=dashboard.archive, frames=frames, limits=limits)
         judging = Judging(outbox, clock=clock)
-        yield ApiParts(history, live, pictures, judging, dashboard.projection.outages, clock)
+        yield ApiParts(history, live, pictures, judging, dashboard.review, dashboard.projection.outages, clock)
 
 
 def build_accounts(settings: DashboardSettings, database: Database) -> Accounts:

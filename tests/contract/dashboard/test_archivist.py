@@ -15,6 +15,7 @@ from qc_dashboard.history.writing import HistoryWriter, Step
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Position, Record
 from qc_worker.domain.inspection import Verdict
+from qc_worker.imaging.opening import ImageLimits
 from qc_worker.ports.results import HeatmapEntry
 from qc_worker.transport.memory.broker import MemoryBroker
 from qc_worker.transport.memory.frames import MemoryFrameReader
@@ -25,6 +26,7 @@ from tests.support.archives import DAYS, Crash, Plant, Steps
 from tests.support.factories import NOON
 from tests.support.published import RESULTS, inspection, places, published
 
+LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=1_000_000)
 POLICY = ArchivePolicy(DAYS, pass_share=0.0, max_bytes=1 << 40)
 
 
@@ -66,6 +68,7 @@ class Line:
             History(self.database),
             frames=MemoryFrameReader(self.broker),
             heatmaps=self.cache,
+            limits=LIMITS,
             policy=policy,
             results_topic=RESULTS,
             clock=plant.clock,
@@ -205,6 +208,7 @@ def test_thread_archives_what_comes_and_tries_again_after_a_failure(
         History(line.database),
         frames=frames,
         heatmaps=None,
+        limits=LIMITS,
         policy=POLICY,
         results_topic=RESULTS,
         clock=line.plant.clock,
