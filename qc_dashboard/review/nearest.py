@@ -87,9 +87,9 @@ def _rows(connection: Connection, query: Select[Any]) -> Iterator[tuple[Position
 
 def _good(connection: Connection, look: bytes, others: dict[Position, bytes], *, count: int) -> list[Near]:
     """Go through the others, most alike first, until enough are good by the last word on them."""
-    sources, found = list(others), list[Near]()
-    far = distances(look, list(others.values())) if others else []
-    ranked = sorted(zip(map(float, far), sources, strict=True))
+    found: list[Near] = []
+    far = map(float, distances(look, list(others.values())))
+    ranked = sorted(zip(far, others, strict=True))
     for distance, source in ranked[:MOST_ASKED]:
         word = _last_word(connection, source)
         if word in {None, Judgement.GOOD}:

@@ -49,8 +49,8 @@ class ReviewStatistics:
     def gone(self, *, line: str | None = None, since_us: int | None = None, until_us: int | None = None) -> int:
         """Count the frames that left the queue in that span, not judged, because their pictures were gone."""
         row = queue.c
-        conditions = [row.gone_us.is_not(None), row.said.is_(None)]
-        conditions += _in_span(row.line, row.gone_us, line, since_us, until_us)
+        in_span = _in_span(row.line, row.gone_us, line, since_us, until_us)
+        conditions = [row.gone_us.is_not(None), row.said.is_(None), *in_span]
         with self._database.reading() as connection:
             return int(connection.execute(select(func.count()).select_from(queue).where(*conditions)).scalar_one())
 

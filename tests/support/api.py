@@ -58,6 +58,7 @@ class ApiRig:
         self.outages: list[Outage] = []
         self.accounts = Accounts(database, clock=self.clock)
         self.review = ReviewRig(database, clock=self.clock, broker=self.broker)
+        self.reviewing = self.review.review
         self.app = self._app(routes)
         self._written: dict[int, int] = {}
 
@@ -66,9 +67,7 @@ class ApiRig:
             cache=self.cache, archive=self.plant.archive, frames=MemoryFrameReader(self.broker), limits=LIMITS
         )
         judging = Judging(MemoryFeedbackOutbox(self.broker, topic="feedback"), clock=self.clock)
-        parts = ApiParts(
-            self.history, self.live, pictures, judging, self.review.review, lambda: self.outages, self.clock
-        )
+        parts = ApiParts(self.history, self.live, pictures, judging, self.reviewing, lambda: self.outages, self.clock)
         return create_app(self.accounts, Entrance(loopback_only=True), routes=routes, state={"api": parts})
 
     def write(self, *inspections: Inspection, partition: int = 0) -> None:
