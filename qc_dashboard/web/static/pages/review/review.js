@@ -72,7 +72,7 @@ class Desk {
     const end = () => {
       this.#undoing = false;
       this.view.show();
-      this.side.lookAtWords();
+      this.side.judged();
     };
     this.outbox.add(
       async () => {
@@ -119,7 +119,7 @@ class Desk {
     this.frames = [...kept, ...fresh];
     this.left = left;
     this.#lease_s = lease_s;
-    this.#claimedAt = Date.now();
+    this.#claimedAt = performance.now();
     if (before && !this.frames.includes(before) && !this.#filtered && !this.#leaving.has(before.key)) this.view.lost(before);
     this.#filtered = false;
     this.view.counted(left.open - this.#leaving.size, left);
@@ -149,7 +149,7 @@ class Desk {
       async () => {
         await ask("POST", `${BASE}/judge`, word, { keepalive: true });
         done();
-        this.side.lookAtWords();
+        this.side.judged();
       },
       (error) => {
         done();
@@ -171,7 +171,7 @@ class Desk {
 
   #beat() {
     const everyMs = this.current ? Math.min(RENEW_MS, (this.#lease_s * 1000) / 3) : LOOK_MS;
-    if (this.outbox.waiting === 0 && Date.now() - this.#claimedAt >= everyMs) this.claim();
+    if (this.outbox.waiting === 0 && performance.now() - this.#claimedAt >= everyMs) this.claim();
   }
 
   #unsent() {

@@ -4,7 +4,8 @@ import { ask, BASE } from "./requests.js";
 
 const WORDS = 8;
 const EVERY_MS = 2000;
-const PEOPLE_MS = 15_000;
+const PEOPLE_MS = 3000;
+const RESTING = 5; // looks that are left out while nobody judges at this page
 const NAMES = { good: "Good", defect: "Defect", unsure: "Unsure" };
 
 export class Side {
@@ -13,6 +14,7 @@ export class Side {
   #people = document.getElementById("people");
   #gone = document.getElementById("gone");
   #waiting = false;
+  #rested = RESTING;
   #report;
 
   // `report(count)`: words that wait for the broker since the look before.
@@ -20,9 +22,15 @@ export class Side {
     this.#session = session;
     this.#report = report;
     setInterval(() => this.#waiting && this.lookAtWords(), EVERY_MS);
-    setInterval(() => this.lookAtPeople(), PEOPLE_MS);
+    setInterval(() => ++this.#rested >= RESTING && this.lookAtPeople(), PEOPLE_MS);
     this.lookAtWords();
     this.lookAtPeople();
+  }
+
+  // Somebody has judged here: look at both.
+  judged() {
+    this.#rested = RESTING;
+    this.lookAtWords();
   }
 
   async lookAtWords() {
@@ -36,6 +44,7 @@ export class Side {
   }
 
   async lookAtPeople() {
+    this.#rested = 0;
     const midnight = new Date();
     midnight.setHours(0, 0, 0, 0);
     const answer = await quietly(`${BASE}/statistics?since=${midnight.toISOString()}`);

@@ -9,6 +9,7 @@ export class View {
   #act = null;
   #problems = new Map();
   #shown = null;
+  #free = 0; // frames that this page can still get
 
   constructor(desk) {
     this.#desk = desk;
@@ -34,7 +35,8 @@ export class View {
     const shown = this.#desk.current;
     this.#shown = shown;
     by("desk").hidden = !shown;
-    by("empty").hidden = Boolean(shown) || !this.#desk.left;
+    by("loading").hidden = Boolean(shown) || (this.#desk.left !== null && this.#free <= 0);
+    by("empty").hidden = Boolean(shown) || !by("loading").hidden;
     this.#desk.stage.show(shown);
     this.redraw();
     if (!shown) return;
@@ -59,6 +61,7 @@ export class View {
   counted(open, left) {
     by("left").textContent = Math.max(0, open);
     const others = left.leased_by_others;
+    this.#free = open - others - left.skipped;
     by("others").textContent = others > 0 ? `${others} of them at other pages` : "";
     by("skipped").hidden = left.skipped === 0;
     by("skipped-words").textContent = `Show the ${left.skipped} that you skipped`;
@@ -99,7 +102,7 @@ export class View {
   }
 
   brokerAway(count) {
-    const sentence = `${count} ${count > 1 ? "judgements are" : "judgement is"} stored here and sent by itself once the broker answers. Nothing is lost.`;
+    const sentence = `${count} ${count > 1 ? "judgements are" : "judgement is"} stored, and will be sent once the broker answers. Nothing is lost.`;
     this.#problem("broker", count > 0 ? element("p", {}, element("strong", {}, "The broker is away."), ` ${sentence}`) : null);
   }
 
@@ -176,7 +179,8 @@ function boxWords(boxes, ours) {
     return `Box ${boxes.number} of ${boxes.count}: at ${x}, ${y}, ${width} × ${height} pixels. Arrows move it, with Shift they size it.`;
   }
   const models = boxes.count - ours;
-  const yours = ours > 0 ? `${ours} of yours ${ours > 1 ? "go" : "goes"} along with “defect”.` : "";
-  const theirs = models > 0 ? `${models} of the model (dashed) ${models > 1 ? "count" : "counts"} only if you confirm.` : "";
+  const yours = ours > 0 ? `${ours > 1 ? `Your ${ours} boxes are` : "Your box is"} sent with “defect”.` : "";
+  const what = models > 1 ? `The model's ${models} boxes (dashed) are` : "The model's box (dashed) is";
+  const theirs = models > 0 ? `${what} not sent unless you confirm.` : "";
   return [yours, theirs].filter(Boolean).join(" ") || "No boxes. Draw with the mouse, or add one.";
 }
