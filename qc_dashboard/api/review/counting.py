@@ -30,7 +30,7 @@ class KindsQuery:
 
     __pydantic_config__: ClassVar = DOCUMENTED
 
-    line: Text = ""
+    line: Text | None = None
     """Production line; missing: the kinds for all lines that have no list of their own."""
 
 

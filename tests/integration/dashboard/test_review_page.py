@@ -233,7 +233,7 @@ def test_a_lost_lease_and_a_lost_picture_are_said(rig: PagesRig, address: str, o
     rig.clock.advance(LEASE_S + 1)
     rig.review.queue.claim(SOMEBODY, Wanted(), count=2)
     press(page, "g")
-    expect(page.locator("#notes")).to_contain_text("“good” was not taken for Part P0")
+    expect(page.locator("#notes")).to_contain_text("“good” was not taken for Part P0: your time with it")
     on(page, "Part P2")
     expect(page.locator("#notes")).to_contain_text("Too late: Part P1 went back to the queue")
     expect(page.locator("#others")).to_have_text("2 of them at other pages")

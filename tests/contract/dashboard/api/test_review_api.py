@@ -6,9 +6,14 @@ import httpx
 import pytest
 
 from qc_dashboard.accounts.roles import Role
+from qc_dashboard.archive.archive import FrameEvidence
+from qc_dashboard.archive.looks import FrameLook, look_of
+from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Verdict
+from qc_worker.transport.outgoing import OutgoingRecord
 from tests.contract.dashboard.api.test_feedback_api import sent, signed_in
-from tests.support.api import API, ApiRig, csrf_token
+from tests.support.api import API, LIMITS, ApiRig, csrf_token
+from tests.support.factories import jpeg
 from tests.support.published import inspection
 from tests.support.review import LEASE_S
 
@@ -205,6 +210,21 @@ async def test_a_frame_that_the_history_forgot_leaves_the_queue(offered: ApiRig)
     async with offered.client() as client:
         claimed = await posted(offered, client, "claim", session=PAGE, count=2)
     assert (offsets(claimed), claimed["left"]["open"]) == ([2, 3], 2)
+
+
+async def test_good_frames_that_look_like_one_are_shown(rig: ApiRig) -> None:
+    """Compare a frame that is not archived yet, and say nothing about one whose picture is gone."""
+    content = jpeg()
+    look = look_of(content, LIMITS)
+    assert look is not None
+    shown = FrameLook("A", "top", 0, look)
+    rig.write(*(inspection(n, verdict=Verdict.REJECT if n else Verdict.PASS) for n in range(3)))
+    rig.plant.keep(FrameEvidence(Position("images", 0, 0), Verdict.PASS, 0, content, look=shown))
+    for _ in range(2):
+        rig.broker.append(OutgoingRecord("images", b"A/top", content, []))
+    (good,) = (await rig.get("/inspections/images/0/1/nearest-good"))["frames"]
+    assert (good["inspection"]["source"]["offset"], good["distance"], good["judged"]) == (0, 0, False)
+    assert (await rig.get("/inspections/images/0/2/nearest-good"))["frames"] == []
 
 
 async def offered_words(client: httpx.AsyncClient) -> Any:

@@ -35,7 +35,7 @@ class Desk {
   }
 
   start() {
-    for (const word of this.words.all()) this.#send(word, "a frame of before");
+    for (const word of this.words.all()) this.#send(word, `frame ${keyOf(word.source)}`);
     this.claim();
     setInterval(() => this.#beat(), 1000);
     addEventListener("pagehide", () => this.#leave());

@@ -1,7 +1,7 @@
 // Write what the desk has into the page: the frame and why it is here, kinds as buttons, counts, and what is wrong.
 import { clockTime, element, frameAddress } from "../elements.js";
 
-const WORDS = { good: "good", defect: "defect", unsure: "unsure" };
+const LEASE_LOST = "your time with it had ended, and somebody else may have it now.";
 const by = (id) => document.getElementById(id);
 
 export class View {
@@ -84,12 +84,14 @@ export class View {
   }
 
   lost(prepared) {
-    this.note("Too late: ", this.#link(prepared.title, prepared.page), " went back to the queue. You did not judge it: your time with it had ended, or somebody else has judged it.");
+    const why = " went back to the queue, not judged by you: your time with it had ended, or somebody else has judged it.";
+    this.note("Too late: ", this.#link(prepared.title, prepared.page), why);
   }
 
   notTaken({ source, judgement }, title, error) {
-    const word = judgement.kind ?? WORDS[judgement.verdict];
-    this.note(`“${word}” was not taken for `, this.#link(title, frameAddress(source)), `: ${error.message} Its page can still be judged.`);
+    const why = error.status === 409 ? LEASE_LOST : error.message;
+    const page = this.#link(title, frameAddress(source));
+    this.note(`“${judgement.kind ?? judgement.verdict}” was not taken for `, page, `: ${why} It can be judged on its page.`);
   }
 
   away(error, unsent, signedOut) {
