@@ -9,17 +9,9 @@ from qc_dashboard.api.answers import json_answer
 from qc_dashboard.api.inspections import whole_of
 from qc_dashboard.api.parameters.bodies import body_of
 from qc_dashboard.api.parts import ApiParts, api_of
+from qc_dashboard.api.review.given import GivenClaim, GivenFrame, GivenSession
 from qc_dashboard.api.review.reviewers import review_errors, reviewer_of
-from qc_dashboard.api.review.shapes import (
-    Claimed,
-    GivenClaim,
-    GivenFrame,
-    GivenSession,
-    LeftToReview,
-    Renewed,
-    Returned,
-    ReviewFrame,
-)
+from qc_dashboard.api.review.shapes import Claimed, LeftToReview, Renewed, Returned, ReviewFrame
 from qc_dashboard.history.times import from_us, to_us
 from qc_dashboard.review.wanted import Leased, Reviewer, Wanted
 

@@ -13,8 +13,9 @@ from qc_dashboard.api.parameters.bodies import body_of
 from qc_dashboard.api.parameters.fields import Text, Time
 from qc_dashboard.api.parameters.queries import query_of
 from qc_dashboard.api.parts import api_of
+from qc_dashboard.api.review.given import GivenKinds
 from qc_dashboard.api.review.reviewers import review_errors
-from qc_dashboard.api.review.shapes import GivenKinds, LineKindList, ReviewersWork, ReviewFigures
+from qc_dashboard.api.review.shapes import LineKindList, ReviewersWork, ReviewFigures
 from qc_dashboard.api.shapes.documented import DOCUMENTED
 from qc_dashboard.history.times import from_us, to_us
 from qc_dashboard.review.statistics import PersonsWork

@@ -15,8 +15,9 @@ from qc_dashboard.api.parameters.fields import parse_integer
 from qc_dashboard.api.parameters.queries import query_of
 from qc_dashboard.api.parts import api_of
 from qc_dashboard.api.review.claiming import review_frame
+from qc_dashboard.api.review.given import GivenSession, GivenWord, Session
 from qc_dashboard.api.review.reviewers import review_errors, reviewer_of
-from qc_dashboard.api.review.shapes import GivenSession, GivenWord, ReviewWord, ReviewWords, Session, Undone
+from qc_dashboard.api.review.shapes import ReviewWord, ReviewWords, Undone
 from qc_dashboard.api.shapes.documented import DOCUMENTED
 from qc_dashboard.api.shapes.inspections import links_of
 from qc_dashboard.history.times import from_us

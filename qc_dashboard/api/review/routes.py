@@ -10,15 +10,11 @@ from qc_dashboard.api.review.counting import (
     show_figures,
     show_kinds,
 )
+from qc_dashboard.api.review.given import GivenClaim, GivenFrame, GivenKinds, GivenSession, GivenWord
 from qc_dashboard.api.review.judging import WordsQuery, judge_frame, show_words, undo_word
 from qc_dashboard.api.review.nearest import NearestQuery, show_nearest_good
 from qc_dashboard.api.review.shapes import (
     Claimed,
-    GivenClaim,
-    GivenFrame,
-    GivenKinds,
-    GivenSession,
-    GivenWord,
     LineKindList,
     NearestGood,
     Renewed,
