@@ -11,10 +11,10 @@ from qc_dashboard.api.parameters.cursors import cursor_of
 from qc_dashboard.api.parameters.fields import Cursor, NeighbourCount, Number, PageSize, Text, Time
 from qc_dashboard.api.parameters.positions import MISSING, source_in, stored_in
 from qc_dashboard.api.parameters.queries import query_of
-from qc_dashboard.api.parts import api_of
+from qc_dashboard.api.parts import ApiParts, api_of
 from qc_dashboard.api.shapes.documented import DOCUMENTED
 from qc_dashboard.api.shapes.inspections import InspectionPage, NeighbourList, WholeInspection, links_of, listed
-from qc_dashboard.history.search import Order, Search
+from qc_dashboard.history.search import Order, Search, StoredInspection
 from qc_dashboard.history.times import from_us, to_us
 from qc_dashboard.web.problems import Problem
 from qc_worker.domain.inspection import Verdict
@@ -98,16 +98,19 @@ def search_inspections(request: Request) -> Response:
 
 def show_inspection(request: Request) -> Response:
     """Answer with one inspection, whole."""
-    stored = stored_in(request)
-    whole = WholeInspection(
+    return json_answer(whole_of(api_of(request), stored_in(request)))
+
+
+def whole_of(api: ApiParts, stored: StoredInspection) -> WholeInspection:
+    """Complete an inspection with what people said about it."""
+    return WholeInspection(
         inspection=stored.inspection,
         taken_at=from_us(stored.taken_us),
         results_partition=stored.results_partition,
         results_offset=stored.results_offset,
-        feedback=tuple(api_of(request).history.feedback_on(stored.source)),
+        feedback=tuple(api.history.feedback_on(stored.source)),
         links=links_of(stored.source),
     )
-    return json_answer(whole)
 
 
 def show_neighbours(request: Request) -> Response:

@@ -11,6 +11,7 @@ from qc_dashboard.api.live.workers import Workers
 from qc_dashboard.api.pictures.pictures import Pictures
 from qc_dashboard.history.history import History
 from qc_dashboard.projecting.follower import Outage
+from qc_dashboard.review.review import Review
 from qc_worker.ports.clock import Clock
 
 
@@ -22,6 +23,7 @@ class ApiParts:
     live: LiveFeed
     pictures: Pictures
     judging: Judging
+    review: Review
     outages: Callable[[], Sequence[Outage]]
     """Returns what cannot be followed at the moment."""
     clock: Clock

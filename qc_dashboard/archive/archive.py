@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, false, func, select, tuple_
+from sqlalchemy import Connection, Table, false, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from qc_dashboard.archive.blobs import BlobStore, digest
-from qc_dashboard.archive.tables import blobs, evidence, places
+from qc_dashboard.archive.looks import FrameLook
+from qc_dashboard.archive.tables import blobs, evidence, looks, places
 from qc_dashboard.database.database import Database
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Offsets, Partition, Position
@@ -40,6 +41,7 @@ class FrameEvidence:
     frame: bytes
     heatmap_png: bytes | None = None
     thumbnail_jpeg: bytes | None = None
+    look: FrameLook | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -120,7 +122,8 @@ class Archive:
         failpoint("after-blobs")
         with self._database.writing() as connection:
             _check_there(connection, contents)
-            _insert(connection, [self._row(one) for one in found])
+            _insert(connection, evidence, [self._row(one) for one in found])
+            _insert(connection, looks, [_look_row(one, one.look) for one in found if one.look is not None])
             _advance(connection, before, after)
             failpoint("in-evidence")
         failpoint("after-evidence")
@@ -147,9 +150,7 @@ class Archive:
 
     def _row(self, one: FrameEvidence) -> dict[str, Any]:
         return {
-            "source_topic": one.source.topic,
-            "source_partition": one.source.partition,
-            "source_offset": one.source.offset,
+            **_key_of(one.source),
             "verdict": one.verdict.value,
             "judged_us": one.judged_us,
             "archived_us": self.now_us(),
@@ -172,10 +173,23 @@ def _check_there(connection: Connection, wanted: Iterable[str]) -> None:
         raise ArchiveBusy("a file of the archive is being removed")
 
 
-def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
+def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     if rows:
         dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-        connection.execute(dialect.insert(evidence).on_conflict_do_nothing(), rows)
+        connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+
+
+def _look_row(one: FrameEvidence, look: FrameLook) -> dict[str, Any]:
+    known = {"line": look.line, "camera": look.camera, "taken_us": look.taken_us, "look": look.look}
+    return {**_key_of(one.source), "verdict": one.verdict.value, **known}
+
+
+def _key_of(source: Position) -> dict[str, Any]:
+    return {
+        "source_topic": source.topic,
+        "source_partition": source.partition,
+        "source_offset": source.offset,
+    }
 
 
 def _places(connection: Connection, topic: str, *, lock: bool = False) -> dict[Partition, int]:

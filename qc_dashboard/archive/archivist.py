@@ -12,11 +12,13 @@ from typing import Protocol
 import structlog
 
 from qc_dashboard.archive.archive import Archive, ArchiveBusy, FrameEvidence
+from qc_dashboard.archive.looks import FrameLook, look_of
 from qc_dashboard.archive.policy import ArchivePolicy
 from qc_dashboard.archive.retention import Retention
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Offsets, Partition, Position
 from qc_worker.domain.inspection import Inspection, Verdict
+from qc_worker.imaging.opening import ImageLimits
 from qc_worker.observability import metrics
 from qc_worker.ports.clock import Clock
 from qc_worker.ports.frames import FrameReader
@@ -52,6 +54,8 @@ class JudgedFrame(Protocol):
     @property
     def results_offset(self) -> int: ...
     @property
+    def taken_us(self) -> int: ...
+    @property
     def scored_us(self) -> int: ...
     @property
     def verdict(self) -> Verdict: ...
@@ -82,6 +86,7 @@ class Archivist:
         *,
         frames: FrameReader,
         heatmaps: HeatmapCache | None,
+        limits: ImageLimits,
         policy: ArchivePolicy,
         results_topic: str,
         clock: Clock,
@@ -91,6 +96,7 @@ class Archivist:
         self._history = history
         self._frames = frames
         self._heatmaps = heatmaps
+        self._limits = limits
         self._policy = policy
         self._topic = results_topic
         self._clock = clock
@@ -179,7 +185,14 @@ class Archivist:
             record.content,
             pictures.heatmap_png if pictures else None,
             pictures.thumbnail_jpeg if pictures else None,
+            self._look(judged, (pictures and pictures.thumbnail_jpeg) or record.content),
         )
+
+    def _look(self, judged: JudgedFrame, content: bytes) -> FrameLook | None:
+        """Describe how the frame looks; None for one that is of no line, or is no picture."""
+        line, camera = judged.inspection.line, judged.inspection.camera
+        look = None if line is None or judged.verdict is Verdict.ERROR else look_of(content, self._limits)
+        return None if line is None or look is None else FrameLook(line, camera, judged.taken_us, look)
 
     def _pictures(self, judged: JudgedFrame) -> HeatmapEntry | None:
         """Return the frame's pictures. Raises CacheAway and HeatmapPending as long as waiting may bring them."""

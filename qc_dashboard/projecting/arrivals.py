@@ -1,5 +1,6 @@
 """Tell threads that wait for it that something new was stored."""
 
+from collections.abc import Callable
 from threading import Condition
 
 
@@ -9,6 +10,7 @@ class Arrivals:
     def __init__(self) -> None:
         self._changed = Condition()
         self._count = 0
+        self._told: tuple[Callable[[], None], ...] = ()
 
     @property
     def count(self) -> int:
@@ -19,6 +21,12 @@ class Arrivals:
         with self._changed:
             self._count += count
             self._changed.notify_all()
+        for tell in self._told:
+            tell()
+
+    def tell(self, changed: Callable[[], None]) -> None:
+        """Have a function called, from the thread that stores, whenever something came; it must not wait."""
+        self._told = (*self._told, changed)
 
     def wait(self, beyond: int, *, timeout_s: float) -> int:
         """Wait until the count is beyond that one, `timeout_s` at the longest, and return it."""

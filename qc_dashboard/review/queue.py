@@ -24,7 +24,7 @@ MAX_LEASED = 16
 """Frames that one session may have at a time: the one on the page, and those that it loads ahead."""
 
 ROW = queue.c
-LEASED = (*SOURCE, "line", "verdict", "taken_us", "doubt", "leased_until_us", "said")
+LEASED = (*SOURCE, "line", "verdict", "taken_us", "doubt", "share", "leased_until_us", "said")
 ORDERS: dict[ReviewOrder, tuple[Any, ...]] = {
     ReviewOrder.OLDEST: (ROW.taken_us,),
     ReviewOrder.DOUBTFUL: (ROW.doubt.desc(),),
@@ -40,6 +40,11 @@ class ReviewQueue:
         self._database = database
         self._clock = clock
         self._lease_us = round(lease_s * 1_000_000)
+
+    @property
+    def lease_s(self) -> float:
+        """Seconds for which a lease holds."""
+        return self._lease_us / 1_000_000
 
     def claim(self, reviewer: Reviewer, wanted: Wanted, *, count: int = 1) -> list[Leased]:
         """Lease up to `count` frames: those that the session has already come first, those not wanted any more go back.
@@ -85,13 +90,31 @@ class ReviewQueue:
         with self._database.writing() as connection:
             return connection.execute(delete(skips).where(skips.c.session == reviewer.session)).rowcount
 
-    def left(self, reviewer: Reviewer, wanted: Wanted) -> Left:
-        """Count what is left of what is wanted."""
-        by_others = (ROW.session != reviewer.session) & (ROW.leased_until_us > self._now_us())
+    def withdraw(self, sources: Sequence[Position]) -> int:
+        """Take frames that cannot be judged any more out of the queue, and return how many those are."""
+        now_us, ended = self._now_us(), {"session": None, "leased_us": None, "leased_until_us": None}
+        with self._database.writing() as connection:
+            return sum(
+                connection.execute(
+                    update(queue).where(at(queue, source), ROW.gone_us.is_(None)).values(gone_us=now_us, **ended)
+                ).rowcount
+                for source in sources
+            )
+
+    def leased_to(self, reviewer: Reviewer, source: Position) -> Leased | None:
+        """Return that frame if the session has it; None if not."""
+        with self._database.reading() as connection:
+            held = source in _held(connection, reviewer, self._now_us())
+            return _leased(connection, [source])[0] if held else None
+
+    def left(self, reviewer: Reviewer | None, wanted: Wanted) -> Left:
+        """Count what is left of what is wanted; without a reviewer all leases are those of others."""
+        by_others = (ROW.session != session) if (session := reviewer and reviewer.session) else ROW.session.is_not(None)
+        by_others &= ROW.leased_until_us > self._now_us()
         query = select(
             func.count(),
             func.count().filter(by_others),
-            func.count().filter(_skipped_by(reviewer)),
+            func.count().filter(_skipped_by(reviewer) if reviewer else false()),
         ).select_from(queue)
         with self._database.reading() as connection:
             counted = connection.execute(query.where(*_meets(wanted), is_open())).one()
@@ -102,9 +125,9 @@ class ReviewQueue:
 
 
 def is_open() -> ColumnElement[bool]:
-    """Return the condition that nobody has judged the frame: neither here nor by another program on `feedback`."""
+    """Return the condition that the frame has a picture, and that nobody has judged it: here or on `feedback`."""
     newer = exists().where(same_frame(feedback, queue), feedback.c.accepted_us > ROW.said_us).correlate(queue)
-    return ROW.said.is_(None) & ~newer
+    return ROW.said.is_(None) & ROW.gone_us.is_(None) & ~newer
 
 
 def give_back(condition: ColumnElement[bool]) -> Any:
@@ -134,7 +157,7 @@ def _skipped_by(reviewer: Reviewer) -> ColumnElement[bool]:
 
 
 def _give_back_unwanted(connection: Connection, reviewer: Reviewer, wanted: Wanted) -> None:
-    """Give back what the session has and does not want; what was judged by others meanwhile too."""
+    """Give back what the session has and does not want; what was judged by others, or is gone meanwhile, too."""
     meets = [*_meets(wanted), ROW.said.is_not(None) | is_open()]
     for condition in meets:
         connection.execute(give_back((ROW.session == reviewer.session) & not_(condition)))
@@ -169,6 +192,7 @@ def _leased(connection: Connection, sources: Sequence[Position]) -> list[Leased]
             Verdict(row.verdict),
             row.taken_us,
             row.doubt,
+            row.share,
             row.leased_until_us,
             None if row.said is None else Judgement(row.said),
         )

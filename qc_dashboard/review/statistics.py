@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import Column, ColumnElement, func, select
 
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.conditions import in_range
-from qc_dashboard.review.tables import words
+from qc_dashboard.review.tables import queue, words
 from qc_worker.domain.feedback import Judgement
 
 
@@ -38,19 +38,34 @@ class ReviewStatistics:
     ) -> list[PersonsWork]:
         """Count the words of each person, in alphabetical order, by the time at which they were said."""
         row = words.c
-        conditions: list[ColumnElement[bool]] = [row.undoes.is_(None)]
-        if line is not None:
-            conditions.append(row.line == line.replace("\0", ""))
-        if since_us is not None:
-            conditions.append(row.accepted_us >= in_range(since_us))
-        if until_us is not None:
-            conditions.append(row.accepted_us < in_range(until_us))
+        conditions = [row.undoes.is_(None), *_in_span(row.line, row.accepted_us, line, since_us, until_us)]
         counts = [_count(row.undone.is_(False) & (row.verdict == verdict.value)) for verdict in Judgement]
         columns = (*counts, _count(row.undone.is_(True)), func.avg(row.looked_us))
         query = select(row.accepted_by, *columns, func.min(row.accepted_us), func.max(row.accepted_us))
         with self._database.reading() as connection:
             rows = connection.execute(query.where(*conditions).group_by(row.accepted_by)).all()
         return sorted((_work(*found) for found in rows), key=lambda work: work.person)
+
+    def gone(self, *, line: str | None = None, since_us: int | None = None, until_us: int | None = None) -> int:
+        """Count the frames that left the queue in that span, not judged, because their pictures were gone."""
+        row = queue.c
+        in_span = _in_span(row.line, row.gone_us, line, since_us, until_us)
+        conditions = [row.gone_us.is_not(None), row.said.is_(None), *in_span]
+        with self._database.reading() as connection:
+            return int(connection.execute(select(func.count()).select_from(queue).where(*conditions)).scalar_one())
+
+
+def _in_span(
+    line_column: Column[Any], time_column: Column[Any], line: str | None, since_us: int | None, until_us: int | None
+) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if line is not None:
+        conditions.append(line_column == line.replace("\0", ""))
+    if since_us is not None:
+        conditions.append(time_column >= in_range(since_us))
+    if until_us is not None:
+        conditions.append(time_column < in_range(until_us))
+    return conditions
 
 
 def _work(person: str, *figures: Any) -> PersonsWork:

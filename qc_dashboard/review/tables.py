@@ -5,7 +5,20 @@ Times are microseconds since 1970, UTC. A frame is named by the position of its 
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, ColumnElement, Double, Index, Integer, String, Table, Text, and_
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Double,
+    FromClause,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    and_,
+)
 
 from qc_dashboard.database.metadata import metadata
 from qc_dashboard.history.tables import NAME
@@ -27,13 +40,17 @@ queue = Table(
     Column("leased_us", BigInteger),
     Column("said", String, comment="the last word on the frame; null: nobody has judged it"),
     Column("said_us", BigInteger, nullable=False, comment="time of the last word that was taken into account, or 0"),
+    Column("gone_us", BigInteger, comment="time at which its picture was missed; null: it can be judged"),
 )
-_open: dict[str, Any] = {"sqlite_where": queue.c.said.is_(None), "postgresql_where": queue.c.said.is_(None)}
+_is_open = and_(queue.c.said.is_(None), queue.c.gone_us.is_(None))
+_open: dict[str, Any] = {"sqlite_where": _is_open, "postgresql_where": _is_open}
 Index(None, queue.c.taken_us, **_open)
 Index(None, queue.c.line, queue.c.taken_us, **_open)
 Index(None, queue.c.doubt, **_open)
 Index(None, queue.c.session)
 Index(None, queue.c.line, queue.c.verdict, queue.c.taken_us)
+_gone: dict[str, Any] = {"sqlite_where": queue.c.gone_us.is_not(None), "postgresql_where": queue.c.gone_us.is_not(None)}
+Index(None, queue.c.gone_us, **_gone)
 
 words = Table(
     "review_words",
@@ -100,7 +117,7 @@ def at(table: Table, source: Position) -> ColumnElement[bool]:
     return and_(*(c == v for c, v in zip(columns, (source.topic, source.partition, source.offset), strict=True)))
 
 
-def same_frame(table: Table, other: Table) -> ColumnElement[bool]:
+def same_frame(table: FromClause, other: FromClause) -> ColumnElement[bool]:
     """Return the condition that two rows are about one frame."""
     return and_(*(table.c[name] == other.c[name] for name in SOURCE))
 

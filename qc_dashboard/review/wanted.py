@@ -83,6 +83,8 @@ class Leased:
     taken_us: int
     doubt: float
     """1: the score lies on the threshold, 0: far from it; random for passes."""
+    share: float
+    """Share of frames of this verdict that is offered: 1 but for passes."""
     leased_until_us: int
     said: Judgement | None
     """The last word on the frame: None, or the earlier one if a word was just taken back."""

@@ -54,6 +54,11 @@ class AccountRoute(RoomRoute):
 
 
 @dataclass(frozen=True, slots=True)
+class PassingRoute(RoomRoute):
+    """A path that changes only what ends by itself, such as a lease: its requests leave no row in the audit."""
+
+
+@dataclass(frozen=True, slots=True)
 class NavigationEntry:
     """A room in the navigation; it is shown if its path is served."""
 
@@ -68,7 +73,7 @@ class NavigationEntry:
 
 NAVIGATION = (
     NavigationEntry("Live", "/"),
-    NavigationEntry("Review", "/review"),
+    NavigationEntry("Review", "/review", Role.OPERATOR),
     NavigationEntry("History", "/history"),
     NavigationEntry("Models", "/models"),
     NavigationEntry("Report", "/report"),

@@ -13,14 +13,18 @@ from qc_dashboard.database.database import Database, open_database
 from qc_dashboard.history.history import History
 from qc_dashboard.projecting.projection import Projection
 from qc_dashboard.review.desk import ReviewDesk
+from qc_dashboard.review.expiring import QueueExpiry
 from qc_dashboard.review.filling import QueueFiller
 from qc_dashboard.review.kinds import LineKinds
+from qc_dashboard.review.nearest import GoodSamples
 from qc_dashboard.review.queue import ReviewQueue
+from qc_dashboard.review.recent import RecentWords
 from qc_dashboard.review.review import Review, ReviewParts
 from qc_dashboard.review.sending import WordSender
 from qc_dashboard.review.statistics import ReviewStatistics
 from qc_dashboard.settings import DashboardSettings
-from qc_dashboard.wiring.following import projection
+from qc_dashboard.wiring.following import oldest_offsets, projection
+from qc_worker.imaging.opening import ImageLimits
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.transport.kafka.feedback import KafkaFeedbackOutbox
 from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
@@ -52,6 +56,7 @@ def open_dashboard(settings: DashboardSettings) -> Iterator[Dashboard]:
         following.start()
         reviewing = stack.enter_context(closing(review(settings, database)))
         reviewing.start()
+        following.inspections.tell(reviewing.history_grew)
         yield Dashboard(database, following, stack.enter_context(archiving(settings, database)), reviewing)
 
 
@@ -70,6 +75,7 @@ def archiving(settings: DashboardSettings, database: Database) -> Iterator[Archi
         History(database),
         frames=KafkaFrameReader(kafka_access(settings)),
         heatmaps=heatmaps if settings.redis_url else None,
+        limits=ImageLimits(max_bytes=settings.max_frame_bytes, max_pixels=settings.max_frame_pixels),
         policy=policy,
         results_topic=settings.results_topic,
         clock=clock,
@@ -90,9 +96,9 @@ def migrated_database(settings: DashboardSettings) -> Iterator[Database]:
 def review(settings: DashboardSettings, database: Database) -> Review:
     """Make the review, not started yet. Raises SettingsError."""
     clock, kinds = SystemClock(), LineKinds(database, settings.review_kinds)
-    outbox = KafkaFeedbackOutbox(kafka_access(settings), topic=settings.feedback_topic)
+    access, queue = kafka_access(settings), ReviewQueue(database, clock, lease_s=settings.review_lease_s)
     parts = ReviewParts(
-        ReviewQueue(database, clock, lease_s=settings.review_lease_s),
+        queue,
         ReviewDesk(database, clock, kinds, lease_s=settings.review_lease_s),
         kinds,
         ReviewStatistics(database),
@@ -102,6 +108,9 @@ def review(settings: DashboardSettings, database: Database) -> Review:
             feedback_topic=settings.feedback_topic,
             pass_share=settings.review_pass_share,
         ),
-        WordSender(database, outbox, clock),
+        WordSender(database, KafkaFeedbackOutbox(access, topic=settings.feedback_topic), clock),
+        QueueExpiry(database, queue, clock, oldest=oldest_offsets(access)),
+        GoodSamples(database),
+        RecentWords(database),
     )
     return Review(parts)

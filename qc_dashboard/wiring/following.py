@@ -11,7 +11,7 @@ from qc_dashboard.projecting.follower import Source
 from qc_dashboard.projecting.projection import Projection
 from qc_dashboard.projecting.reading import WholeTopic
 from qc_dashboard.settings import DashboardSettings
-from qc_worker.domain.frame import Record
+from qc_worker.domain.frame import Offsets, Record
 from qc_worker.ports.feeds import Feed, PublishedFeedback, PublishedRelease
 from qc_worker.ports.results import PublishedInspection
 from qc_worker.runtime.clock import SystemClock
@@ -61,3 +61,13 @@ def whole_topics(settings: DashboardSettings) -> Iterator[WholeTopics]:
 
 def _opening(access: KafkaAccess, topic: str, decode: Callable[[Record], T | None]) -> Callable[[], Feed[T]]:
     return lambda: KafkaFeed(access, topic=topic, decode=decode, max_records=MAX_POLL_RECORDS)
+
+
+def oldest_offsets(access: KafkaAccess) -> Callable[[str], Offsets]:
+    """Return what looks up the first offsets of a topic that retention has left."""
+
+    def oldest(topic: str) -> Offsets:
+        with closing(KafkaBooks(access)) as books:
+            return books.oldest(topic)
+
+    return oldest

@@ -57,7 +57,16 @@ def open_api(settings: DashboardSettings, dashboard: Dashboard) -> Iterator[ApiP
         watch = KafkaGroupWatch(access, topic=settings.images_topic, group=settings.consumer_group)
         workers = stack.enter_context(closing(Workers(watch, clock=clock)))
         workers.start()
-        yield ApiParts(history, live, pictures, judging, dashboard.projection.outages, clock, workers)
+        yield ApiParts(
+            history=history,
+            live=live,
+            pictures=pictures,
+            judging=judging,
+            review=dashboard.review,
+            outages=dashboard.projection.outages,
+            clock=clock,
+            workers=workers,
+        )
 
 
 def build_accounts(settings: DashboardSettings, database: Database) -> Accounts:

@@ -36,6 +36,7 @@ from qc_worker.transport.memory.heatmaps import MemoryHeatmapCache
 from tests.support.archives import Plant
 from tests.support.factories import ManualClock
 from tests.support.published import RESULTS, places, published
+from tests.support.review import ReviewRig
 
 LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=1_000_000)
 HERE = ("127.0.0.1", 50_000)
@@ -60,6 +61,8 @@ class ApiRig:
         self.outages: list[Outage] = []
         self.workers = Workers(MemoryGroupWatch(self.broker, topic="images", group=GROUP), clock=self.clock)
         self.accounts = Accounts(database, clock=self.clock)
+        self.review = ReviewRig(database, clock=self.clock, broker=self.broker)
+        self.reviewing = self.review.review
         self.app = self._app(routes)
         self._written: dict[int, int] = {}
 
@@ -68,7 +71,16 @@ class ApiRig:
             cache=self.cache, archive=self.plant.archive, frames=MemoryFrameReader(self.broker), limits=LIMITS
         )
         judging = Judging(MemoryFeedbackOutbox(self.broker, topic="feedback"), clock=self.clock)
-        parts = ApiParts(self.history, self.live, pictures, judging, lambda: self.outages, self.clock, self.workers)
+        parts = ApiParts(
+            history=self.history,
+            live=self.live,
+            pictures=pictures,
+            judging=judging,
+            review=self.reviewing,
+            outages=lambda: self.outages,
+            clock=self.clock,
+            workers=self.workers,
+        )
         return create_app(self.accounts, Entrance(loopback_only=True), routes=routes, state={"api": parts})
 
     def write(self, *inspections: Inspection, partition: int = 0) -> None:

@@ -5,14 +5,20 @@ from dataclasses import dataclass, field
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.writing import HistoryWriter, Step
 from qc_dashboard.review.desk import ReviewDesk
+from qc_dashboard.review.expiring import QueueExpiry
 from qc_dashboard.review.filling import QueueFiller
 from qc_dashboard.review.kinds import LineKinds
+from qc_dashboard.review.nearest import GoodSamples
 from qc_dashboard.review.queue import ReviewQueue
+from qc_dashboard.review.recent import RecentWords
+from qc_dashboard.review.review import Review, ReviewParts
 from qc_dashboard.review.sending import WordSender
+from qc_dashboard.review.statistics import ReviewStatistics
 from qc_worker.domain.feedback import Feedback
 from qc_worker.domain.frame import Partition, Position
 from qc_worker.domain.inspection import Inspection
 from qc_worker.ports.feeds import PublishedFeedback
+from qc_worker.transport.memory.books import MemoryBooks
 from qc_worker.transport.memory.broker import MemoryBroker
 from qc_worker.transport.memory.feedback import MemoryFeedbackOutbox
 from qc_worker.wire.json_types import decode_feedback, encode_feedback
@@ -53,6 +59,26 @@ class ReviewRig:
     @property
     def sender(self) -> WordSender:
         return WordSender(self.database, MemoryFeedbackOutbox(self.broker, topic=FEEDBACK), self.clock)
+
+    @property
+    def expiry(self) -> QueueExpiry:
+        return QueueExpiry(self.database, self.queue, self.clock, oldest=MemoryBooks(self.broker).oldest)
+
+    @property
+    def review(self) -> Review:
+        return Review(
+            ReviewParts(
+                self.queue,
+                self.desk,
+                self.kinds,
+                ReviewStatistics(self.database),
+                self.filler,
+                self.sender,
+                self.expiry,
+                GoodSamples(self.database),
+                RecentWords(self.database),
+            )
+        )
 
     def inspect(self, *inspections: Inspection) -> None:
         """Have these in the history too, and offer what is to be offered of them."""

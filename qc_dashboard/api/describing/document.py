@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from qc_dashboard.api.adapters import adapter_of
 from qc_dashboard.api.describing.operation import JSON, Answer, Operation, Schema
 from qc_dashboard.api.describing.problem import ProblemDetails
 from qc_dashboard.api.parameters.queries import parameter_schemas
@@ -104,8 +105,10 @@ def _parameters(operation: Operation) -> list[Schema]:
         {"name": name, "in": "path", "required": True, "description": PATH_WORDS[name], "schema": PATH_PARAMETERS[name]}
         for name in re.findall(r"{(\w+)}", operation.route.path)
     ]
+    required = adapter_of(operation.query).json_schema().get("required", ())
     for name, schema in parameter_schemas(operation.query).items():
-        found.append(_parameter(name, "query", schema))
+        parameter = _parameter(name, "query", schema)
+        found.append({**parameter, "required": True} if name in required else parameter)
     headers = dict(operation.headers or {})
     if operation.route.writes:
         headers[CSRF_HEADER] = {"type": "string", "description": "CSRF token, as every page has it."}

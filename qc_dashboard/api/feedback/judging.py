@@ -1,5 +1,6 @@
 """Send what people say about frames to `feedback`, one message for each judgement."""
 
+from collections.abc import Sequence
 from threading import Lock
 
 from qc_dashboard.api.shapes.judgement import GivenJudgement
@@ -51,18 +52,19 @@ class Judging:
             kind=given.kind,
             boxes=tuple(MarkedBox(box.x, box.y, box.width, box.height) for box in given.boxes),
         )
-        _check_within(feedback, stored)
+        check_within(feedback.boxes, stored)
         try:
             return decode_feedback(encode_feedback(feedback))
         except ValueError as error:
             raise NotAccepted(str(error)) from None
 
 
-def _check_within(feedback: Feedback, stored: StoredInspection) -> None:
+def check_within(boxes: Sequence[MarkedBox], stored: StoredInspection) -> None:
+    """Raise NotAccepted for a box that does not lie within the image, if its size is known."""
     size = stored.inspection.image_size
-    if size is None or not feedback.boxes:
+    if size is None:
         return
     height, width = size
-    for box in feedback.boxes:
+    for box in boxes:
         if box.x + box.width > width or box.y + box.height > height:
             raise NotAccepted(f"boxes: the image is {width} x {height} pixels, and a box ends outside of it")

@@ -6,17 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import BoundedSemaphore, Lock
 
-import numpy as np
-from PIL import Image, ImageFile
-
 from qc_dashboard.archive.archive import Archive
 from qc_dashboard.archive.blobs import digest
+from qc_dashboard.archive.looks import look_of
 from qc_dashboard.history.search import StoredInspection
-from qc_worker.domain.errors import InvalidFrame, TransportError
-from qc_worker.imaging.aspect import FULL_DEPTH
-from qc_worker.imaging.bit_depth import bits_needed, depth_for
-from qc_worker.imaging.opening import UPRIGHT, ImageLimits, opened, orientation_of
-from qc_worker.imaging.pixel_modes import eight_bit_strips
+from qc_dashboard.imaging.showing import upright_rgb
+from qc_worker.domain.errors import TransportError
+from qc_worker.imaging.opening import ImageLimits, opened
 from qc_worker.ports.frames import FrameReader
 from qc_worker.ports.results import HeatmapCache, HeatmapEntry
 
@@ -83,6 +79,11 @@ class Pictures:
         """Encode as PNG. Raises InvalidFrame, TransportError."""
         return self._encoded(source, "PNG", compress_level=3)
 
+    def look(self, source: PictureSource) -> bytes | None:
+        """Describe how the picture looks; None if it cannot be decoded. Raises TransportError."""
+        with _turn(self._decoding):
+            return look_of(source.content, self._limits)
+
     def _cached(self, stored: StoredInspection, what: str) -> bytes | None:
         key = stored.inspection.heatmap_key
         entry: HeatmapEntry | None = self._cache.get(key) if self._cache and key else None
@@ -102,7 +103,7 @@ class Pictures:
 
     def _encoded(self, source: PictureSource, kind: str, **options: int) -> bytes:
         with _turn(self._decoding), opened(source.content, self._limits) as image:
-            shown = _shown(image, source)
+            shown = upright_rgb(image, source.content, longest_side_px=source.longest_side_px)
             buffer = io.BytesIO()
             shown.save(buffer, kind, **options)
             return buffer.getvalue()
@@ -120,32 +121,6 @@ def _first(places: tuple[Callable[[], bytes | None], ...]) -> bytes | None:
     if failure is not None:
         raise failure
     return None
-
-
-def _shown(image: ImageFile.ImageFile, source: PictureSource) -> Image.Image:
-    """Decode to 8-bit RGB, upright, with sides of at most `longest_side_px`: pixels alone, no metadata."""
-    side = source.longest_side_px
-    if image.format in ("JPEG", "MPO"):
-        image.draft(None, (side, side))  # large ones at a half, quarter or eighth of their size: far cheaper
-    depth = _depth(image, source.content)
-    image.load()
-    strips = list(eight_bit_strips(image, bit_depth=depth))
-    pixels = np.concatenate(strips)
-    mode = "L" if pixels.shape[-1] == 1 else "RGBX"
-    raw = np.ascontiguousarray(pixels[..., 0] if mode == "L" else pixels)
-    whole = Image.frombuffer(mode, (pixels.shape[1], pixels.shape[0]), raw, "raw", mode, 0, 1).convert("RGB")
-    whole.thumbnail((side, side), Image.Resampling.BILINEAR)
-    orientation = orientation_of(image)
-    return whole.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else whole
-
-
-def _depth(image: ImageFile.ImageFile, content: bytes) -> int:
-    """Find out how many bits hold the brightness of this very picture: the line's depth is not known here."""
-    try:
-        bits = bits_needed(image, content)
-    except InvalidFrame:  # colour that is aligned right; it is shown as dark as it is
-        return FULL_DEPTH
-    return FULL_DEPTH if bits is None else depth_for(bits)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Show the frame and the heatmap of one inspection."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
@@ -63,7 +64,7 @@ def _answer(
     encode: Callable[[PictureSource], bytes],
     media_type: str,
 ) -> Response:
-    try:
+    with picture_problems(what):
         source = find()
         if source is None:
             raise Problem(404, GONE.format(what=what))
@@ -71,6 +72,13 @@ def _answer(
         if headers["ETag"] in _tags(request):
             return Response(status_code=304, headers=headers)
         return Response(encode(source), media_type=media_type, headers=headers)
+
+
+@contextmanager
+def picture_problems(what: str) -> Iterator[None]:
+    """Raise Problem for a picture that cannot be decoded, or whose place is away."""
+    try:
+        yield
     except InvalidFrame as error:
         raise Problem(404, f"{what} is not a picture that can be shown: {error.detail}.") from None
     except DatabaseAway:

@@ -8,13 +8,16 @@ import pytest
 
 from qc_dashboard.archive import archivist as archivist_module
 from qc_dashboard.archive.archivist import WRITTEN_WITHIN, Archivist, CacheAway
+from qc_dashboard.archive.looks import look_of
 from qc_dashboard.archive.policy import ArchivePolicy
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.history import History
 from qc_dashboard.history.writing import HistoryWriter, Step
+from qc_dashboard.review.nearest import GoodSamples
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Position, Record
 from qc_worker.domain.inspection import Verdict
+from qc_worker.imaging.opening import ImageLimits
 from qc_worker.ports.results import HeatmapEntry
 from qc_worker.transport.memory.broker import MemoryBroker
 from qc_worker.transport.memory.frames import MemoryFrameReader
@@ -22,9 +25,10 @@ from qc_worker.transport.memory.heatmaps import MemoryHeatmapCache
 from qc_worker.transport.outgoing import OutgoingRecord
 from tests.conftest import eventually
 from tests.support.archives import DAYS, Crash, Plant, Steps
-from tests.support.factories import NOON
+from tests.support.factories import NOON, jpeg
 from tests.support.published import RESULTS, inspection, places, published
 
+LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=1_000_000)
 POLICY = ArchivePolicy(DAYS, pass_share=0.0, max_bytes=1 << 40)
 
 
@@ -66,6 +70,7 @@ class Line:
             History(self.database),
             frames=MemoryFrameReader(self.broker),
             heatmaps=self.cache,
+            limits=LIMITS,
             policy=policy,
             results_topic=RESULTS,
             clock=plant.clock,
@@ -108,6 +113,16 @@ def test_a_share_of_the_passes_is_archived_the_same_ones_whenever_it_is_asked(li
     chosen = [offset for offset, _, _ in line.archived()]
     assert 10 < len(chosen) < 50
     assert chosen == [n for n in range(100) if policy.wants(Verdict.PASS, Position("images", 0, n))]
+
+
+def test_look_of_a_frame_is_kept_with_it_and_one_that_is_no_picture_has_none(line: Line) -> None:
+    [pictured] = line.judge(Verdict.REJECT, frame=jpeg(), heatmap=False)
+    [broken] = line.judge(Verdict.REJECT, heatmap=False)
+    follow(line.archivist())
+    samples = GoodSamples(line.database)
+    assert samples.look(pictured) == look_of(jpeg(), LIMITS)
+    assert samples.look(broken) is None
+    assert len(line.archived()) == 2
 
 
 def test_frame_that_has_expired_is_passed_over(line: Line) -> None:
@@ -226,6 +241,7 @@ def test_thread_archives_what_comes_and_tries_again_after_a_failure(
         History(line.database),
         frames=frames,
         heatmaps=None,
+        limits=LIMITS,
         policy=POLICY,
         results_topic=RESULTS,
         clock=line.plant.clock,

@@ -41,7 +41,7 @@ def test_before_the_first_frame_the_page_says_so_and_names_a_broker_that_is_away
     assert "The history is empty" in visitor.get("/history").text
 
 
-@pytest.mark.parametrize("path", ["/", "/wall", "/history", "/history?line=A&min_score=x", ONE])
+@pytest.mark.parametrize("path", ["/", "/wall", "/review", "/history", "/history?line=A&min_score=x", ONE])
 def test_pages_have_no_inline_script_or_style(rig: PagesRig, visitor: Visitor, path: str) -> None:
     rig.judge(0, verdict=Verdict.REJECT)
     page = visitor.get(path).text
@@ -50,7 +50,7 @@ def test_pages_have_no_inline_script_or_style(rig: PagesRig, visitor: Visitor, p
     assert re.findall(r'(?:src|href)="https?:', page) == []
 
 
-@pytest.mark.parametrize("path", ["/", "/history", f"/history?line={MARKUP}&part={MARKUP}", ONE])
+@pytest.mark.parametrize("path", ["/", "/review", "/history", f"/history?line={MARKUP}&part={MARKUP}", ONE])
 def test_markup_in_line_camera_part_and_model_stays_text(rig: PagesRig, visitor: Visitor, path: str) -> None:
     names = dict.fromkeys(("line", "camera", "part", "frame_id", "model_version"), MARKUP)
     rig.judge(0, verdict=Verdict.REJECT, **names)

@@ -107,6 +107,17 @@ def test_all_three_topics_come_into_the_history(broker: MemoryBroker, database: 
     assert history.places("results") == {Partition("results", 0): 25, Partition("results", 1): 25}
 
 
+def test_others_are_told_when_inspections_are_stored(broker: MemoryBroker, database: Database) -> None:
+    review, archive = Event(), Event()
+    with running(broker, database) as following:
+        following.inspections.tell(review.set)
+        following.inspections.tell(archive.set)
+        assert not review.is_set()
+        publish(broker, 0)
+        assert review.wait(30)
+        assert archive.wait(30)
+
+
 def test_next_process_reads_on_where_the_last_one_ended(
     broker: MemoryBroker, database: Database, history: History
 ) -> None:

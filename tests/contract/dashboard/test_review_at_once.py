@@ -13,8 +13,6 @@ from sqlalchemy import func, select
 from qc_dashboard.database.database import Database, open_database
 from qc_dashboard.history.history import History
 from qc_dashboard.review.queue import ReviewQueue
-from qc_dashboard.review.review import Review, ReviewParts
-from qc_dashboard.review.statistics import ReviewStatistics
 from qc_dashboard.review.tables import words
 from qc_dashboard.review.wanted import Reviewer, Wanted, Word
 from qc_worker.domain.errors import TransportError
@@ -136,8 +134,7 @@ def test_words_wait_while_the_broker_is_away(rig: ReviewRig) -> None:
 
 
 def test_review_offers_new_frames_and_sends_words_by_itself(rig: ReviewRig) -> None:
-    parts = ReviewParts(rig.queue, rig.desk, rig.kinds, ReviewStatistics(rig.database), rig.filler, rig.sender)
-    with closing(Review(parts)) as review:
+    with closing(rig.review) as review:
         review.start()
         (leased,) = review.queue.claim(ANN, Wanted())
         review.judge(ANN, leased.source, Word(Judgement.GOOD))
