@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete
 
 from qc_dashboard.database.database import Database
-from qc_dashboard.history.tables import consumed, duplicates, feedback, inspections
+from qc_dashboard.history.tables import consumed, duplicates, feedback, inspections, tallies
 from qc_dashboard.history.times import to_us
 from qc_dashboard.reporting.figures import Figures, ReportSpan
 from qc_dashboard.reporting.forms import as_csv, document
@@ -145,7 +145,7 @@ def test_figures_are_those_of_a_plain_model(
     database: Database, population: list[tuple[Verdict, str | None, bool]], said: Sequence[tuple[int, Word]]
 ) -> None:
     with database.writing() as connection:
-        for table in (inspections, duplicates, consumed, feedback, queue, words, places):
+        for table in (inspections, tallies, duplicates, consumed, feedback, queue, words, places):
             connection.execute(delete(table))
     rig = ReviewRig(database)
     rig.inspect(
