@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from qc_dashboard.reporting.estimates import Estimate
+from qc_dashboard.reporting.shape import SHAPE
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Verdict
 
@@ -19,7 +20,6 @@ ASSUMPTIONS = (
     "Intervals hold with 95 % confidence: Clopper-Pearson, for drawing without replacement. If the share of offered "
     "passes was changed within the span, its parts count with their weights, which are estimated.",
 )
-SHAPE: Any = ConfigDict(use_attribute_docstrings=True, serialize_by_alias=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class Figures:
     """Verdicts that came after the frame's deadline."""
     errors_by_reason: dict[str, int]
     """Frames that could not be judged, by reason."""
-    lines: tuple[LineFigures, ...]
+    by_line: tuple[LineFigures, ...]
     """The same by line."""
     versions: tuple[VersionUsed, ...]
     """Versions that judged, by line, oldest first."""
