@@ -12,7 +12,7 @@ from qc_dashboard.history.counting import distinct
 from qc_dashboard.history.gaps import Gap, gaps_between
 from qc_dashboard.history.times import from_us, to_us
 from qc_dashboard.projecting.follower import Outage
-from qc_dashboard.reporting.defect_map import Of, archived_pictures, defect_maps
+from qc_dashboard.reporting.defect_map import archived_pictures, defect_maps
 from qc_dashboard.reporting.estimates import Stratum, estimate_of_strata
 from qc_dashboard.reporting.figures import Counted, Figures, MissingData, ReportSpan, Reviewed
 from qc_dashboard.reporting.line_parts import FINDINGS, INSPECTED, LinePart, frames_by, line_part, pass_share
@@ -42,7 +42,8 @@ class Reporter:
 
     def figures(self, span: ReportSpan) -> Figures:
         """Return the figures of the span. Raises ValueError for a span or line that cannot be."""
-        since_us, until_us = _checked(span)
+        span = _checked(span)
+        since_us, until_us = to_us(span.since), to_us(span.until)
         with self._database.reading() as connection:
             lines = _lines(connection, span)
             mapped = MAX_MAPPED_FRAMES // max(1, len(lines))
@@ -51,7 +52,6 @@ class Reporter:
             pictures = archived_pictures(connection, (one for part in parts for one in part.findings))
         if not span.lines:
             parts = [part for part in parts if part.tallies]
-        span = ReportSpan(span.lines, span.since.astimezone(UTC), span.until.astimezone(UTC))
         return _figures(span, parts, [*map(_lost, gaps), *self._outstanding(span)], pictures)
 
     def _outstanding(self, span: ReportSpan) -> Iterator[MissingData]:
@@ -72,7 +72,8 @@ def pareto(frames: Mapping[str, int], most: int = MAX_LISTED) -> tuple[Counted, 
     return tuple(listed)
 
 
-def _checked(span: ReportSpan) -> tuple[int, int]:
+def _checked(span: ReportSpan) -> ReportSpan:
+    """Return the span in UTC. Raises ValueError."""
     for line in span.lines:
         if "\0" in line:
             raise ValueError(f"{line[:80]!r} is not a line")
@@ -80,7 +81,10 @@ def _checked(span: ReportSpan) -> tuple[int, int]:
         raise ValueError("the start of the span does not come before its end")
     if span.until - span.since > MAX_SPAN:
         raise ValueError(f"the span is longer than {MAX_SPAN.days} days")
-    return to_us(span.since), to_us(span.until)
+    try:
+        return ReportSpan(span.lines, span.since.astimezone(UTC), span.until.astimezone(UTC))
+    except OverflowError:
+        raise ValueError("the span does not lie within the calendar") from None
 
 
 def _lines(connection: Connection, span: ReportSpan) -> list[str | None]:

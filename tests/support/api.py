@@ -4,8 +4,10 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import time
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 from starlette.applications import Starlette
@@ -16,12 +18,15 @@ from qc_dashboard.api.feedback.judging import Judging
 from qc_dashboard.api.live.feed import LiveFeed
 from qc_dashboard.api.parts import ApiParts
 from qc_dashboard.api.pictures.pictures import Pictures
+from qc_dashboard.api.reports.parts import ReportParts
 from qc_dashboard.api.routes import ROUTES
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.history import History
 from qc_dashboard.history.writing import HistoryWriter, Step
 from qc_dashboard.projecting.arrivals import Arrivals
 from qc_dashboard.projecting.follower import Outage
+from qc_dashboard.reporting.reporter import Reporter
+from qc_dashboard.reporting.shifts import Shifts
 from qc_dashboard.web.app import create_app
 from qc_dashboard.web.door import Entrance
 from qc_dashboard.web.routes import RoomRoute
@@ -39,6 +44,7 @@ LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=1_000_000)
 HERE = ("127.0.0.1", 50_000)
 URL = "http://localhost"
 API = "/api/v1"
+SHIFTS = Shifts((time(6), time(14), time(22)), ZoneInfo("Europe/Berlin"))
 
 
 class ApiRig:
@@ -64,7 +70,8 @@ class ApiRig:
             cache=self.cache, archive=self.plant.archive, frames=MemoryFrameReader(self.broker), limits=LIMITS
         )
         judging = Judging(MemoryFeedbackOutbox(self.broker, topic="feedback"), clock=self.clock)
-        parts = ApiParts(self.history, self.live, pictures, judging, lambda: self.outages, self.clock)
+        reports = ReportParts(Reporter(self.database, outages=lambda: self.outages), SHIFTS)
+        parts = ApiParts(self.history, self.live, pictures, judging, lambda: self.outages, self.clock, reports)
         return create_app(self.accounts, Entrance(loopback_only=True), routes=routes, state={"api": parts})
 
     def write(self, *inspections: Inspection, partition: int = 0) -> None:
