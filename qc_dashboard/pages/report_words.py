@@ -61,7 +61,7 @@ def drawn(one: DefectMap) -> DrawnMap:
     if places:
         x, y, count = max(places, key=lambda place: place[2])
         where = f"{VERTICALLY[y * 3 // rows]} {HORIZONTALLY[x * 3 // columns]}"
-        words += f", most of them at the {where}: {count:,}"
+        words += f", densest at the {where} ({count:,})"
     picture = links_of(one.picture).frame if one.picture else None
     return DrawnMap(title, f"{words}.", columns, rows, width, height, cells, picture)
 
@@ -73,7 +73,8 @@ def _false_rejects(one: Estimate) -> Said:
     if not one.reviewed:
         sentence = f"Nobody has reviewed any of the {one.frames:,} rejects, so nobody knows. Review some of them."
         return Said(title, "not known", sentence)
-    known = f"People reviewed {one.reviewed:,} of {_number(one.frames, 'reject')}; {one.wrong:,} of them were good."
+    good = f"{one.wrong:,} of those {'was' if one.wrong == 1 else 'were'} good"
+    known = f"People reviewed {one.reviewed:,} of {_number(one.frames, 'reject')}; {good}."
     return Said(title, _about(one), f"{known} {_of_all(one, 'rejects', 'were good parts')}")
 
 
@@ -89,7 +90,7 @@ def _escapes(one: Estimate) -> Said:
         return Said(title, "not known", sentence)
     known = (
         f"People reviewed {one.reviewed:,} of {_number(one.frames, 'pass', 'passes')}, chosen at random; "
-        f"{one.wrong:,} of them had a defect."
+        f"{one.wrong:,} of those had a defect."
     )
     return Said(title, _about(one), f"{known} {_of_all(one, 'passes', 'had a defect that got through')}")
 
@@ -105,9 +106,9 @@ def _of_all(one: Estimate, frames: str, were: str) -> str:
         return "All were reviewed, so this is no estimate."
     interval = f"between {one.low:,} and {one.high:,}"
     if one.estimated is None:
-        return f"Of all {one.frames:,} {frames}, {interval} {were} ({one.confidence:.0%} certain)."
+        return f"Of all {one.frames:,} {frames}, {interval} {were} ({one.confidence * 100:.0f} % certain)."
     likely = f"about {one.estimated:,.0f}"
-    return f"So of all {one.frames:,} {frames}, {likely} {were}: {interval} ({one.confidence:.0%} certain)."
+    return f"So of all {one.frames:,} {frames}, {likely} {were}: {interval} ({one.confidence * 100:.0f} % certain)."
 
 
 def _number(count: int, one: str, many: str = "") -> str:
