@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
@@ -10,10 +11,12 @@ from qc_dashboard.history.counting import counts_of
 from qc_dashboard.history.search import Search
 from qc_dashboard.history.slots import DAY_US, SLOTS_US, Span, bucket_for, slot_of, spans
 from qc_dashboard.history.tables import releases, tallies
+from qc_dashboard.history.times import to_us
 from qc_worker.domain.inspection import Verdict
 
 LONGEST_US = 366 * DAY_US
 """Longest span that is chosen by itself."""
+FIRST_US = to_us(datetime.min)
 MAX_MARKS = 50
 
 
@@ -54,6 +57,11 @@ def timeline_of(connection: Connection, search: Search, *, now_us: int) -> Timel
     )
     since_us, until_us = _span(connection, search, now_us)
     bucket_us = bucket_for(until_us - since_us)
+    # Without a start or an end of its own, the span has whole buckets there.
+    if search.since_us is None:
+        since_us = max(FIRST_US, since_us // bucket_us * bucket_us)
+    if search.until_us is None:
+        until_us = -(-until_us // bucket_us) * bucket_us
     lengths = [length for length in SLOTS_US if bucket_us % length == 0]
     counts: dict[int, dict[Verdict, int]] = defaultdict(dict)
     for span in spans(since_us, until_us, lengths):
