@@ -30,9 +30,8 @@ from benchmarks.harness.machine import machine, versions
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.history import History
 from qc_dashboard.history.search import Order, Place, Search
-from qc_dashboard.history.tables import duplicates, inspections
 from qc_dashboard.history.times import to_us
-from qc_dashboard.history.writing import store_in
+from qc_dashboard.history.writing import store_inspections
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Verdict
 from qc_worker.observability.logging import configure_logging
@@ -120,7 +119,7 @@ def _fill(database: Database, load: Load) -> float:
     for rows in load.rows(BATCH_ROWS):
         began_s = perf_counter()
         with database.writing() as connection:
-            store_in(connection, rows, inspections, duplicates)
+            store_inspections(connection, rows)
         lasted_s += perf_counter() - began_s
     if database.kind == "postgresql":  # what autovacuum does in time
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -165,6 +164,8 @@ def _asks(history: History, load: Load, dice: random.Random) -> Mapping[str, Ask
         "counts of all lines' hour": lambda: history.counts(within(SPAN, Search()), bucket_us=60_000_000),
         "counts of a line's hour": lambda: history.counts(within(SPAN, Search(line=line())), bucket_us=60_000_000),
         "counts of a line's shift": lambda: history.counts(within(SHIFT, Search(line=line())), bucket_us=900_000_000),
+        "timeline of all": lambda: history.timeline(Search(), now_us=to_us(BEGAN + load.frames * FRAME_EVERY)),
+        "timeline of a line's hours": lambda: history.timeline(within(SHIFT, Search(line=line())), now_us=0),
     }
 
 

@@ -117,7 +117,9 @@ def users_role(settings: DashboardSettings, name: Name, role: AnyRole) -> None:
 @app.command()
 @with_settings(HISTORY_URL, STATE_DIR, kind=DashboardSettings)
 def report(
-    line: Annotated[str, typer.Option("--line", help="Line to report on.")],
+    lines: Annotated[
+        list[str], typer.Option("--line", help="Line to report on, may be given several times; default: all lines.")
+    ] = [],  # noqa: B006  (typer copies it)
     since: Annotated[
         str | None, typer.Option("--from", help="Start, ISO 8601 with an offset; default: 8 hours before the end.")
     ] = None,
@@ -129,10 +131,10 @@ def report(
     settings: DashboardSettings,
     as_json: Json = False,
 ) -> None:
-    """Print the figures of a line in a span of time: yield, defects, estimated false rejects and escapes."""
+    """Print the figures of lines in a span of time: yield, defects, estimated false rejects and escapes."""
     from qc_dashboard.commands.report import print_report
 
-    print_report(settings, line=line, since=since, until=until, as_json=as_json, csv=csv)
+    print_report(settings, lines=lines, since=since, until=until, as_json=as_json, csv=csv)
 
 
 def main() -> None:

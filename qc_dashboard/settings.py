@@ -5,9 +5,11 @@ In qc.toml its own ones stand in the table `[dashboard]`, so that worker and tra
 
 import re
 from collections.abc import Mapping
+from datetime import datetime, time
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
 
@@ -53,6 +55,26 @@ class DashboardSettings(Settings):
     """Kinds of defects that reviewers may name on lines that have no list of their own."""
     review_lease_s: float = Field(default=120, ge=5, le=3600)
     """Seconds for which a frame in review is one person's alone; an open page extends them."""
+
+    shifts: tuple[str, ...] = ("06:00", "14:00", "22:00")
+    """Times at which the plant's shifts begin, in `time_zone`; each lasts until the next one begins."""
+    time_zone: str = "UTC"
+    """Time zone of the plant, as `Europe/Berlin`: for shifts and days in reports."""
+
+    @field_validator("shifts")
+    @classmethod
+    def _are_starts(cls, starts: tuple[str, ...]) -> tuple[str, ...]:
+        if not starts:
+            raise ValueError("name at least one start of a shift, as 06:00")
+        for start in starts:
+            shift_start(start)
+        return starts
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_zone(cls, name: str) -> str:
+        zone_named(name)
+        return name
 
     @field_validator("review_kinds")
     @classmethod
@@ -128,6 +150,16 @@ class DashboardSettings(Settings):
         return networks_of(self.trusted_proxies)
 
     @property
+    def shift_starts(self) -> tuple[time, ...]:
+        """Times at which shifts begin."""
+        return tuple(map(shift_start, self.shifts))
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The plant's time zone."""
+        return zone_named(self.time_zone)
+
+    @property
     def page_names(self) -> tuple[str, ...]:
         """Names under which browsers reach the pages, besides the machine's own."""
         return tuple(name.strip().lower() for name in self.dashboard_names.split(",") if name.strip())
@@ -146,3 +178,19 @@ def load_dashboard_settings(**flags: Any) -> DashboardSettings:
 def networks_of(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     """Parse comma-separated addresses and networks. Raises ValueError."""
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def shift_start(text: str) -> time:
+    """Parse the start of a shift, as `06:00`. Raises ValueError."""
+    try:
+        return datetime.strptime(text, "%H:%M").time()
+    except ValueError:
+        raise ValueError(f"{text[:80]!r} is not the start of a shift: give hours and minutes, as 06:00") from None
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """Find a time zone. Raises ValueError."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name[:80]!r} is not a time zone: give one such as Europe/Berlin") from None

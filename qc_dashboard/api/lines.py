@@ -1,5 +1,7 @@
 """Show what every line does now."""
 
+from datetime import datetime
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,12 +12,15 @@ from qc_dashboard.api.parameters.nothing import NoQuery
 from qc_dashboard.api.parameters.queries import query_of
 from qc_dashboard.api.parts import ApiParts, api_of
 from qc_dashboard.api.shapes.inspections import listed
-from qc_dashboard.api.shapes.live import LineState, LineStates, Waiting, shown_workers
+from qc_dashboard.api.shapes.live import LineState, LineStates, Lost, Waiting, shown_workers
 from qc_dashboard.api.shapes.models import live_release
 from qc_dashboard.history.search import StoredInspection
+from qc_dashboard.history.slots import DAY_US
+from qc_dashboard.history.times import from_us, to_us
 from qc_worker.domain.inspection import Verdict
 
 NOTHING = LineTally(0, {}, 0, {})
+MAX_LOST = 20
 
 
 def show_lines(request: Request) -> Response:
@@ -27,7 +32,18 @@ def show_lines(request: Request) -> Response:
     lines = tuple(_state(api, line, tallies.get(line, NOTHING)) for line in api.history.lines())
     waiting = tuple(Waiting(outage.topic, outage.since, outage.reason, outage.away) for outage in api.outages())
     at = None if places is None else event_id(places)
-    return json_answer(LineStates(api.clock.now(), WINDOW_S, lines, waiting, shown_workers(api.workers.state()), at))
+    workers = shown_workers(api.workers.state())
+    return json_answer(LineStates(api.clock.now(), WINDOW_S, lines, waiting, workers, _lost(api), at))
+
+
+def _lost(api: ApiParts) -> tuple[Lost, ...]:
+    now_us = to_us(api.clock.now())
+    gaps = api.history.gaps(now_us - DAY_US, now_us + DAY_US)
+
+    def time(us: int | None) -> datetime | None:
+        return None if us is None else from_us(us)
+
+    return tuple(Lost(time(gap.since_us), time(gap.until_us), gap.records) for gap in gaps[-MAX_LOST:])
 
 
 def _state(api: ApiParts, line: str, tally: LineTally) -> LineState:

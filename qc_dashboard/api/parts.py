@@ -9,6 +9,7 @@ from qc_dashboard.api.feedback.judging import Judging
 from qc_dashboard.api.live.feed import LiveFeed
 from qc_dashboard.api.live.workers import Workers
 from qc_dashboard.api.pictures.pictures import Pictures
+from qc_dashboard.api.reports.parts import ReportParts
 from qc_dashboard.history.history import History
 from qc_dashboard.projecting.follower import Outage
 from qc_dashboard.review.review import Review
@@ -28,6 +29,7 @@ class ApiParts:
     """Returns what cannot be followed at the moment."""
     clock: Clock
     workers: Workers
+    reports: ReportParts
 
 
 def api_of(request: Request) -> ApiParts:

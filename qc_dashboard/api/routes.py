@@ -17,6 +17,7 @@ from qc_dashboard.api.lines import show_lines
 from qc_dashboard.api.models import show_models
 from qc_dashboard.api.parameters.queries import parameter_schemas
 from qc_dashboard.api.pictures.showing import JPEG, PNG, FrameQuery, show_frame, show_heatmap
+from qc_dashboard.api.reports.routes import REPORTS
 from qc_dashboard.api.review.routes import REVIEW
 from qc_dashboard.api.shapes.inspections import BASE, InspectionPage, NeighbourList, WholeInspection
 from qc_dashboard.api.shapes.judgement import GivenJudgement
@@ -115,5 +116,5 @@ INSPECTIONS = (
         failures=(404,),
     ),
 )
-OPERATIONS = (*LIVE, *INSPECTIONS, *REVIEW)
+OPERATIONS = (*LIVE, *INSPECTIONS, *REVIEW, *REPORTS)
 ROUTES = (*(operation.route for operation in OPERATIONS), document_route(OPERATIONS))

@@ -1,12 +1,12 @@
-"""`qc-dashboard report`: print the figures of a line in a span of time."""
+"""`qc-dashboard report`: print the figures of lines in a span of time."""
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from qc_dashboard.history.times import to_us
 from qc_dashboard.reporting.estimates import Estimate
-from qc_dashboard.reporting.figures import ASSUMPTIONS, Counted, Figures, ReportSpan
-from qc_dashboard.reporting.forms import as_csv, document, iso
+from qc_dashboard.reporting.figures import Counted, Figures, MissingData, ReportSpan
+from qc_dashboard.reporting.forms import as_csv, document
 from qc_dashboard.reporting.reporter import Reporter
 from qc_dashboard.settings import DashboardSettings
 from qc_dashboard.wiring.dashboard import migrated_database
@@ -19,14 +19,17 @@ DEFAULT_SPAN = timedelta(hours=8)
 
 
 def print_report(
-    settings: DashboardSettings, *, line: str, since: str | None, until: str | None, as_json: bool, csv: bool
+    settings: DashboardSettings, *, lines: Sequence[str], since: str | None, until: str | None, as_json: bool, csv: bool
 ) -> None:
     """Print the figures as tables, JSON or CSV. Raises QcError."""
     if as_json and csv:
         raise SettingsError("--json and --csv are both given: give one of them")
-    span = _span(line, since, until)
+    span = _span(lines, since, until)
     with migrated_database(settings) as database:
-        figures = Reporter(database).figures(span)
+        try:
+            figures = Reporter(database).figures(span)
+        except ValueError as error:
+            raise SettingsError(f"report: {error}") from None
     if as_json:
         print_json(document(figures))
     elif csv:
@@ -35,16 +38,16 @@ def print_report(
         _print(figures)
 
 
-def _span(line: str, since: str | None, until: str | None) -> ReportSpan:
+def _span(lines: Sequence[str], since: str | None, until: str | None) -> ReportSpan:
     try:
-        names.line_name(line)
+        named = tuple(map(names.line_name, lines))
     except ValueError as error:
         raise SettingsError(f"--line: {error}") from None
     end = _time("--to", until) if until else datetime.now(UTC)
     start = _time("--from", since) if since else end - DEFAULT_SPAN
     if start >= end:
         raise SettingsError(f"--from {start.isoformat()} is not before --to {end.isoformat()}")
-    return ReportSpan(line, to_us(start), to_us(end))
+    return ReportSpan(named, start, end)
 
 
 def _time(option: str, text: str) -> datetime:
@@ -58,13 +61,19 @@ def _time(option: str, text: str) -> datetime:
 
 def _print(figures: Figures) -> None:
     to, span = console(), figures.span
-    to.print(f"line {plain(span.line)}, {iso(span.since_us)} to {iso(span.until_us)}")
+    lines = ", ".join(map(plain, span.lines)) or "all lines"
+    to.print(f"{lines}, {span.since.isoformat()} to {span.until.isoformat()}")
+    for gap in figures.missing:
+        to.print(f"no data from {_end(gap.since)} to {_end(gap.until)}: {_plainly(gap)}")
     verdicts = [(verdict.value, str(count)) for verdict, count in figures.by_verdict.items()]
     errors = [(f"error: {reason}", str(count)) for reason, count in figures.errors_by_reason.items()]
     totals = [("yield", "" if figures.pass_share is None else f"{figures.pass_share:.2%}"), ("late", str(figures.late))]
     print_table(("frames", "count"), [*verdicts, *errors, *totals], total=("all", str(figures.frames)), right=(1,))
-    versions = [(one.version, str(one.frames), iso(one.first_us), iso(one.last_us)) for one in figures.versions]
-    print_table(("version", "frames", "first", "last"), versions, right=(1,))
+    versions = [
+        (one.line or "", one.version, str(one.frames), one.first.isoformat(), one.last.isoformat())
+        for one in figures.versions
+    ]
+    print_table(("line", "version", "frames", "first", "last"), versions, right=(2,))
     _print_pareto("confirmed defects by kind", figures.by_kind)
     _print_pareto("rejects and reviews by camera", figures.by_camera)
     reviewed = [
@@ -75,8 +84,17 @@ def _print(figures: Figures) -> None:
     print_table(
         ("estimated", "frames", "reviewed", "wrong", "estimate", "at least", "at most"), estimates, right=range(1, 7)
     )
-    for assumption in ASSUMPTIONS:
+    for assumption in figures.assumptions:
         to.print(f"- {assumption}")
+
+
+def _end(time: datetime | None) -> str:
+    return "?" if time is None else time.isoformat()
+
+
+def _plainly(gap: MissingData) -> str:
+    count = "" if gap.records is None else f" (up to {gap.records} inspections)"
+    return f"{plain(gap.reason)}{count}"
 
 
 def _print_pareto(title: str, entries: tuple[Counted, ...]) -> None:

@@ -2,19 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
-from sqlalchemy import Column, ColumnElement, Connection, func, literal, select, true
+from sqlalchemy import Connection, func, select
 
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.conditions import TABLE, at, beyond, conditions, in_order
+from qc_dashboard.history.counting import Count, counts_of, distinct
+from qc_dashboard.history.gaps import Gap, gaps_between
 from qc_dashboard.history.rows import can_be_stored
 from qc_dashboard.history.search import Order, Place, Search, StoredInspection
 from qc_dashboard.history.tables import duplicates, feedback, inspections, releases
+from qc_dashboard.history.timeline import Timeline, timeline_of
 from qc_dashboard.history.writing import places_of
 from qc_worker.domain.feedback import Feedback
 from qc_worker.domain.frame import Offsets, Partition, Position
-from qc_worker.domain.inspection import Verdict
 from qc_worker.domain.release import Release
 from qc_worker.wire.json_types import decode_feedback, decode_release
 
@@ -25,17 +26,6 @@ class Neighbours:
 
     before: tuple[StoredInspection, ...]
     after: tuple[StoredInspection, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """Number of inspections of a line with a verdict, in a bucket of time."""
-
-    line: str | None
-    verdict: Verdict
-    bucket_us: int
-    """Start of the bucket, a multiple of its length since 1970; 0 if the search has one bucket only."""
-    inspections: int
 
 
 class History:
@@ -86,28 +76,36 @@ class History:
 
     def counts(self, search: Search, *, bucket_us: int | None = None) -> list[Count]:
         """Count what meets the search by line, verdict and bucket of time, in that order; lines without name first."""
-        counted: list[Count] = []
         with self._database.reading() as connection:
-            # Line by line and verdict by verdict, each is a span of one index, and no row is looked at.
-            lines = [search.line] if search.line is not None else [None, *_distinct(connection, TABLE.line)]
-            for line, verdict in product(lines, sorted(search.verdicts or Verdict)):
-                counted += _counted(connection, search, line, verdict, bucket_us)
-        return counted
+            return counts_of(connection, search, bucket_us=bucket_us)
+
+    def timeline(self, search: Search, *, now_us: int) -> Timeline:
+        """Count what meets line, camera, version and verdicts in buckets of the span; other conditions are left out.
+
+        Where the search has no start or end, it is that of the history, of the last year at most.
+        """
+        with self._database.reading() as connection:
+            return timeline_of(connection, search, now_us=now_us)
+
+    def gaps(self, since_us: int, until_us: int) -> list[Gap]:
+        """List what was removed from `results` before it was read, as far as it touches the span, newest last."""
+        with self._database.reading() as connection:
+            return gaps_between(connection, since_us, until_us)
 
     def lines(self) -> list[str]:
         """List the lines that have inspections, in alphabetical order."""
         with self._database.reading() as connection:
-            return _distinct(connection, TABLE.line)
+            return distinct(connection, TABLE.line)
 
     def cameras(self, line: str) -> list[str]:
         """List the line's cameras, in alphabetical order."""
         with self._database.reading() as connection:
-            return _distinct(connection, TABLE.camera, line=line)
+            return distinct(connection, TABLE.camera, line=line)
 
     def versions(self, line: str) -> list[str]:
         """List the model versions that judged frames of the line, in alphabetical order."""
         with self._database.reading() as connection:
-            return _distinct(connection, TABLE.model_version, line=line)
+            return distinct(connection, TABLE.model_version, line=line)
 
     def duplicates(self) -> int:
         """Count the inspections on `results` that were left out because their source was stored."""
@@ -124,7 +122,7 @@ class History:
     def released_lines(self) -> list[str]:
         """List the lines that have releases, in alphabetical order."""
         with self._database.reading() as connection:
-            return _distinct(connection, releases.c.line)
+            return distinct(connection, releases.c.line)
 
     def feedback_on(self, source: Position) -> list[Feedback]:
         """List people's verdicts on that frame, oldest first."""
@@ -169,35 +167,7 @@ def _page(
     return [StoredInspection.of_row(row) for row in connection.execute(query.order_by(*in_order(order)).limit(limit))]
 
 
-def _counted(
-    connection: Connection, search: Search, line: str | None, verdict: Verdict, bucket_us: int | None
-) -> list[Count]:
-    same_line = TABLE.line.is_(None) if line is None else true()
-    part = replace(search, line=line, verdicts=(verdict,))
-    bucket = (_bucket(bucket_us) if bucket_us else literal(0)).label("bucket")
-    query = select(bucket, func.count().label("inspections")).where(same_line, *conditions(part))
-    rows = connection.execute(query.group_by(bucket).order_by(bucket))
-    return [Count(line, verdict, row.bucket, row.inspections) for row in rows if row.inspections]
-
-
-def _bucket(length_us: int) -> ColumnElement[int]:
-    """Return the start of a time's bucket; before 1970 a remainder is negative, on both databases."""
-    remainder = (TABLE.taken_us % length_us + length_us) % length_us
-    return TABLE.taken_us - remainder
-
-
 def _inspection(connection: Connection, source: Position) -> StoredInspection | None:
     query = select(inspections).where(at(source))
     row = connection.execute(query).one_or_none()
     return None if row is None else StoredInspection.of_row(row)
-
-
-def _distinct(connection: Connection, column: Column[str], *, line: str | None = None) -> list[str]:
-    """List the values of a column, jumping from one to the next in an index instead of reading every row."""
-    same_line = TABLE.line == line if line is not None else true()
-    found: list[str] = []
-    beyond_last: ColumnElement[bool] = column.is_not(None)
-    while (value := connection.scalar(select(func.min(column)).where(same_line, beyond_last))) is not None:
-        found.append(value)
-        beyond_last = column > value
-    return found

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, MetaData, Table, and_, delete, func, insert, 
 
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.rows import inspection_row, rows_of
-from qc_dashboard.history.tables import duplicates, inspections
+from qc_dashboard.history.tables import duplicates, gaps, inspections
+from qc_dashboard.history.tallying import tally_again
 from qc_dashboard.history.writing import places_of, set_places, store_in
 from qc_worker.domain.frame import Offsets, Partition
 from qc_worker.ports.results import PublishedInspection
@@ -71,6 +72,7 @@ class Rebuild:
                 _delete_read(connection, starts, ends)
             kept = _size(connection, inspections)
             self._copy_new(connection)
+            tally_again(connection)
             set_places(connection, {p: max(end, stored.get(p, 0)) for p, end in ends.items()})
             total, repeated = _size(connection, inspections), _size(connection, duplicates)
             failpoint("in-exchange")
@@ -103,7 +105,7 @@ def _lock(connection: Connection, ends: Offsets) -> dict[Partition, int]:
 
 
 def _delete_all(connection: Connection) -> None:
-    for table in (inspections, duplicates):
+    for table in (inspections, duplicates, gaps):
         connection.execute(delete(table))
 
 

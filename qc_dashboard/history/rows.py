@@ -43,7 +43,7 @@ def inspection_row(published: PublishedInspection) -> Row:
         "line": _name("line", inspection.line),
         "camera": _name("camera", inspection.camera),
         "frame_id": _name("frame_id", inspection.frame_id),
-        "part": _name("part", getattr(inspection, "part", None)),
+        "part": _name("part", inspection.part),
         "verdict": inspection.verdict.value,
         "reason": None if inspection.reason is None else inspection.reason.value,
         "model_version": _name("model_version", inspection.model_version),

@@ -1,4 +1,4 @@
-"""Tables of the history: inspections, repeated inspections, releases, feedback, and how far each topic was read.
+"""Tables of the history: inspections and tallies of them, releases, feedback, how far each topic was read, and gaps.
 
 Times are microseconds since 1970, UTC. Positions are topic, partition and offset. An inspection is identified by its
 `source`, the position of its frame.
@@ -49,6 +49,22 @@ Index(
     postgresql_where=inspections.c.part.is_not(None),
 )
 
+tallies = Table(
+    "inspection_tallies",
+    metadata,
+    Column("length_us", BigInteger, primary_key=True, comment="length of the slot"),
+    Column("line", NAME, primary_key=True, comment="empty, as other names here: the inspection has none"),
+    Column("start_us", BigInteger, primary_key=True, comment="start of the slot, a multiple of its length"),
+    Column("camera", NAME, primary_key=True),
+    Column("verdict", String, primary_key=True),
+    Column("model_version", NAME, primary_key=True),
+    Column("reason", String, primary_key=True),
+    Column("frames", BigInteger, nullable=False),
+    Column("late", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index(None, tallies.c.length_us, tallies.c.start_us)
+
 duplicates = Table(
     "duplicates",
     metadata,
@@ -90,4 +106,13 @@ consumed = Table(
     Column("topic", String, primary_key=True),
     Column("partition", Integer, primary_key=True),
     Column("next_offset", BigInteger, nullable=False),
+)
+
+gaps = Table(
+    "gaps",
+    metadata,
+    Column("results_partition", Integer, primary_key=True),
+    Column("from_offset", BigInteger, primary_key=True, comment="first offset that was lost"),
+    Column("to_offset", BigInteger, nullable=False, comment="first offset that was still there"),
+    Column("noticed_us", BigInteger, nullable=False),
 )

@@ -9,7 +9,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.rows import Row, feedback_row, inspection_row, release_row, rows_of
-from qc_dashboard.history.tables import consumed, duplicates, feedback, inspections, releases
+from qc_dashboard.history.tables import consumed, duplicates, feedback, gaps, inspections, releases
+from qc_dashboard.history.tallying import add_to_tallies, tally_again
 from qc_worker.domain.errors import QcError
 from qc_worker.domain.frame import Offsets, Partition
 from qc_worker.ports.feeds import PublishedFeedback, PublishedRelease
@@ -57,7 +58,7 @@ class HistoryWriter:
         rows = rows_of(published, inspection_row)
         failpoint("before-rows")
         with self._database.writing() as connection:
-            repeated = store_in(connection, rows, inspections, duplicates)
+            repeated = store_inspections(connection, rows)
             failpoint("after-rows")
             advance(connection, step)
             failpoint("after-places")
@@ -75,6 +76,12 @@ class HistoryWriter:
         """Store a batch; a verdict that is stored counts as a duplicate. Raises PlacesMoved. See `add_releases`."""
         return self._add(feedback, rows_of(published, feedback_row), len(published), step)
 
+    def note_gap(self, partition: Partition, lost: range, noticed_us: int) -> None:
+        """Note that offsets of `results` were removed before they were read; once, however often it is told."""
+        row = {"results_partition": partition.partition, "from_offset": lost.start, "to_offset": lost.stop}
+        with self._database.writing() as connection:
+            insert_new(connection, gaps, [{**row, "noticed_us": noticed_us}])
+
     def _add(self, table: Table, rows: Sequence[Row], polled: int, step: Step | None) -> Written:
         with self._database.writing() as connection:
             stored = insert_new(connection, table, rows)
@@ -83,16 +90,28 @@ class HistoryWriter:
         return Written(stored, len(rows) - stored, polled - len(rows))
 
 
-def store_in(connection: Connection, rows: Sequence[Row], table: Table, repeated_table: Table) -> int:
-    """Insert the rows whose source is not stored, note the others as duplicates, and return the number of those."""
+def store_inspections(connection: Connection, rows: Sequence[Row]) -> int:
+    """Insert and count the rows whose source is not stored; return the number of the others, which are duplicates."""
+    inserted, repeated = store_in(connection, rows, inspections, duplicates)
+    others = {_position(row) for row in repeated}
+    new = [row for row in rows if _position(row) not in others] if others else rows
+    if len(new) == inserted:
+        add_to_tallies(connection, new)
+    else:  # some were stored from the same position before: somebody has set the places back
+        tally_again(connection)
+    return len(repeated)
+
+
+def store_in(connection: Connection, rows: Sequence[Row], table: Table, repeated_table: Table) -> tuple[int, list[Row]]:
+    """Insert the rows whose source is not stored, note the others as duplicates; return the number, and the others."""
     first: dict[tuple[Any, ...], Row] = {}
     repeated = [row for row in rows if first.setdefault(_source(row), row) is not row]
-    if insert_new(connection, table, list(first.values())) < len(first):
+    if (inserted := insert_new(connection, table, list(first.values()))) < len(first):
         repeated += _stored_before(connection, first, table)
     insert_new(
         connection, repeated_table, [{column.name: row[column.name] for column in repeated_table.c} for row in repeated]
     )
-    return len(repeated)
+    return inserted, repeated
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
@@ -142,8 +161,12 @@ def _stored_before(connection: Connection, given: Mapping[tuple[Any, ...], Row],
         some = sources[start : start + LOOKED_UP_AT_ONCE]
         for stored in connection.execute(select(*key.clauses, *position).where(key.in_(some))):
             row = given[tuple(stored[:3])]
-            if (row["results_partition"], row["results_offset"]) != tuple(stored[3:]):
+            if _position(row) != tuple(stored[3:]):
                 yield row
+
+
+def _position(row: Row) -> tuple[Any, ...]:
+    return row["results_partition"], row["results_offset"]
 
 
 def _source(row: Row) -> tuple[Any, ...]:

@@ -10,7 +10,8 @@ from starlette.responses import Response
 from qc_dashboard.api.parameters.cursors import cursor_of
 from qc_dashboard.api.parts import ApiParts, api_of
 from qc_dashboard.api.shapes.inspections import BASE
-from qc_dashboard.history.search import Order
+from qc_dashboard.history.history import History
+from qc_dashboard.history.search import Order, StoredInspection
 from qc_dashboard.pages.searching import FormQuery, form_query, given
 from qc_dashboard.pages.shown import Shown, shown
 from qc_dashboard.web.problems import Problem
@@ -19,6 +20,11 @@ from qc_worker.domain.inspection import Verdict
 
 PAGE_SIZE = 24
 PATH = "/history"
+TIMELINE = "/api/v1/timeline"
+PLACES = {"cursor", "before"}
+TIMES = {"since", "until"}
+COUNTED = {"line", "camera", "verdict", "model_version", *TIMES}
+"""Conditions that the counts over time know."""
 REFINING = {"camera", "frame_id", "model_version", "min_score", "max_score", "order"}
 """Fields that are folded away until one of them is filled in."""
 
@@ -29,8 +35,13 @@ class Found:
 
     inspections: tuple[Shown, ...]
     next_page: str | None
+    previous_page: str | None
     first_page: str | None
     csv: str
+    timeline: str
+    """Where the counts over time come from."""
+    whole_time: str | None
+    """The same search without its times, if it has any."""
 
 
 def show_history(request: Request) -> Response:
@@ -46,20 +57,35 @@ def show_history(request: Request) -> Response:
 
 
 def _found(api: ApiParts, query: FormQuery, fields: list[tuple[str, str]]) -> Found:
-    # One more than shown says if another page follows.
-    stored = api.history.search(query.search, order=query.order, after=query.cursor, limit=PAGE_SIZE + 1)
-    page = stored[:PAGE_SIZE]
-    search = [(name, text) for name, text in fields if name != "cursor"]
+    page, is_first, is_last = _gallery(api.history, query)
+    search = [(name, text) for name, text in fields if name not in PLACES]
+    programs = _for_programs(search, query)
     return Found(
         inspections=tuple(map(shown, page)),
-        next_page=_page(search, cursor_of(page[-1].place)) if len(stored) > PAGE_SIZE else None,
-        first_page=_page(search) if query.cursor else None,
-        csv=f"{BASE}.csv?{urlencode(_for_programs(search, query))}",
+        next_page=None if is_last else _page(search, ("cursor", cursor_of(page[-1].place))),
+        previous_page=_page(search, ("before", cursor_of(page[0].place))) if page and not is_first else None,
+        first_page=None if is_first else _page(search),
+        csv=f"{BASE}.csv?{urlencode(programs)}",
+        timeline=f"{TIMELINE}?{urlencode([each for each in programs if each[0] in COUNTED])}",
+        whole_time=_page([each for each in search if each[0] not in TIMES]) if query.since or query.until else None,
     )
 
 
-def _page(search: list[tuple[str, str]], cursor: str | None = None) -> str:
-    return f"{PATH}?{urlencode([*search, *([('cursor', cursor)] if cursor else [])])}"
+def _gallery(history: History, query: FormQuery) -> tuple[list[StoredInspection], bool, bool]:
+    """Return a page, and if it is the first and the last one; one more than shown says if another page follows."""
+    if query.before is not None:
+        back = Order.NEWEST if query.order is Order.OLDEST else Order.OLDEST
+        found = history.search(query.search, order=back, after=query.before, limit=PAGE_SIZE + 1)
+        if len(found) > PAGE_SIZE:
+            return found[:PAGE_SIZE][::-1], False, False
+    # Fewer lie before: that is the first page, filled up.
+    after = query.cursor if query.before is None else None
+    found = history.search(query.search, order=query.order, after=after, limit=PAGE_SIZE + 1)
+    return found[:PAGE_SIZE], after is None, len(found) <= PAGE_SIZE
+
+
+def _page(search: list[tuple[str, str]], *places: tuple[str, str]) -> str:
+    return f"{PATH}?{urlencode([*search, *places])}"
 
 
 def _for_programs(search: list[tuple[str, str]], query: FormQuery) -> list[tuple[str, str]]:
@@ -76,7 +102,7 @@ def _form(request: Request, api: ApiParts, query: FormQuery) -> dict[str, Any]:
     return {
         "typed": dict(fields),
         "chosen": {text for name, text in fields if name == "verdict"},
-        "is_search": any(name not in {"cursor", "order"} for name, _ in fields),
+        "is_search": any(name not in {*PLACES, "order"} for name, _ in fields),
         "is_refined": any(name in REFINING for name, _ in fields),
         "lines": api.history.lines(),
         "cameras": api.history.cameras(line) if line else [],

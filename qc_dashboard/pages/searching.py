@@ -34,6 +34,8 @@ class FormQuery(SearchQuery):
     """Latest time at which the frame was taken, excluded."""
     cursor: Cursor | None = None
     """Place after which the page begins."""
+    before: Cursor | None = None
+    """Place before which the page ends."""
 
 
 def form_query(request: Request) -> FormQuery:

@@ -14,11 +14,12 @@ from typing import Generic, TypeVar
 import structlog
 
 from qc_dashboard.database.failures import DatabaseAway
+from qc_dashboard.history.times import to_us
 from qc_dashboard.history.writing import HistoryWriter, PlacesMoved, Step, Written
 from qc_dashboard.projecting.arrivals import Arrivals
 from qc_dashboard.projecting.pauses import Pauses
 from qc_worker.domain.errors import QcError
-from qc_worker.domain.frame import Offsets
+from qc_worker.domain.frame import Offsets, Partition
 from qc_worker.observability import metrics
 from qc_worker.ports.clock import Clock
 from qc_worker.ports.feeds import Feed
@@ -39,6 +40,8 @@ class Source(Generic[T]):
     topic: str
     open_feed: Callable[[], Feed[T]]
     store: Callable[[Sequence[T], Step], Written]
+    note_gap: Callable[[Partition, range, int], None] | None = None
+    """Notes offsets that retention has removed before they were read, and when that was seen; None: nobody asks."""
 
 
 class Away(StrEnum):
@@ -116,6 +119,8 @@ class Follower(Generic[T]):
         for partition, place in places.items():
             if (first := oldest.get(partition, 0)) > place:
                 log.error("history has a gap", topic=partition.topic, partition=partition.partition, to=first, at=place)
+                if self._source.note_gap is not None:
+                    self._source.note_gap(partition, range(place, first), to_us(self._clock.now()))
 
     def _count(self, written: Written) -> None:
         counts = {"stored": written.stored, "duplicate": written.duplicates, "refused": written.refused}

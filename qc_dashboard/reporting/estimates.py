@@ -7,8 +7,11 @@ binomial: of a large number of frames it is theirs, and if every frame was revie
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from scipy.stats import hypergeom
+
+from qc_dashboard.reporting.shape import SHAPE
 
 CONFIDENCE = 0.95
 
@@ -16,6 +19,8 @@ CONFIDENCE = 0.95
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """Number of wrong frames among all, estimated; of one interval's ends both are possible numbers."""
+
+    __pydantic_config__: ClassVar = SHAPE
 
     frames: int
     """All frames of this verdict in the span."""
@@ -26,8 +31,11 @@ class Estimate:
     estimated: float | None
     """Estimated number of wrong frames; None if nothing was reviewed."""
     low: int
+    """Least number of wrong frames that the review does not contradict."""
     high: int
+    """Greatest such number."""
     confidence: float
+    """Confidence with which the number lies between them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,29 +4,22 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import datetime
+from functools import cache
 from typing import Any
 
-from qc_dashboard.history.times import from_us
+from pydantic import TypeAdapter
+
 from qc_dashboard.reporting.estimates import Estimate
-from qc_dashboard.reporting.figures import ASSUMPTIONS, Figures
+from qc_dashboard.reporting.figures import Figures
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def document(figures: Figures) -> dict[str, Any]:
     """Return the figures for JSON: times in ISO 8601, UTC."""
-    span = figures.span
-    return {
-        **asdict(figures),
-        "span": {"line": span.line, "from": iso(span.since_us), "to": iso(span.until_us)},
-        "by_verdict": {verdict.value: count for verdict, count in figures.by_verdict.items()},
-        "versions": [
-            {"version": one.version, "frames": one.frames, "first": iso(one.first_us), "last": iso(one.last_us)}
-            for one in figures.versions
-        ],
-        "reviewed": [{**asdict(one), "verdict": one.verdict.value} for one in figures.reviewed],
-        "assumptions": list(ASSUMPTIONS),
-    }
+    found: dict[str, Any] = _adapter().dump_python(figures, mode="json", by_alias=True)
+    return found
 
 
 def as_csv(figures: Figures) -> str:
@@ -39,22 +32,19 @@ def as_csv(figures: Figures) -> str:
     return text.getvalue()
 
 
-def iso(us: int) -> str:
-    """Return a time in ISO 8601, UTC; microseconds since 1970 if it lies outside of the calendar."""
-    try:
-        return from_us(us).isoformat()
-    except OverflowError:
-        return str(us)
-
-
 def _rows(figures: Figures) -> Iterator[tuple[str, str, Any]]:
     span = figures.span
-    yield from (("span", "line", _cell(span.line)), ("span", "from", iso(span.since_us)))
-    yield "span", "to", iso(span.until_us)
+    yield from (("span", "line", _cell(line)) for line in span.lines or [one.line or "" for one in figures.by_line])
+    yield from (("span", "from", span.since.isoformat()), ("span", "to", span.until.isoformat()))
+    for gap in figures.missing:
+        yield "no data", f"{_end(gap.since)} to {_end(gap.until)}", gap.records
     yield from (("total", "frames", figures.frames), ("total", "yield", figures.pass_share))
     yield "total", "late", figures.late
     yield from (("verdict", verdict.value, count) for verdict, count in figures.by_verdict.items())
     yield from (("error", reason, count) for reason, count in figures.errors_by_reason.items())
+    if len(figures.by_line) > 1:
+        for each in figures.by_line:
+            yield from ((f"line {verdict}", each.line or "", count) for verdict, count in each.by_verdict.items())
     yield from (("version", one.version, one.frames) for one in figures.versions)
     yield from (("kind", one.name, one.frames) for one in figures.by_kind)
     yield from (("camera", one.name, one.frames) for one in figures.by_camera)
@@ -67,6 +57,15 @@ def _rows(figures: Figures) -> Iterator[tuple[str, str, Any]]:
 
 def _estimate(section: str, estimated: Estimate) -> Iterator[tuple[str, str, Any]]:
     yield from ((section, name, value) for name, value in asdict(estimated).items())
+
+
+def _end(time: datetime | None) -> str:
+    return "" if time is None else time.isoformat()
+
+
+@cache
+def _adapter() -> "TypeAdapter[Figures]":
+    return TypeAdapter(Figures)
 
 
 def _cell(text: str) -> str:

@@ -3,12 +3,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select, tuple_
 
 from qc_dashboard.history.tables import inspections
 from qc_dashboard.reporting.estimates import Stratum
-from qc_dashboard.reporting.figures import ReportSpan
 from qc_dashboard.review.last_words import LastWord, last_words
 from qc_dashboard.review.tables import SOURCE, queue
 from qc_worker.domain.feedback import Judgement
@@ -17,6 +17,15 @@ from qc_worker.domain.inspection import Verdict
 
 LOOKED_UP_AT_ONCE = 200
 DECIDED = (Judgement.GOOD, Judgement.DEFECT)
+
+
+@dataclass(frozen=True, slots=True)
+class LineSpan:
+    """A line, from a time, included, to a time, excluded; microseconds since 1970."""
+
+    line: str
+    since_us: int
+    until_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,16 @@ class JudgedFrame:
     word: LastWord
 
 
-def judged_twice(connection: Connection, span: ReportSpan) -> list[JudgedFrame]:
+class Finding(NamedTuple):
+    """A reject or review that nobody has called good."""
+
+    line: str
+    camera: str | None
+    source: Position
+    document: str
+
+
+def judged_twice(connection: Connection, span: LineSpan) -> list[JudgedFrame]:
     """Return the frames of the span that people have said a word on."""
     words = last_words(connection, line=span.line, since_us=span.since_us)
     sources, found = list(words), list[JudgedFrame]()
@@ -46,7 +64,7 @@ def judged_twice(connection: Connection, span: ReportSpan) -> list[JudgedFrame]:
     return found
 
 
-def pass_strata(connection: Connection, span: ReportSpan, judged: Sequence[JudgedFrame], passes: int) -> list[Stratum]:
+def pass_strata(connection: Connection, span: LineSpan, judged: Sequence[JudgedFrame], passes: int) -> list[Stratum]:
     """Divide the span's passes by the share of them that was offered at their time.
 
     With one share the frames of its stratum are all passes. With several, all are divided as the offered frames say:
@@ -78,11 +96,11 @@ def pass_strata(connection: Connection, span: ReportSpan, judged: Sequence[Judge
 
 
 def newest_findings(
-    connection: Connection, span: ReportSpan, judged: Sequence[JudgedFrame], *, limit: int
-) -> list[tuple[str | None, str]]:
-    """Return camera and document of the newest rejects and reviews that nobody has called good."""
+    connection: Connection, span: LineSpan, judged: Sequence[JudgedFrame], *, limit: int
+) -> list[Finding]:
+    """Return the newest rejects and reviews that nobody has called good, newest first."""
     good = {one.source for one in judged if one.word.verdict is Judgement.GOOD}
-    row, found = inspections.c, list[tuple[str | None, str]]()
+    row, found = inspections.c, list[Finding]()
     query = select(*(row[name] for name in SOURCE), row.camera, row.document).where(
         row.line == span.line,
         row.verdict.in_([Verdict.REJECT.value, Verdict.REVIEW.value]),
@@ -90,6 +108,6 @@ def newest_findings(
         row.taken_us < span.until_us,
     )
     for one in connection.execute(query.order_by(row.taken_us.desc()).limit(limit)).yield_per(500):
-        if Position(*one[:3]) not in good:
-            found.append((one.camera, one.document))
+        if (source := Position(*one[:3])) not in good:
+            found.append(Finding(span.line, one.camera, source, one.document))
     return found

@@ -32,7 +32,9 @@ def projection(settings: DashboardSettings, database: Database) -> Projection:
     results, models, feedback = settings.results_topic, settings.models_topic, settings.feedback_topic
     return Projection(
         writer,
-        results=Source(results, _opening(access, results, published_inspection), writer.add_inspections),
+        results=Source(
+            results, _opening(access, results, published_inspection), writer.add_inspections, writer.note_gap
+        ),
         models=Source(models, _opening(access, models, published_release), writer.add_releases),
         feedback=Source(feedback, _opening(access, feedback, published_feedback), writer.add_feedback),
         clock=SystemClock(),

@@ -13,10 +13,14 @@ from qc_dashboard.api.live.feed import LiveFeed
 from qc_dashboard.api.live.workers import Workers
 from qc_dashboard.api.parts import ApiParts
 from qc_dashboard.api.pictures.pictures import Pictures
+from qc_dashboard.api.reports.parts import ReportParts
 from qc_dashboard.api.routes import ROUTES as API_ROUTES
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.history import History
 from qc_dashboard.pages.routes import ROUTES as PAGE_ROUTES
+from qc_dashboard.projecting.follower import Outage
+from qc_dashboard.reporting.reporter import Reporter
+from qc_dashboard.reporting.shifts import Shifts
 from qc_dashboard.settings import DashboardSettings
 from qc_dashboard.web.app import create_app
 from qc_dashboard.web.routes import RoomRoute
@@ -66,7 +70,17 @@ def open_api(settings: DashboardSettings, dashboard: Dashboard) -> Iterator[ApiP
             outages=dashboard.projection.outages,
             clock=clock,
             workers=workers,
+            reports=report_parts(settings, dashboard),
         )
+
+
+def report_parts(settings: DashboardSettings, dashboard: Dashboard) -> ReportParts:
+    """Make what reports are made with."""
+
+    def outages() -> list[Outage]:
+        return [outage for outage in dashboard.projection.outages() if outage.topic == settings.results_topic]
+
+    return ReportParts(Reporter(dashboard.database, outages=outages), Shifts(settings.shift_starts, settings.zone))
 
 
 def build_accounts(settings: DashboardSettings, database: Database) -> Accounts:

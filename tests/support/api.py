@@ -4,8 +4,10 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import time
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 from starlette.applications import Starlette
@@ -17,12 +19,15 @@ from qc_dashboard.api.live.feed import LiveFeed
 from qc_dashboard.api.live.workers import Workers
 from qc_dashboard.api.parts import ApiParts
 from qc_dashboard.api.pictures.pictures import Pictures
+from qc_dashboard.api.reports.parts import ReportParts
 from qc_dashboard.api.routes import ROUTES
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.history import History
 from qc_dashboard.history.writing import HistoryWriter, Step
 from qc_dashboard.projecting.arrivals import Arrivals
 from qc_dashboard.projecting.follower import Outage
+from qc_dashboard.reporting.reporter import Reporter
+from qc_dashboard.reporting.shifts import Shifts
 from qc_dashboard.web.app import create_app
 from qc_dashboard.web.door import Entrance
 from qc_dashboard.web.routes import RoomRoute
@@ -43,6 +48,7 @@ HERE = ("127.0.0.1", 50_000)
 URL = "http://localhost"
 API = "/api/v1"
 GROUP = "qc-worker"
+SHIFTS = Shifts((time(6), time(14), time(22)), ZoneInfo("Europe/Berlin"))
 
 
 class ApiRig:
@@ -80,6 +86,7 @@ class ApiRig:
             outages=lambda: self.outages,
             clock=self.clock,
             workers=self.workers,
+            reports=ReportParts(Reporter(self.database, outages=lambda: self.outages), SHIFTS),
         )
         return create_app(self.accounts, Entrance(loopback_only=True), routes=routes, state={"api": parts})
 

@@ -57,9 +57,11 @@ def _schemas(kind: Any) -> Mapping[str, Schema]:
     whole = adapter_of(kind).json_schema()
     shared = whole.get("$defs", {})
     described = _descriptions(kind)
+    # A parameter such as `from` has another name in Python.
+    fields = adapter_of(kind).json_schema(by_alias=False)["properties"]
     return {
-        name: {**_without_null(schema, shared), "description": described[name]}
-        for name, schema in whole["properties"].items()
+        name: {**_without_null(schema, shared), "description": described[field]}
+        for field, (name, schema) in zip(fields, whole["properties"].items(), strict=True)
     }
 
 
@@ -79,7 +81,7 @@ def _descriptions(kind: Any) -> dict[str, str]:
     """Return the docstring of each field; pydantic finds those of the class itself, not those of its bases."""
     found: dict[str, str] = {}
     for base in filter(is_dataclass, reversed(kind.__mro__)):
-        properties = adapter_of(base).json_schema()["properties"]
+        properties = adapter_of(base).json_schema(by_alias=False)["properties"]
         found |= {name: properties[name].get("description", "") for name in base.__annotations__ if name in properties}
     return found
 

@@ -86,6 +86,20 @@ class WorkersNow:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """A span of time of which inspections are missing here for good: retention took them before they were read."""
+
+    __pydantic_config__: ClassVar = DOCUMENTED
+
+    since: datetime | None
+    """Time of the last inspection before it, UTC; null: there is none."""
+    until: datetime | None
+    """Time of the first inspection behind it, UTC; null: none has come yet."""
+    records: int
+    """Largest number of inspections that are missing."""
+
+
+@dataclass(frozen=True, slots=True)
 class LineStates:
     """What all lines do now."""
 
@@ -101,6 +115,8 @@ class LineStates:
     """Topics that cannot be followed at the moment."""
     workers: WorkersNow
     """Workers, and what waits for them."""
+    lost: tuple[Lost, ...]
+    """What was lost to the history in the last day, newest last."""
     event_id: str | None
     """Id from which the stream continues this answer: give it as `after`; null just after a start."""
 

@@ -13,7 +13,7 @@ from sqlalchemy import delete
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.history import History, advanced
 from qc_dashboard.history.search import Order, Place, Search, StoredInspection
-from qc_dashboard.history.tables import consumed, duplicates
+from qc_dashboard.history.tables import consumed, duplicates, tallies
 from qc_dashboard.history.tables import inspections as inspections_table
 from qc_dashboard.history.times import to_us
 from qc_dashboard.history.writing import HistoryWriter, Step
@@ -64,7 +64,7 @@ def history(database: Database) -> History:
 def fill(database: Database, population: Sequence[Inspection]) -> None:
     """Have these inspections in the history, and no others."""
     with database.writing() as connection:
-        for table in (inspections_table, duplicates, consumed):
+        for table in (inspections_table, tallies, duplicates, consumed):
             connection.execute(delete(table))
     batch = [published(one, offset) for offset, one in enumerate(population)]
     HistoryWriter(database).add_inspections(batch, Step({}, places(len(batch))))

@@ -74,6 +74,52 @@ def test_pages_of_a_search_continue_and_miss_nothing(rig: PagesRig, visitor: Vis
     assert 'rel="next"' not in second
 
 
+@pytest.mark.parametrize("order", ["", "&order=oldest"])
+def test_pages_of_a_search_lead_back(rig: PagesRig, visitor: Visitor, order: str) -> None:
+    for offset in range(60):
+        rig.clock.advance(1)
+        rig.judge(offset)
+    pages = [visitor.get(f"/history?line=A{order}").text]
+    while following := re.search(r'rel="next" href="([^"]+)"', pages[-1]):
+        pages.append(visitor.get(following[1].replace("&amp;", "&")).text)
+    assert [len(tiles(page)) for page in pages] == [24, 24, 12]
+    assert 'rel="prev"' not in pages[0]
+    page = pages[-1]
+    for expected in reversed(pages[:-1]):
+        previous = re.search(r'rel="prev" href="([^"]+)"', page)
+        assert previous
+        page = visitor.get(previous[1].replace("&amp;", "&")).text
+        assert tiles(page) == tiles(expected)
+    assert 'rel="prev"' not in page
+
+
+def test_report_of_markup_is_text_and_wrong_spans_are_named(rig: PagesRig, visitor: Visitor) -> None:
+    rig.judge(0, verdict=Verdict.REJECT, **dict.fromkeys(("line", "camera", "model_version"), MARKUP))
+    span = "from=2026-11-23T13:00&to=2026-11-23T14:00"
+    page = visitor.get(f"/report?{span}&line={MARKUP}").text
+    assert "1 defect on 1 frame" in page
+    assert "<img src=x" not in page
+    assert "Nobody has reviewed any of the 1 rejects" in page
+    for query, sentence in (
+        ("from=2026-11-23T13:00&to=2026-11-23T13:00", "does not come before its end"),
+        ("from=2020-11-23T13:00&to=2026-11-23T13:00", "longer than 366 days"),
+        ("from=soon", "from: give a time"),
+        ("span=weekend", "span:"),
+        ("from=9999-12-31T23:00", "calendar"),
+        ("to=0001-01-01T00:00", "calendar"),
+    ):
+        refused = visitor.get(f"/report?{query}")
+        assert (refused.status_code, sentence in refused.text) == (400, True), query
+
+
+def test_named_spans_lead_to_an_address_that_stays(visitor: Visitor) -> None:
+    assert visitor.get("/report").headers["location"].startswith("/report?from=2026-11-23T06")
+    answer = visitor.get("/report?line=A&line=B&span=last-shift&from=2020-01-01T00:00&to=")
+    assert answer.status_code == 303
+    times = "from=2026-11-22T22%3A00%3A00%2B01%3A00&to=2026-11-23T06%3A00%3A00%2B01%3A00"
+    assert answer.headers["location"] == f"/report?line=A&line=B&{times}"
+
+
 def test_form_takes_times_with_and_without_zone_and_hands_them_to_the_csv(rig: PagesRig, visitor: Visitor) -> None:
     for offset in range(3):
         rig.judge(offset)

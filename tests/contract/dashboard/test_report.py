@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,8 +16,10 @@ from hypothesis import strategies as st
 from sqlalchemy import delete
 
 from qc_dashboard.database.database import Database
-from qc_dashboard.history.tables import consumed, duplicates, feedback, inspections
+from qc_dashboard.history.tables import consumed, duplicates, feedback, inspections, tallies
 from qc_dashboard.history.times import to_us
+from qc_dashboard.history.writing import HistoryWriter
+from qc_dashboard.projecting.follower import Outage
 from qc_dashboard.reporting.figures import Figures, ReportSpan
 from qc_dashboard.reporting.forms import as_csv, document
 from qc_dashboard.reporting.reporter import Reporter
@@ -26,12 +29,15 @@ from qc_worker.domain.errors import Reason
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Defect, Inspection, Verdict
+from tests.support.archives import Plant
+from tests.support.archives import found as found_evidence
 from tests.support.factories import NOON
 from tests.support.published import inspection
+from tests.support.published import places as results_places
 from tests.support.review import ReviewRig
 
 ANN = Reviewer("page-1", "Ann")
-SHIFT = ReportSpan("A", to_us(NOON), to_us(NOON + timedelta(hours=8)))
+SHIFT = ReportSpan(("A",), NOON, NOON + timedelta(hours=8))
 GOOD, DENT, BAD = Word(Judgement.GOOD), Word(Judgement.DEFECT, "dent"), Word(Judgement.DEFECT)
 
 
@@ -145,7 +151,7 @@ def test_figures_are_those_of_a_plain_model(
     database: Database, population: list[tuple[Verdict, str | None, bool]], said: Sequence[tuple[int, Word]]
 ) -> None:
     with database.writing() as connection:
-        for table in (inspections, duplicates, consumed, feedback, queue, words, places):
+        for table in (inspections, tallies, duplicates, consumed, feedback, queue, words, places):
             connection.execute(delete(table))
     rig = ReviewRig(database)
     rig.inspect(
@@ -172,7 +178,7 @@ def test_forms_are_json_and_csv_that_no_spreadsheet_takes_for_a_formula(rig: Rev
     rig.inspect(*a_shift(), inspection(20, camera="=1+1", verdict=Verdict.REJECT))
     found = report(rig)
     whole = json.loads(json.dumps(document(found)))
-    assert whole["span"] == {"line": "A", "from": "2026-11-23T12:00:00+00:00", "to": "2026-11-23T20:00:00+00:00"}
+    assert whole["span"] == {"lines": ["A"], "from": "2026-11-23T12:00:00Z", "to": "2026-11-23T20:00:00Z"}
     assert whole["assumptions"]
     rows = list(csv.reader(io.StringIO(as_csv(found))))
     assert rows[0] == ["section", "name", "value"]
@@ -185,7 +191,43 @@ def test_span_without_frames_has_figures_too(rig: ReviewRig) -> None:
     assert (found.frames, found.pass_share, found.by_kind, found.maps) == (0, None, (), ())
     assert found.escapes.estimated is None
     with pytest.raises(ValueError, match="not a line"):
-        Reporter(rig.database).figures(ReportSpan("A\0", 0, 1))
+        Reporter(rig.database).figures(ReportSpan(("A\0",), NOON, NOON + timedelta(hours=8)))
+    with pytest.raises(ValueError, match="longer than 366 days"):
+        Reporter(rig.database).figures(ReportSpan(("A",), NOON, NOON + timedelta(days=367)))
+
+
+def test_several_lines_are_summed_up_and_cameras_of_each_kept_apart(rig: ReviewRig) -> None:
+    rig.inspect(*a_shift(), inspection(30, line="B", verdict=Verdict.REJECT), inspection(31, line=None))
+    say(rig, 30, GOOD)
+    every = Reporter(rig.database).figures(ReportSpan((), SHIFT.since, SHIFT.until))
+    assert [(one.line, one.frames) for one in every.by_line] == [("A", 10), ("B", 2), (None, 1)]
+    assert every.frames == 13
+    assert [(one.name, one.frames) for one in every.by_camera] == [("A, top", 2), ("A, side", 1), ("B, top", 1)]
+    assert (every.false_rejects.frames, every.false_rejects.reviewed, every.false_rejects.wrong) == (3, 1, 1)
+    both = Reporter(rig.database).figures(ReportSpan(("B", "A", "B"), SHIFT.since, SHIFT.until))
+    assert [(one.line, one.frames) for one in both.by_line] == [("B", 2), ("A", 10)]
+    assert both.span.lines == ("B", "A", "B")
+
+
+def test_what_is_missing_is_told(rig: ReviewRig) -> None:
+    outage = Outage("results", NOON + timedelta(hours=1), "no broker answers")
+    rig.inspect(inspection(0))
+    (partition,) = results_places(1)
+    HistoryWriter(rig.database).note_gap(partition, range(1, 9), to_us(NOON))
+    found = Reporter(rig.database, outages=lambda: [outage]).figures(SHIFT)
+    lost, waiting = found.missing
+    assert (lost.since, lost.until, lost.records, lost.is_lost) == (NOON, None, 8, True)
+    assert (waiting.since, waiting.until, waiting.is_lost) == (outage.since, None, False)
+    assert document(found)["missing"][0]["from"] == "2026-11-23T12:00:00Z"
+    assert ["no data", "2026-11-23T12:00:00+00:00 to ", "8"] in list(csv.reader(io.StringIO(as_csv(found))))
+
+
+def test_map_names_the_newest_of_its_frames_that_the_archive_has(rig: ReviewRig, tmp_path: Path) -> None:
+    rig.inspect(*(inspection(offset, verdict=Verdict.REJECT, image_size=(60, 80)) for offset in range(4)))
+    plant = Plant(rig.database, str(tmp_path))
+    plant.archive.keep([found_evidence(offset) for offset in (0, 2)], before={}, after={})
+    (one,) = report(rig).maps
+    assert (one.picture, one.image_size, one.frames) == (Position("images", 0, 2), (60, 80), 4)
 
 
 def run_report(url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":

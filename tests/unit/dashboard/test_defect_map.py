@@ -1,6 +1,9 @@
 """Where the boxes of defects fall on the map."""
 
 from qc_dashboard.reporting.defect_map import defect_maps
+from qc_dashboard.reporting.figures import DefectMap
+from qc_dashboard.reporting.reviewed import Finding
+from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Defect, Verdict
 from qc_worker.wire.json_types import encode_inspection
 from tests.support.published import inspection
@@ -12,20 +15,25 @@ def document(*boxes: tuple[int, int, int, int], size: tuple[int, int] | None = (
     return encode_inspection(one).decode()
 
 
+def maps(*documents: tuple[str | None, str], **options: tuple[int, int]) -> tuple[DefectMap, ...]:
+    findings = [Finding("A", camera, Position("images", 0, 0), text) for camera, text in documents]
+    return defect_maps(findings, pictures={}, **options)
+
+
 def test_defect_counts_in_each_cell_that_its_box_touches() -> None:
-    (found,) = defect_maps([("top", document((0, 0, 50, 50), (100, 50, 1, 1)))], grid=(2, 4))
+    (found,) = maps(("top", document((0, 0, 50, 50), (100, 50, 1, 1))), grid=(2, 4))
     assert found.counts == ((1, 0, 0, 0), (0, 0, 1, 0))
-    (wide,) = defect_maps([("top", document((49, 49, 2, 2)))], grid=(2, 4))
+    (wide,) = maps(("top", document((49, 49, 2, 2))), grid=(2, 4))
     assert wide.counts == ((1, 1, 0, 0), (1, 1, 0, 0))
 
 
 def test_box_outside_of_the_picture_counts_at_the_border_and_one_without_a_size_nowhere() -> None:
-    (found,) = defect_maps([("top", document((10_000, -5, 9, 9))), ("top", document((0, 0, 9, 9), size=None))])
+    (found,) = maps(("top", document((10_000, -5, 9, 9))), ("top", document((0, 0, 9, 9), size=None)))
     assert sum(map(sum, found.counts)) == found.defects == 1
     assert found.counts[0][-1] == 1
     assert found.frames == 2
 
 
 def test_cameras_have_maps_of_their_own() -> None:
-    found = defect_maps([("b", document((0, 0, 1, 1))), ("a", document()), (None, document())])
-    assert [(each.camera, each.defects) for each in found] == [("", 0), ("a", 0), ("b", 1)]
+    found = maps(("b", document((0, 0, 1, 1))), ("a", document()), (None, document()))
+    assert [(each.camera, each.defects) for each in found] == [("b", 1), ("", 0), ("a", 0)]

@@ -1,5 +1,6 @@
 // The search form: times in the time of this place, and short addresses.
 import { localTimes, watchPictures } from "./elements.js";
+import { showTimeline } from "./timeline.js";
 
 const form = document.getElementById("search");
 const times = [...form.querySelectorAll("input[data-time]")];
@@ -24,3 +25,4 @@ form.addEventListener("formdata", ({ formData }) => {
 
 localTimes(document);
 watchPictures(document);
+for (const place of document.querySelectorAll("[data-timeline]")) showTimeline(place);
