@@ -104,7 +104,7 @@ def show_inspection(request: Request) -> Response:
         taken_at=from_us(stored.taken_us),
         results_partition=stored.results_partition,
         results_offset=stored.results_offset,
-        feedback=tuple(api_of(request).history.feedback_on(stored.source)),
+        feedback=tuple(api_of(request).outcomes.on(stored.source)),
         links=links_of(stored.source),
     )
     return json_answer(whole)

@@ -9,6 +9,7 @@ from qc_dashboard.api.feedback.judging import Judging
 from qc_dashboard.api.live.feed import LiveFeed
 from qc_dashboard.api.pictures.pictures import Pictures
 from qc_dashboard.history.history import History
+from qc_dashboard.outcomes.outcomes import Outcomes
 from qc_dashboard.projecting.follower import Outage
 from qc_worker.ports.clock import Clock
 
@@ -24,6 +25,7 @@ class ApiParts:
     outages: Callable[[], Sequence[Outage]]
     """Returns what cannot be followed at the moment."""
     clock: Clock
+    outcomes: Outcomes
 
 
 def api_of(request: Request) -> ApiParts:

@@ -5,6 +5,7 @@ from qc_dashboard.api.csv_export import CSV, export_inspections
 from qc_dashboard.api.describing.operation import BINARY, Answer, Operation
 from qc_dashboard.api.describing.serving import document_route
 from qc_dashboard.api.feedback.giving import give_feedback
+from qc_dashboard.api.feedback.listing import FEEDBACK
 from qc_dashboard.api.inspections import (
     NeighbourQuery,
     PageQuery,
@@ -114,5 +115,5 @@ INSPECTIONS = (
         failures=(404,),
     ),
 )
-OPERATIONS = (*LIVE, *INSPECTIONS)
+OPERATIONS = (*LIVE, *INSPECTIONS, *FEEDBACK)
 ROUTES = (*(operation.route for operation in OPERATIONS), document_route(OPERATIONS))

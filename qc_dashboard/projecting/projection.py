@@ -1,4 +1,4 @@
-"""Keep the history up to date: one thread for each of `results`, `models` and `feedback`."""
+"""Keep the history up to date: one thread for each of `results`, `models`, `feedback` and `samples`."""
 
 from collections.abc import Sequence
 from threading import Event, Thread
@@ -7,14 +7,14 @@ from qc_dashboard.history.writing import HistoryWriter
 from qc_dashboard.projecting.arrivals import Arrivals
 from qc_dashboard.projecting.follower import Follower, Outage, Source
 from qc_worker.ports.clock import Clock
-from qc_worker.ports.feeds import PublishedFeedback, PublishedRelease
+from qc_worker.ports.feeds import PublishedCollected, PublishedFeedback, PublishedRelease
 from qc_worker.ports.results import PublishedInspection
 
 STOP_TIMEOUT_S = 8.0
 
 
 class Projection:
-    """The followers of all three topics, and their threads."""
+    """The followers of all four topics, and their threads."""
 
     def __init__(
         self,
@@ -23,13 +23,20 @@ class Projection:
         results: Source[PublishedInspection],
         models: Source[PublishedRelease],
         feedback: Source[PublishedFeedback],
+        samples: Source[PublishedCollected],
         clock: Clock,
     ) -> None:
         self._stop = Event()
         self._results = Follower(results, writer, stop=self._stop, clock=clock)
         self._models = Follower(models, writer, stop=self._stop, clock=clock)
         self._feedback = Follower(feedback, writer, stop=self._stop, clock=clock)
-        followers = {"results": self._results.run, "models": self._models.run, "feedback": self._feedback.run}
+        self._samples = Follower(samples, writer, stop=self._stop, clock=clock)
+        followers = {
+            "results": self._results.run,
+            "models": self._models.run,
+            "feedback": self._feedback.run,
+            "samples": self._samples.run,
+        }
         self._threads = [Thread(target=run, name=f"history-{name}", daemon=True) for name, run in followers.items()]
 
     @property
@@ -39,7 +46,7 @@ class Projection:
 
     def outages(self) -> Sequence[Outage]:
         """Return what cannot be followed at the moment, and since when."""
-        found = (follower.outage for follower in (self._results, self._models, self._feedback))
+        found = (follower.outage for follower in (self._results, self._models, self._feedback, self._samples))
         return [outage for outage in found if outage is not None]
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Make the parts that run beside the pages: history, review and archive."""
+"""Make the parts that run beside the pages: history, review, archive, and reading what versions were made from."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -12,16 +12,19 @@ from qc_dashboard.archive.policy import ArchivePolicy
 from qc_dashboard.archive.retention import Retention
 from qc_dashboard.database.database import Database, open_database
 from qc_dashboard.history.history import History
+from qc_dashboard.outcomes.version_reader import VersionReader
 from qc_dashboard.projecting.projection import Projection
 from qc_dashboard.review.desk import ReviewDesk
 from qc_dashboard.review.filling import QueueFiller
 from qc_dashboard.review.kinds import LineKinds
 from qc_dashboard.review.queue import ReviewQueue
+from qc_dashboard.review.repeating import Repeating
 from qc_dashboard.review.review import Review, ReviewParts
 from qc_dashboard.review.sending import WordSender
 from qc_dashboard.review.statistics import ReviewStatistics
 from qc_dashboard.settings import DashboardSettings
 from qc_dashboard.wiring.following import projection
+from qc_worker.registry.store import FsspecModelStore
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.transport.kafka.feedback import KafkaFeedbackOutbox
 from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
@@ -56,6 +59,7 @@ def open_dashboard(settings: DashboardSettings) -> Iterator[Dashboard]:
         following.start()
         reviewing = stack.enter_context(closing(review(settings, database)))
         reviewing.start()
+        stack.enter_context(reading_versions(settings, database))
         yield Dashboard(database, following, stack.enter_context(archiving(settings, database)), reviewing)
 
 
@@ -64,6 +68,15 @@ def _stop_following(projection: Projection) -> None:
     stopping = Thread(target=projection.close, name="history-stop", daemon=True)
     stopping.start()
     stopping.join(STOP_TIMEOUT_S)
+
+
+@contextmanager
+def reading_versions(settings: DashboardSettings, database: Database) -> Iterator[None]:
+    """Read until the block ends which samples released versions were made from. Raises SettingsError."""
+    reader = VersionReader(database, FsspecModelStore(settings.model_store_url), SystemClock())
+    with closing(Repeating("model-cards", reader.step)) as reading:
+        reading.start()
+        yield
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from qc_dashboard.api.pictures.pictures import Pictures
 from qc_dashboard.api.routes import ROUTES as API_ROUTES
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.history import History
+from qc_dashboard.outcomes.outcomes import Outcomes
 from qc_dashboard.pages.routes import ROUTES as PAGE_ROUTES
 from qc_dashboard.settings import DashboardSettings
 from qc_dashboard.web.app import create_app
@@ -52,7 +53,8 @@ def open_api(settings: DashboardSettings, dashboard: Dashboard) -> Iterator[ApiP
         limits = ImageLimits(max_bytes=settings.max_frame_bytes, max_pixels=settings.max_frame_pixels)
         pictures = Pictures(cache=cache, archive=dashboard.archive, frames=frames, limits=limits)
         judging = Judging(outbox, clock=clock)
-        yield ApiParts(history, live, pictures, judging, dashboard.projection.outages, clock)
+        outcomes = Outcomes(dashboard.database)
+        yield ApiParts(history, live, pictures, judging, dashboard.projection.outages, clock, outcomes)
 
 
 def build_accounts(settings: DashboardSettings, database: Database) -> Accounts:

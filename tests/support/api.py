@@ -20,6 +20,7 @@ from qc_dashboard.api.routes import ROUTES
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.history import History
 from qc_dashboard.history.writing import HistoryWriter, Step
+from qc_dashboard.outcomes.outcomes import Outcomes
 from qc_dashboard.projecting.arrivals import Arrivals
 from qc_dashboard.projecting.follower import Outage
 from qc_dashboard.web.app import create_app
@@ -64,7 +65,8 @@ class ApiRig:
             cache=self.cache, archive=self.plant.archive, frames=MemoryFrameReader(self.broker), limits=LIMITS
         )
         judging = Judging(MemoryFeedbackOutbox(self.broker, topic="feedback"), clock=self.clock)
-        parts = ApiParts(self.history, self.live, pictures, judging, lambda: self.outages, self.clock)
+        outcomes = Outcomes(self.database)
+        parts = ApiParts(self.history, self.live, pictures, judging, lambda: self.outages, self.clock, outcomes)
         return create_app(self.accounts, Entrance(loopback_only=True), routes=routes, state={"api": parts})
 
     def write(self, *inspections: Inspection, partition: int = 0) -> None:

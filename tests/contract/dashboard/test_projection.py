@@ -21,13 +21,18 @@ from qc_worker.transport.memory.feed import MemoryFeed
 from qc_worker.transport.memory.feedback import MemoryFeedbackOutbox
 from qc_worker.transport.memory.models import MemoryReleaseLog
 from qc_worker.transport.outgoing import OutgoingRecord
-from qc_worker.transport.published import published_feedback, published_inspection, published_release
+from qc_worker.transport.published import (
+    published_collected,
+    published_feedback,
+    published_inspection,
+    published_release,
+)
 from qc_worker.wire.json_types import encode_inspection
 from tests.conftest import eventually
 from tests.contract.rigs import feedback, release
 from tests.support.published import inspection
 
-TOPICS = ("results", "models", "feedback")
+TOPICS = ("results", "models", "feedback", "samples")
 Store = Callable[[Sequence[PublishedInspection], Step], Written]
 
 
@@ -79,6 +84,12 @@ def projection(broker: MemoryBroker, database: Database) -> Projection:
             lambda: MemoryFeed(broker, topic="feedback", decode=published_feedback),
             lambda: oldest("feedback"),
             writer.add_feedback,
+        ),
+        samples=Source(
+            "samples",
+            lambda: MemoryFeed(broker, topic="samples", decode=published_collected),
+            lambda: oldest("samples"),
+            writer.add_collected,
         ),
         clock=SystemClock(),
     )
