@@ -11,6 +11,7 @@ from qc_dashboard.api.pictures.pictures import Pictures
 from qc_dashboard.history.history import History
 from qc_dashboard.outcomes.outcomes import Outcomes
 from qc_dashboard.projecting.follower import Outage
+from qc_dashboard.replaying.replays import Replays
 from qc_worker.ports.clock import Clock
 
 
@@ -26,6 +27,7 @@ class ApiParts:
     """Returns what cannot be followed at the moment."""
     clock: Clock
     outcomes: Outcomes
+    replays: Replays
 
 
 def api_of(request: Request) -> ApiParts:

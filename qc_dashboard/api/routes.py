@@ -18,6 +18,7 @@ from qc_dashboard.api.lines import show_lines
 from qc_dashboard.api.models import show_models
 from qc_dashboard.api.parameters.queries import parameter_schemas
 from qc_dashboard.api.pictures.showing import JPEG, PNG, FrameQuery, show_frame, show_heatmap
+from qc_dashboard.api.replaying import REPLAYS
 from qc_dashboard.api.shapes.inspections import BASE, InspectionPage, NeighbourList, WholeInspection
 from qc_dashboard.api.shapes.judgement import GivenJudgement
 from qc_dashboard.api.shapes.live import LineStates, NewInspections, Reload, StreamStart
@@ -115,5 +116,5 @@ INSPECTIONS = (
         failures=(404,),
     ),
 )
-OPERATIONS = (*LIVE, *INSPECTIONS, *FEEDBACK)
+OPERATIONS = (*LIVE, *INSPECTIONS, *FEEDBACK, *REPLAYS)
 ROUTES = (*(operation.route for operation in OPERATIONS), document_route(OPERATIONS))

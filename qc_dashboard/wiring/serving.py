@@ -22,6 +22,7 @@ from qc_dashboard.web.app import create_app
 from qc_dashboard.web.routes import RoomRoute
 from qc_dashboard.wiring.dashboard import Dashboard
 from qc_dashboard.wiring.entering import entrance
+from qc_dashboard.wiring.replaying import replaying
 from qc_worker.imaging.opening import ImageLimits
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.transport.kafka.feedback import KafkaFeedbackOutbox
@@ -54,7 +55,8 @@ def open_api(settings: DashboardSettings, dashboard: Dashboard) -> Iterator[ApiP
         pictures = Pictures(cache=cache, archive=dashboard.archive, frames=frames, limits=limits)
         judging = Judging(outbox, clock=clock)
         outcomes = Outcomes(dashboard.database)
-        yield ApiParts(history, live, pictures, judging, dashboard.projection.outages, clock, outcomes)
+        replays = stack.enter_context(replaying(settings, dashboard.archive, history))
+        yield ApiParts(history, live, pictures, judging, dashboard.projection.outages, clock, outcomes, replays)
 
 
 def build_accounts(settings: DashboardSettings, database: Database) -> Accounts:

@@ -4,7 +4,9 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -23,6 +25,9 @@ from qc_dashboard.history.writing import HistoryWriter, Step
 from qc_dashboard.outcomes.outcomes import Outcomes
 from qc_dashboard.projecting.arrivals import Arrivals
 from qc_dashboard.projecting.follower import Outage
+from qc_dashboard.replaying.command import ReplayFailed, Report
+from qc_dashboard.replaying.replay import Replay
+from qc_dashboard.replaying.replays import Replays
 from qc_dashboard.web.app import create_app
 from qc_dashboard.web.door import Entrance
 from qc_dashboard.web.routes import RoomRoute
@@ -65,9 +70,20 @@ class ApiRig:
             cache=self.cache, archive=self.plant.archive, frames=MemoryFrameReader(self.broker), limits=LIMITS
         )
         judging = Judging(MemoryFeedbackOutbox(self.broker, topic="feedback"), clock=self.clock)
-        outcomes = Outcomes(self.database)
-        parts = ApiParts(self.history, self.live, pictures, judging, lambda: self.outages, self.clock, outcomes)
+        outcomes, replays = Outcomes(self.database), Replays(self._judge_again, self.clock)
+        replays.start()
+        parts = ApiParts(
+            self.history, self.live, pictures, judging, lambda: self.outages, self.clock, outcomes, replays
+        )
         return create_app(self.accounts, Entrance(loopback_only=True), routes=routes, state={"api": parts})
+
+    def _judge_again(self, asked: Replay, stop: Event) -> Report:
+        """Stand in for `qc-worker replay`: the second judgement is the first one, of another version if asked."""
+        stored = self.history.inspection(asked.source)
+        if stored is None or stop.is_set():
+            raise ReplayFailed(f"{asked.source} holds no frame")
+        again = replace(stored.inspection, model_version=asked.version or stored.model_version)
+        return Report(None if asked.version else True, 0.0, 0.01, None, again)
 
     def write(self, *inspections: Inspection, partition: int = 0) -> None:
         """Have these in the history, as the projection writes them: one after the other on `results`."""
