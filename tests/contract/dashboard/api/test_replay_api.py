@@ -35,7 +35,7 @@ async def test_a_frame_is_judged_again_and_both_judgements_are_compared(rig: Api
         assert (await rig.post(client, ONE, {"version": "v2"})).status_code == 202
     newest, _ = await done(rig)
     assert (newest["same"], newest["version"], newest["replayed"]["model_version"]) == (None, "v2", "v2")
-    assert [entry.action for entry in rig.accounts.audit.last(5)].count("judge again") == 2
+    assert [entry.action for entry in rig.accounts.audit.newest(5)].count("judge again") == 2
 
 
 @pytest.mark.parametrize(
