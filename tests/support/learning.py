@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from time import monotonic
 from typing import Any
 
@@ -104,8 +105,6 @@ def _seconds(judgement: dict[str, Any]) -> dict[str, float]:
     outcome = judgement["outcome"]
     names = ("collected_at", "trained_at", "released_at", "live_at")
     times = [datetime.fromisoformat(text) for text in (judgement["accepted_at"], *(outcome[name] for name in names))]
-    steps = {
-        name.removesuffix("_at"): (later - earlier).total_seconds()
-        for name, earlier, later in zip(names, times, times[1:], strict=True)
-    }
+    lasted = ((later - earlier).total_seconds() for earlier, later in pairwise(times))
+    steps = dict(zip((name.removesuffix("_at") for name in names), lasted, strict=True))
     return {**steps, "good_to_live": outcome["seconds_to_live"]}
