@@ -1,11 +1,11 @@
 """Measure the seconds from "good" on a page to a live version that learned from it, and what they are made of.
 
-Real processes: a worker, a dashboard on SQLite, `qc-trainer collect` and `qc-trainer retrain`, on the embedded broker, or
-on the one that QC_TEST_KAFKA names. Pictures of 48 x 48 pixels; the line has `--good` samples before. Frames flow while
-the worker loads the new version, as on a line that runs. The times are those that the API tells.
+Real processes: a worker, a dashboard on SQLite, `qc-trainer collect` and `qc-trainer retrain`, on the embedded broker,
+or on the one that QC_TEST_KAFKA names. Pictures of 48 x 48 pixels; the line has `--good` samples before. Frames flow
+while the worker loads the new version, as on a line that runs. The times are those that the API tells.
 
-Prints one JSON object: {"seconds": {"sent", "collected", "trained", "released", "live", "good_to_live"}, ...}. `collected`
-and `trained` hold the start of a process each, and `trained` all that `retrain` does.
+Prints one JSON object: {"seconds": {"sent", "collected", "trained", "released", "live", "good_to_live"}, ...}.
+`collected` and `trained` hold the start of a process each, and `trained` all that `retrain` does.
 """
 
 import argparse
