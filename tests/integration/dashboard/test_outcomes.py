@@ -74,7 +74,7 @@ def test_a_frame_is_judged_again_beside_the_line(rig: PagesRig, plant: Judgement
         expect(page.locator("#replays")).to_be_hidden()
         page.get_by_role("button", name="Same version").focus()
         press(page, "Enter")
-        expect(page.locator("#replay-status")).to_contain_text("Same, scores 0.00 apart")
+        expect(page.locator("#replay-status")).to_contain_text("Same, scores 0 apart")
         expect(rows).to_have_count(1)
         expect(rows.first.locator(".verdict-reject")).to_be_visible()
         page.get_by_role("button", name="Live version").click()

@@ -9,7 +9,7 @@ const status = document.getElementById("replay-status");
 const buttons = [...place.querySelectorAll("[data-judge-again]")];
 
 function figure(value) {
-  return typeof value === "number" ? value.toPrecision(3) : value ?? "–";
+  return typeof value === "number" ? String(Number(value.toPrecision(3))) : value ?? "–";
 }
 
 function comparison(one) {
