@@ -1,6 +1,8 @@
 """Read out of the model store which samples the released versions were made from."""
 
 import hashlib
+from collections.abc import Callable
+from functools import cache
 
 import structlog
 from sqlalchemy import select
@@ -26,14 +28,15 @@ log = structlog.get_logger()
 class VersionReader:
     """Reads the cards of versions that were released after somebody's judgement had been collected on their line."""
 
-    def __init__(self, database: Database, store: ModelStore, clock: Clock) -> None:
+    def __init__(self, database: Database, open_store: Callable[[], ModelStore], clock: Clock) -> None:
         self._database = database
-        self._store = store
+        # Opened when a card is missing: some stores connect at once, and pages must start without them.
+        self._store = cache(open_store)
         self._clock = clock
         self._again_s: dict[tuple[str, str], float] = {}
 
     def step(self) -> bool:
-        """Read the cards that are missing; False if none was read. Raises DatabaseAway."""
+        """Read the cards that are missing; False if none was read. Raises TransportError, SettingsError."""
         kept = [self._take(release) for release in self._missing() if self._is_due(release)]
         return any(kept)
 
@@ -67,13 +70,13 @@ class VersionReader:
 
     def _read(self, release: Release) -> tuple[VersionSamples, VersionSamples]:
         """Return what the version's card states, and that of the version that was trained. Raises ModelError."""
-        content = self._store.card(release.line, release.version)
+        content = self._store().card(release.line, release.version)
         if hashlib.sha256(content).hexdigest() != release.card_sha256:
             raise ModelError("card.json is not the one that was released")
         card = decode_version_samples(content)
         if card.head_of is None:
             return card, card
-        return card, decode_version_samples(self._store.card(release.line, card.head_of))
+        return card, decode_version_samples(self._store().card(release.line, card.head_of))
 
     def _keep(self, release: Release, cards: tuple[VersionSamples, VersionSamples]) -> None:
         card, trained = cards

@@ -73,7 +73,8 @@ def _stop_following(projection: Projection) -> None:
 @contextmanager
 def reading_versions(settings: DashboardSettings, database: Database) -> Iterator[None]:
     """Read until the block ends which samples released versions were made from. Raises SettingsError."""
-    reader = VersionReader(database, FsspecModelStore(settings.model_store_url), SystemClock())
+    url = settings.model_store_url
+    reader = VersionReader(database, lambda: FsspecModelStore(url), SystemClock())
     with closing(Repeating("model-cards", reader.step)) as reading:
         reading.start()
         yield

@@ -38,7 +38,7 @@ class Judgements:
         self.store = FsspecModelStore(str(folder / "models"))
         self.outcomes = Outcomes(database)
         self.clock = ManualClock()
-        self.reader = VersionReader(database, self.store, self.clock)
+        self.reader = VersionReader(database, lambda: self.store, self.clock)
         self._writer = HistoryWriter(database)
         self._offsets = count()
         self._judged = 0
