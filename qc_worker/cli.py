@@ -137,6 +137,12 @@ def replay(
     version: Annotated[
         str | None, typer.Option(help="Model version to judge with; the recorded one if not given.")
     ] = None,
+    frame: Annotated[
+        Path | None, typer.Option(help="File with the frame's bytes, if retention has removed the frame.")
+    ] = None,
+    inspection: Annotated[
+        Path | None, typer.Option(help="File with the frame's inspection, JSON; goes with --frame.")
+    ] = None,
     as_json: Json = False,
     *,
     settings: Settings,
@@ -145,7 +151,9 @@ def replay(
     configure_logging("warning", settings.log_format)  # the pipeline's line per batch is for workers
     from qc_worker.commands.replay import replay_frame
 
-    raise typer.Exit(replay_frame(settings, position=position, version=version, as_json=as_json))
+    raise typer.Exit(
+        replay_frame(settings, position=position, version=version, kept=(frame, inspection), as_json=as_json)
+    )
 
 
 @app.command()

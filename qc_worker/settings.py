@@ -80,10 +80,12 @@ class Settings(BaseSettings):
     """Topic to which frames that could not be judged are published."""
     feedback_topic: str = "feedback"
     """Topic with the verdicts of operators."""
+    samples_topic: str = "samples"
+    """Topic on which the trainer says what it made of each verdict."""
     models_topic: str = "models"
     """Topic on which releases are announced; compacted."""
     partitions: int = Field(default=6, ge=1)
-    """Partitions of `images`, `results`, `images.dlq` and `feedback` when they are created."""
+    """Partitions of `images`, `results`, `images.dlq`, `feedback` and `samples` when they are created."""
     replication_factor: int = Field(default=1, ge=1)
     """Copies of each partition when topics are created; 3 in production."""
     consumer_group: str = "qc-worker"
@@ -185,7 +187,9 @@ class Settings(BaseSettings):
             kafka_address(address)
         return text
 
-    @field_validator("images_topic", "results_topic", "dead_letter_topic", "feedback_topic", "models_topic")
+    @field_validator(
+        "images_topic", "results_topic", "dead_letter_topic", "feedback_topic", "samples_topic", "models_topic"
+    )
     @classmethod
     def _is_topic(cls, name: str) -> str:
         return kafka_topic(name)

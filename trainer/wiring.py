@@ -118,17 +118,19 @@ def recent_inspections(settings: Settings) -> Iterator[RecentInspections]:
 @contextmanager
 def collector(settings: Settings) -> Iterator[Collector]:
     """Open the collector of feedback and frames into the sample store."""
-    from qc_worker.transport.kafka.feedback import KafkaFeedbackSource  # noqa: PLC0415
+    from qc_worker.transport.kafka.feedback import KafkaCollectedOutbox, KafkaFeedbackSource  # noqa: PLC0415
     from qc_worker.transport.kafka.frame_reader import KafkaFrameReader  # noqa: PLC0415
 
     access = kafka_access(settings)
     source = KafkaFeedbackSource(access, topic=settings.feedback_topic, session_timeout_ms=settings.session_timeout_ms)
-    with closing(source), closing(KafkaFrameReader(access)) as frames:
+    outbox = KafkaCollectedOutbox(access, topic=settings.samples_topic)
+    with closing(outbox), closing(source), closing(KafkaFrameReader(access)) as frames:
         yield Collector(
             source=source,
             frames=frames,
             store=sample_store(settings),
             limits=image_limits(settings),
             images_topic=settings.images_topic,
+            outbox=outbox,
             joined=source.joined,
         )

@@ -84,7 +84,7 @@ def _in_memory(load: Load) -> Topic:
 def _on_kafka(access: KafkaAccess, load: Load) -> Iterator[Topic]:
     install_all()
     run = f"history-{uuid4().hex[:8]}"
-    names = {name: f"{run}.{name}" for name in ("images", "results", "dead_letters", "feedback", "models")}
+    names = {name: f"{run}.{name}" for name in ("images", "results", "dead_letters", "feedback", "samples", "models")}
     ensure_topics(access, plan_topics(**names, partitions=PARTITIONS, replication_factor=1))
     producer = open_producer(access)
     records = [record for _, record in _records(names["results"], load)]

@@ -101,7 +101,7 @@ def plant(folder: Path, *, batch_size: int, cache_dir: Path) -> Iterator[Plant]:
             "QC_CONSUMER_GROUP": run,
             **{
                 f"QC_{name}_TOPIC": f"{run}.{name}"
-                for name in ("IMAGES", "RESULTS", "DEAD_LETTER", "FEEDBACK", "MODELS")
+                for name in ("IMAGES", "RESULTS", "DEAD_LETTER", "FEEDBACK", "SAMPLES", "MODELS")
             },
         }
         ready = Plant(bootstrap_servers, broker, session_timeout_ms, health_port, state_dir, environment)

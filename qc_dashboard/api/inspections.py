@@ -108,7 +108,7 @@ def whole_of(api: ApiParts, stored: StoredInspection) -> WholeInspection:
         taken_at=from_us(stored.taken_us),
         results_partition=stored.results_partition,
         results_offset=stored.results_offset,
-        feedback=tuple(api.history.feedback_on(stored.source)),
+        feedback=tuple(api.outcomes.on(stored.source)),
         links=links_of(stored.source),
     )
 

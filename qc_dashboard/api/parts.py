@@ -11,7 +11,9 @@ from qc_dashboard.api.live.workers import Workers
 from qc_dashboard.api.pictures.pictures import Pictures
 from qc_dashboard.api.reports.parts import ReportParts
 from qc_dashboard.history.history import History
+from qc_dashboard.outcomes.outcomes import Outcomes
 from qc_dashboard.projecting.follower import Outage
+from qc_dashboard.replaying.replays import Replays
 from qc_dashboard.review.review import Review
 from qc_worker.ports.clock import Clock
 
@@ -30,6 +32,8 @@ class ApiParts:
     clock: Clock
     workers: Workers
     reports: ReportParts
+    outcomes: Outcomes
+    replays: Replays
 
 
 def api_of(request: Request) -> ApiParts:

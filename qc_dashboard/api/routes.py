@@ -5,6 +5,7 @@ from qc_dashboard.api.csv_export import CSV, export_inspections
 from qc_dashboard.api.describing.operation import BINARY, Answer, Operation
 from qc_dashboard.api.describing.serving import document_route
 from qc_dashboard.api.feedback.giving import give_feedback
+from qc_dashboard.api.feedback.listing import FEEDBACK
 from qc_dashboard.api.inspections import (
     NeighbourQuery,
     PageQuery,
@@ -17,6 +18,7 @@ from qc_dashboard.api.lines import show_lines
 from qc_dashboard.api.models import show_models
 from qc_dashboard.api.parameters.queries import parameter_schemas
 from qc_dashboard.api.pictures.showing import JPEG, PNG, FrameQuery, show_frame, show_heatmap
+from qc_dashboard.api.replaying import REPLAYS
 from qc_dashboard.api.reports.routes import REPORTS
 from qc_dashboard.api.review.routes import REVIEW
 from qc_dashboard.api.shapes.inspections import BASE, InspectionPage, NeighbourList, WholeInspection
@@ -116,5 +118,5 @@ INSPECTIONS = (
         failures=(404,),
     ),
 )
-OPERATIONS = (*LIVE, *INSPECTIONS, *REVIEW, *REPORTS)
+OPERATIONS = (*LIVE, *INSPECTIONS, *FEEDBACK, *REVIEW, *REPLAYS, *REPORTS)
 ROUTES = (*(operation.route for operation in OPERATIONS), document_route(OPERATIONS))

@@ -42,12 +42,14 @@ def _rebuilt(topics: WholeTopics, rebuild: Rebuild, *, forget_older: bool) -> Re
 
 
 def _add_rest(topics: WholeTopics, writer: HistoryWriter) -> None:
-    """Add releases and feedback that are missing; those that are there have keys, and stay."""
+    """Add releases, feedback and its outcomes that are missing; those that are there have keys, and stay."""
     progress: Progress = TerminalProgress()
     for releases in topics.models.batches(topics.models.span(), progress):
         writer.add_releases(releases)
     for feedback in topics.feedback.batches(topics.feedback.span(), progress):
         writer.add_feedback(feedback)
+    for collected in topics.samples.batches(topics.samples.span(), progress):
+        writer.add_collected(collected)
 
 
 class TerminalProgress:

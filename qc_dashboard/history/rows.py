@@ -1,4 +1,4 @@
-"""Convert inspections, releases and feedback to rows. What no database can hold is refused, not cut."""
+"""Convert inspections, releases, feedback and its outcomes to rows. What no database can hold is refused, not cut."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ import structlog
 
 from qc_dashboard.history.times import to_us
 from qc_worker.domain.frame import Position
-from qc_worker.ports.feeds import Published, PublishedFeedback, PublishedRelease
+from qc_worker.ports.feeds import Published, PublishedCollected, PublishedFeedback, PublishedRelease
 from qc_worker.ports.results import PublishedInspection
 
 MAX_NAME_LENGTH = 256
@@ -78,6 +78,20 @@ def feedback_row(published: PublishedFeedback) -> Row:
         "line": feedback.line,
         "verdict": feedback.verdict.value,
         "document": _document(published.content),
+    }
+
+
+def collected_row(published: PublishedCollected) -> Row:
+    """Convert the outcome of a verdict. Raises ValueError."""
+    collected = published.collected
+    return {
+        **_source(collected.source),
+        "accepted_us": to_us(collected.accepted_at),
+        "accepted_by": _name("accepted_by", collected.accepted_by),
+        "line": collected.line,
+        "outcome": collected.outcome.value,
+        "collected_us": to_us(collected.collected_at),
+        "sample": collected.sample,
     }
 
 

@@ -1,4 +1,5 @@
-"""Tables of the history: inspections and tallies of them, releases, feedback, how far each topic was read, and gaps.
+"""Tables of the history: inspections and tallies of them, releases, feedback and what became of it, how far each topic
+was read, and gaps.
 
 Times are microseconds since 1970, UTC. Positions are topic, partition and offset. An inspection is identified by its
 `source`, the position of its frame.
@@ -99,6 +100,24 @@ feedback = Table(
     Column("document", Text, nullable=False, comment="the feedback as its topic carries it, JSON"),
 )
 Index(None, feedback.c.line, feedback.c.accepted_us)
+Index(None, feedback.c.accepted_by, feedback.c.accepted_us)
+Index(None, feedback.c.accepted_us)
+
+collected = Table(
+    "collected",
+    metadata,
+    Column("source_topic", NAME, primary_key=True),
+    Column("source_partition", Integer, primary_key=True),
+    Column("source_offset", BigInteger, primary_key=True),
+    Column("accepted_us", BigInteger, primary_key=True),
+    Column("accepted_by", String, primary_key=True),
+    Column("line", NAME, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("collected_us", BigInteger, nullable=False),
+    Column("sample", String(64), comment="SHA-256 of the frame's bytes; null if the verdict was refused"),
+)
+Index(None, collected.c.line, collected.c.sample)
+Index(None, collected.c.line, collected.c.collected_us)
 
 consumed = Table(
     "consumed",

@@ -8,12 +8,13 @@ from sqlalchemy import Connection, Table, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from qc_dashboard.database.database import Database
-from qc_dashboard.history.rows import Row, feedback_row, inspection_row, release_row, rows_of
-from qc_dashboard.history.tables import consumed, duplicates, feedback, gaps, inspections, releases
+from qc_dashboard.history.rows import Row, collected_row, feedback_row, inspection_row, release_row, rows_of
+from qc_dashboard.history.tables import collected, consumed, duplicates, feedback, gaps, inspections, releases
 from qc_dashboard.history.tallying import add_to_tallies, tally_again
+from qc_worker.domain.collected import REFUSED
 from qc_worker.domain.errors import QcError
 from qc_worker.domain.frame import Offsets, Partition
-from qc_worker.ports.feeds import PublishedFeedback, PublishedRelease
+from qc_worker.ports.feeds import PublishedCollected, PublishedFeedback, PublishedRelease
 from qc_worker.ports.results import PublishedInspection
 from qc_worker.runtime.failpoints import failpoint
 
@@ -82,6 +83,15 @@ class HistoryWriter:
         with self._database.writing() as connection:
             insert_new(connection, gaps, [{**row, "noticed_us": noticed_us}])
 
+    def add_collected(self, published: Sequence[PublishedCollected], step: Step | None = None) -> Written:
+        """Store a batch; the first outcome of a verdict stays, unless it was refused. Raises PlacesMoved."""
+        rows = rows_of(published, collected_row)
+        with self._database.writing() as connection:
+            stored = _insert_outcomes(connection, rows)
+            if step is not None:
+                advance(connection, step)
+        return Written(stored, len(rows) - stored, len(published) - len(rows))
+
     def _add(self, table: Table, rows: Sequence[Row], polled: int, step: Step | None) -> Written:
         with self._database.writing() as connection:
             stored = insert_new(connection, table, rows)
@@ -121,6 +131,23 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> int
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     insert = dialect.insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
     return connection.execute(insert, rows).rowcount
+
+
+def _insert_outcomes(connection: Connection, rows: Sequence[Row]) -> int:
+    """Insert the outcomes; return the number of those that are new, or come after a refusal.
+
+    A trainer that was interrupted says an outcome again, which changes nothing. One that reads feedback again, as with
+    a new sample store, may refuse what was a sample before, or find the frame that another one has not found.
+    """
+    if not rows:
+        return 0
+    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(collected)
+    upsert = insert.on_conflict_do_update(
+        index_elements=list(collected.primary_key.columns),
+        set_={name: insert.excluded[name] for name in ("line", "outcome", "collected_us", "sample")},
+        where=collected.c.outcome.in_(sorted(REFUSED)) & insert.excluded.outcome.not_in(sorted(REFUSED)),
+    )
+    return sum(connection.execute(upsert, row).rowcount for row in rows)
 
 
 def places_of(connection: Connection, topic: str, *, lock: bool = False) -> dict[Partition, int]:

@@ -8,6 +8,8 @@ from starlette.responses import RedirectResponse, Response
 from qc_dashboard.accounts.roles import Role
 from qc_dashboard.api.parameters.positions import MISSING, stored_in
 from qc_dashboard.api.parts import ApiParts, api_of
+from qc_dashboard.api.shapes.inspections import links_of
+from qc_dashboard.api.shapes.models import live_release
 from qc_dashboard.history.search import Search
 from qc_dashboard.pages.shown import frame_page, shown
 from qc_dashboard.web.problems import Problem
@@ -25,12 +27,16 @@ def show_frame_page(request: Request) -> Response:
     around = api.history.neighbours(stored.source, count=NEIGHBOURS)
     if around is None:
         raise Problem(404, MISSING)
+    may_write = identity_of(request).may(Role.OPERATOR)
+    live = live_release(api.history.releases(stored.line)) if stored.line is not None else None
     context = {
         "frame": shown(stored),
         "before": [shown(one) for one in reversed(around.before)],
         "after": [shown(one) for one in around.after],
-        "feedback": api.history.feedback_on(stored.source),
-        "may_judge": identity_of(request).may(Role.OPERATOR) and None not in (stored.line, stored.frame_id),
+        "may_judge": may_write and None not in (stored.line, stored.frame_id),
+        "replay": f"{links_of(stored.source).inspection}/replay",
+        "may_replay": may_write,
+        "live": None if live is None else live.version,
     }
     return render(request, "pages/frame.html", context)
 

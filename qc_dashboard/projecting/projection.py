@@ -1,4 +1,4 @@
-"""Keep the history up to date: one thread for each of `results`, `models` and `feedback`."""
+"""Keep the history up to date: one thread for each of `results`, `models`, `feedback` and `samples`."""
 
 from collections.abc import Sequence
 from threading import Event, Thread
@@ -10,7 +10,7 @@ from qc_dashboard.projecting.arrivals import Arrivals
 from qc_dashboard.projecting.ending import end
 from qc_dashboard.projecting.follower import Follower, Outage, Source
 from qc_worker.ports.clock import Clock
-from qc_worker.ports.feeds import PublishedFeedback, PublishedRelease
+from qc_worker.ports.feeds import PublishedCollected, PublishedFeedback, PublishedRelease
 from qc_worker.ports.results import PublishedInspection
 
 STOP_TIMEOUT_S = 2.0
@@ -18,7 +18,7 @@ STOP_TIMEOUT_S = 2.0
 
 
 class Projection:
-    """The followers of all three topics, and their threads."""
+    """The followers of all four topics, and their threads."""
 
     def __init__(
         self,
@@ -27,16 +27,18 @@ class Projection:
         results: Source[PublishedInspection],
         models: Source[PublishedRelease],
         feedback: Source[PublishedFeedback],
+        samples: Source[PublishedCollected],
         clock: Clock,
     ) -> None:
         self._stop = Event()
         self._results = Follower(results, writer, stop=self._stop, clock=clock)
         self._models = Follower(models, writer, stop=self._stop, clock=clock)
         self._feedback = Follower(feedback, writer, stop=self._stop, clock=clock)
-        self._followers: list[Follower[Any]] = [self._results, self._models, self._feedback]
+        self._samples = Follower(samples, writer, stop=self._stop, clock=clock)
+        self._followers: list[Follower[Any]] = [self._results, self._models, self._feedback, self._samples]
         self._threads = [
             Thread(target=follower.run, name=f"history-{name}", daemon=True)
-            for name, follower in zip(("results", "models", "feedback"), self._followers, strict=True)
+            for name, follower in zip(("results", "models", "feedback", "samples"), self._followers, strict=True)
         ]
 
     @property

@@ -52,5 +52,5 @@ class Repeating:
                     self._awake.clear()
             except Exception as error:  # whatever fails, pages go on, and it is tried again
                 known = isinstance(error, TransportError)
-                log.warning("review step failed", step=self._name, error=str(error), exc_info=not known)
+                log.warning("repeated step failed", step=self._name, error=str(error), exc_info=not known)
                 self._stop.wait(self._retry_s)

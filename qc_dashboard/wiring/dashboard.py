@@ -1,4 +1,4 @@
-"""Make the parts that run beside the pages: history, review and archive."""
+"""Make the parts that run beside the pages: history, review, archive, and reading what versions were made from."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -11,6 +11,7 @@ from qc_dashboard.archive.policy import ArchivePolicy
 from qc_dashboard.archive.retention import Retention
 from qc_dashboard.database.database import Database, open_database
 from qc_dashboard.history.history import History
+from qc_dashboard.outcomes.version_reader import VersionReader
 from qc_dashboard.projecting.projection import Projection
 from qc_dashboard.review.desk import ReviewDesk
 from qc_dashboard.review.expiring import QueueExpiry
@@ -19,12 +20,14 @@ from qc_dashboard.review.kinds import LineKinds
 from qc_dashboard.review.nearest import GoodSamples
 from qc_dashboard.review.queue import ReviewQueue
 from qc_dashboard.review.recent import RecentWords
+from qc_dashboard.review.repeating import Repeating
 from qc_dashboard.review.review import Review, ReviewParts
 from qc_dashboard.review.sending import WordSender
 from qc_dashboard.review.statistics import ReviewStatistics
 from qc_dashboard.settings import DashboardSettings
 from qc_dashboard.wiring.following import oldest_offsets, projection
 from qc_worker.imaging.opening import ImageLimits
+from qc_worker.registry.store import FsspecModelStore
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.transport.kafka.feedback import KafkaFeedbackOutbox
 from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
@@ -57,7 +60,18 @@ def open_dashboard(settings: DashboardSettings) -> Iterator[Dashboard]:
         reviewing = stack.enter_context(closing(review(settings, database)))
         reviewing.start()
         following.inspections.tell(reviewing.history_grew)
+        stack.enter_context(reading_versions(settings, database))
         yield Dashboard(database, following, stack.enter_context(archiving(settings, database)), reviewing)
+
+
+@contextmanager
+def reading_versions(settings: DashboardSettings, database: Database) -> Iterator[None]:
+    """Read until the block ends which samples released versions were made from. Raises SettingsError."""
+    url = settings.model_store_url
+    reader = VersionReader(database, lambda: FsspecModelStore(url), SystemClock())
+    with closing(Repeating("model-cards", reader.step)) as reading:
+        reading.start()
+        yield
 
 
 @contextmanager

@@ -12,13 +12,18 @@ from qc_dashboard.projecting.projection import Projection
 from qc_dashboard.projecting.reading import WholeTopic
 from qc_dashboard.settings import DashboardSettings
 from qc_worker.domain.frame import Offsets, Record
-from qc_worker.ports.feeds import Feed, PublishedFeedback, PublishedRelease
+from qc_worker.ports.feeds import Feed, PublishedCollected, PublishedFeedback, PublishedRelease
 from qc_worker.ports.results import PublishedInspection
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.transport.kafka.books import KafkaBooks
 from qc_worker.transport.kafka.connecting.access import KafkaAccess
 from qc_worker.transport.kafka.feed import KafkaFeed
-from qc_worker.transport.published import published_feedback, published_inspection, published_release
+from qc_worker.transport.published import (
+    published_collected,
+    published_feedback,
+    published_inspection,
+    published_release,
+)
 from qc_worker.wiring.brokers import kafka_access
 
 MAX_POLL_RECORDS = 2_000
@@ -29,7 +34,8 @@ T = TypeVar("T")
 def projection(settings: DashboardSettings, database: Database) -> Projection:
     """Make the projection, not started yet. Raises SettingsError."""
     access, writer = kafka_access(settings), HistoryWriter(database)
-    results, models, feedback = settings.results_topic, settings.models_topic, settings.feedback_topic
+    results, models = settings.results_topic, settings.models_topic
+    feedback, samples = settings.feedback_topic, settings.samples_topic
     return Projection(
         writer,
         results=Source(
@@ -37,6 +43,7 @@ def projection(settings: DashboardSettings, database: Database) -> Projection:
         ),
         models=Source(models, _opening(access, models, published_release), writer.add_releases),
         feedback=Source(feedback, _opening(access, feedback, published_feedback), writer.add_feedback),
+        samples=Source(samples, _opening(access, samples, published_collected), writer.add_collected),
         clock=SystemClock(),
     )
 
@@ -48,6 +55,7 @@ class WholeTopics:
     results: WholeTopic[PublishedInspection]
     models: WholeTopic[PublishedRelease]
     feedback: WholeTopic[PublishedFeedback]
+    samples: WholeTopic[PublishedCollected]
 
 
 @contextmanager
@@ -58,6 +66,7 @@ def whole_topics(settings: DashboardSettings) -> Iterator[WholeTopics]:
             WholeTopic(settings.results_topic, books, published_inspection),
             WholeTopic(settings.models_topic, books, published_release),
             WholeTopic(settings.feedback_topic, books, published_feedback),
+            WholeTopic(settings.samples_topic, books, published_collected),
         )
 
 

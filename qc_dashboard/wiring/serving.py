@@ -17,6 +17,7 @@ from qc_dashboard.api.reports.parts import ReportParts
 from qc_dashboard.api.routes import ROUTES as API_ROUTES
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.history import History
+from qc_dashboard.outcomes.outcomes import Outcomes
 from qc_dashboard.pages.routes import ROUTES as PAGE_ROUTES
 from qc_dashboard.projecting.follower import Outage
 from qc_dashboard.reporting.reporter import Reporter
@@ -26,6 +27,7 @@ from qc_dashboard.web.app import create_app
 from qc_dashboard.web.routes import RoomRoute
 from qc_dashboard.wiring.dashboard import Dashboard
 from qc_dashboard.wiring.entering import entrance
+from qc_dashboard.wiring.replaying import replaying
 from qc_worker.imaging.opening import ImageLimits
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.transport.kafka.feedback import KafkaFeedbackOutbox
@@ -61,6 +63,7 @@ def open_api(settings: DashboardSettings, dashboard: Dashboard) -> Iterator[ApiP
         watch = KafkaGroupWatch(access, topic=settings.images_topic, group=settings.consumer_group)
         workers = stack.enter_context(closing(Workers(watch, clock=clock)))
         workers.start()
+        replays = stack.enter_context(replaying(settings, dashboard.archive, history))
         yield ApiParts(
             history=history,
             live=live,
@@ -71,6 +74,8 @@ def open_api(settings: DashboardSettings, dashboard: Dashboard) -> Iterator[ApiP
             clock=clock,
             workers=workers,
             reports=report_parts(settings, dashboard),
+            outcomes=Outcomes(dashboard.database),
+            replays=replays,
         )
 
 

@@ -1,10 +1,12 @@
 """`qc-worker replay`: judge a recorded frame again with the worker's own pipeline, and compare."""
 
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 
 from qc_worker.audit.recorded import recorded_inspection
+from qc_worker.commands.kept_frame import kept_frame
 from qc_worker.commands.replay_report import Replay, print_replay, replay_document
 from qc_worker.commands.reports import TerminalProgress, waiting
 from qc_worker.domain.errors import InvalidFrame, Reason, SettingsError
@@ -34,11 +36,25 @@ PROGRESS_WAIT_S = 0.1
 CLOSE_TIMEOUT_S = 5.0
 
 
-def replay_frame(settings: Settings, *, position: str, version: str | None, as_json: bool) -> int:
-    """Judge the frame again and print both; return 1 if they differ and no other version was given. Raises QcError."""
-    record = recorded_frame(settings, _parsed(position))
-    with closing(KafkaBooks(kafka_access(settings))) as books:
-        recorded = recorded_inspection(books, settings.results_topic, record, progress=TerminalProgress())
+def replay_frame(
+    settings: Settings,
+    *,
+    position: str,
+    version: str | None,
+    kept: tuple[Path | None, Path | None] = (None, None),
+    as_json: bool,
+) -> int:
+    """Judge the frame again and print both; return 1 if they differ and no other version was given. Raises QcError.
+
+    `kept`: the files with the frame and its inspection, of a frame that has left its topic.
+    """
+    recorded: Inspection | None
+    if kept == (None, None):
+        record = recorded_frame(settings, _parsed(position))
+        with closing(KafkaBooks(kafka_access(settings))) as books:
+            recorded = recorded_inspection(books, settings.results_topic, record, progress=TerminalProgress())
+    else:
+        record, recorded = kept_frame(_parsed(position), *kept)
     if recorded is None and version is None:
         raise SettingsError(
             f"{record.position} has no inspection on {settings.results_topic}: it was not judged yet, or retention "

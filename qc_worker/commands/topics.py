@@ -1,4 +1,4 @@
-"""`qc-worker topics`: create or check the five topics."""
+"""`qc-worker topics`: create or check the six topics."""
 
 from dataclasses import asdict
 

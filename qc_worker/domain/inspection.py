@@ -12,7 +12,7 @@ from typing import ClassVar
 from qc_worker.domain.errors import Reason
 from qc_worker.domain.frame import Position
 
-SCHEMA_VERSION = "1.5"
+SCHEMA_VERSION = "1.6"
 MAX_DEFECTS = 32
 """Most regions that an inspection lists; its mask has all of them."""
 

@@ -14,6 +14,7 @@ ModelVersion = NewType("ModelVersion", str)
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 FRAME_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/=+-]{0,127}$"
 KIND_PATTERN = r"^[^./\\\s][^/\\]{0,63}$"
+SHA256_PATTERN = r"^[0-9a-f]{64}$"
 MAX_PART_CHARACTERS = 128
 MAX_PERSON_CHARACTERS = 128
 

@@ -1,8 +1,9 @@
-"""Operators' verdicts: sent by dashboards, gathered by the trainer."""
+"""Operators' verdicts: sent by dashboards, gathered by the trainer, which says what it made of them."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
+from qc_worker.domain.collected import Collected
 from qc_worker.domain.feedback import Feedback
 
 
@@ -11,6 +12,18 @@ class FeedbackOutbox(Protocol):
 
     def send(self, feedback: Feedback) -> None:
         """Send and wait for the acknowledgement. Raises TransportError."""
+        ...
+
+    def close(self) -> None:
+        """Flush and disconnect."""
+        ...
+
+
+class CollectedOutbox(Protocol):
+    """Sends to `samples` what became of verdicts."""
+
+    def send(self, collected: Sequence[Collected]) -> None:
+        """Send all and wait for the acknowledgements. Raises TransportError."""
         ...
 
     def close(self) -> None:

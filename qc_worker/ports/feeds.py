@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from qc_worker.domain.collected import Collected
 from qc_worker.domain.feedback import Feedback
 from qc_worker.domain.frame import Offsets, Partition, Position
 from qc_worker.domain.release import Release
@@ -38,6 +39,15 @@ class PublishedFeedback:
     """A person's verdict as it lies on `feedback`."""
 
     feedback: Feedback
+    position: Position
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedCollected:
+    """The outcome of a verdict as it lies on `samples`."""
+
+    collected: Collected
     position: Position
     content: bytes
 

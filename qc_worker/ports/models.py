@@ -55,6 +55,10 @@ class ModelStore(Protocol):
         """
         ...
 
+    def card(self, line: str, version: str) -> bytes:
+        """Return the bytes of a version's card.json. Raises ModelError."""
+        ...
+
     def releases(self, line: str) -> list[Release]:
         """List every release of the line, oldest first; the last one is live."""
         ...

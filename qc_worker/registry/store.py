@@ -89,6 +89,14 @@ class FsspecModelStore:
                 raise ModelError(f"{line}/{version} is not in the model store")
             return place(into / line / version, lambda folder: self._download(line, version, folder))
 
+    def card(self, line: str, version: str) -> bytes:
+        path = f"{self._home(line, version)}/{CARD_FILE}"
+        with _store_errors(f"reading the card of {line}/{version}"):
+            if not self._fs.exists(path):
+                raise ModelError(f"{line}/{version} is not in the model store")
+            self._check_size(path)
+            return bytes(self._fs.cat_file(path))
+
     def releases(self, line: str) -> list[Release]:
         with _store_errors(f"reading releases of {line}"):
             return [release for row in self._release_rows(line) if (release := _release(line, row)) is not None]

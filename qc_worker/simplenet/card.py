@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.inspection import Mask
-from qc_worker.domain.names import NAME_PATTERN
+from qc_worker.domain.names import NAME_PATTERN, SHA256_PATTERN
 from qc_worker.imaging.aspect import BIT_DEPTHS
 from qc_worker.imaging.run_lengths import decode_mask
 from qc_worker.simplenet.fit_settings import FitSettings
@@ -20,7 +20,6 @@ from qc_worker.simplenet.tiles import MAX_TILES
 
 MIN_INPUT_SIZE, MAX_INPUT_SIZE = 32, 2048
 MAX_PATCH_SIZE = 15
-SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]

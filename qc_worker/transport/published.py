@@ -1,12 +1,12 @@
-"""Records of `results`, `models` and `feedback` as they are read back, whatever the broker."""
+"""Records of `results`, `models`, `feedback` and `samples` as they are read back, whatever the broker."""
 
 import structlog
 
 from qc_worker.domain.frame import Record
 from qc_worker.domain.inspection import Inspection
-from qc_worker.ports.feeds import PublishedFeedback, PublishedRelease
+from qc_worker.ports.feeds import PublishedCollected, PublishedFeedback, PublishedRelease
 from qc_worker.ports.results import PublishedInspection
-from qc_worker.wire.json_types import decode_feedback, decode_inspection, decode_release
+from qc_worker.wire.json_types import decode_collected, decode_feedback, decode_inspection, decode_release
 
 log = structlog.get_logger()
 
@@ -40,6 +40,15 @@ def published_feedback(record: Record) -> PublishedFeedback | None:
         return PublishedFeedback(decode_feedback(_readable(record)), record.position, record.content)
     except ValueError as error:
         log.warning("feedback unreadable", reason=str(error), position=str(record.position))
+        return None
+
+
+def published_collected(record: Record) -> PublishedCollected | None:
+    """Decode a record of `samples`; an unreadable one is logged and gives None."""
+    try:
+        return PublishedCollected(decode_collected(_readable(record)), record.position, record.content)
+    except ValueError as error:
+        log.warning("outcome of feedback unreadable", reason=str(error), position=str(record.position))
         return None
 
 

@@ -63,6 +63,7 @@ CHANNELS = (
         "People's verdicts on frames; of several on one frame the latest counts.",
         ("feedback",),
     ),
+    Channel("samples", "samples_topic", "What the trainer made of each verdict of a person.", ("collected",)),
     Channel("models", "models_topic", "The newest release of every line.", ("release",), compacted=True),
 )
 
@@ -79,10 +80,12 @@ OPERATIONS = (
         "Keep judged frames as samples, and withdraw those that a person is unsure of.",
     ),
     Operation("trainer", "receive", "images", "Read accepted frames back by position; commits nothing."),
+    Operation("trainer", "send", "samples", "Say if a verdict made its frame a sample."),
     Operation("trainer", "send", "models", "Announce that a version is live."),
     Operation("dashboard", "receive", "results", "Show verdicts, defects and heatmaps."),
     Operation("dashboard", "receive", "models", "Show which version judges a line."),
     Operation("dashboard", "receive", "feedback", "Show who judged a frame, and how."),
+    Operation("dashboard", "receive", "samples", "Show what became of each judgement."),
     Operation("dashboard", "send", "feedback", "Say if a frame is good, has a defect, or cannot be judged."),
 )
 
@@ -156,6 +159,7 @@ def _messages() -> dict[str, Schema]:
         "deadLetter": _frame("The original record, with the reason added as headers", _dead_letter_headers()),
         "inspection": _json_message("Inspection", key=CAMERA_KEY) | {"headers": _inspection_headers()},
         "feedback": _json_message("Feedback", key=LINE_KEY),
+        "collected": _json_message("Collected", key=LINE_KEY),
         "release": _json_message("Release", key=LINE_KEY),
     }
 

@@ -7,15 +7,20 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from qc_worker.domain.inspection import SCHEMA_VERSION
-from qc_worker.domain.names import FRAME_ID_PATTERN, KIND_PATTERN, NAME_PATTERN
-from qc_worker.wire.json_types import FEEDBACK, INSPECTION, RELEASE
+from qc_worker.domain.names import FRAME_ID_PATTERN, KIND_PATTERN, NAME_PATTERN, SHA256_PATTERN
+from qc_worker.wire.json_types import COLLECTED, FEEDBACK, INSPECTION, RELEASE
 
 Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 COMPONENT_REF = "#/components/schemas/{model}"
 
-_ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {"inspection": INSPECTION, "release": RELEASE, "feedback": FEEDBACK}
+_ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {
+    "inspection": INSPECTION,
+    "release": RELEASE,
+    "feedback": FEEDBACK,
+    "collected": COLLECTED,
+}
 
 # The decoders check these patterns in addition to the types.
 _PATTERNS: Final = {
@@ -26,6 +31,7 @@ _PATTERNS: Final = {
         "model_version": NAME_PATTERN,
         "kind": KIND_PATTERN,
     },
+    "Collected": {"line": NAME_PATTERN, "sample": SHA256_PATTERN},
 }
 
 

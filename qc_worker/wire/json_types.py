@@ -1,5 +1,6 @@
 """Converts between JSON and domain values, checked both ways by pydantic."""
 
+import re
 from dataclasses import replace
 from datetime import UTC
 from typing import TypeVar
@@ -7,7 +8,9 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from qc_worker.domain import names
+from qc_worker.domain.collected import Collected
 from qc_worker.domain.feedback import MAX_BOXES, Feedback, Judgement, MarkedBox
+from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Inspection
 from qc_worker.domain.release import Release
 
@@ -16,6 +19,7 @@ T = TypeVar("T")
 INSPECTION = TypeAdapter(Inspection)
 RELEASE = TypeAdapter(Release)
 FEEDBACK = TypeAdapter(Feedback)
+COLLECTED = TypeAdapter(Collected)
 
 
 def encode_inspection(inspection: Inspection) -> bytes:
@@ -51,8 +55,7 @@ def decode_feedback(raw: bytes) -> Feedback:
     feedback = _load(FEEDBACK, raw)
     names.line_name(feedback.line)
     names.frame_id(feedback.frame_id)
-    if not (0 <= feedback.source.partition < 2**31 and 0 <= feedback.source.offset < 2**63):
-        raise ValueError(f"source: {feedback.source} is not a position")
+    _check_position(feedback.source)
     names.person_name(feedback.accepted_by)
     if feedback.model_version is not None:
         names.model_version(feedback.model_version)
@@ -62,6 +65,29 @@ def decode_feedback(raw: bytes) -> Feedback:
     if feedback.accepted_at.tzinfo is None:
         return replace(feedback, accepted_at=feedback.accepted_at.replace(tzinfo=UTC))
     return feedback
+
+
+def encode_collected(collected: Collected) -> bytes:
+    """Encode the outcome of a verdict as JSON."""
+    return COLLECTED.dump_json(collected)
+
+
+def decode_collected(raw: bytes) -> Collected:
+    """Read the outcome of a verdict and check its names. Raises ValueError."""
+    collected = _load(COLLECTED, raw)
+    names.line_name(collected.line)
+    names.person_name(collected.accepted_by)
+    _check_position(collected.source)
+    if collected.sample is not None and not re.fullmatch(names.SHA256_PATTERN, collected.sample):
+        raise ValueError("sample: not a SHA-256")
+    if collected.accepted_at.tzinfo is None or collected.collected_at.tzinfo is None:
+        raise ValueError("accepted_at, collected_at: a time without its zone")
+    return collected
+
+
+def _check_position(source: Position) -> None:
+    if not (0 <= source.partition < 2**31 and 0 <= source.offset < 2**63):
+        raise ValueError(f"source: {source} is not a position")
 
 
 def _check_marks(feedback: Feedback) -> None:

@@ -41,12 +41,13 @@ def install_fixes(settings: Settings) -> None:
 
 
 def topic_plans(settings: Settings) -> tuple[TopicPlan, ...]:
-    """Plan the five topics."""
+    """Plan the six topics."""
     return plan_topics(
         images=settings.images_topic,
         results=settings.results_topic,
         dead_letters=settings.dead_letter_topic,
         feedback=settings.feedback_topic,
+        samples=settings.samples_topic,
         models=settings.models_topic,
         partitions=settings.partitions,
         replication_factor=settings.replication_factor,

@@ -52,6 +52,7 @@ class Topics:
     results: str = field(default_factory=lambda: unique("results"))
     dead_letters: str = field(default_factory=lambda: unique("images.dlq"))
     feedback: str = field(default_factory=lambda: unique("feedback"))
+    samples: str = field(default_factory=lambda: unique("samples"))
     models: str = field(default_factory=lambda: unique("models"))
 
 
@@ -260,6 +261,7 @@ def topic_plans(topics: Topics) -> tuple[TopicPlan, ...]:
         results=topics.results,
         dead_letters=topics.dead_letters,
         feedback=topics.feedback,
+        samples=topics.samples,
         models=topics.models,
         partitions=PARTITIONS,
         replication_factor=1,

@@ -236,7 +236,7 @@ def test_the_demo_says_before_it_starts_that_it_may_not_write(site: Site) -> Non
 
 @pytest.fixture
 def online(site: Site, embedded_services: Services, request: pytest.FixtureRequest) -> Site:
-    names = ("images", "results", "dead_letter", "feedback", "models")
+    names = ("images", "results", "dead_letter", "feedback", "samples", "models")
     suffix = f"{abs(hash(request.node.name)):x}"[:8]
     topics = {f"QC_{name.upper()}_TOPIC": f"{name}-{suffix}" for name in names}
     settings = {

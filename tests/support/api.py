@@ -4,8 +4,10 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import time
 from pathlib import Path
+from threading import Event
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,8 +26,12 @@ from qc_dashboard.api.routes import ROUTES
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.history import History
 from qc_dashboard.history.writing import HistoryWriter, Step
+from qc_dashboard.outcomes.outcomes import Outcomes
 from qc_dashboard.projecting.arrivals import Arrivals
 from qc_dashboard.projecting.follower import Outage
+from qc_dashboard.replaying.command import ReplayFailed, Report
+from qc_dashboard.replaying.replay import Replay
+from qc_dashboard.replaying.replays import Replays
 from qc_dashboard.reporting.reporter import Reporter
 from qc_dashboard.reporting.shifts import Shifts
 from qc_dashboard.web.app import create_app
@@ -77,6 +83,8 @@ class ApiRig:
             cache=self.cache, archive=self.plant.archive, frames=MemoryFrameReader(self.broker), limits=LIMITS
         )
         judging = Judging(MemoryFeedbackOutbox(self.broker, topic="feedback"), clock=self.clock)
+        replays = Replays(self._judge_again, self.clock)
+        replays.start()
         parts = ApiParts(
             history=self.history,
             live=self.live,
@@ -87,8 +95,18 @@ class ApiRig:
             clock=self.clock,
             workers=self.workers,
             reports=ReportParts(Reporter(self.database, outages=lambda: self.outages), SHIFTS),
+            outcomes=Outcomes(self.database),
+            replays=replays,
         )
         return create_app(self.accounts, Entrance(loopback_only=True), routes=routes, state={"api": parts})
+
+    def _judge_again(self, asked: Replay, stop: Event) -> Report:
+        """Stand in for `qc-worker replay`: the second judgement is the first one, of another version if asked."""
+        stored = self.history.inspection(asked.source)
+        if stored is None or stop.is_set():
+            raise ReplayFailed(f"{asked.source} holds no frame")
+        again = replace(stored.inspection, model_version=asked.version or stored.model_version)
+        return Report(None if asked.version else True, 0.0, 0.01, None, again)
 
     def write(self, *inspections: Inspection, partition: int = 0) -> None:
         """Have these in the history, as the projection writes them: one after the other on `results`."""

@@ -149,6 +149,8 @@ def card(
     *,
     scores: tuple[float, ...] = (-5.0, 0.0, 5.0),
     ignored: Mask | None = None,
+    made_of: tuple[str, ...] = (),
+    created_at: datetime = NOON,
 ) -> ModelCard:
     return ModelCard(
         line=line,
@@ -156,11 +158,11 @@ def card(
         embedding=embedding_spec(),
         head=head_shape(),
         calibration=Calibration(scores=scores, max_false_reject=0.25),
-        samples=SampleManifest(training=(), calibration=()),
+        samples=SampleManifest(training=made_of, calibration=made_of),
         training=FitSettings(),
         seed=0,
         duration_s=1.0,
-        created_at=NOON,
+        created_at=created_at,
         ignored=ignored,
     )
 
@@ -173,14 +175,17 @@ def add_version(
     seed: int = 0,
     scores: tuple[float, ...] = (-5.0, 0.0, 5.0),
     ignored: Mask | None = None,
+    made_of: tuple[str, ...] = (),
+    released_at: datetime = NOON,
 ) -> Release:
-    """Store a model with random weights, and return the release that would announce it."""
+    """Store a model with random weights, trained in the second before its release, which is returned."""
     with TemporaryDirectory() as folder:
         path = Path(folder)
-        save_model(path, head(seed), card(line, version, scores=scores, ignored=ignored))
+        made = card(line, version, scores=scores, ignored=ignored, made_of=made_of, created_at=released_at)
+        save_model(path, head(seed), made)
         card_sha256 = file_sha256(path / CARD_FILE)
         store.add(path, line=line, version=version)
-    return Release(line=line, version=version, card_sha256=card_sha256, threshold=max(scores), released_at=NOON)
+    return Release(line=line, version=version, card_sha256=card_sha256, threshold=max(scores), released_at=released_at)
 
 
 def share_head(

@@ -29,7 +29,7 @@ from qc_worker.wire.images import encode_frame
 from tests.conftest import Services, eventually
 from tests.support import factories
 
-TOPICS = ("images", "results", "dead_letter", "feedback", "models")
+TOPICS = ("images", "results", "dead_letter", "feedback", "samples", "models")
 START_TIMEOUT_S = 90.0
 
 

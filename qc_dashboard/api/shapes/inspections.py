@@ -8,7 +8,7 @@ from urllib.parse import quote
 from qc_dashboard.api.shapes.documented import DOCUMENTED
 from qc_dashboard.history.search import StoredInspection
 from qc_dashboard.history.times import from_us
-from qc_worker.domain.feedback import Feedback
+from qc_dashboard.outcomes.outcome import JudgementOutcome
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Inspection, Verdict
 
@@ -97,8 +97,8 @@ class WholeInspection:
     """Partition of `results` on which it lies."""
     results_offset: int
     """Offset there."""
-    feedback: tuple[Feedback, ...]
-    """Judgements of people, oldest first; the last one counts."""
+    feedback: tuple[JudgementOutcome, ...]
+    """Judgements of people, oldest first, each with what became of it; the last one counts."""
     links: Links
     """Paths of what belongs to it."""
 

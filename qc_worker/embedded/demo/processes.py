@@ -31,6 +31,7 @@ PASSED_ON = (
     "results_topic",
     "dead_letter_topic",
     "feedback_topic",
+    "samples_topic",
     "models_topic",
     "redis_url",
     "redis_timeout_ms",

@@ -42,10 +42,13 @@ def opened_stage(settings: Settings) -> Iterator[Settings]:
         yield settings.model_copy(update=_servers(settings, stack) | _own_names() | folders)
 
 
+TOPICS = ("images", "results", "dead_letter", "feedback", "samples", "models")
+
+
 def _own_names() -> dict[str, str]:
     """Make topic and group names that nobody else has: on the user's broker the demo must not touch the plant's."""
     prefix = f"qc-demo-{uuid4().hex[:8]}"
-    names = {f"{name}_topic": f"{prefix}.{name}" for name in ("images", "results", "dead_letter", "feedback", "models")}
+    names = {f"{name}_topic": f"{prefix}.{name}" for name in TOPICS}
     return {**names, "consumer_group": prefix}
 
 

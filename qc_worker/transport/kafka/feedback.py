@@ -1,4 +1,4 @@
-"""Sends operators' verdicts, for dashboards, and reads them, for the trainer."""
+"""Sends operators' verdicts, for dashboards; reads them and sends what became of them, for the trainer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,12 +6,13 @@ from typing import Any
 import structlog
 from kafka import KafkaConsumer, KafkaProducer
 
+from qc_worker.domain.collected import Collected
 from qc_worker.domain.feedback import Feedback
 from qc_worker.transport.kafka.connecting.access import Connections, KafkaAccess, open_client, transport_errors
 from qc_worker.transport.kafka.group.ownership import CLOSE_TIMEOUT_MS, COMMIT_TIMEOUT_MS, NOT_A_MEMBER
 from qc_worker.transport.kafka.producer import DELIVERY_TIMEOUT_S, close_producer, open_producer, send_and_wait
 from qc_worker.transport.outgoing import OutgoingRecord
-from qc_worker.wire.json_types import decode_feedback, encode_feedback
+from qc_worker.wire.json_types import decode_feedback, encode_collected, encode_feedback
 
 log = structlog.get_logger()
 
@@ -79,8 +80,8 @@ class KafkaFeedbackSource:
             self._consumer.commit(timeout_ms=COMMIT_TIMEOUT_MS)
 
 
-class KafkaFeedbackOutbox:
-    """Sends one operator's verdict at a time."""
+class _Outbox:
+    """Holds a producer for one topic, opened when it is first needed."""
 
     def __init__(self, access: KafkaAccess, *, topic: str, delivery_timeout_s: float = DELIVERY_TIMEOUT_S) -> None:
         self._access = access
@@ -88,16 +89,32 @@ class KafkaFeedbackOutbox:
         self._delivery_timeout_s = delivery_timeout_s
         self._producer: KafkaProducer | None = None
 
-    def send(self, feedback: Feedback) -> None:
-        if self._producer is None:
-            self._producer = open_producer(self._access, self._delivery_timeout_s)
-        record = OutgoingRecord(self._topic, feedback.line.encode(), encode_feedback(feedback), [])
-        send_and_wait(self._producer, [record], timeout_s=self._delivery_timeout_s)
-
     def close(self) -> None:
         if self._producer is not None:
             close_producer(self._producer, timeout_s=self._delivery_timeout_s)
             self._producer = None
+
+    def _send(self, line: str, content: Sequence[bytes]) -> None:
+        if self._producer is None:
+            self._producer = open_producer(self._access, self._delivery_timeout_s)
+        records = [OutgoingRecord(self._topic, line.encode(), each, []) for each in content]
+        send_and_wait(self._producer, records, timeout_s=self._delivery_timeout_s)
+
+
+class KafkaFeedbackOutbox(_Outbox):
+    """Sends one operator's verdict at a time."""
+
+    def send(self, feedback: Feedback) -> None:
+        self._send(feedback.line, [encode_feedback(feedback)])
+
+
+class KafkaCollectedOutbox(_Outbox):
+    """Sends what became of the verdicts of one poll."""
+
+    def send(self, collected: Sequence[Collected]) -> None:
+        # One batch for each line: a batch of one partition is one request.
+        for line in dict.fromkeys(one.line for one in collected):
+            self._send(line, [encode_collected(one) for one in collected if one.line == line])
 
 
 def _decoded(polled: Any) -> Feedback | None:

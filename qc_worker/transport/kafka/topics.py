@@ -59,11 +59,12 @@ def plan_topics(
     results: str,
     dead_letters: str,
     feedback: str,
+    samples: str,
     models: str,
     partitions: int,
     replication_factor: int,
 ) -> tuple[TopicPlan, ...]:
-    """Plan the five topics."""
+    """Plan the six topics."""
     passing = {"cleanup.policy": "delete", "retention.ms": str(RECORDS_RETENTION_MS)}
     # A worker with a wrong clock must not be refused (KIP-1030), nor its inspections be searched at wrong times.
     published = {**passing, "message.timestamp.type": "LogAppendTime"}
@@ -75,6 +76,7 @@ def plan_topics(
         TopicPlan(results, partitions, {**published, **records}, replication_factor),
         TopicPlan(dead_letters, partitions, {**published, **letters}, replication_factor),
         TopicPlan(feedback, partitions, passing, replication_factor),
+        TopicPlan(samples, partitions, passing, replication_factor),
         # One partition: releases of all lines in one order.
         TopicPlan(models, 1, {"cleanup.policy": "compact"}, replication_factor),
     )

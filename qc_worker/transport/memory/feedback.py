@@ -1,15 +1,16 @@
-"""Operators' verdicts on the in-memory broker: the outbox and the source."""
+"""Operators' verdicts on the in-memory broker, and what became of them: the outboxes and the source."""
 
 from collections.abc import Sequence
 
 import structlog
 
+from qc_worker.domain.collected import Collected
 from qc_worker.domain.feedback import Feedback
 from qc_worker.domain.frame import Partition, Record
 from qc_worker.transport.memory.broker import MemoryBroker
 from qc_worker.transport.memory.frames import MemoryFrameSource
 from qc_worker.transport.outgoing import OutgoingRecord
-from qc_worker.wire.json_types import decode_feedback, encode_feedback
+from qc_worker.wire.json_types import decode_feedback, encode_collected, encode_feedback
 
 log = structlog.get_logger()
 
@@ -23,6 +24,21 @@ class MemoryFeedbackOutbox:
 
     def send(self, feedback: Feedback) -> None:
         self._broker.append(OutgoingRecord(self._topic, feedback.line.encode(), encode_feedback(feedback), []))
+
+    def close(self) -> None:
+        pass
+
+
+class MemoryCollectedOutbox:
+    """Appends each outcome at once."""
+
+    def __init__(self, broker: MemoryBroker, *, topic: str) -> None:
+        self._broker = broker
+        self._topic = topic
+
+    def send(self, collected: Sequence[Collected]) -> None:
+        for one in collected:
+            self._broker.append(OutgoingRecord(self._topic, one.line.encode(), encode_collected(one), []))
 
     def close(self) -> None:
         pass

@@ -152,7 +152,7 @@ def test_a_frame_shows_verdict_boxes_heatmap_and_neighbours(rig: PagesRig, visit
     assert "heatmap.png" in page
     assert 'href="/history/frame/images/0/0" data-earlier' in page
     assert 'href="/history/frame/images/0/2" data-later' in page
-    assert "Nobody has judged this frame." in page
+    assert 'data-nobody="Nobody has judged this frame."' in page
     assert visitor.get("/history/frame/images/0/9").status_code == 404
 
 

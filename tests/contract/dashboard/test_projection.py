@@ -25,7 +25,12 @@ from qc_worker.transport.memory.feed import MemoryFeed
 from qc_worker.transport.memory.feedback import MemoryFeedbackOutbox
 from qc_worker.transport.memory.models import MemoryReleaseLog
 from qc_worker.transport.outgoing import OutgoingRecord
-from qc_worker.transport.published import published_feedback, published_inspection, published_release
+from qc_worker.transport.published import (
+    published_collected,
+    published_feedback,
+    published_inspection,
+    published_release,
+)
 from qc_worker.wire.json_types import encode_inspection
 from tests.conftest import eventually
 from tests.contract.rigs import feedback, release
@@ -34,7 +39,7 @@ from tests.support.silence import silent_address
 
 PATIENCE_MS = 300_000
 """Longer than a test may take."""
-TOPICS = ("results", "models", "feedback")
+TOPICS = ("results", "models", "feedback", "samples")
 Store = Callable[[Sequence[PublishedInspection], Step], Written]
 
 
@@ -75,6 +80,11 @@ def projection(broker: MemoryBroker, database: Database) -> Projection:
         ),
         feedback=Source(
             "feedback", lambda: MemoryFeed(broker, topic="feedback", decode=published_feedback), writer.add_feedback
+        ),
+        samples=Source(
+            "samples",
+            lambda: MemoryFeed(broker, topic="samples", decode=published_collected),
+            writer.add_collected,
         ),
         clock=SystemClock(),
     )

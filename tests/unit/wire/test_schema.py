@@ -86,7 +86,7 @@ def test_every_reference_of_the_asyncapi_document_resolves() -> None:
 def test_every_topic_and_application_has_its_operations() -> None:
     document = _asyncapi()
     addresses = {channel["address"] for channel in document["channels"].values()}
-    assert addresses == {"images", "results", "images.dlq", "feedback", "models"}
+    assert addresses == {"images", "results", "images.dlq", "feedback", "samples", "models"}
     applications = {tag["name"] for operation in document["operations"].values() for tag in operation["tags"]}
     assert applications == {"camera", "worker", "trainer", "dashboard"}
 
@@ -106,6 +106,7 @@ def test_topics_are_described_as_they_are_created() -> None:
         results="results",
         dead_letters="images.dlq",
         feedback="feedback",
+        samples="samples",
         models="models",
         partitions=Settings.model_fields["partitions"].default,
         replication_factor=Settings.model_fields["replication_factor"].default,

@@ -1,22 +1,26 @@
 """Turn feedback into samples: read the frames that people judged back from `images` by position.
 
 The last word on a frame counts, also if it comes when the frame has expired but is a sample: `unsure` withdraws it.
+The outcome of each goes to `samples` before its offset is committed, so none is missing there; after a crash some are
+there twice.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum, auto
 
 import structlog
 
+from qc_worker.domain.collected import Collected, Collection
 from qc_worker.domain.errors import InvalidFrame, TrainingError
 from qc_worker.domain.feedback import Feedback, Judgement
 from qc_worker.domain.frame import Frame
 from qc_worker.domain.names import LineName, line_name
 from qc_worker.imaging.opening import ImageLimits
 from qc_worker.imaging.preprocessing import decode_picture
-from qc_worker.ports.feedback import FeedbackSource
+from qc_worker.ports.feedback import CollectedOutbox, FeedbackSource
 from qc_worker.ports.frames import FrameReader
 from qc_worker.wire.images import decode_record
 from trainer.datasets.masks import as_png
@@ -43,6 +47,16 @@ class Outcome(Enum):
     EXPIRED = auto()
     MISMATCHED = auto()
     UNDECODABLE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One feedback, dealt with."""
+
+    outcome: Outcome
+    stands: Collection
+    """What it is now. Feedback that comes again is KNOWN, but the frame may well be the sample that it made."""
+    sample: str | None = None
 
 
 @dataclass(slots=True)
@@ -84,6 +98,16 @@ class CollectReport:
                 self.undecodable += 1
 
 
+EXPIRED = Taken(Outcome.EXPIRED, Collection.EXPIRED)
+MISMATCHED = Taken(Outcome.MISMATCHED, Collection.MISMATCHED)
+UNDECODABLE = Taken(Outcome.UNDECODABLE, Collection.UNDECODABLE)
+STANDING = {
+    Judgement.GOOD: Collection.SAMPLE,
+    Judgement.DEFECT: Collection.SAMPLE,
+    Judgement.UNSURE: Collection.HELD_BACK,
+}
+
+
 @dataclass(slots=True)
 class Collector:
     """Reads feedback from a source and stores its frames as samples."""
@@ -93,9 +117,11 @@ class Collector:
     store: SampleStore
     limits: ImageLimits
     images_topic: str
+    outbox: CollectedOutbox
     joined: Callable[[], bool] = lambda: True
     """True once the consumer group has assigned partitions; before that, polls return nothing."""
     monotonic: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
     poll_s: float = POLL_S
     stored: SamplesByPosition = field(init=False)
 
@@ -110,9 +136,9 @@ class Collector:
         report = CollectReport()
         try:
             for batch in self._batches(stop):
-                for feedback in batch:
-                    report.count(feedback, self._take(feedback))
+                outcomes = [self._collect(feedback, report) for feedback in batch]
                 if batch:
+                    self.outbox.send(outcomes)
                     # Only now: a crash before this line reads the same feedback again, and the store keeps it once.
                     self.source.commit()
                     log.info("feedback collected", count=len(batch))
@@ -134,7 +160,20 @@ class Collector:
             idle_polls = 0 if batch else idle_polls + 1
             yield batch
 
-    def _take(self, feedback: Feedback) -> Outcome:
+    def _collect(self, feedback: Feedback, report: CollectReport) -> Collected:
+        taken = self._take(feedback)
+        report.count(feedback, taken.outcome)
+        return Collected(
+            line=feedback.line,
+            source=feedback.source,
+            accepted_by=feedback.accepted_by,
+            accepted_at=feedback.accepted_at,
+            outcome=taken.stands,
+            collected_at=self.now(),
+            sample=taken.sample,
+        )
+
+    def _take(self, feedback: Feedback) -> Taken:
         """Store the frame of one feedback, or log the reason why not."""
         if feedback.source.topic != self.images_topic:
             return self._refuse(feedback, found=f"topic {feedback.source.topic}")
@@ -146,12 +185,12 @@ class Collector:
             mask = self._mask(feedback, frame.content)
         except InvalidFrame as error:
             log.warning("frame of feedback cannot be decoded", position=str(feedback.source), detail=error.detail)
-            return Outcome.UNDECODABLE
+            return UNDECODABLE
         if (frame.line, frame.frame_id) != (feedback.line, feedback.frame_id):
             return self._refuse(feedback, found=f"line {frame.line}, frame {frame.frame_id}")
         return self._store(feedback, frame, mask)
 
-    def _refuse(self, feedback: Feedback, *, found: str) -> Outcome:
+    def _refuse(self, feedback: Feedback, *, found: str) -> Taken:
         log.warning(
             "feedback does not match its record",
             line=feedback.line,
@@ -159,9 +198,9 @@ class Collector:
             position=str(feedback.source),
             found=found,
         )
-        return Outcome.MISMATCHED
+        return MISMATCHED
 
-    def _store(self, feedback: Feedback, frame: Frame, mask: bytes | None) -> Outcome:
+    def _store(self, feedback: Feedback, frame: Frame, mask: bytes | None) -> Taken:
         line = line_name(feedback.line)
         origin = Origin(
             position=frame.position,
@@ -172,21 +211,28 @@ class Collector:
             captured_at=frame.captured_at,
         )
         stored = self.store.add(line, feedback.verdict, frame.content, origin=origin, mask=mask, word=_word(feedback))
-        self.stored.note(line, frame.position, sha256(frame.content))
-        return _outcome(feedback, stored)
+        sample = sha256(frame.content)
+        self.stored.note(line, frame.position, sample)
+        return self._taken(feedback, line, sample, stored)
 
-    def _judge_sample(self, feedback: Feedback) -> Outcome:
+    def _judge_sample(self, feedback: Feedback) -> Taken:
         """Judge a frame that has expired but is a sample."""
         line = line_name(feedback.line)
         sample = self.stored.find(line, feedback.source, feedback.frame_id)
         if sample is None:
             log.warning("frame of feedback has expired", line=line, position=str(feedback.source))
-            return Outcome.EXPIRED
+            return EXPIRED
         try:
-            return _outcome(feedback, self._judge_stored(line, sample, feedback))
+            return self._taken(feedback, line, sample, self._judge_stored(line, sample, feedback))
         except (TrainingError, InvalidFrame) as error:
             log.warning("sample of feedback cannot be read", line=line, sample=sample, detail=str(error))
-            return Outcome.EXPIRED
+            return EXPIRED
+
+    def _taken(self, feedback: Feedback, line: LineName, sample: str, stored: Stored) -> Taken:
+        card = self.store.find(line, sample)
+        counts = card is not None and card.last == _word(feedback)
+        stands = STANDING[feedback.verdict] if counts else Collection.REPLACED
+        return Taken(_outcome(feedback, stored), stands, sample)
 
     def _judge_stored(self, line: LineName, sample: str, feedback: Feedback) -> Stored:
         card = self.store.find(line, sample)

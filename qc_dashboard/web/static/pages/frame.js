@@ -47,6 +47,7 @@ for (const button of document.querySelectorAll("[data-judge]")) {
     try {
       await qc.send("POST", button.closest("[data-feedback]").dataset.feedback, { verdict: button.dataset.judge });
       answer.textContent = `Sent: ${button.textContent.trim().toLowerCase()}. The last word counts.`;
+      document.querySelector("[data-outcomes]")?.dispatchEvent(new Event("qc:judged"));
     } catch (error) {
       answer.textContent = `Not sent: ${error.message}`;
     }

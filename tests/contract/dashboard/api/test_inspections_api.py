@@ -132,6 +132,7 @@ async def test_one_inspection_has_what_people_said_about_it(rig: ApiRig, databas
     HistoryWriter(database).add_feedback([PublishedFeedback(said, Position("feedback", 0, 0), encode_feedback(said))])
     (one,) = (await rig.get(FRAME))["feedback"]
     assert (one["verdict"], one["kind"], one["accepted_by"]) == ("defect", "scratch", "Ada")
+    assert one["outcome"]["stage"] == "sent"
 
 
 @pytest.mark.parametrize(

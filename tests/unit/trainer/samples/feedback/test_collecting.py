@@ -1,4 +1,5 @@
 import io
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,8 +11,9 @@ from PIL import Image
 
 from qc_worker.domain.feedback import Feedback, Judgement, MarkedBox
 from qc_worker.domain.frame import Position
+from qc_worker.ports.feedback import CollectedOutbox
 from qc_worker.transport.memory.broker import MemoryBroker
-from qc_worker.transport.memory.feedback import MemoryFeedbackOutbox, MemoryFeedbackSource
+from qc_worker.transport.memory.feedback import MemoryCollectedOutbox, MemoryFeedbackOutbox, MemoryFeedbackSource
 from qc_worker.transport.memory.frames import MemoryFrameOutbox, MemoryFrameReader
 from qc_worker.transport.outgoing import OutgoingRecord
 from qc_worker.wire.images import encode_frame
@@ -25,7 +27,7 @@ class Floor:
 
     def __init__(self, folder: Path) -> None:
         self.broker = MemoryBroker(partitions=1)
-        for topic in ("images", "feedback"):
+        for topic in ("images", "feedback", "samples"):
             self.broker.create_topic(topic, partitions=1)
         self.store = SampleStore(folder)
 
@@ -52,12 +54,11 @@ class Floor:
         """Remove the frame, as retention does."""
         self.broker.remove_before(replace(position, offset=position.offset + 1))
 
-    def collect(self) -> CollectReport:
-        source = MemoryFeedbackSource(self.broker, topic="feedback")
-        frames = MemoryFrameReader(self.broker)
-        report = Collector(source, frames, self.store, LIMITS, "images", poll_s=0.01).run()
-        source.close()
-        return report
+    def collect(self, outbox: CollectedOutbox | None = None) -> CollectReport:
+        outbox = outbox or MemoryCollectedOutbox(self.broker, topic="samples")
+        with closing(MemoryFeedbackSource(self.broker, topic="feedback")) as source:
+            frames = MemoryFrameReader(self.broker)
+            return Collector(source, frames, self.store, LIMITS, "images", outbox, poll_s=0.01).run()
 
 
 def test_an_accepted_frame_becomes_a_sample_with_its_origin(tmp_path: Path) -> None:
