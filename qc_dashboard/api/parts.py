@@ -10,7 +10,9 @@ from qc_dashboard.api.live.feed import LiveFeed
 from qc_dashboard.api.pictures.pictures import Pictures
 from qc_dashboard.history.history import History
 from qc_dashboard.projecting.follower import Outage
+from qc_dashboard.review.evidence import ThresholdEvidence
 from qc_worker.ports.clock import Clock
+from qc_worker.ports.models import Versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class ApiParts:
     outages: Callable[[], Sequence[Outage]]
     """Returns what cannot be followed at the moment."""
     clock: Clock
+    versions: Versions
+    evidence: ThresholdEvidence
 
 
 def api_of(request: Request) -> ApiParts:

@@ -22,6 +22,7 @@ from qc_dashboard.api.shapes.judgement import GivenJudgement
 from qc_dashboard.api.shapes.live import LineStates, NewInspections, Reload, StreamStart
 from qc_dashboard.api.shapes.models import Models
 from qc_dashboard.api.stream import EVENT_STREAM, StreamQuery, show_stream
+from qc_dashboard.api.versions.operations import VERSIONS
 from qc_dashboard.web.routes import RoomRoute
 from qc_worker.domain.feedback import Feedback
 
@@ -114,5 +115,5 @@ INSPECTIONS = (
         failures=(404,),
     ),
 )
-OPERATIONS = (*LIVE, *INSPECTIONS)
+OPERATIONS = (*LIVE, *INSPECTIONS, *VERSIONS)
 ROUTES = (*(operation.route for operation in OPERATIONS), document_route(OPERATIONS))

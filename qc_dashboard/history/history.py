@@ -18,6 +18,10 @@ from qc_worker.domain.inspection import Verdict
 from qc_worker.domain.release import Release
 from qc_worker.wire.json_types import decode_feedback, decode_release
 
+CAPTURE_SLACK_US = 60_000_000
+FIRST_LOOKED_AT = 500
+"""Verdicts of a version among which its first one since a release is looked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
@@ -120,6 +124,16 @@ class History:
         with self._database.reading() as connection:
             documents = connection.scalars(query.order_by(releases.c.released_us, releases.c.version)).all()
         return [decode_release(document.encode()) for document in documents]
+
+    def first_judged_us(self, line: str, version: str, *, since_us: int) -> int | None:
+        """Return when the version gave its first verdict on the line since then; None if it has not."""
+        # The index is by the time of the capture, which may lie a little before the release.
+        query = select(TABLE.scored_us).where(
+            TABLE.line == line, TABLE.model_version == version, TABLE.taken_us >= since_us - CAPTURE_SLACK_US
+        )
+        with self._database.reading() as connection:
+            scored = connection.scalars(query.order_by(TABLE.taken_us).limit(FIRST_LOOKED_AT)).all()
+        return min((us for us in scored if us >= since_us), default=None)
 
     def released_lines(self) -> list[str]:
         """List the lines that have releases, in alphabetical order."""

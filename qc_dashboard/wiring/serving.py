@@ -16,11 +16,13 @@ from qc_dashboard.api.routes import ROUTES as API_ROUTES
 from qc_dashboard.database.database import Database
 from qc_dashboard.history.history import History
 from qc_dashboard.pages.routes import ROUTES as PAGE_ROUTES
+from qc_dashboard.review.evidence import ThresholdEvidence
 from qc_dashboard.settings import DashboardSettings
 from qc_dashboard.web.app import create_app
 from qc_dashboard.web.routes import RoomRoute
 from qc_dashboard.wiring.dashboard import Dashboard
 from qc_dashboard.wiring.entering import entrance
+from qc_dashboard.wiring.versions import release_log, stored_versions
 from qc_worker.imaging.opening import ImageLimits
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.transport.kafka.feedback import KafkaFeedbackOutbox
@@ -52,7 +54,9 @@ def open_api(settings: DashboardSettings, dashboard: Dashboard) -> Iterator[ApiP
         limits = ImageLimits(max_bytes=settings.max_frame_bytes, max_pixels=settings.max_frame_pixels)
         pictures = Pictures(cache=cache, archive=dashboard.archive, frames=frames, limits=limits)
         judging = Judging(outbox, clock=clock)
-        yield ApiParts(history, live, pictures, judging, dashboard.projection.outages, clock)
+        versions = stored_versions(settings, stack.enter_context(closing(release_log(settings))))
+        evidence = ThresholdEvidence(dashboard.database)
+        yield ApiParts(history, live, pictures, judging, dashboard.projection.outages, clock, versions, evidence)
 
 
 def build_accounts(settings: DashboardSettings, database: Database) -> Accounts:

@@ -22,15 +22,19 @@ from qc_dashboard.history.history import History
 from qc_dashboard.history.writing import HistoryWriter, Step
 from qc_dashboard.projecting.arrivals import Arrivals
 from qc_dashboard.projecting.follower import Outage
+from qc_dashboard.review.evidence import ThresholdEvidence
 from qc_dashboard.web.app import create_app
 from qc_dashboard.web.door import Entrance
 from qc_dashboard.web.routes import RoomRoute
 from qc_worker.domain.inspection import Inspection
 from qc_worker.imaging.opening import ImageLimits
+from qc_worker.registry.store import FsspecModelStore
+from qc_worker.registry.stored_versions import StoredVersions
 from qc_worker.transport.memory.broker import MemoryBroker
 from qc_worker.transport.memory.feedback import MemoryFeedbackOutbox
 from qc_worker.transport.memory.frames import MemoryFrameReader
 from qc_worker.transport.memory.heatmaps import MemoryHeatmapCache
+from qc_worker.transport.memory.models import MemoryReleaseLog
 from tests.support.archives import Plant
 from tests.support.factories import ManualClock
 from tests.support.published import RESULTS, places, published
@@ -56,6 +60,10 @@ class ApiRig:
         self.live = LiveFeed(self.history, topic=RESULTS, clock=self.clock, arrivals=Arrivals())
         self.outages: list[Outage] = []
         self.accounts = Accounts(database, clock=self.clock)
+        self.store = FsspecModelStore(str(folder / "models"))
+        self.broker.create_topic("models", partitions=1)
+        self.releases = MemoryReleaseLog(self.broker, topic="models")
+        self.versions = StoredVersions(lambda: self.store, self.releases, self.clock)
         self.app = self._app(routes)
         self._written: dict[int, int] = {}
 
@@ -64,7 +72,10 @@ class ApiRig:
             cache=self.cache, archive=self.plant.archive, frames=MemoryFrameReader(self.broker), limits=LIMITS
         )
         judging = Judging(MemoryFeedbackOutbox(self.broker, topic="feedback"), clock=self.clock)
-        parts = ApiParts(self.history, self.live, pictures, judging, lambda: self.outages, self.clock)
+        evidence = ThresholdEvidence(self.database)
+        parts = ApiParts(
+            self.history, self.live, pictures, judging, lambda: self.outages, self.clock, self.versions, evidence
+        )
         return create_app(self.accounts, Entrance(loopback_only=True), routes=routes, state={"api": parts})
 
     def write(self, *inspections: Inspection, partition: int = 0) -> None:

@@ -23,10 +23,10 @@ from qc_worker.domain.inspection import Verdict
 from qc_worker.transport.outgoing import OutgoingRecord
 from tests.support.api import HERE, URL, ApiRig, csrf_token
 from tests.support.databases import migrated
-from tests.support.factories import jpeg
+from tests.support.factories import add_version, jpeg
 from tests.support.published import inspection
 
-EXISTING = {"topic": "images", "partition": 0, "offset": 0}
+EXISTING = {"topic": "images", "partition": 0, "offset": 0, "line": "A", "version": "v1"}
 EXAMPLES = 60
 POSITIVE = GenerationMode.POSITIVE
 briefly = settings(
@@ -53,6 +53,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Any:
         for number in range(5):
             rig.broker.append(OutgoingRecord("images", b"A/top", jpeg(number), []))
         rig.write(*(inspection(number, verdict=verdict) for number, verdict in enumerate(Verdict)))
+        rig.versions.promote("A", add_version(rig.store).version)
         rig.live.step()
         rig.app.state.web.stopping.set()  # streams end after what they have at once
         yield rig
