@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+from itertools import count
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from PIL import Image
 from tests.conftest import eventually
 from tests.support.api import token_in
 from tests.support.dashboard import DashboardProcess
+from tests.support.factories import add_version
 from tests.support.plant import Plant
 
 pytestmark = pytest.mark.apache_only
@@ -74,3 +76,25 @@ def _look_and_judge(client: httpx.Client) -> None:
     assert taken.status_code == 202, taken.text
     feedback = eventually(lambda: client.get(links["inspection"]).json()["feedback"])
     assert [(one["kind"], one["accepted_by"]) for one in feedback] == [("scratch", "local")]
+
+
+def test_a_version_that_is_promoted_judges_on_a_running_worker(plant: Plant, dashboard: DashboardProcess) -> None:
+    url = eventually(dashboard.url)
+    plant.train("A", "v1")
+    add_version(plant.store, "A", "v2", seed=2)
+    with plant.worker(), httpx.Client(base_url=url, timeout=60) as client:
+        headers = {"X-CSRF-Token": token_in(client.get("/"))}
+        body = {"line": "A", "version": "v2", "live": "v1"}
+        done = client.post("/api/v1/models/A/promote", json=body, headers=headers)
+        assert done.status_code == 202, done.text
+        assert plant.store.releases("A")[-1].version == "v2"
+        pushed = count(step=2)
+
+        def judged_after_s() -> float | None:
+            plant.push(2, lines="A", first=next(pushed))
+            (line,) = client.get("/api/v1/models").json()["lines"]
+            found: float | None = line["judges_after_s"]
+            return found if line["live"]["version"] == "v2" else None
+
+        assert eventually(judged_after_s) >= 0
+    assert dashboard.stop() == 0

@@ -41,7 +41,7 @@ def told_of_the_store() -> Iterator[None]:
     try:
         yield
     except StoreAway as error:
-        # Its words may name addresses that are nobody's business but the administrator's.
+        # Its words may name addresses that only an administrator should see.
         log.warning("model store away", reason=str(error))
         raise Problem(503, AWAY, headers=retry) from None
     except ReleaseRefused as error:
