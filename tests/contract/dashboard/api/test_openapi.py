@@ -26,7 +26,7 @@ from tests.support.databases import migrated
 from tests.support.factories import add_version, jpeg
 from tests.support.published import inspection
 
-EXISTING = {"topic": "images", "partition": 0, "offset": 0, "line": "A", "version": "v1"}
+EXISTING: dict[str, Any] = {"topic": "images", "partition": 0, "offset": 0, "line": "A", "version": "v1"}
 EXAMPLES = 60
 POSITIVE = GenerationMode.POSITIVE
 briefly = settings(
@@ -121,7 +121,8 @@ def test_answers_are_what_the_document_says(
     schema.app = at_this_machine(rig.app)
     entry = schema[operation.route.path][operation.method.upper()]
     positive = mode is POSITIVE
-    path = EXISTING if positive and "{" in operation.route.path else None
+    named = re.findall(r"{(\w+)}", operation.route.path)
+    path = {name: EXISTING[name] for name in named} if positive and named else None
     # No schema says that only a defect has a kind; `test_feedback_api` has what is refused.
     excluded = [positive_data_acceptance] if operation.body is not None else []
 

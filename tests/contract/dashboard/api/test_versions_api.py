@@ -196,7 +196,7 @@ async def test_only_engineers_release(stored: ApiRig, role: Role) -> None:
     assert stored.releases.read_all()["A"].version == "v1"
 
 
-def test_cards_are_read_once(stored: ApiRig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cards_are_read_once(stored: ApiRig) -> None:
     versions = StoredVersions(lambda: stored.store, stored.releases, stored.clock)
     assert versions.card("A", "v1") is versions.card("A", "v1")
     assert Verdict.REJECT is versions.card("A", "v1").calibration.verdict(75.0)
