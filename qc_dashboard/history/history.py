@@ -19,6 +19,7 @@ from qc_worker.domain.release import Release
 from qc_worker.wire.json_types import decode_feedback, decode_release
 
 CAPTURE_SLACK_US = 60_000_000
+"""Frames that a version judges first were taken that long before its release at most."""
 FIRST_LOOKED_AT = 500
 """Verdicts of a version among which its first one since a release is looked for."""
 
@@ -129,11 +130,14 @@ class History:
         """Return when the version gave its first verdict on the line since then; None if it has not."""
         # The index is by the time of the capture, which may lie a little before the release.
         query = select(TABLE.scored_us).where(
-            TABLE.line == line, TABLE.model_version == version, TABLE.taken_us >= since_us - CAPTURE_SLACK_US
+            TABLE.line == line,
+            TABLE.model_version == version,
+            TABLE.taken_us >= since_us - CAPTURE_SLACK_US,
+            TABLE.scored_us >= since_us,
         )
         with self._database.reading() as connection:
             scored = connection.scalars(query.order_by(TABLE.taken_us).limit(FIRST_LOOKED_AT)).all()
-        return min((us for us in scored if us >= since_us), default=None)
+        return min(scored, default=None)
 
     def released_lines(self) -> list[str]:
         """List the lines that have releases, in alphabetical order."""

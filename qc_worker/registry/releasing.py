@@ -117,6 +117,7 @@ class Releaser:
                 threshold=card.calibration.threshold,
                 released_at=self.clock.now(),
                 action=action,
+                metrics={"max_false_reject": card.calibration.max_false_reject},
             )
 
 

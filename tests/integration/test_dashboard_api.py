@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -10,10 +11,11 @@ import httpx
 import pytest
 from PIL import Image
 
+from qc_worker.wire.images import encode_frame
 from tests.conftest import eventually
 from tests.support.api import token_in
 from tests.support.dashboard import DashboardProcess
-from tests.support.factories import add_version
+from tests.support.factories import add_version, jpeg
 from tests.support.plant import Plant
 
 pytestmark = pytest.mark.apache_only
@@ -88,10 +90,13 @@ def test_a_version_that_is_promoted_judges_on_a_running_worker(plant: Plant, das
         done = client.post("/api/v1/models/A/promote", json=body, headers=headers)
         assert done.status_code == 202, done.text
         assert plant.store.releases("A")[-1].version == "v2"
-        pushed = count(step=2)
+        pushed = count()
 
         def judged_after_s() -> float | None:
-            plant.push(2, lines="A", first=next(pushed))
+            number = next(pushed)
+            taken = datetime.now(UTC)
+            frame = encode_frame(jpeg(number), line="A", camera="top", captured_at=taken, frame_id=f"f{number}")
+            plant.camera.send(frame).position(timeout_s=30)
             (line,) = client.get("/api/v1/models").json()["lines"]
             found: float | None = line["judges_after_s"]
             return found if line["live"]["version"] == "v2" else None

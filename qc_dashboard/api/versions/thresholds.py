@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field
 from starlette.requests import Request
@@ -12,6 +12,7 @@ from qc_dashboard.api.answers import json_answer
 from qc_dashboard.api.parameters.fields import parse_integer
 from qc_dashboard.api.parameters.queries import query_of
 from qc_dashboard.api.parts import ApiParts, api_of
+from qc_dashboard.api.shapes.documented import DOCUMENTED
 from qc_dashboard.api.shapes.versions import ThresholdRow, ThresholdTable
 from qc_dashboard.api.versions.asking import NO_VERSION, line_in, told_of_the_store, version_in
 from qc_dashboard.history.times import SECOND_US, to_us
@@ -32,6 +33,8 @@ JUDGED_US = 90 * 24 * 3600 * SECOND_US
 @dataclass(frozen=True, slots=True)
 class LastQuery:
     """How far back to look."""
+
+    __pydantic_config__: ClassVar = DOCUMENTED
 
     last: Annotated[int, Field(ge=1, le=MAX_LAST), BeforeValidator(parse_integer)] = 1_000
     """Number of the line's last inspections that are looked at."""

@@ -28,7 +28,7 @@ export function judging(line) {
   const items = line.judging.map((one) => {
     const age = Date.now() - new Date(one.last_at).getTime();
     const when = age < NOW_MS ? "judges now" : `judged ${span(age)} ago`;
-    const where = one.partitions.length ? `, partitions ${one.partitions.join(", ")}` : "";
+    const where = one.partitions.length ? `, ${one.partitions.length === 1 ? "partition" : "partitions"} ${one.partitions.join(", ")}` : "";
     const mark = one.is_live ? element("span", { class: "mark live" }, "● Live") : element("span", { class: "mark" }, "○ Not live");
     return element("li", {}, mark, " ", element("span", { class: "version" }, one.version), ` ${when}${where}, ${one.frames} frames in 15 min`);
   });

@@ -13,7 +13,7 @@ export function showThresholds(table) {
   const left = [table.other_models && `${table.other_models} judged by other heads`, table.not_judged && `${table.not_judged} without a score`].filter(Boolean);
   document.getElementById("counted").textContent =
     `Of the last inspections ${table.counted} can be compared${left.length ? `; left out: ${left.join(", ")}` : ""}. ` +
-    `People called ${table.good} of 90 days good and ${table.defects} defective. Promises come from ${table.held_out} held-out good frames.`;
+    `Of the frames that people judged in 90 days, ${table.good} are good and ${table.defects} defective. Promises come from ${table.held_out} held-out good frames.`;
   document.getElementById("move-command").textContent = `qc-trainer threshold --line ${table.line} --version ${table.version} --max-false-reject RATE`;
   const rows = table.rows.map((row) => {
     const cells = [
