@@ -11,7 +11,7 @@
                  a head for each fold side by side, and a mask head       fitting/train.py, fitting/mask_head_fit.py
     calibrate    score held-out good frames, set the threshold            judging/calibrate.py
     defects      judge the stored defects, for the report alone           fitting/train.py
-    release      store head and card, announce the version                releasing/go_live.py
+    release      store head and card, announce the version                qc_worker/registry/releasing.py
 
 `qc_worker/simplenet/fit_settings.py` holds every number of the fit, `fitting/defaults.py` each backbone's.
 """
@@ -31,6 +31,7 @@ from qc_worker.imaging.defects import encode_mask
 from qc_worker.imaging.opening import ImageLimits
 from qc_worker.ports.clock import Clock
 from qc_worker.ports.models import ModelStore, ReleaseLog
+from qc_worker.registry.releasing import go_live
 from qc_worker.simplenet.checkpoint import (
     ModelCard,
     SampleManifest,
@@ -42,16 +43,16 @@ from qc_worker.simplenet.checkpoint import (
 from qc_worker.simplenet.fit_settings import FitSettings
 from qc_worker.simplenet.inference.scorer import Scorer
 from qc_worker.simplenet.spec import EmbeddingSpec
+from qc_worker.thresholds.promise import FalseRejectPromise
 from trainer.disk import disk_errors
 from trainer.features.cache import FeatureCache
 from trainer.fitting.split import MIN_GOOD_SAMPLES, CalibrateBy, choose_alpha, choose_folds
 from trainer.fitting.train import Plan, Trained, Trainer
 from trainer.interrupts import interrupts_held
-from trainer.judging.calibrate import FalseRejectPromise, promise
+from trainer.judging.calibrate import promise_with_groups
 from trainer.judging.speed import measure_frames_per_s
 from trainer.locks import line_lock
 from trainer.progress import Stages
-from trainer.releasing.go_live import go_live
 from trainer.samples.feedback.collecting import CollectReport
 from trainer.samples.groups import GroupBy, Grouping, group_samples
 from trainer.samples.line_regions import ignored_by
@@ -143,7 +144,7 @@ class Retrainer:
             announced = False if request.dry_run else self._release(trained, card)
         return Retrained(
             card=card,
-            promise=promise(trained.calibration, trained.by_groups),
+            promise=promise_with_groups(trained.calibration, trained.by_groups),
             trained=trained,
             collected=collected,
             announced=announced,

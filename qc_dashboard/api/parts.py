@@ -14,8 +14,10 @@ from qc_dashboard.history.history import History
 from qc_dashboard.outcomes.outcomes import Outcomes
 from qc_dashboard.projecting.follower import Outage
 from qc_dashboard.replaying.replays import Replays
+from qc_dashboard.review.evidence import ThresholdEvidence
 from qc_dashboard.review.review import Review
 from qc_worker.ports.clock import Clock
+from qc_worker.ports.models import Versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class ApiParts:
     reports: ReportParts
     outcomes: Outcomes
     replays: Replays
+    versions: Versions
+    evidence: ThresholdEvidence
 
 
 def api_of(request: Request) -> ApiParts:

@@ -26,6 +26,7 @@ from qc_dashboard.api.shapes.judgement import GivenJudgement
 from qc_dashboard.api.shapes.live import LineStates, NewInspections, Reload, StreamStart
 from qc_dashboard.api.shapes.models import Models
 from qc_dashboard.api.stream import EVENT_STREAM, StreamQuery, show_stream
+from qc_dashboard.api.versions.operations import VERSIONS
 from qc_dashboard.web.routes import RoomRoute
 from qc_worker.domain.feedback import Feedback
 
@@ -118,5 +119,5 @@ INSPECTIONS = (
         failures=(404,),
     ),
 )
-OPERATIONS = (*LIVE, *INSPECTIONS, *FEEDBACK, *REVIEW, *REPLAYS, *REPORTS)
+OPERATIONS = (*LIVE, *INSPECTIONS, *FEEDBACK, *REVIEW, *REPLAYS, *VERSIONS, *REPORTS)
 ROUTES = (*(operation.route for operation in OPERATIONS), document_route(OPERATIONS))

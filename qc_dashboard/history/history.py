@@ -19,6 +19,11 @@ from qc_worker.domain.frame import Offsets, Partition, Position
 from qc_worker.domain.release import Release
 from qc_worker.wire.json_types import decode_feedback, decode_release
 
+CAPTURE_SLACK_US = 60_000_000
+"""Frames that a version judges first were taken that long before its release at most."""
+FIRST_LOOKED_AT = 500
+"""Verdicts of a version among which its first one since a release is looked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
@@ -118,6 +123,19 @@ class History:
         with self._database.reading() as connection:
             documents = connection.scalars(query.order_by(releases.c.released_us, releases.c.version)).all()
         return [decode_release(document.encode()) for document in documents]
+
+    def first_judged_us(self, line: str, version: str, *, since_us: int) -> int | None:
+        """Return when the version gave its first verdict on the line since then; None if it has not."""
+        # The index is by the time of the capture, which may lie a little before the release.
+        query = select(TABLE.scored_us).where(
+            TABLE.line == line,
+            TABLE.model_version == version,
+            TABLE.taken_us >= since_us - CAPTURE_SLACK_US,
+            TABLE.scored_us >= since_us,
+        )
+        with self._database.reading() as connection:
+            scored = connection.scalars(query.order_by(TABLE.taken_us).limit(FIRST_LOOKED_AT)).all()
+        return min(scored, default=None)
 
     def released_lines(self) -> list[str]:
         """List the lines that have releases, in alphabetical order."""

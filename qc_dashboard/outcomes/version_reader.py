@@ -70,13 +70,13 @@ class VersionReader:
 
     def _read(self, release: Release) -> tuple[VersionSamples, VersionSamples]:
         """Return what the version's card states, and that of the version that was trained. Raises ModelError."""
-        content = self._store().card(release.line, release.version)
+        content = self._store().read_card(release.line, release.version)
         if hashlib.sha256(content).hexdigest() != release.card_sha256:
             raise ModelError("card.json is not the one that was released")
         card = decode_version_samples(content)
         if card.head_of is None:
             return card, card
-        return card, decode_version_samples(self._store().card(release.line, card.head_of))
+        return card, decode_version_samples(self._store().read_card(release.line, card.head_of))
 
     def _keep(self, release: Release, cards: tuple[VersionSamples, VersionSamples]) -> None:
         card, trained = cards

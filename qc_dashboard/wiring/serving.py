@@ -22,12 +22,14 @@ from qc_dashboard.pages.routes import ROUTES as PAGE_ROUTES
 from qc_dashboard.projecting.follower import Outage
 from qc_dashboard.reporting.reporter import Reporter
 from qc_dashboard.reporting.shifts import Shifts
+from qc_dashboard.review.evidence import ThresholdEvidence
 from qc_dashboard.settings import DashboardSettings
 from qc_dashboard.web.app import create_app
 from qc_dashboard.web.routes import RoomRoute
 from qc_dashboard.wiring.dashboard import Dashboard
 from qc_dashboard.wiring.entering import entrance
 from qc_dashboard.wiring.replaying import replaying
+from qc_dashboard.wiring.versions import release_log, stored_versions
 from qc_worker.imaging.opening import ImageLimits
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.transport.kafka.feedback import KafkaFeedbackOutbox
@@ -64,6 +66,7 @@ def open_api(settings: DashboardSettings, dashboard: Dashboard) -> Iterator[ApiP
         workers = stack.enter_context(closing(Workers(watch, clock=clock)))
         workers.start()
         replays = stack.enter_context(replaying(settings, dashboard.archive, history))
+        versions = stored_versions(settings, stack.enter_context(closing(release_log(settings))))
         yield ApiParts(
             history=history,
             live=live,
@@ -76,6 +79,8 @@ def open_api(settings: DashboardSettings, dashboard: Dashboard) -> Iterator[ApiP
             reports=report_parts(settings, dashboard),
             outcomes=Outcomes(dashboard.database),
             replays=replays,
+            versions=versions,
+            evidence=ThresholdEvidence(dashboard.database),
         )
 
 

@@ -7,6 +7,8 @@ QcError
 │   └── GroupRebalancing   poll first, then retry
 ├── DeviceLost       the process ends with exit code 75; a new one may get the device back
 ├── ModelError       refuse the model, keep the one that is resident
+│   └── StoreAway    the model store cannot be reached; a retry may help
+├── ReleaseRefused   no version goes live, the live one stays; the sentence says why
 └── TrainingError    the retrain ends with exit code 2; nothing was written
 """
 
@@ -58,6 +60,14 @@ class DeviceLost(QcError):
 
 class ModelError(QcError):
     """A model, release or weights file that must not be used."""
+
+
+class StoreAway(ModelError):
+    """The model store cannot be reached at the moment; a retry may help."""
+
+
+class ReleaseRefused(QcError):
+    """A version that does not go live: another one did meanwhile, or there is none to go back to."""
 
 
 class TrainingError(QcError):

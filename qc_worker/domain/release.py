@@ -1,6 +1,6 @@
 """Releases: announcements by the trainer that a version of a line's model goes live."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -42,6 +42,25 @@ class Release:
     """Action that made this version live."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Figures of the training or of a moved threshold: sample counts, false-reject rate, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """State of a line on which somebody decided; a decision on an older state must not undo a newer one."""
+
+    live: str | None
+    """Version that was live; None: none was."""
+
+
+def live_version(history: Sequence[Release]) -> str | None:
+    """Return the version that was released last; None if there was no release."""
+    return history[-1].version if history else None
+
+
+def version_before(history: Sequence[Release], stored: Collection[str]) -> str | None:
+    """Return the version that a rollback goes to: the last one that was live before and is stored; None if none is."""
+    earlier = [release.version for release in live_stack(history)[:-1] if release.version in stored]
+    return earlier[-1] if earlier else None
 
 
 def live_stack(history: Sequence[Release]) -> list[Release]:

@@ -11,7 +11,8 @@ from qc_worker.domain.release import Release, leading_up_to
 from qc_worker.engine.inference import BackbonePool
 from qc_worker.engine.residents import Resident
 from qc_worker.ports.models import ModelStore
-from qc_worker.simplenet.checkpoint import Model, ModelCard, load_model
+from qc_worker.registry.verifying import verified_model
+from qc_worker.simplenet.checkpoint import Model, ModelCard
 from qc_worker.simplenet.inference.folded import FoldedHead
 
 log = structlog.get_logger()
@@ -78,12 +79,7 @@ class ModelLoader:
             raise
 
     def _verified(self, folder: Path, line: str, version: str, card_sha256: str | None) -> Model:
-        model = load_model(folder, card_sha256=card_sha256)
-        if (model.card.line, model.card.version) != (line, version):
-            raise ModelError(
-                f"{line}/{version} holds the card of another model, {model.card.line}/{model.card.version}"
-            )
-        return model
+        return verified_model(folder, line, version, card_sha256=card_sha256)
 
     def _resident(self, model: Model, head: FoldedHead | None = None) -> Resident:
         card = model.card

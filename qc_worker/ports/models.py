@@ -1,10 +1,12 @@
 """Model folders, and which of them is live."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from qc_worker.domain.release import Release
+from qc_worker.domain.release import Release, Seen
+from qc_worker.domain.version import VersionCard
 
 
 class ReleaseLog(Protocol):
@@ -33,7 +35,8 @@ class ReleaseLog(Protocol):
 class ModelStore(Protocol):
     """Model folders (`head.safetensors` + `card.json`) by line and version.
 
-    A card with `head_of` shares the head of that version of its line, and lies in the store alone.
+    A card with `head_of` shares the head of that version of its line, and lies in the store alone. Every method raises
+    ModelError, and StoreAway if the store cannot be reached.
     """
 
     def lines(self) -> list[str]:
@@ -55,8 +58,12 @@ class ModelStore(Protocol):
         """
         ...
 
-    def card(self, line: str, version: str) -> bytes:
-        """Return the bytes of a version's card.json. Raises ModelError."""
+    def read_card(self, line: str, version: str) -> bytes:
+        """Return the bytes of the version's card; a file larger than any card is not read. Raises ModelError."""
+        ...
+
+    def releasing(self, line: str) -> AbstractContextManager[None]:
+        """Hold the line's releases for one thread of one process. Raises ReleaseRefused if another one holds them."""
         ...
 
     def releases(self, line: str) -> list[Release]:
@@ -65,4 +72,31 @@ class ModelStore(Protocol):
 
     def record_release(self, release: Release) -> None:
         """Append to the line's release history. Raises ModelError."""
+        ...
+
+
+class Versions(Protocol):
+    """Stored versions as a person looks at them, and chooses the live one."""
+
+    def stored(self, line: str) -> list[str]:
+        """List the complete versions of a line, oldest first. Raises ModelError, StoreAway."""
+        ...
+
+    def card(self, line: str, version: str) -> VersionCard:
+        """Read what the version's card says. Raises ModelError, StoreAway."""
+        ...
+
+    def history(self, line: str) -> list[Release]:
+        """List every release of the line, oldest first; the last one is live. Raises ModelError, StoreAway."""
+        ...
+
+    def promote(self, line: str, version: str, *, seen: Seen | None = None) -> Release:
+        """Let a stored version go live. Raises ModelError, ReleaseRefused or TransportError.
+
+        With `seen` it is refused unless the line is still in that state.
+        """
+        ...
+
+    def rollback(self, line: str, *, to: str | None = None, seen: Seen | None = None) -> Release:
+        """Let the version that was live before go live again; refused if that is not `to`. Raises as `promote`."""
         ...

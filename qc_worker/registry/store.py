@@ -16,9 +16,10 @@ import structlog
 from fsspec.core import url_to_fs
 
 from qc_worker.domain import names
-from qc_worker.domain.errors import ModelError, SettingsError, TransportError
+from qc_worker.domain.errors import ModelError, ReleaseRefused, SettingsError, StoreAway, TransportError
 from qc_worker.domain.release import Release
 from qc_worker.registry.local_copy import place
+from qc_worker.registry.release_lock import hold
 from qc_worker.registry.shared_heads import CARD_FILE, HEAD_FILE, SharedHead, local_head, shared_head
 from qc_worker.runtime.state_folder import UNUSABLE, remedy
 from qc_worker.wire.json_types import decode_release, encode_release
@@ -26,6 +27,7 @@ from qc_worker.wire.json_types import decode_release, encode_release
 log = structlog.get_logger()
 
 RELEASES_FILE = "releases.jsonl"
+LOCK_FILE = ".releases.lock"
 MEBIBYTE = 1024 * 1024
 MAX_BYTES = {HEAD_FILE: 1024 * MEBIBYTE, CARD_FILE: 64 * MEBIBYTE, RELEASES_FILE: 64 * MEBIBYTE}
 """No valid file is larger; a damaged store must not fill the worker's disk or memory."""
@@ -89,13 +91,25 @@ class FsspecModelStore:
                 raise ModelError(f"{line}/{version} is not in the model store")
             return place(into / line / version, lambda folder: self._download(line, version, folder))
 
-    def card(self, line: str, version: str) -> bytes:
-        path = f"{self._home(line, version)}/{CARD_FILE}"
-        with _store_errors(f"reading the card of {line}/{version}"):
-            if not self._fs.exists(path):
+    def read_card(self, line: str, version: str) -> bytes:
+        card = f"{self._home(line, version)}/{CARD_FILE}"
+        with _store_errors(f"reading {line}/{version}"):
+            if not self._fs.exists(card):
                 raise ModelError(f"{line}/{version} is not in the model store")
-            self._check_size(path)
-            return bytes(self._fs.cat_file(path))
+            self._check_size(card)
+            return bytes(self._fs.cat_file(card))
+
+    @contextmanager
+    def releasing(self, line: str) -> Iterator[None]:
+        path = f"{self._root}/{_line(line)}/{LOCK_FILE}"
+        with _store_errors(f"locking the releases of {line}"):
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            free = hold(self._fs, path)
+        try:
+            yield
+        finally:
+            with suppress(Exception):  # a lock that is left behind must not hide what was done under it
+                free()
 
     def releases(self, line: str) -> list[Release]:
         with _store_errors(f"reading releases of {line}"):
@@ -207,12 +221,14 @@ def _store_errors(what: str, into: Path | None = None) -> Iterator[None]:
     """Turn any error of a file system into a ModelError: the store, or the folder of copies, cannot be used now."""
     try:
         yield
-    except ModelError:
+    except (ModelError, ReleaseRefused):
         raise
     except Exception as error:
         if isinstance(error, OSError) and into is not None and _is_within(into, error.filename2 or error.filename):
             raise ModelError(f"{what}: {error.strerror} ({error.filename}); {remedy(error)}") from error
-        raise ModelError(f"model store: {what}: {_reason(error)}{_advice(error)}") from error
+        # A file that is missing will be missing at the next try too.
+        kind = ModelError if isinstance(error, FileNotFoundError) else StoreAway
+        raise kind(f"model store: {what}: {_reason(error)}{_advice(error)}") from error
 
 
 def _advice(error: Exception) -> str:

@@ -1,16 +1,18 @@
 """card.json: the description of a model, everything but its weights."""
 
+import json
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from qc_worker.domain.calibration import Calibration
+from qc_worker.domain.errors import ModelError
 from qc_worker.domain.inspection import Mask
-from qc_worker.domain.names import NAME_PATTERN, SHA256_PATTERN
+from qc_worker.domain.names import NAME_PATTERN, SHA256_PATTERN, line_name
 from qc_worker.imaging.aspect import BIT_DEPTHS
 from qc_worker.imaging.run_lengths import decode_mask
 from qc_worker.simplenet.fit_settings import FitSettings
@@ -20,6 +22,10 @@ from qc_worker.simplenet.tiles import MAX_TILES
 
 MIN_INPUT_SIZE, MAX_INPUT_SIZE = 32, 2048
 MAX_PATCH_SIZE = 15
+MAX_REASON = 200
+"""Most characters of a card's error that are quoted; it may hold numbers of any length."""
+EARLIER_SCHEMAS = ("1.0",)
+"""Schemas of cards with other fields: their models must be retrained."""
 
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -141,7 +147,33 @@ class ModelCard(_Part):
         """Mark the pixels that are not judged, bool (H, W)."""
         return None if self.ignored is None else decode_mask(self.ignored)
 
+    def check_names(self, line: str, version: str) -> None:
+        """Raise ModelError if this is the card of another model."""
+        if (self.line, self.version) != (line, version):
+            raise ModelError(f"{line}/{version} holds the card of another model, {self.line}/{self.version}")
+
 
 def new_version(created_at: datetime, digest: str) -> str:
     """Name a version `YYYYmmddTHHMMSS-<8 hex>`: it sorts by time and differs by content."""
     return f"{created_at.astimezone(UTC):%Y%m%dT%H%M%S}-{digest[:8]}"
+
+
+def parse_card(content: bytes, where: str) -> ModelCard:
+    """Check a card's bytes; `where` names them in the error. Raises ModelError."""
+    _refuse_earlier(content)
+    try:
+        return ModelCard.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"])) or "document"
+        raise ModelError(f"{where} is not a model card: {field}: {first['msg'][:MAX_REASON]}") from None
+
+
+def _refuse_earlier(content: bytes) -> None:
+    try:
+        card = json.loads(content)
+        schema_version, line = str(card["schema_version"]), line_name(str(card["line"]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return  # not a card at all: the validation reports it
+    if schema_version in EARLIER_SCHEMAS:
+        raise ModelError(f"this model was made by an earlier version: run `qc-trainer retrain --line {line}`")

@@ -4,22 +4,19 @@ Files are treated as hostile until their digest, size, names, shapes and numbers
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from qc_worker.domain.errors import ModelError
-from qc_worker.domain.names import line_name
 from qc_worker.files import file_sha256, read_bounded, write_whole
-from qc_worker.simplenet.card import ModelCard, SampleManifest, Software, new_version
+from qc_worker.simplenet.card import ModelCard, SampleManifest, Software, new_version, parse_card
 from qc_worker.simplenet.head import Head
 
 __all__ = [
@@ -39,10 +36,6 @@ HEAD_FILE = "head.safetensors"
 CARD_FILE = "card.json"
 MAX_HEAD_BYTES = 512 << 20
 MAX_CARD_BYTES = 64 << 20
-MAX_REASON = 200
-"""Most characters of a card's error that are quoted; it may hold numbers of any length."""
-EARLIER_SCHEMAS = ("1.0",)
-"""Schemas of cards with other fields: their models must be retrained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +85,7 @@ def _read_card(path: Path, card_sha256: str | None) -> ModelCard:
     content = read_bounded(path, max_bytes=MAX_CARD_BYTES)
     if card_sha256 is not None and hashlib.sha256(content).hexdigest() != card_sha256:
         raise ModelError(f"{path} is not the card that was released (sha256 differs)")
-    _refuse_earlier(content)
-    try:
-        return ModelCard.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "document"
-        raise ModelError(f"{path} is not a model card: {where}: {first['msg'][:MAX_REASON]}") from None
-
-
-def _refuse_earlier(content: bytes) -> None:
-    try:
-        card = json.loads(content)
-        schema_version, line = str(card["schema_version"]), line_name(str(card["line"]))
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return  # not a card at all: the validation reports it
-    if schema_version in EARLIER_SCHEMAS:
-        raise ModelError(f"this model was made by an earlier version: run `qc-trainer retrain --line {line}`")
+    return parse_card(content, str(path))
 
 
 def _build_head(content: bytes, card: ModelCard) -> Head:

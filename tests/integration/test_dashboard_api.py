@@ -3,15 +3,19 @@
 import asyncio
 import io
 import json
+from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
 
+from qc_worker.wire.images import encode_frame
 from tests.conftest import eventually
 from tests.support.api import token_in
 from tests.support.dashboard import DashboardProcess
+from tests.support.factories import add_version, jpeg
 from tests.support.plant import Plant
 
 pytestmark = pytest.mark.apache_only
@@ -74,3 +78,28 @@ def _look_and_judge(client: httpx.Client) -> None:
     assert taken.status_code == 202, taken.text
     feedback = eventually(lambda: client.get(links["inspection"]).json()["feedback"])
     assert [(one["kind"], one["accepted_by"]) for one in feedback] == [("scratch", "local")]
+
+
+def test_a_version_that_is_promoted_judges_on_a_running_worker(plant: Plant, dashboard: DashboardProcess) -> None:
+    url = eventually(dashboard.url)
+    plant.train("A", "v1")
+    add_version(plant.store, "A", "v2", seed=2)
+    with plant.worker(), httpx.Client(base_url=url, timeout=60) as client:
+        headers = {"X-CSRF-Token": token_in(client.get("/"))}
+        body = {"line": "A", "version": "v2", "live": "v1"}
+        done = client.post("/api/v1/models/A/promote", json=body, headers=headers)
+        assert done.status_code == 202, done.text
+        assert plant.store.releases("A")[-1].version == "v2"
+        pushed = count()
+
+        def judged_after_s() -> float | None:
+            number = next(pushed)
+            taken = datetime.now(UTC)
+            frame = encode_frame(jpeg(number), line="A", camera="top", captured_at=taken, frame_id=f"f{number}")
+            plant.camera.send(frame).position(timeout_s=30)
+            (line,) = client.get("/api/v1/models").json()["lines"]
+            found: float | None = line["judges_after_s"]
+            return found if line["live"]["version"] == "v2" else None
+
+        assert eventually(judged_after_s) >= 0
+    assert dashboard.stop() == 0

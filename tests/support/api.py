@@ -34,16 +34,20 @@ from qc_dashboard.replaying.replay import Replay
 from qc_dashboard.replaying.replays import Replays
 from qc_dashboard.reporting.reporter import Reporter
 from qc_dashboard.reporting.shifts import Shifts
+from qc_dashboard.review.evidence import ThresholdEvidence
 from qc_dashboard.web.app import create_app
 from qc_dashboard.web.door import Entrance
 from qc_dashboard.web.routes import RoomRoute
 from qc_worker.domain.inspection import Inspection
 from qc_worker.imaging.opening import ImageLimits
+from qc_worker.registry.store import FsspecModelStore
+from qc_worker.registry.stored_versions import StoredVersions
 from qc_worker.transport.memory.broker import MemoryBroker
 from qc_worker.transport.memory.feedback import MemoryFeedbackOutbox
 from qc_worker.transport.memory.frames import MemoryFrameReader
 from qc_worker.transport.memory.groups import MemoryGroupWatch
 from qc_worker.transport.memory.heatmaps import MemoryHeatmapCache
+from qc_worker.transport.memory.models import MemoryReleaseLog
 from tests.support.archives import Plant
 from tests.support.factories import ManualClock
 from tests.support.published import RESULTS, places, published
@@ -75,6 +79,10 @@ class ApiRig:
         self.accounts = Accounts(database, clock=self.clock)
         self.review = ReviewRig(database, clock=self.clock, broker=self.broker)
         self.reviewing = self.review.review
+        self.store = FsspecModelStore(str(folder / "models"))
+        self.broker.create_topic("models", partitions=1)
+        self.releases = MemoryReleaseLog(self.broker, topic="models")
+        self.versions = StoredVersions(lambda: self.store, self.releases, self.clock)
         self.app = self._app(routes)
         self._written: dict[int, int] = {}
 
@@ -97,6 +105,8 @@ class ApiRig:
             reports=ReportParts(Reporter(self.database, outages=lambda: self.outages), SHIFTS),
             outcomes=Outcomes(self.database),
             replays=replays,
+            versions=self.versions,
+            evidence=ThresholdEvidence(self.database),
         )
         return create_app(self.accounts, Entrance(loopback_only=True), routes=routes, state={"api": parts})
 

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from qc_worker.domain.names import LineName
 from qc_worker.domain.release import Release
 from qc_worker.observability.printing import print_json
+from qc_worker.registry.releasing import Releaser
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
 from qc_worker.simplenet.card import ModelCard
@@ -13,7 +14,7 @@ from trainer.commands.documents import print_facts, print_rows
 from trainer.disk import disk_errors
 from trainer.interrupts import interrupts_held
 from trainer.locks import line_lock
-from trainer.releasing.versions import Releaser, VersionEntry, list_versions
+from trainer.releasing.versions import VersionEntry, list_versions, version_to_judge
 from trainer.wiring import checked_line, checked_version, model_store, release_log
 
 COLUMNS = ["version", "live", "threshold", "samples", "max false reject", "seconds", "head of"]
@@ -41,7 +42,9 @@ def promote_version(settings: Settings, *, line: str, version: str, as_json: boo
     """Let an existing version go live. Raises QcError."""
     name, wanted = checked_line(line), checked_version(version)
     with disk_errors(), _locked(settings, name), release_log(settings) as releases, interrupts_held():
-        release = Releaser(model_store(settings), releases, SystemClock()).promote(name, wanted)
+        models = model_store(settings)
+        version_to_judge(models, name, wanted)
+        release = Releaser(models, releases, SystemClock()).promote(name, wanted)
     _print_release(release, as_json=as_json)
 
 

@@ -11,6 +11,7 @@ from qc_worker.observability.printing import print_json
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
 from qc_worker.simplenet.card import ModelCard
+from qc_worker.thresholds.promise import CONFIDENCE
 from qc_worker.wiring.capacity import decode_threads
 from qc_worker.wiring.shared import compute_device, image_limits
 from trainer.commands.documents import print_facts
@@ -20,7 +21,6 @@ from trainer.features.cache import FeatureCache
 from trainer.features.input_size import as_asked, auto_input_size, parse_input_size
 from trainer.fitting.defaults import defaults_for
 from trainer.fitting.split import CalibrateBy
-from trainer.judging.calibrate import CONFIDENCE
 from trainer.progress import Stages, stages
 from trainer.retrain import Retrained, Retrainer, RetrainRequest, ScorerFor, SizedScorer
 from trainer.samples.feedback.collecting import CollectReport

@@ -7,6 +7,7 @@ from pathlib import Path
 from qc_worker.domain.errors import SettingsError
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.names import LineName
+from qc_worker.domain.release import live_version
 from qc_worker.imaging.opening import ImageLimits
 from qc_worker.observability.printing import print_json
 from qc_worker.settings import Settings
@@ -15,7 +16,6 @@ from qc_worker.wiring.shared import image_limits
 from trainer.commands.documents import print_facts, print_rows, some_of
 from trainer.disk import disk_errors
 from trainer.progress import stages
-from trainer.releasing.versions import live_version
 from trainer.samples.feedback.collecting import CollectReport
 from trainer.samples.folders.import_folders import ImportFolder, ImportTask, dataset_tasks
 from trainer.samples.folders.importing import Importer, ImportReport

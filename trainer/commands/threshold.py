@@ -13,12 +13,13 @@ from qc_worker.ports.models import ModelStore
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.settings import Settings
 from qc_worker.simplenet.checkpoint import Model
+from qc_worker.thresholds.promise import CONFIDENCE, promise
+from qc_worker.thresholds.table import RecentScores, Row, operating_points, recent_scores, table
 from qc_worker.wiring.capacity import decode_threads
 from qc_worker.wiring.shared import image_limits
 from trainer.commands.documents import print_facts, print_rows
 from trainer.disk import disk_errors
-from trainer.judging.calibrate import CONFIDENCE, promise, score_batches
-from trainer.judging.threshold_table import RecentScores, Row, operating_points, recent_scores, table
+from trainer.judging.calibrate import score_batches
 from trainer.locks import line_lock
 from trainer.progress import Stages, stages
 from trainer.releasing.operating_point import Moved, OperatingPoint, ThresholdMover, moved

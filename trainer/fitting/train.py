@@ -22,6 +22,7 @@ from qc_worker.simplenet.inference.folded import FoldedHead
 from qc_worker.simplenet.inference.scorer import Scorer
 from qc_worker.simplenet.regions import Ignored, judged_cells
 from qc_worker.simplenet.roc import auroc
+from qc_worker.thresholds.promise import CONFIDENCE
 from trainer.features.cache import FeatureCache
 from trainer.features.defective import Twin, defective_features, twins
 from trainer.features.extract import FeatureCounts, FrameFeatures, drawn_cells, feature_bytes
@@ -35,7 +36,6 @@ from trainer.fitting.part_scores import CellRows, normalise_parts
 from trainer.fitting.seeds import torch_seed
 from trainer.fitting.side_by_side import Job, side_by_side
 from trainer.judging.calibrate import (
-    CONFIDENCE,
     MASK_FRAMES,
     calibrate,
     measure_masks,

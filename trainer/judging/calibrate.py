@@ -1,4 +1,4 @@
-"""Calibrate a threshold on held-out good frames, and state the false-reject rate that it promises."""
+"""Calibrate a threshold on held-out good frames."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,21 +6,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.special import betaincinv
 from torch import Tensor
 
-from qc_worker.domain.calibration import Calibration, smallest_alpha
+from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.errors import TrainingError
 from qc_worker.simplenet.anomaly_map import image_scores
 from qc_worker.simplenet.inference.folded import FoldedHead, patch_scores
 from qc_worker.simplenet.inference.precision import head_dtype
 from qc_worker.simplenet.inference.scored import Scored
 from qc_worker.simplenet.inference.scorer import Scorer
+from qc_worker.thresholds.promise import FalseRejectPromise, promise
 from trainer.judging.group_calibration import GroupCalibration
 from trainer.progress import Advance
 from trainer.samples.reading import BATCH_SIZE, PictureBatch
 
-CONFIDENCE = 0.95
 MASK_SHARE = 0.05
 """Share of the pixels of good frames that lie above the baseline of masks."""
 MASK_FRAMES = 32
@@ -29,26 +28,6 @@ WEAK_PEAKS = 0.25
 """Share of good frames whose peak is weak: so low a peak says nothing in a rejected frame either."""
 SAMPLED_EVERY = 4
 """Measure every fourth pixel of rows and columns only: maps are smooth."""
-
-
-@dataclass(frozen=True, slots=True)
-class FalseRejectPromise:
-    """A calibration's statement about the false-reject rate on good frames like the held-out ones."""
-
-    n: int
-    """Number of held-out good frames."""
-    alpha: float
-    """Upper bound of the rate, on average over held-out sets."""
-    smallest_alpha: float
-    """Lowest bound that n frames can support."""
-    interval: tuple[float, float]
-    """95 % confidence interval of the rate of this threshold."""
-    groups: int = 0
-    """Number of groups of the held-out frames; 0 if they are not grouped."""
-    group_rate: float | None = None
-    """Rate on a new group, estimated by leaving out one group at a time; None with fewer than two groups."""
-    group_interval: tuple[float, float] | None = None
-    """95 % confidence interval of `group_rate`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +69,9 @@ def raised_for_groups(calibration: Calibration, by_groups: GroupCalibration) -> 
     return calibration.moved_to_score(by_groups.threshold, review_rate=calibration.review_rate)
 
 
-def promise(calibration: Calibration, by_groups: GroupCalibration | None = None) -> FalseRejectPromise:
-    """State the rate that the calibration guarantees and, if frames have groups, the rate to expect on new groups.
-
-    With k = floor(alpha (n + 1)), the share of good frames below the threshold follows Beta(n + 1 - k, k) over the
-    draw of the held-out frames: Vovk, "Conditional validity of inductive conformal predictors", ACML 2012;
-    Angelopoulos and Bates, arXiv:2107.07511, section 3.2. The rate above it is then Beta(k, n + 1 - k).
-    A threshold that was set as a score does not depend on the draw: its interval is Clopper and Pearson's for k - 1
-    rejects in n frames (Biometrika 1934), which has the same upper end and a smaller lower end.
-    """
-    n, alpha = len(calibration.scores), calibration.max_false_reject
-    k = math.floor(alpha * (n + 1) + 1e-9)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = (float(betaincinv(k, n + 1 - k, q)) for q in (tail, 1 - tail))
-    if calibration.score_threshold is not None:
-        low = float(betaincinv(k - 1, n + 2 - k, tail)) if k > 1 else 0.0
-    found = FalseRejectPromise(n=n, alpha=alpha, smallest_alpha=smallest_alpha(n), interval=(low, high))
+def promise_with_groups(calibration: Calibration, by_groups: GroupCalibration | None) -> FalseRejectPromise:
+    """State the rate that the calibration guarantees and, if frames have groups, the rate to expect on new groups."""
+    found = promise(calibration)
     if by_groups is None:
         return found
     return replace(found, groups=by_groups.groups, group_rate=by_groups.rate, group_interval=by_groups.interval)

@@ -11,13 +11,13 @@ from pydantic import TypeAdapter
 from qc_worker.domain.calibration import Calibration, smallest_alpha
 from qc_worker.domain.errors import TrainingError
 from qc_worker.domain.names import LineName
-from qc_worker.domain.release import Release, ReleaseAction
+from qc_worker.domain.release import Release, ReleaseAction, live_version
 from qc_worker.ports.clock import Clock
 from qc_worker.ports.models import ModelStore, ReleaseLog
+from qc_worker.registry.releasing import go_live
 from qc_worker.simplenet.checkpoint import CARD_FILE, ModelCard, file_sha256, new_version, save_card
 from trainer.interrupts import interrupts_held
-from trainer.releasing.go_live import go_live
-from trainer.releasing.versions import live_version, open_model, version_to_judge
+from trainer.releasing.versions import open_model, version_to_judge
 
 CALIBRATION = TypeAdapter(Calibration)
 

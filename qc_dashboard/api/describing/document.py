@@ -16,6 +16,7 @@ from qc_dashboard.api.parameters.queries import parameter_schemas
 from qc_dashboard.web.csrf import HEADER as CSRF_HEADER
 from qc_dashboard.web.failures import PROBLEM_JSON
 from qc_dashboard.web.problems import title_of
+from qc_worker.domain.names import NAME_PATTERN
 
 VERSION = "1.0"
 REFERENCE = "#/components/schemas/{model}"
@@ -26,11 +27,15 @@ ALWAYS = (400, 401, 403, 500, 503)
 """Failures that every route has."""
 WRITING = (413, 415, 422)
 PATH_PARAMETERS: dict[str, Schema] = {
+    "line": {"type": "string", "maxLength": 64, "pattern": NAME_PATTERN},
+    "version": {"type": "string", "maxLength": 64, "pattern": NAME_PATTERN},
     "topic": {"type": "string", "minLength": 1, "maxLength": 249, "pattern": "^[A-Za-z0-9._-]+$"},
     "partition": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
     "offset": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
 }
 PATH_WORDS = {
+    "line": "Production line.",
+    "version": "Model version.",
     "topic": "Topic of the frame.",
     "partition": "Partition of the frame.",
     "offset": "Offset of the frame.",

@@ -42,6 +42,11 @@ class JudgingVersion:
     """Frames that it judged in the window."""
     is_live: bool
     """True if it is the version that is to be live."""
+    last_at: datetime
+    """Second of its newest verdict, UTC."""
+    partitions: tuple[int, ...]
+    """Partitions of the frames' topic on which it gave the newest verdict: each is read by one worker at a time, so a
+    worker that still judges with another version keeps its partitions there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,10 @@ class LineModels:
     """Production line."""
     live: LiveRelease | None
     """Release that is live; null if none was announced."""
+    judges_since: datetime | None
+    """First verdict of the live version after its release, UTC; null before, and without a release."""
+    judges_after_s: float | None
+    """Seconds from the release to that verdict."""
     judging: tuple[JudgingVersion, ...]
     """Versions at work: more than one, or another than the live one, while workers still load a release."""
     releases: tuple[Release, ...]

@@ -26,10 +26,15 @@ def load_backbone(name: str, *, levels: tuple[int, ...], weights_dir: Path, file
 
     Raises ModelError, which says where to put a file.
     """
-    if name not in _BUILT_IN and not is_timm(name):
-        raise ModelError(f"no backbone named {name!r}: use {', '.join(_BUILT_IN)} or a name of timm's")
+    check_known(name)
     path = file or local_file(name, weights_dir) or _obtainable(name, weights_dir)
     return Backbone(name, levels, path, _network(name, levels, path))
+
+
+def check_known(name: str) -> None:
+    """Raise ModelError if no backbone has that name."""
+    if name not in _BUILT_IN and not is_timm(name):
+        raise ModelError(f"no backbone named {name!r}: use {', '.join(_BUILT_IN)} or a name of timm's")
 
 
 class Backbone(nn.Module):

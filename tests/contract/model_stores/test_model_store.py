@@ -32,10 +32,10 @@ def test_added_model_is_listed_and_fetched_byte_for_byte(store: FsspecModelStore
 
 def test_card_is_read_without_its_head(store: FsspecModelStore, model: Path) -> None:
     store.add(model, line="A", version="v1")
-    assert store.card("A", "v1") == (model / "card.json").read_bytes()
+    assert store.read_card("A", "v1") == (model / "card.json").read_bytes()
     for line, version in (("A", "v2"), ("../A", "v1"), ("A", "../v1")):
         with pytest.raises(ModelError):
-            store.card(line, version)
+            store.read_card(line, version)
 
 
 def test_versions_are_listed_oldest_first(store: FsspecModelStore, model: Path) -> None:

@@ -5,9 +5,8 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qc_worker.domain.release import Release, ReleaseAction, leading_up_to, live_stack
+from qc_worker.domain.release import Release, ReleaseAction, leading_up_to, live_stack, live_version
 from tests.support.factories import NOON
-from trainer.releasing.versions import live_version
 
 TRAIN, PROMOTE, BACK = ReleaseAction.RETRAIN, ReleaseAction.PROMOTE, ReleaseAction.ROLLBACK
 MOVED = ReleaseAction.THRESHOLD

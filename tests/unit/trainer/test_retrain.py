@@ -11,7 +11,7 @@ from filelock import FileLock
 from PIL import Image
 from structlog.testing import capture_logs
 
-from qc_worker.domain.errors import ModelError, TrainingError, TransportError
+from qc_worker.domain.errors import ModelError, ReleaseRefused, TrainingError, TransportError
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.release import Release, ReleaseAction
 from qc_worker.simplenet.checkpoint import file_sha256, load_model
@@ -191,11 +191,11 @@ def test_promote_and_rollback_move_between_stored_versions(tmp_path: Path) -> No
     one, two = (workshop.retrain(replace(REQUEST, seed=seed)).card.version for seed in (0, 1))
     assert workshop.releaser().rollback(LINE).version == one
     assert workshop.releases.read_all()["A"].action is ReleaseAction.ROLLBACK
-    with pytest.raises(TrainingError, match="no earlier live version"):
+    with pytest.raises(ReleaseRefused, match="no earlier live version"):
         workshop.releaser().rollback(LINE)
     assert workshop.releaser().promote(LINE, two).version == two
     assert [entry.version for entry in list_versions(workshop.models, LINE) if entry.live] == [two]
-    with pytest.raises(TrainingError, match="has no version nope"):
+    with pytest.raises(ModelError, match="nope is not in the model store"):
         workshop.releaser().promote(LINE, "nope")
 
 

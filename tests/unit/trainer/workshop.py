@@ -6,6 +6,7 @@ from pathlib import Path
 
 from qc_worker.imaging.aspect import InputSize
 from qc_worker.ports.models import ReleaseLog
+from qc_worker.registry.releasing import Releaser
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.simplenet.fit_settings import FitSettings
 from qc_worker.transport.memory.broker import MemoryBroker
@@ -15,7 +16,6 @@ from tests.unit.trainer.factories import INPUT_SIZE, LIMITS, LINE, filled_store,
 from trainer.features.cache import FeatureCache
 from trainer.fitting.split import CalibrateBy
 from trainer.progress import stages
-from trainer.releasing.versions import Releaser
 from trainer.retrain import Retrained, Retrainer, RetrainRequest, SizedScorer
 from trainer.samples.groups import GroupBy
 

@@ -24,10 +24,10 @@ from qc_worker.domain.inspection import Verdict
 from qc_worker.transport.outgoing import OutgoingRecord
 from tests.support.api import HERE, URL, ApiRig, csrf_token
 from tests.support.databases import migrated
-from tests.support.factories import jpeg
+from tests.support.factories import add_version, jpeg
 from tests.support.published import inspection
 
-EXISTING = {"topic": "images", "partition": 0, "offset": 0}
+EXISTING: dict[str, Any] = {"topic": "images", "partition": 0, "offset": 0, "line": "A", "version": "v1"}
 EXAMPLES = 60
 POSITIVE = GenerationMode.POSITIVE
 briefly = settings(
@@ -54,6 +54,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Any:
         for number in range(5):
             rig.broker.append(OutgoingRecord("images", b"A/top", jpeg(number), []))
         rig.write(*(inspection(number, verdict=verdict) for number, verdict in enumerate(Verdict)))
+        rig.versions.promote("A", add_version(rig.store).version)
         rig.live.step()
         rig.app.state.web.stopping.set()  # streams end after what they have at once
         yield rig
@@ -121,7 +122,8 @@ def test_answers_are_what_the_document_says(
     schema.app = at_this_machine(rig.app)
     entry = schema[operation.route.path][operation.method.upper()]
     positive = mode is POSITIVE
-    path = EXISTING if positive and "{" in operation.route.path else None
+    named = re.findall(r"{(\w+)}", operation.route.path)
+    path = {name: EXISTING[name] for name in named} if positive and named else None
     # No schema says that only a defect has a kind; `test_feedback_api` has what is refused.
     # Nor that a span ends after it has begun; `test_reports_api` has that.
     excluded = [positive_data_acceptance] if operation.body is not None or operation.query is ReportQuery else []

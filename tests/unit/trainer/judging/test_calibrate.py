@@ -19,6 +19,7 @@ from qc_worker.engine.intake import Admitted
 from qc_worker.engine.residents import Resident
 from qc_worker.runtime.clock import SystemClock
 from qc_worker.simplenet.inference.scorer import Scorer
+from qc_worker.thresholds.promise import promise
 from qc_worker.wire.images import decode_record
 from tests.support import factories
 from tests.unit.simplenet.factories import a_shape, head_of
@@ -27,7 +28,7 @@ from trainer.features.extract import embed_frames, stored
 from trainer.judging.calibrate import (
     calibrate,
     measure_masks,
-    promise,
+    promise_with_groups,
     raised_for_groups,
     score_batches,
     score_embeddings,
@@ -80,7 +81,7 @@ def test_a_threshold_for_new_groups_is_taken_where_it_is_higher(review_rate: flo
     assert raised.threshold == by_groups.threshold > calibration.threshold
     assert raised.max_false_reject == raised.rate_above(raised.threshold) < 0.05
     assert raised.review_rate == review_rate
-    stated = promise(raised, by_groups)
+    stated = promise_with_groups(raised, by_groups)
     assert (stated.groups, stated.group_rate) == (5, by_groups.rate)
     alike = calibrate_by_groups(scores, [f"g{score % 5}" for score in range(100)], 0.05)
     assert raised_for_groups(calibration, alike) is calibration

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.errors import ModelError, TrainingError, TransportError
 from qc_worker.domain.release import ReleaseAction
+from qc_worker.registry.releasing import Releaser
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.simplenet.checkpoint import ModelCard, file_sha256
 from qc_worker.transport.memory.broker import MemoryBroker
@@ -18,7 +19,7 @@ from tests.support import factories
 from tests.unit.trainer.factories import LINE
 from tests.unit.trainer.workshop import LaterClock
 from trainer.releasing.operating_point import Moved, OperatingPoint, ThresholdMover, moved
-from trainer.releasing.versions import Releaser, list_versions, open_model
+from trainer.releasing.versions import list_versions, open_model
 
 SCORES = tuple(float(score) for score in range(99))
 HELD_OUT = Calibration(SCORES, 0.05)

@@ -1,4 +1,4 @@
-"""Compare operating points: the promise of each, and the verdicts it would have given (`qc-trainer threshold`)."""
+"""Compare operating points: the promise of each, and the verdicts it would have given."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qc_worker.domain.calibration import Calibration, smallest_alpha
 from qc_worker.domain.inspection import Inspection, Verdict
-from trainer.judging.calibrate import FalseRejectPromise, promise
+from qc_worker.thresholds.promise import FalseRejectPromise, promise
 
 ALPHAS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """Rates to show, as far as the held-out frames support them, beside the current point and the one asked for."""
@@ -70,7 +70,7 @@ def table(
             is_asked_for=point == asked_for,
             defects_rejected=_share(point, defects, Verdict.REJECT),
             defects_reviewed=_share(point, defects, Verdict.REVIEW),
-            verdicts=None if recent is None else _counts(point, recent.scores),
+            verdicts=None if recent is None else verdict_counts(point, recent.scores),
         )
         for point in points
     ]
@@ -90,6 +90,7 @@ def _share(point: Calibration, scores: Sequence[float], verdict: Verdict) -> flo
     return sum(point.verdict(score) is verdict for score in scores) / len(scores)
 
 
-def _counts(point: Calibration, scores: Sequence[float]) -> dict[str, int]:
+def verdict_counts(point: Calibration, scores: Sequence[float]) -> dict[str, int]:
+    """Count the verdicts that an operating point would have given."""
     counted = Counter(point.verdict(score) for score in scores)
     return {verdict.value: counted[verdict] for verdict in (Verdict.PASS, Verdict.REVIEW, Verdict.REJECT)}

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from qc_worker.domain.calibration import Calibration
 from qc_worker.domain.inspection import Inspection, Verdict
+from qc_worker.thresholds.table import RecentScores, operating_points, recent_scores, table
 from tests.support import factories
-from trainer.judging.threshold_table import RecentScores, operating_points, recent_scores, table
 
 CURRENT = Calibration(tuple(float(score) for score in range(99)), 0.03)
 
