@@ -55,7 +55,7 @@ def test_timeline_narrows_the_search_by_keyboard_and_by_click(address: str, open
     press(page, "Enter")
     expect(page.locator(".tile")).to_have_count(9)
     assert "since=2026-11-23T12%3A05%3A00Z&until=2026-11-23T12%3A10%3A00Z" in page.url
-    expect(page.get_by_role("slider", name="Time")).to_have_attribute("aria-valuemax", "6")
+    expect(page.get_by_role("slider", name="Time")).to_have_attribute("aria-valuemax", "9")
     page.get_by_role("link", name="Whole time").click()
     expect(chart).to_have_attribute("aria-valuemax", "25")
     box = chart.bounding_box()
