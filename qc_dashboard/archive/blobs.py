@@ -73,12 +73,9 @@ class BlobStore:
         return None
 
     def remove(self, sha256: str) -> None:
-        """Remove the bytes, if they are there, and what a process that died has left of them."""
-        path = self._path(sha256)
+        """Remove the bytes, if they are there."""
         with _archive_errors(f"removing {sha256}"), suppress(FileNotFoundError):
-            if not self._puts_whole:
-                self._remove_partials(path)
-            self._fs.rm_file(path)
+            self._fs.rm_file(self._path(sha256))
 
     def _is_whole(self, path: str, size_bytes: int) -> bool:
         try:
@@ -93,7 +90,8 @@ class BlobStore:
             return
         folder, _, name = path.rpartition("/")
         self._fs.makedirs(folder, exist_ok=True)
-        self._remove_partials(path)
+        for left in self._fs.glob(f"{folder}/.{name}.*.partial"):
+            self._fs.rm_file(left)  # by a process that died
         partial = f"{folder}/.{name}.{uuid4().hex}.partial"
         try:
             self._fs.pipe_file(partial, content)
@@ -103,11 +101,6 @@ class BlobStore:
             with suppress(Exception):
                 self._fs.rm_file(partial)
             raise
-
-    def _remove_partials(self, path: str) -> None:
-        folder, _, name = path.rpartition("/")
-        for left in self._fs.glob(f"{folder}/.{name}.*.partial"):
-            self._fs.rm_file(left)  # by a process that died
 
     def _path(self, sha256: str) -> str:
         return f"{self._root}/{sha256[:2]}/{sha256[2:4]}/{sha256}"

@@ -240,15 +240,6 @@ def test_file_of_a_process_that_died_while_writing_goes_when_it_is_written_again
     plant.check_whole()
 
 
-def test_what_a_process_that_died_has_half_written_goes_with_the_file(database: Database, tmp_path: Path) -> None:
-    folder, old = tmp_path / "archive", found(1, Verdict.PASS, judged_us=us(NOON) - 31 * DAY_US)
-    plant, sha256 = Plant(database, str(folder)), digest(old.frame)
-    plant.keep(old)
-    (folder / sha256[:2] / sha256[2:4] / f".{sha256}.0123.partial").write_bytes(old.frame[:9])
-    plant.retention.run(LATER_US)
-    assert plant.files() == set()
-
-
 def test_url_that_nothing_serves_is_refused_without_its_password() -> None:
     with pytest.raises(SettingsError) as refused:
         BlobStore("nowhere://user:secret@host/archive")
