@@ -19,6 +19,7 @@ STOP_TIMEOUT_S = 5.0
 LOG_TAIL_BYTES = 400
 
 _SUPERVISOR = Path(__file__).with_name("child.py")
+_given_ports: set[int] = set()
 
 
 class Server:
@@ -82,10 +83,14 @@ class Server:
 
 
 def free_port() -> int:
-    """Find a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """Find a port that was free a moment ago; this process gets none twice, since nobody may listen on it yet."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given_ports:
+            _given_ports.add(port)
+            return port
 
 
 def packaged_binary(package: str, pattern: str) -> Path:

@@ -13,6 +13,7 @@ export class Side {
   #words = document.getElementById("words");
   #people = document.getElementById("people");
   #gone = document.getElementById("gone");
+  #outcomes = document.querySelector("[data-outcomes]");
   #waiting = false;
   #rested = RESTING;
   #report;
@@ -27,9 +28,10 @@ export class Side {
     this.lookAtPeople();
   }
 
-  // Somebody has judged here: look at both.
+  // Somebody has judged here: look at all.
   judged() {
     this.#rested = RESTING;
+    this.#outcomes.dispatchEvent(new Event("qc:judged"));
     this.lookAtWords();
   }
 
