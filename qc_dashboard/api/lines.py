@@ -30,7 +30,10 @@ def show_lines(request: Request) -> Response:
     # The places first: what comes in meanwhile is then counted by the stream, and at most shown twice in between.
     places, tallies = api.live.places(), api.live.tallies()
     lines = tuple(_state(api, line, tallies.get(line, NOTHING)) for line in api.history.lines())
-    waiting = tuple(Waiting(outage.topic, outage.since, outage.reason, outage.away) for outage in api.outages())
+    waiting = tuple(
+        Waiting(outage.topic, outage.since, outage.reason, outage.away, hides_verdicts=outage.topic == api.live.topic)
+        for outage in api.outages()
+    )
     at = None if places is None else event_id(places)
     workers = shown_workers(api.workers.state())
     return json_answer(LineStates(api.clock.now(), WINDOW_S, lines, waiting, workers, _lost(api), at))

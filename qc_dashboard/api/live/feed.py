@@ -58,6 +58,11 @@ class LiveFeed:
             self._thread.join(IDLE_S * 4)
 
     @property
+    def topic(self) -> str:
+        """Topic of the inspections."""
+        return self._topic
+
+    @property
     def clients(self) -> int:
         """Number of open streams."""
         return len(self._open)

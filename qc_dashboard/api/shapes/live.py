@@ -58,6 +58,8 @@ class Waiting:
     """Reason in a sentence."""
     away: Away
     """Part that does not work: the broker, the history's database, or the dashboard itself."""
+    hides_verdicts: bool
+    """True if new inspections cannot come in, so that what is known of the lines is old."""
 
 
 @dataclass(frozen=True, slots=True)

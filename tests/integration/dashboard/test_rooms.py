@@ -6,12 +6,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from qc_dashboard.history.times import to_us
+from qc_dashboard.history.writing import HistoryWriter
 from qc_dashboard.projecting.follower import Outage
+from qc_worker.domain.frame import Partition
 from qc_worker.domain.inspection import Verdict
 from qc_worker.transport.outgoing import OutgoingRecord
 from tests.support.browsing import SIZES, THEMES, Opened, check, press
 from tests.support.databases import migrated, new_url
 from tests.support.pages_rig import PagesRig, picture
+from tests.support.published import RESULTS
 
 MARKUP = "<img src=x onerror=alert(1)>\"'"
 
@@ -60,7 +64,12 @@ def test_live_follows_the_lines_and_says_what_is_wrong(rig: PagesRig, address: s
     expect(card.locator(".problems")).to_contain_text("1 late verdict")
     rig.clock.advance(60)
     expect(card.locator(".problems")).to_contain_text("No frames for")
-    rig.outages.append(Outage("results", rig.clock.now(), "no broker answers"))
+    rig.outages.append(Outage("samples", rig.clock.now(), "topic samples does not exist"))
+    expect(page.locator("#troubles")).to_contain_text("Samples not read.")
+    HistoryWriter(rig.database).note_gap(Partition(RESULTS, 0), range(900, 904), to_us(rig.clock.now()))
+    expect(page.locator("#troubles")).to_contain_text("The history has a gap. Up to 4 inspections")
+    expect(card.locator(".state")).not_to_contain_text("Not known")
+    rig.outages.append(Outage(RESULTS, rig.clock.now(), "no broker answers"))
     expect(page.locator("#troubles")).to_contain_text("Broker away")
     expect(card.locator(".state")).to_contain_text("Not known")
 

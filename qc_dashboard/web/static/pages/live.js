@@ -2,7 +2,8 @@
 import { Card } from "./card.js";
 import { clockTime, element } from "./elements.js";
 import { Figures } from "./figures.js";
-import { figuresOf, troublesOf } from "./workers.js";
+import { lostIn } from "./lost.js";
+import { capital, figuresOf, troublesOf } from "./workers.js";
 
 const REFRESH_MS = 5000;
 const DRAW_MS = 1000;
@@ -92,7 +93,7 @@ function draw() {
   const { state } = figures;
   showTroubles(state);
   if (!state) return;
-  const blind = away !== null || state.waiting.length > 0;
+  const blind = away !== null || state.waiting.some((one) => one.hides_verdicts);
   const team = blind ? { ...state.workers, alive: null } : state.workers;
   for (const line of state.lines) cards.get(line.line)?.show(figures.of(line), figures.now(), blind, team);
   const shown = figuresOf(team);
@@ -104,10 +105,11 @@ function draw() {
 function showTroubles(state) {
   const found = [];
   if (away) found.push(["bad", away.what, `What you see is from ${clockTime(away.since)}. It tries again by itself.`]);
-  for (const { topic, since, reason, away: part } of state?.waiting ?? []) {
-    found.push(["bad", TITLES[part], `${topic} cannot be read since ${clockTime(new Date(since))}: ${reason}. What you see is old.`]);
+  for (const { topic, since, reason, away: part, hides_verdicts: hides } of state?.waiting ?? []) {
+    const unread = `${topic} cannot be read since ${clockTime(new Date(since))}: ${reason}.`;
+    found.push(hides ? ["bad", TITLES[part], `${unread} What you see is old.`] : ["warn", `${capital(topic)} not read.`, unread]);
   }
-  if (state && !away) for (const { level, title, rest } of troublesOf(state)) found.push([level, title, rest]);
+  if (state && !away) for (const { level, title, rest } of [...troublesOf(state), ...lostIn(state)]) found.push([level, title, rest]);
   const wanted = found.map((each) => each.join(" ")).join("\n");
   if (troubles.dataset.shown === wanted) return;
   troubles.dataset.shown = wanted;

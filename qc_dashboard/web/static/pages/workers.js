@@ -41,6 +41,6 @@ function trouble(level, title, rest) {
   return { level, title, rest };
 }
 
-function capital(sentence) {
+export function capital(sentence) {
   return sentence.charAt(0).toUpperCase() + sentence.slice(1);
 }

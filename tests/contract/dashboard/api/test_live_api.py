@@ -19,7 +19,7 @@ from qc_worker.ports.feeds import PublishedRelease
 from qc_worker.wire.json_types import encode_release
 from tests.support.api import ApiRig, EventStream, stream
 from tests.support.factories import NOON
-from tests.support.published import inspection
+from tests.support.published import RESULTS, inspection
 
 pytestmark = pytest.mark.anyio
 
@@ -105,9 +105,11 @@ async def test_a_start_counts_what_was_judged_before_it(rig: ApiRig, monkeypatch
 
 
 async def test_a_topic_that_cannot_be_followed_is_named(rig: ApiRig) -> None:
-    rig.outages.append(Outage("results", NOON, "no broker answers"))
+    rig.outages += [Outage(topic, NOON, "no broker answers") for topic in (RESULTS, "samples")]
+    same = {"since": "2026-11-23T12:00:00Z", "reason": "no broker answers", "away": "broker"}
     assert (await rig.get("/lines"))["waiting"] == [
-        {"topic": "results", "since": "2026-11-23T12:00:00Z", "reason": "no broker answers", "away": "broker"}
+        {"topic": RESULTS, **same, "hides_verdicts": True},
+        {"topic": "samples", **same, "hides_verdicts": False},
     ]
 
 
