@@ -154,7 +154,7 @@ def test_two_processes_at_once_store_each_inspection_once(
 def test_broker_that_is_away_is_waited_for(broker: MemoryBroker, database: Database, history: History) -> None:
     broker.available = False
     with running(broker, database) as following:
-        eventually(lambda: len(following.outages()) == 3)
+        eventually(lambda: len(following.outages()) == len(TOPICS))
         assert all(outage.reason for outage in following.outages())
         broker.available = True
         publish(broker, *range(5))

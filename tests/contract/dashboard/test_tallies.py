@@ -50,9 +50,8 @@ populations = st.lists(
     ),
     max_size=30,
 ).map(lambda fields: [inspection(offset, **one) for offset, one in enumerate(fields)])
-edges = st.none() | st.tuples(minutes, st.integers(0, 59)).map(
-    lambda at: to_us(NOON + at[0] * MINUTE + timedelta(seconds=at[1]))
-)
+moments = st.tuples(minutes, st.integers(0, 59)).map(lambda at: to_us(NOON + at[0] * MINUTE + timedelta(seconds=at[1])))
+edges = st.none() | moments
 few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -94,7 +93,7 @@ def test_timeline_counts_each_inspection_of_the_search_once_in_its_bucket(
 
 
 @few
-@given(population=populations, since=edges.filter(bool), until=edges.filter(bool))
+@given(population=populations, since=moments, until=moments)
 def test_tallies_of_a_line_are_those_of_counting(
     database: Database, *, population: list[Inspection], since: int, until: int
 ) -> None:
