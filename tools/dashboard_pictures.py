@@ -29,7 +29,7 @@ from tests.support.pages import chromium
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 ADDRESS = re.compile(r"dashboard: (http://\S+)/")
-FRAMES = 9000
+FRAMES = 4000
 """Enough to look around while frames flow; the demo is stopped after the pictures."""
 WIDTH, LOWEST, HIGHEST = 1280, 720, 1000
 MAX_BYTES = 200_000
