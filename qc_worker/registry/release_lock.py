@@ -50,7 +50,9 @@ def _hold_file(path: str, patience_s: float) -> Free:
 def _created(file_system: Any, path: str, token: bytes) -> bool:
     try:
         file_system.pipe_file(path, token, mode="create")
-    except Exception:
+    except FileExistsError:
+        pass  # it may be freed again by now; and it may be ours, if only the store's answer was lost
+    except Exception:  # stores have names of their own for a lost race (S3: 409); any other failure is raised
         if not file_system.exists(path):
             raise
     # Some file systems look first and write then: of two that wrote, one finds the other's token.

@@ -10,7 +10,7 @@ from qc_worker.domain.frame import Frame, Position, Record
 from qc_worker.domain.names import camera_name, frame_id, line_name
 from qc_worker.wire.headers import MAX_HEADER_BYTES, parse_time
 from qc_worker.wire.images import EVENT_TYPE, claimed_line, decode_record, encode_frame, read_claims
-from tests.unit.wire.strategies import NOON, frame_ids, hostile_records, names, parts, record, stamps
+from tests.unit.wire.strategies import NOON, frame_ids, hostile_records, names, record, stamps
 
 
 @given(line=names, camera=names, identity=frame_ids, captured_at=stamps, content=st.binary(max_size=100))
@@ -23,12 +23,6 @@ def test_decoding_gives_back_what_the_camera_encoded(
     assert (frame.line, frame.camera, frame.frame_id) == (line, camera, identity)
     assert (frame.captured_at, frame.content, frame.position) == (captured_at, content, position)
     assert frame.part is None
-
-
-@given(part=parts)
-def test_decoding_gives_back_the_part_that_the_camera_encoded(part: str) -> None:
-    message = encode_frame(b"x", line="A", camera="top", captured_at=NOON, part=part)
-    assert decode_record(record(*message.headers)).part == part
 
 
 def test_encoded_frame_is_a_binary_mode_cloud_event() -> None:
@@ -91,28 +85,6 @@ def test_times_are_turned_to_utc() -> None:
 
 def test_traceparent_is_carried() -> None:
     assert decode_record(record(("traceparent", b"00-abc-def-01"))).traceparent == "00-abc-def-01"
-
-
-def test_a_part_is_optional_and_its_plain_header_wins_over_the_events_subject() -> None:
-    assert decode_record(record()).part is None
-    assert decode_record(record(("ce_subject", b"4711"))).part == "4711"
-    assert decode_record(record(("ce_subject", b"4711"), ("part", b"4712"))).part == "4712"
-
-
-def test_blanks_around_a_serial_number_are_not_part_of_it() -> None:
-    assert decode_record(record(("part", b" SN 47/11\r\n"))).part == "SN 47/11"
-
-
-def test_subject_of_the_event_stands_in_for_a_part_that_cannot_be_used() -> None:
-    frame = decode_record(record(("part", b"x" * 129), ("ce_subject", b"4711")))
-    assert frame.part == "4711"
-    assert [str(header) for header in frame.ignored] == ["header part ignored: longer than 128 characters"]
-
-
-@pytest.mark.parametrize("part", ["", " ", "x" * 129, "47\n11", "47\u202e11"])
-def test_camera_cannot_encode_a_part_that_the_worker_would_ignore(part: str) -> None:
-    with pytest.raises(ValueError, match=r"128 characters|is not a part's serial number"):
-        encode_frame(b"x", line="A", camera="top", captured_at=NOON, part=part)
 
 
 def test_a_deadline_is_optional() -> None:
