@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Table, false, func, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, false, func, select, tuple_
 
 from qc_dashboard.archive.blobs import BlobStore, digest
 from qc_dashboard.archive.looks import FrameLook
 from qc_dashboard.archive.tables import blobs, evidence, looks, places
 from qc_dashboard.database.database import Database
+from qc_dashboard.database.frames import SOURCE, columns_of
+from qc_dashboard.database.inserting import insert_into, insert_new
+from qc_dashboard.database.places import places_of, set_places
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Offsets, Partition, Position
 from qc_worker.domain.inspection import Verdict
@@ -24,7 +26,7 @@ from qc_worker.ports.clock import Clock
 from qc_worker.runtime.failpoints import failpoint
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-KEY = (evidence.c.source_topic, evidence.c.source_partition, evidence.c.source_offset)
+KEY = tuple(evidence.c[name] for name in SOURCE)
 
 
 class ArchiveBusy(TransportError):
@@ -108,7 +110,7 @@ class Archive:
     def places(self, topic: str) -> dict[Partition, int]:
         """Return the next offsets of `results` to look at; partitions that were never looked at are missing."""
         with self._database.reading() as connection:
-            return _places(connection, topic)
+            return places_of(connection, places, topic)
 
     def keep(self, found: Sequence[FrameEvidence], *, before: Offsets, after: Offsets) -> None:
         """Store evidence and the places after it.
@@ -122,8 +124,8 @@ class Archive:
         failpoint("after-blobs")
         with self._database.writing() as connection:
             _check_there(connection, contents)
-            _insert(connection, evidence, [self._row(one) for one in found])
-            _insert(connection, looks, [_look_row(one, one.look) for one in found if one.look is not None])
+            insert_new(connection, evidence, [self._row(one) for one in found])
+            insert_new(connection, looks, [_look_row(one, one.look) for one in found if one.look is not None])
             _advance(connection, before, after)
             failpoint("in-evidence")
         failpoint("after-evidence")
@@ -138,8 +140,7 @@ class Archive:
             for sha256, size in sorted(sizes.items())
         ]
         with self._database.writing() as connection:
-            dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-            insert = dialect.insert(blobs)
+            insert = insert_into(connection, blobs)
             upsert = insert.on_conflict_do_update(
                 index_elements=["sha256"],
                 set_={"claimed_us": insert.excluded.claimed_us},
@@ -150,7 +151,7 @@ class Archive:
 
     def _row(self, one: FrameEvidence) -> dict[str, Any]:
         return {
-            **_key_of(one.source),
+            **columns_of(one.source),
             "verdict": one.verdict.value,
             "judged_us": one.judged_us,
             "archived_us": self.now_us(),
@@ -173,46 +174,19 @@ def _check_there(connection: Connection, wanted: Iterable[str]) -> None:
         raise ArchiveBusy("a file of the archive is being removed")
 
 
-def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-        connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
-
-
 def _look_row(one: FrameEvidence, look: FrameLook) -> dict[str, Any]:
     known = {"line": look.line, "camera": look.camera, "taken_us": look.taken_us, "look": look.look}
-    return {**_key_of(one.source), "verdict": one.verdict.value, **known}
-
-
-def _key_of(source: Position) -> dict[str, Any]:
-    return {
-        "source_topic": source.topic,
-        "source_partition": source.partition,
-        "source_offset": source.offset,
-    }
-
-
-def _places(connection: Connection, topic: str, *, lock: bool = False) -> dict[Partition, int]:
-    query = select(places).where(places.c.topic == topic)
-    rows = connection.execute(query.with_for_update() if lock else query)
-    return {Partition(row.topic, row.partition): row.next_offset for row in rows}
+    return {**columns_of(one.source), "verdict": one.verdict.value, **known}
 
 
 def _advance(connection: Connection, before: Offsets, after: Offsets) -> None:
     """Store the places. Raises ArchiveBusy if another process has moved them."""
     stored: dict[Partition, int] = {}
     for topic in {partition.topic for partition in before}:
-        stored |= _places(connection, topic, lock=True)
+        stored |= places_of(connection, places, topic, lock=True)
     if any(stored.get(partition, 0) != offset for partition, offset in before.items()):
         raise ArchiveBusy("another process archives too")
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(places)
-    upsert = insert.on_conflict_do_update(
-        index_elements=["topic", "partition"], set_={"next_offset": insert.excluded.next_offset}
-    )
-    rows = [{"topic": p.topic, "partition": p.partition, "next_offset": offset} for p, offset in after.items()]
-    if rows:
-        connection.execute(upsert, rows)
+    set_places(connection, places, after)
 
 
 def _evidence(row: Any) -> Evidence:

@@ -17,11 +17,11 @@ from sqlalchemy import (
     Table,
 )
 
+from qc_dashboard.database.frames import NAME, SOURCE, source_columns
 from qc_dashboard.database.metadata import metadata
+from qc_dashboard.database.places import places_table
 
 SHA256 = String(64)
-NAME = String().with_variant(String(collation="C"), "postgresql")
-"""Text that is compared with that of the history's tables."""
 
 blobs = Table(
     "archive_blobs",
@@ -54,9 +54,7 @@ Index(None, evidence.c.thumbnail_sha256)
 looks = Table(
     "archive_looks",
     metadata,
-    Column("source_topic", NAME, primary_key=True),
-    Column("source_partition", Integer, primary_key=True),
-    Column("source_offset", BigInteger, primary_key=True),
+    *source_columns(primary_key=True),
     Column("line", NAME, nullable=False),
     Column("camera", String),
     Column("verdict", String, nullable=False),
@@ -64,8 +62,8 @@ looks = Table(
     Column("look", LargeBinary, nullable=False, comment="how the frame looks, see `qc_dashboard.archive.looks`"),
     # A look goes with its evidence: what is compared can be shown.
     ForeignKeyConstraint(
-        ["source_topic", "source_partition", "source_offset"],
-        [evidence.c.source_topic, evidence.c.source_partition, evidence.c.source_offset],
+        SOURCE,
+        [evidence.c[name] for name in SOURCE],
         name="fk_archive_looks",
         ondelete="CASCADE",
     ),
@@ -73,10 +71,4 @@ looks = Table(
 Index(None, looks.c.line, looks.c.camera, looks.c.verdict, looks.c.taken_us)
 Index(None, looks.c.line, looks.c.verdict, looks.c.taken_us)
 
-places = Table(
-    "archive_places",
-    metadata,
-    Column("topic", String, primary_key=True),
-    Column("partition", Integer, primary_key=True),
-    Column("next_offset", BigInteger, nullable=False),
-)
+places = places_table("archive_places")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import ColumnElement, UnaryExpression, and_, false, or_
 
+from qc_dashboard.database import frames
 from qc_dashboard.history.rows import can_be_stored
 from qc_dashboard.history.search import Order, Place, Search
 from qc_dashboard.history.tables import inspections
@@ -50,10 +51,7 @@ def beyond(place: Place, order: Order) -> ColumnElement[bool]:
 
 def at(source: Position) -> ColumnElement[bool]:
     """Return the condition for the inspection of that frame."""
-    if not can_be_stored(source):
-        return false()
-    values = (source.topic, source.partition, source.offset)
-    return and_(*(column == value for column, value in zip(ORDER_COLUMNS[1:], values, strict=True)))
+    return frames.at(inspections, source) if can_be_stored(source) else false()
 
 
 def in_range(us: int) -> int:

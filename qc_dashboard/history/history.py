@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, func, select
 
 from qc_dashboard.database.database import Database
+from qc_dashboard.database.frames import at as at_source
+from qc_dashboard.database.places import places_of
 from qc_dashboard.history.conditions import TABLE, at, beyond, conditions, in_order
 from qc_dashboard.history.counting import Count, counts_of, distinct
 from qc_dashboard.history.gaps import Gap, gaps_between
 from qc_dashboard.history.rows import can_be_stored
 from qc_dashboard.history.search import Order, Place, Search, StoredInspection
-from qc_dashboard.history.tables import duplicates, feedback, inspections, releases
+from qc_dashboard.history.tables import consumed, duplicates, feedback, inspections, releases
 from qc_dashboard.history.timeline import Timeline, timeline_of
-from qc_dashboard.history.writing import places_of
 from qc_worker.domain.feedback import Feedback
 from qc_worker.domain.frame import Offsets, Partition, Position
 from qc_worker.domain.release import Release
@@ -147,8 +148,7 @@ class History:
         table = feedback.c
         if not can_be_stored(source):
             return []
-        same = (table.source_topic == source.topic, table.source_partition == source.partition)
-        query = select(table.document).where(*same, table.source_offset == source.offset)
+        query = select(table.document).where(at_source(feedback, source))
         with self._database.reading() as connection:
             documents = connection.scalars(query.order_by(table.accepted_us, table.accepted_by)).all()
         return [decode_feedback(document.encode()) for document in documents]
@@ -156,7 +156,7 @@ class History:
     def places(self, topic: str) -> dict[Partition, int]:
         """Return the topic's next offsets: everything before them is in the history."""
         with self._database.reading() as connection:
-            return places_of(connection, topic)
+            return places_of(connection, consumed, topic)
 
 
 def advanced(places: Offsets, found: Sequence[StoredInspection]) -> dict[Partition, int]:

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, MetaData, Table, and_, delete, func, insert, select
 
 from qc_dashboard.database.database import Database
+from qc_dashboard.database.frames import SOURCE
+from qc_dashboard.database.places import places_of, set_places
 from qc_dashboard.history.rows import inspection_row, rows_of
-from qc_dashboard.history.tables import duplicates, gaps, inspections
+from qc_dashboard.history.tables import consumed, duplicates, gaps, inspections
 from qc_dashboard.history.tallying import tally_again
-from qc_dashboard.history.writing import places_of, set_places, store_in
+from qc_dashboard.history.writing import store_in
 from qc_worker.domain.frame import Offsets, Partition
 from qc_worker.ports.results import PublishedInspection
 from qc_worker.runtime.failpoints import failpoint
-
-SOURCE = ("source_topic", "source_partition", "source_offset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Rebuild:
             kept = _size(connection, inspections)
             self._copy_new(connection)
             tally_again(connection)
-            set_places(connection, {p: max(end, stored.get(p, 0)) for p, end in ends.items()})
+            set_places(connection, consumed, {p: max(end, stored.get(p, 0)) for p, end in ends.items()})
             total, repeated = _size(connection, inspections), _size(connection, duplicates)
             failpoint("in-exchange")
             self._drop(connection)
@@ -101,7 +101,7 @@ class Rebuild:
 def _lock(connection: Connection, ends: Offsets) -> dict[Partition, int]:
     """Keep a running projection from writing until this transaction has ended; return the stored places."""
     topics = {partition.topic for partition in ends}
-    return {p: place for topic in topics for p, place in places_of(connection, topic, lock=True).items()}
+    return {p: place for topic in topics for p, place in places_of(connection, consumed, topic, lock=True).items()}
 
 
 def _delete_all(connection: Connection) -> None:

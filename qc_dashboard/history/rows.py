@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from qc_dashboard.database.frames import columns_of
 from qc_dashboard.history.times import to_us
 from qc_worker.domain.frame import Position
 from qc_worker.ports.feeds import Published, PublishedCollected, PublishedFeedback, PublishedRelease
@@ -104,11 +105,7 @@ def can_be_stored(position: Position) -> bool:
 def _source(position: Position) -> Row:
     if not can_be_stored(position):
         raise ValueError(f"source: {str(position)[:80]!r} is not a position")
-    return {
-        "source_topic": position.topic,
-        "source_partition": position.partition,
-        "source_offset": position.offset,
-    }
+    return columns_of(position)
 
 
 def _name(field: str, text: str | None) -> str | None:

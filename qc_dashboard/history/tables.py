@@ -7,17 +7,14 @@ Times are microseconds since 1970, UTC. Positions are topic, partition and offse
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, String, Table, Text
 
+from qc_dashboard.database.frames import NAME, source_columns
 from qc_dashboard.database.metadata import metadata
-
-NAME = String().with_variant(String(collation="C"), "postgresql")
-"""Text that sorts by code points on both databases."""
+from qc_dashboard.database.places import places_table
 
 inspections = Table(
     "inspections",
     metadata,
-    Column("source_topic", NAME, primary_key=True),
-    Column("source_partition", Integer, primary_key=True),
-    Column("source_offset", BigInteger, primary_key=True),
+    *source_columns(primary_key=True),
     Column("results_partition", Integer, nullable=False),
     Column("results_offset", BigInteger, nullable=False),
     Column("taken_us", BigInteger, nullable=False, comment="capture time, or that of the verdict if it is not known"),
@@ -71,9 +68,7 @@ duplicates = Table(
     metadata,
     Column("results_partition", Integer, primary_key=True),
     Column("results_offset", BigInteger, primary_key=True),
-    Column("source_topic", NAME, nullable=False),
-    Column("source_partition", Integer, nullable=False),
-    Column("source_offset", BigInteger, nullable=False),
+    *source_columns(nullable=False),
 )
 
 releases = Table(
@@ -90,9 +85,7 @@ releases = Table(
 feedback = Table(
     "feedback",
     metadata,
-    Column("source_topic", NAME, primary_key=True),
-    Column("source_partition", Integer, primary_key=True),
-    Column("source_offset", BigInteger, primary_key=True),
+    *source_columns(primary_key=True),
     Column("accepted_us", BigInteger, primary_key=True),
     Column("accepted_by", String, primary_key=True),
     Column("line", NAME, nullable=False),
@@ -106,9 +99,7 @@ Index(None, feedback.c.accepted_us)
 collected = Table(
     "collected",
     metadata,
-    Column("source_topic", NAME, primary_key=True),
-    Column("source_partition", Integer, primary_key=True),
-    Column("source_offset", BigInteger, primary_key=True),
+    *source_columns(primary_key=True),
     Column("accepted_us", BigInteger, primary_key=True),
     Column("accepted_by", String, primary_key=True),
     Column("line", NAME, nullable=False),
@@ -119,13 +110,7 @@ collected = Table(
 Index(None, collected.c.line, collected.c.sample)
 Index(None, collected.c.line, collected.c.collected_us)
 
-consumed = Table(
-    "consumed",
-    metadata,
-    Column("topic", String, primary_key=True),
-    Column("partition", Integer, primary_key=True),
-    Column("next_offset", BigInteger, nullable=False),
-)
+consumed = places_table("consumed")
 
 gaps = Table(
     "gaps",

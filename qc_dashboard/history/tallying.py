@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Connection, Integer, Select, cast, delete, func, insert, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from qc_dashboard.database.inserting import insert_into
 from qc_dashboard.history.conditions import conditions
 from qc_dashboard.history.rows import Row
 from qc_dashboard.history.search import Search
@@ -46,8 +46,7 @@ def add_to_tallies(connection: Connection, rows: Iterable[Row]) -> None:
             _add(longer, (start_us // length_us * length_us, *names), frames, late)
         found += (_row(length_us, key, frames, late) for key, (frames, late) in sorted(longer.items()))
     if found:
-        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-        more = dialect.insert(tallies)
+        more = insert_into(connection, tallies)
         sums = {name: tallies.c[name] + more.excluded[name] for name in ("frames", "late")}
         connection.execute(more.on_conflict_do_update(index_elements=list(tallies.primary_key), set_=sums), found)
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Table, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
 
 from qc_dashboard.database.database import Database
+from qc_dashboard.database.frames import SOURCE
+from qc_dashboard.database.inserting import insert_into, insert_new
+from qc_dashboard.database.places import places_of, set_places
 from qc_dashboard.history.rows import Row, collected_row, feedback_row, inspection_row, release_row, rows_of
 from qc_dashboard.history.tables import collected, consumed, duplicates, feedback, gaps, inspections, releases
 from qc_dashboard.history.tallying import add_to_tallies, tally_again
@@ -52,7 +54,7 @@ class HistoryWriter:
     def places(self, topic: str) -> dict[Partition, int]:
         """Return the topic's next offsets to read; empty if nothing of it is stored."""
         with self._database.reading() as connection:
-            return places_of(connection, topic)
+            return places_of(connection, consumed, topic)
 
     def add_inspections(self, published: Sequence[PublishedInspection], step: Step) -> Written:
         """Store a batch; an inspection whose `source` is stored counts as a duplicate. Raises PlacesMoved."""
@@ -124,15 +126,6 @@ def store_in(connection: Connection, rows: Sequence[Row], table: Table, repeated
     return inserted, repeated
 
 
-def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
-    """Insert the rows whose key is not in the table, and return the number of those."""
-    if not rows:
-        return 0
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
-    return connection.execute(insert, rows).rowcount
-
-
 def _insert_outcomes(connection: Connection, rows: Sequence[Row]) -> int:
     """Insert the outcomes; return the number of those that are new, or come after a refusal.
 
@@ -141,7 +134,7 @@ def _insert_outcomes(connection: Connection, rows: Sequence[Row]) -> int:
     """
     if not rows:
         return 0
-    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(collected)
+    insert = insert_into(connection, collected)
     upsert = insert.on_conflict_do_update(
         index_elements=list(collected.primary_key.columns),
         set_={name: insert.excluded[name] for name in ("line", "outcome", "collected_us", "sample")},
@@ -150,38 +143,18 @@ def _insert_outcomes(connection: Connection, rows: Sequence[Row]) -> int:
     return sum(connection.execute(upsert, row).rowcount for row in rows)
 
 
-def places_of(connection: Connection, topic: str, *, lock: bool = False) -> dict[Partition, int]:
-    """Return the topic's next offsets; locked, no other transaction changes them before this one has ended."""
-    query = select(consumed).where(consumed.c.topic == topic)
-    rows = connection.execute(query.with_for_update() if lock else query)
-    return {Partition(row.topic, row.partition): row.next_offset for row in rows}
-
-
 def advance(connection: Connection, step: Step) -> None:
     """Store the places after a batch. Raises PlacesMoved unless those before it are the stored ones."""
     for topic in {partition.topic for partition in step.after}:
-        stored = places_of(connection, topic, lock=True)
+        stored = places_of(connection, consumed, topic, lock=True)
         if stored != {partition: offset for partition, offset in step.before.items() if partition.topic == topic}:
             raise PlacesMoved(f"another process writes the history of {topic} too")
-    set_places(connection, step.after)
-
-
-def set_places(connection: Connection, places: Mapping[Partition, int]) -> None:
-    """Store the next offset of each of these partitions."""
-    if not places:
-        return
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(consumed)
-    upsert = insert.on_conflict_do_update(
-        index_elements=["topic", "partition"], set_={"next_offset": insert.excluded.next_offset}
-    )
-    rows = [{"topic": p.topic, "partition": p.partition, "next_offset": offset} for p, offset in places.items()]
-    connection.execute(upsert, rows)
+    set_places(connection, consumed, step.after)
 
 
 def _stored_before(connection: Connection, given: Mapping[tuple[Any, ...], Row], table: Table) -> Iterable[Row]:
     """Find the rows that were not inserted: for their source, another position on `results` is stored."""
-    key = tuple_(table.c.source_topic, table.c.source_partition, table.c.source_offset)
+    key = tuple_(*(table.c[name] for name in SOURCE))
     position = (table.c.results_partition, table.c.results_offset)
     sources = list(given)
     for start in range(0, len(sources), LOOKED_UP_AT_ONCE):
@@ -197,4 +170,4 @@ def _position(row: Row) -> tuple[Any, ...]:
 
 
 def _source(row: Row) -> tuple[Any, ...]:
-    return row["source_topic"], row["source_partition"], row["source_offset"]
+    return tuple(row[name] for name in SOURCE)

@@ -17,12 +17,12 @@ from typing import Any
 from sqlalchemy import Connection, select, tuple_
 
 from qc_dashboard.database.database import Database
+from qc_dashboard.database.frames import SOURCE
 from qc_dashboard.history.tables import collected
 from qc_dashboard.history.times import from_us
 from qc_dashboard.outcomes.outcome import JudgementOutcome, Outcome, Stage
 from qc_dashboard.outcomes.versions import LineVersions
 from qc_dashboard.outcomes.words import KEY, Told, WordKey, last_told, told_on, verdicts_on
-from qc_dashboard.review.tables import SOURCE
 from qc_worker.domain.collected import REFUSED, Collection
 from qc_worker.domain.feedback import Feedback, Judgement
 from qc_worker.domain.frame import Position

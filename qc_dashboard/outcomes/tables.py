@@ -2,8 +2,8 @@
 
 from sqlalchemy import BigInteger, Column, LargeBinary, String, Table
 
+from qc_dashboard.database.frames import NAME
 from qc_dashboard.database.metadata import metadata
-from qc_dashboard.history.tables import NAME
 
 version_samples = Table(
     "version_samples",

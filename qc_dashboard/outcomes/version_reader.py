@@ -8,9 +8,9 @@ import structlog
 from sqlalchemy import select
 
 from qc_dashboard.database.database import Database
+from qc_dashboard.database.inserting import insert_new
 from qc_dashboard.history.tables import collected, releases
 from qc_dashboard.history.times import to_us
-from qc_dashboard.history.writing import insert_new
 from qc_dashboard.outcomes.tables import version_samples
 from qc_worker.domain.errors import ModelError
 from qc_worker.domain.release import Release

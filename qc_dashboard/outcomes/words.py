@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, false, select, true, tuple_
 
+from qc_dashboard.database.frames import SOURCE, at
 from qc_dashboard.history.rows import can_be_stored
 from qc_dashboard.history.tables import feedback
 from qc_dashboard.history.times import to_us
-from qc_dashboard.review.tables import SOURCE, at, words
+from qc_dashboard.review.tables import words
 from qc_worker.domain.feedback import Feedback, Judgement
 from qc_worker.domain.frame import Position
 from qc_worker.wire.json_types import decode_feedback

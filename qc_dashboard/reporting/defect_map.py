@@ -9,6 +9,7 @@ import numpy as np
 from sqlalchemy import Connection, select, tuple_
 
 from qc_dashboard.archive.tables import evidence
+from qc_dashboard.database.frames import SOURCE
 from qc_dashboard.reporting.figures import DefectMap
 from qc_dashboard.reporting.reviewed import Finding
 from qc_worker.domain.frame import Position
@@ -50,8 +51,7 @@ def _of(finding: Finding) -> Of:
 
 
 def _archived(connection: Connection, sources: Sequence[Position]) -> Iterator[Position]:
-    row = evidence.c
-    key = tuple_(row.source_topic, row.source_partition, row.source_offset)
+    key = tuple_(*(evidence.c[name] for name in SOURCE))
     for start in range(0, len(sources), LOOKED_UP_AT_ONCE):
         some = [(one.topic, one.partition, one.offset) for one in sources[start : start + LOOKED_UP_AT_ONCE]]
         for found in connection.execute(select(*key.clauses).where(key.in_(some))):

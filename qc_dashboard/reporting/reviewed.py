@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select, tuple_
 
+from qc_dashboard.database.frames import SOURCE
 from qc_dashboard.history.tables import inspections
 from qc_dashboard.reporting.estimates import Stratum
 from qc_dashboard.review.last_words import LastWord, last_words
-from qc_dashboard.review.tables import SOURCE, queue
+from qc_dashboard.review.tables import queue
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Verdict

@@ -5,6 +5,7 @@ import zlib
 from hashlib import blake2b
 from typing import Any
 
+from qc_dashboard.database.frames import columns_of
 from qc_worker.domain import names
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Verdict
@@ -47,9 +48,7 @@ def queue_row(inspection: Any, *, pass_share: float) -> dict[str, Any] | None:
     if share is None or not can_be_judged(inspection.line, inspection.frame_id):
         return None
     return {
-        "source_topic": source.topic,
-        "source_partition": source.partition,
-        "source_offset": source.offset,
+        **columns_of(source),
         "line": inspection.line,
         "verdict": verdict.value,
         "taken_us": inspection.taken_us,

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, insert, select, update
 
 from qc_dashboard.database.database import Database
+from qc_dashboard.database.frames import at, columns_of
 from qc_dashboard.history.conditions import at as inspected_at
 from qc_dashboard.history.rows import can_be_stored
 from qc_dashboard.history.tables import feedback, inspections
@@ -19,7 +20,7 @@ from qc_dashboard.review.kinds import LineKinds
 from qc_dashboard.review.last_words import newest_us
 from qc_dashboard.review.queue import LEASE_S
 from qc_dashboard.review.stored_words import feedback_of, last_of_session, said_of
-from qc_dashboard.review.tables import at, columns_of, queue, words
+from qc_dashboard.review.tables import queue, words
 from qc_dashboard.review.wanted import CannotUndo, LeaseLost, Reviewer, Said, UnknownFrame, Word, WordRefused
 from qc_worker.domain.feedback import Feedback, Judgement
 from qc_worker.domain.frame import Position

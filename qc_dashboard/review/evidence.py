@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from sqlalchemy import select, tuple_
 
 from qc_dashboard.database.database import Database
+from qc_dashboard.database.frames import SOURCE
 from qc_dashboard.history.tables import inspections
 from qc_dashboard.review.last_words import last_words
-from qc_dashboard.review.tables import SOURCE
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.frame import Position
 

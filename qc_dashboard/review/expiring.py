@@ -7,10 +7,11 @@ from sqlalchemy import ColumnElement, exists, or_, select
 
 from qc_dashboard.archive.tables import evidence
 from qc_dashboard.database.database import Database
+from qc_dashboard.database.frames import SOURCE, same_frame
 from qc_dashboard.history.tables import inspections
 from qc_dashboard.history.times import to_us
 from qc_dashboard.review.queue import ROW, ReviewQueue, is_open
-from qc_dashboard.review.tables import SOURCE, queue, same_frame
+from qc_dashboard.review.tables import queue
 from qc_worker.domain.errors import TransportError
 from qc_worker.domain.frame import Offsets, Partition, Position
 from qc_worker.ports.clock import Clock

@@ -7,13 +7,14 @@ whenever the process dies.
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from qc_dashboard.database.database import Database
-from qc_dashboard.history.tables import feedback, inspections
-from qc_dashboard.history.writing import insert_new, places_of
+from qc_dashboard.database.frames import SOURCE, same_frame
+from qc_dashboard.database.inserting import insert_new
+from qc_dashboard.database.places import places_of, set_places
+from qc_dashboard.history.tables import consumed, feedback, inspections
 from qc_dashboard.review.candidates import queue_row
-from qc_dashboard.review.tables import SOURCE, places, queue, same_frame
+from qc_dashboard.review.tables import places, queue
 from qc_worker.domain.frame import Partition
 
 LOOKED_AT_ONCE = 5_000
@@ -36,8 +37,8 @@ class QueueFiller:
         Raises DatabaseAway.
         """
         with self._database.reading() as connection:
-            ends, done = places_of(connection, self._results), _places(connection, self._results)
-            heard = places_of(connection, self._feedback)
+            ends, done = places_of(connection, consumed, self._results), places_of(connection, places, self._results)
+            heard = places_of(connection, consumed, self._feedback)
         # A topic that was created again starts at 0: what is offered already is not offered twice.
         starts = {p: done[p] if done.get(p, end + 1) <= end else 0 for p, end in ends.items()}
         behind = {p: end for p, end in ends.items() if starts[p] < end}
@@ -57,7 +58,7 @@ class QueueFiller:
         after = end if len(found) < LOOKED_AT_ONCE else found[-1].results_offset + 1
         with self._database.writing() as connection:
             insert_new(connection, queue, offered)
-            _set_place(connection, partition, after)
+            set_places(connection, places, {partition: after})
 
     def _settle(self) -> None:
         """Note on open frames the last word of `feedback`, if it is newer than what was said here."""
@@ -92,17 +93,3 @@ def _note(connection: Connection, newest: Any) -> None:
     state = {"said": verdict, "said_us": newest.accepted_us}
     ended = {"session": None, "leased_us": None, "leased_until_us": None}
     connection.execute(update(queue).where(*here, row.said_us < newest.accepted_us).values({**state, **ended}))
-
-
-def _places(connection: Connection, topic: str) -> dict[Partition, int]:
-    rows = connection.execute(select(places).where(places.c.topic == topic))
-    return {Partition(row.topic, row.partition): row.next_offset for row in rows}
-
-
-def _set_place(connection: Connection, partition: Partition, offset: int) -> None:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(places)
-    upsert = insert.on_conflict_do_update(
-        index_elements=["topic", "partition"], set_={"next_offset": insert.excluded.next_offset}
-    )
-    connection.execute(upsert, [{"topic": partition.topic, "partition": partition.partition, "next_offset": offset}])

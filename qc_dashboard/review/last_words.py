@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
+from qc_dashboard.database.frames import SOURCE, at
 from qc_dashboard.history.tables import feedback
-from qc_dashboard.review.tables import at, words
+from qc_dashboard.review.tables import words
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.frame import Position
 
@@ -31,7 +32,7 @@ def last_words(connection: Connection, *, line: str, since_us: int) -> dict[Posi
     """
     last: dict[Position, LastWord] = {}
     for table in (feedback, words):
-        columns = ("source_topic", "source_partition", "source_offset", "accepted_us", "accepted_by", "document")
+        columns = (*SOURCE, "accepted_us", "accepted_by", "document")
         query = select(*(table.c[name] for name in columns))
         rows = connection.execute(
             query.where(table.c.line == line, table.c.accepted_us >= since_us - CLOCK_SLACK_US)

@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, select, true
 from qc_dashboard.archive.looks import distances
 from qc_dashboard.archive.tables import looks
 from qc_dashboard.database.database import Database
+from qc_dashboard.database.frames import SOURCE, at, same_frame
 from qc_dashboard.history.rows import can_be_stored
 from qc_dashboard.history.tables import feedback
-from qc_dashboard.review.tables import SOURCE, at, same_frame, words
+from qc_dashboard.review.tables import words
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Verdict

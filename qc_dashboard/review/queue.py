@@ -6,12 +6,13 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Select, delete, exists, false, func, not_, or_, select, update
 
 from qc_dashboard.database.database import Database
+from qc_dashboard.database.frames import SOURCE, at, columns_of, same_frame
+from qc_dashboard.database.inserting import insert_new
 from qc_dashboard.history.conditions import in_range
 from qc_dashboard.history.rows import can_be_stored
 from qc_dashboard.history.tables import feedback
 from qc_dashboard.history.times import to_us
-from qc_dashboard.history.writing import insert_new
-from qc_dashboard.review.tables import SOURCE, at, columns_of, queue, same_frame, skips
+from qc_dashboard.review.tables import queue, skips
 from qc_dashboard.review.wanted import Leased, LeaseLost, Left, Reviewer, ReviewOrder, Wanted
 from qc_worker.domain.feedback import Judgement
 from qc_worker.domain.frame import Position

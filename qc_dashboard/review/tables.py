@@ -9,9 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    ColumnElement,
     Double,
-    FromClause,
     Index,
     Integer,
     String,
@@ -20,16 +18,14 @@ from sqlalchemy import (
     and_,
 )
 
+from qc_dashboard.database.frames import NAME, source_columns
 from qc_dashboard.database.metadata import metadata
-from qc_dashboard.history.tables import NAME
-from qc_worker.domain.frame import Position
+from qc_dashboard.database.places import places_table
 
 queue = Table(
     "review_queue",
     metadata,
-    Column("source_topic", NAME, primary_key=True),
-    Column("source_partition", Integer, primary_key=True),
-    Column("source_offset", BigInteger, primary_key=True),
+    *source_columns(primary_key=True),
     Column("line", NAME, nullable=False),
     Column("verdict", String, nullable=False, comment="the model's"),
     Column("taken_us", BigInteger, nullable=False),
@@ -57,9 +53,7 @@ words = Table(
     metadata,
     # Integer on SQLite, for only that type counts by itself there.
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("source_topic", NAME, nullable=False),
-    Column("source_partition", Integer, nullable=False),
-    Column("source_offset", BigInteger, nullable=False),
+    *source_columns(nullable=False),
     Column("line", NAME, nullable=False),
     Column("session", String, nullable=False),
     Column("accepted_us", BigInteger, nullable=False),
@@ -85,9 +79,7 @@ skips = Table(
     "review_skips",
     metadata,
     Column("session", String, primary_key=True),
-    Column("source_topic", NAME, primary_key=True),
-    Column("source_partition", Integer, primary_key=True),
-    Column("source_offset", BigInteger, primary_key=True),
+    *source_columns(primary_key=True),
     Column("skipped_us", BigInteger, nullable=False),
 )
 Index(None, skips.c.skipped_us)
@@ -100,28 +92,4 @@ kinds = Table(
     Column("kind", String, nullable=False),
 )
 
-places = Table(
-    "review_places",
-    metadata,
-    Column("topic", String, primary_key=True),
-    Column("partition", Integer, primary_key=True),
-    Column("next_offset", BigInteger, nullable=False),
-)
-
-SOURCE = ("source_topic", "source_partition", "source_offset")
-
-
-def at(table: Table, source: Position) -> ColumnElement[bool]:
-    """Return the condition for that frame in a table of the review or of the history."""
-    columns = [table.c[name] for name in SOURCE]
-    return and_(*(c == v for c, v in zip(columns, (source.topic, source.partition, source.offset), strict=True)))
-
-
-def same_frame(table: FromClause, other: FromClause) -> ColumnElement[bool]:
-    """Return the condition that two rows are about one frame."""
-    return and_(*(table.c[name] == other.c[name] for name in SOURCE))
-
-
-def columns_of(source: Position) -> dict[str, str | int]:
-    """Return the columns that name a frame."""
-    return dict(zip(SOURCE, (source.topic, source.partition, source.offset), strict=True))
+places = places_table("review_places")
