@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from qc_dashboard.api.feedback.judging import Judging
 from qc_dashboard.api.live.feed import LiveFeed
 from qc_dashboard.api.live.workers import Workers
 from qc_dashboard.api.pictures.pictures import Pictures
@@ -27,7 +26,6 @@ class ApiParts:
     history: History
     live: LiveFeed
     pictures: Pictures
-    judging: Judging
     review: Review
     outages: Callable[[], Sequence[Outage]]
     """Returns what cannot be followed at the moment."""

@@ -21,6 +21,7 @@ from qc_dashboard.api.pictures.showing import JPEG, PNG, FrameQuery, show_frame,
 from qc_dashboard.api.replaying import REPLAYS
 from qc_dashboard.api.reports.routes import REPORTS
 from qc_dashboard.api.review.routes import REVIEW
+from qc_dashboard.api.review.shapes import ReviewWord
 from qc_dashboard.api.shapes.inspections import BASE, InspectionPage, NeighbourList, WholeInspection
 from qc_dashboard.api.shapes.judgement import GivenJudgement
 from qc_dashboard.api.shapes.live import LineStates, NewInspections, Reload, StreamStart
@@ -28,7 +29,6 @@ from qc_dashboard.api.shapes.models import Models
 from qc_dashboard.api.stream import EVENT_STREAM, StreamQuery, show_stream
 from qc_dashboard.api.versions.operations import VERSIONS
 from qc_dashboard.web.routes import RoomRoute
-from qc_worker.domain.feedback import Feedback
 
 ONE = f"{BASE}/{{topic}}/{{partition}}/{{offset}}"
 LAST_EVENT = "Id of the last event that the client got; the stream continues there."
@@ -114,7 +114,7 @@ INSPECTIONS = (
         RoomRoute(f"{ONE}/feedback", give_feedback, Role.OPERATOR, ("POST",), action="judge frame"),
         "giveFeedback",
         "Judge a frame; the last judgement counts",
-        Answer("The message that the broker has taken. The history shows it soon.", Feedback, status=202),
+        Answer("The word, which is stored and will be sent.", ReviewWord, status=202),
         body=GivenJudgement,
         failures=(404,),
     ),

@@ -8,7 +8,6 @@ from starlette.applications import Starlette
 
 from qc_dashboard.accounts.accounts import Accounts
 from qc_dashboard.accounts.sessions import SessionLimits
-from qc_dashboard.api.feedback.judging import Judging
 from qc_dashboard.api.live.feed import LiveFeed
 from qc_dashboard.api.live.workers import Workers
 from qc_dashboard.api.parts import ApiParts
@@ -32,7 +31,6 @@ from qc_dashboard.wiring.replaying import replaying
 from qc_dashboard.wiring.versions import release_log, stored_versions
 from qc_worker.imaging.opening import ImageLimits
 from qc_worker.runtime.clock import SystemClock
-from qc_worker.transport.kafka.feedback import KafkaFeedbackOutbox
 from qc_worker.transport.kafka.frame_reader import KafkaFrameReader
 from qc_worker.transport.kafka.group.group_watch import KafkaGroupWatch
 from qc_worker.transport.redis.heatmap_cache import open_heatmap_cache
@@ -52,7 +50,6 @@ def open_api(settings: DashboardSettings, dashboard: Dashboard) -> Iterator[ApiP
     arrivals = dashboard.projection.inspections
     with ExitStack() as stack:
         frames = stack.enter_context(closing(KafkaFrameReader(access)))
-        outbox = stack.enter_context(closing(KafkaFeedbackOutbox(access, topic=settings.feedback_topic)))
         timeout_s = settings.redis_timeout_ms / 1000
         cache = open_heatmap_cache(settings.redis_url, ttl_s=settings.heatmap_ttl_s, timeout_s=timeout_s)
         stack.callback(cache.close)
@@ -61,7 +58,6 @@ def open_api(settings: DashboardSettings, dashboard: Dashboard) -> Iterator[ApiP
         live.start()
         limits = ImageLimits(max_bytes=settings.max_frame_bytes, max_pixels=settings.max_frame_pixels)
         pictures = Pictures(cache=cache, archive=dashboard.archive, frames=frames, limits=limits)
-        judging = Judging(outbox, clock=clock)
         watch = KafkaGroupWatch(access, topic=settings.images_topic, group=settings.consumer_group)
         workers = stack.enter_context(closing(Workers(watch, clock=clock)))
         workers.start()
@@ -71,7 +67,6 @@ def open_api(settings: DashboardSettings, dashboard: Dashboard) -> Iterator[ApiP
             history=history,
             live=live,
             pictures=pictures,
-            judging=judging,
             review=dashboard.review,
             outages=dashboard.projection.outages,
             clock=clock,

@@ -16,7 +16,6 @@ from starlette.applications import Starlette
 from starlette.types import Message
 
 from qc_dashboard.accounts.accounts import Accounts
-from qc_dashboard.api.feedback.judging import Judging
 from qc_dashboard.api.live.feed import LiveFeed
 from qc_dashboard.api.live.workers import Workers
 from qc_dashboard.api.parts import ApiParts
@@ -43,7 +42,6 @@ from qc_worker.imaging.opening import ImageLimits
 from qc_worker.registry.store import FsspecModelStore
 from qc_worker.registry.stored_versions import StoredVersions
 from qc_worker.transport.memory.broker import MemoryBroker
-from qc_worker.transport.memory.feedback import MemoryFeedbackOutbox
 from qc_worker.transport.memory.frames import MemoryFrameReader
 from qc_worker.transport.memory.groups import MemoryGroupWatch
 from qc_worker.transport.memory.heatmaps import MemoryHeatmapCache
@@ -90,14 +88,12 @@ class ApiRig:
         pictures = Pictures(
             cache=self.cache, archive=self.plant.archive, frames=MemoryFrameReader(self.broker), limits=LIMITS
         )
-        judging = Judging(MemoryFeedbackOutbox(self.broker, topic="feedback"), clock=self.clock)
         replays = Replays(self._judge_again, self.clock)
         replays.start()
         parts = ApiParts(
             history=self.history,
             live=self.live,
             pictures=pictures,
-            judging=judging,
             review=self.reviewing,
             outages=lambda: self.outages,
             clock=self.clock,

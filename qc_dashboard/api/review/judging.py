@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from qc_dashboard.api.answers import json_answer
-from qc_dashboard.api.feedback.judging import NotAccepted, check_within
+from qc_dashboard.api.feedback.words import word_of
 from qc_dashboard.api.parameters.bodies import body_of
 from qc_dashboard.api.parameters.fields import parse_integer
 from qc_dashboard.api.parameters.queries import query_of
@@ -21,9 +21,8 @@ from qc_dashboard.api.review.shapes import ReviewWord, ReviewWords, Undone
 from qc_dashboard.api.shapes.documented import DOCUMENTED
 from qc_dashboard.api.shapes.inspections import links_of
 from qc_dashboard.history.times import from_us
-from qc_dashboard.review.wanted import Said, UnknownFrame, Word, WordRefused
+from qc_dashboard.review.wanted import Said, UnknownFrame
 from qc_dashboard.web.requests import note_for_audit
-from qc_worker.domain.feedback import MarkedBox
 
 GIVEN, SESSION = TypeAdapter(GivenWord), TypeAdapter(GivenSession)
 MAX_WORDS = 50
@@ -80,17 +79,12 @@ def shown_word(said: Said, *, undone: bool = False) -> ReviewWord:
 
 
 def _judge(request: Request, given: GivenWord) -> Response:
-    api, judgement = api_of(request), given.judgement
-    boxes = tuple(MarkedBox(box.x, box.y, box.width, box.height) for box in judgement.boxes)
+    api = api_of(request)
     with review_errors():
         stored = api.history.inspection(given.source.position)
         if stored is None:
             raise UnknownFrame("the history has no inspection of that frame")
-        try:
-            check_within(boxes, stored)
-        except NotAccepted as error:
-            raise WordRefused(str(error)) from None
-        word = Word(judgement.verdict, judgement.kind, boxes)
+        word = word_of(given.judgement, stored)
         said = api.review.judge(reviewer_of(request, given.session), stored.source, word)
     note_for_audit(request, f"{said.source} {said.word.verdict} {said.word.kind or ''}".strip())
     return json_answer(shown_word(said))

@@ -46,8 +46,10 @@ def test_a_person_sees_what_became_of_their_word(rig: PagesRig, plant: Judgement
         expect(told).to_contain_text("Nobody has judged this frame.")
         page.get_by_role("button", name="Good").focus()
         press(page, "Enter")
-        expect(page.locator("#judged")).to_contain_text("Sent: good")
-        said = plant.say(0.5, by="local")
+        expect(page.locator("#judged")).to_contain_text("Kept: good")
+        expect(told.locator(".step.next")).to_have_count(4)  # the broker has not got it yet
+        (said,) = rig.review.sent()
+        rig.review.hear(said)
         expect(told.locator(".step.done")).to_contain_text("Sent")
         expect(told.locator(".step.next")).to_have_count(3)
         plant.collect(said, 1)

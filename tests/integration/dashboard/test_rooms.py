@@ -169,6 +169,6 @@ def test_a_frame_is_looked_at_and_judged_by_keyboard(address: str, opened: Opene
     expect(page.locator(".picture.large .boxes")).to_be_hidden()
     page.get_by_role("button", name="Defect").focus()
     press(page, "Enter")
-    expect(page.locator("#judged")).to_contain_text("Sent: defect")
+    expect(page.locator("#judged")).to_contain_text("Kept: defect")
     press(page, "ArrowRight")
     expect(page.get_by_role("heading", level=1)).to_have_text("Part P2")

@@ -46,10 +46,10 @@ for (const button of document.querySelectorAll("[data-judge]")) {
     const answer = document.getElementById("judged");
     try {
       await qc.send("POST", button.closest("[data-feedback]").dataset.feedback, { verdict: button.dataset.judge });
-      answer.textContent = `Sent: ${button.textContent.trim().toLowerCase()}. The last word counts.`;
+      answer.textContent = `Kept: ${button.textContent.trim().toLowerCase()}. The last word counts.`;
       document.querySelector("[data-outcomes]")?.dispatchEvent(new Event("qc:judged"));
     } catch (error) {
-      answer.textContent = `Not sent: ${error.message}`;
+      answer.textContent = `Not kept: ${error.message}`;
     }
     for (const each of buttons) each.disabled = false;
     button.focus();

@@ -8,9 +8,9 @@ import pytest
 from qc_dashboard.accounts.audit import THIS_MACHINE, AuditEntry
 from qc_dashboard.accounts.identity import Identity, Proof
 from qc_dashboard.accounts.roles import Role
-from qc_worker.domain.feedback import Feedback
-from qc_worker.domain.frame import Partition
-from qc_worker.wire.json_types import decode_feedback
+from qc_dashboard.review.wanted import Wanted
+from qc_worker.domain.feedback import Feedback, Judgement
+from qc_worker.domain.inspection import Verdict
 from tests.support.api import API, ApiRig, csrf_token
 from tests.support.factories import NOON
 from tests.support.published import inspection
@@ -22,8 +22,7 @@ PASSWORD = "correct horse battery staple"
 
 
 def sent(rig: ApiRig) -> list[Feedback]:
-    records = rig.broker.read(Partition("feedback", 0), 0, max_records=100)
-    return [decode_feedback(record.content) for record in records]
+    return rig.review.sent()
 
 
 async def signed_in(rig: ApiRig, client: httpx.AsyncClient, role: Role) -> None:
@@ -68,6 +67,7 @@ async def test_a_judgement_is_one_message_with_who_when_and_which_version(rig: A
         {"verdict": "good", "accepted_by": "somebody else"},
         {"verdict": "defect", "kind": "a/b"},
         {"verdict": "defect", "kind": "good"},
+        {"verdict": "defect", "kind": "a kind of no line"},
         {"verdict": "defect", "boxes": [{"x": 0, "y": 0, "width": 0, "height": 1}]},
         {"verdict": "defect", "boxes": [{"x": 90, "y": 0, "width": 7, "height": 1}]},
         {"verdict": "defect", "boxes": [{"x": "1", "y": 0, "width": 7, "height": 1}]},
@@ -86,7 +86,8 @@ async def test_a_judgement_that_cannot_be_kept_is_refused_and_not_sent(rig: ApiR
 async def test_a_record_without_a_line_cannot_be_judged(rig: ApiRig) -> None:
     rig.write(inspection(0, line=None, frame_id=None))
     async with rig.client() as client:
-        assert (await rig.post(client, ONE, {"verdict": "good"})).status_code == 422
+        assert (await rig.post(client, ONE, {"verdict": "good"})).status_code == 404
+    assert sent(rig) == []
 
 
 async def test_only_json_is_taken(rig: ApiRig) -> None:
@@ -97,12 +98,22 @@ async def test_only_json_is_taken(rig: ApiRig) -> None:
     assert answer.status_code == 415
 
 
-async def test_a_broker_that_is_away_is_said_and_nothing_is_kept(rig: ApiRig) -> None:
+async def test_a_judgement_waits_for_a_broker_that_is_away(rig: ApiRig) -> None:
     rig.write(inspection(0))
     rig.broker.available = False
     async with rig.client() as client:
         answer = await rig.post(client, ONE, {"verdict": "good"})
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert (answer.status_code, answer.json()["sent"]) == (202, False)
+    rig.broker.available = True
+    assert [one.verdict for one in sent(rig)] == [Judgement.GOOD]
+
+
+async def test_a_frame_that_was_judged_on_its_page_leaves_the_queue(rig: ApiRig) -> None:
+    rig.review.inspect(inspection(0, verdict=Verdict.REVIEW))
+    assert rig.review.queue.left(None, Wanted()).open == 1
+    async with rig.client() as client:
+        assert (await rig.post(client, ONE, {"verdict": "good"})).status_code == 202
+    assert rig.review.queue.left(None, Wanted()).open == 0
 
 
 async def test_a_viewer_looks_and_does_not_judge(rig: ApiRig) -> None:
