@@ -10,6 +10,8 @@ from qc_worker.wire.json_types import encode_inspection
 from tests.support.factories import NOON
 
 RESULTS = "results"
+MARKUP = "<img src=x onerror=alert(1)>\"'"
+"""A name that would run a script if a page did not escape it."""
 
 
 def inspection(offset: int = 0, **fields: Any) -> Inspection:

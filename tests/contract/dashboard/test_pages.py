@@ -11,9 +11,9 @@ from qc_dashboard.projecting.follower import Outage
 from qc_worker.domain.inspection import Verdict
 from tests.support.factories import NOON
 from tests.support.pages_rig import PagesRig
+from tests.support.published import MARKUP
 from tests.support.web import Visitor
 
-MARKUP = "<img src=x onerror=alert(1)>\"'"
 ONE = "/history/frame/images/0/0"
 
 

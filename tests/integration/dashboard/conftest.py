@@ -1,7 +1,8 @@
-"""A browser for all tests of the pages."""
+"""A browser and an app with a history for the tests of the pages."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 from qc_worker.domain.errors import SettingsError
 from tests.conftest import skip_on_a_laptop
 from tests.support.browsing import SIZES, ColorScheme, Opened
+from tests.support.databases import migrated, new_url
 from tests.support.pages import chromium, chromium_program
+from tests.support.pages_rig import PagesRig
 
 PATIENCE_MS = 20_000
 """Live loads its state every 5 s: as long as `expect` waits by default."""
@@ -25,6 +28,13 @@ def browser() -> Iterator[Browser]:
         skip_on_a_laptop(str(error))
     with chromium() as started:
         yield started
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[PagesRig]:
+    """An app whose history is empty, on SQLite."""
+    with new_url(None, tmp_path) as url, migrated(url) as database:
+        yield PagesRig(database, tmp_path)
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from tests.support.browsing import THEMES, Opened, check, press
 from tests.support.databases import migrated, new_url
 from tests.support.factories import add_version, share_head
 from tests.support.pages_rig import PagesRig
+from tests.support.published import MARKUP
 
-MARKUP = "<img src=x onerror=alert(1)>\"'"
 SCORES = tuple(n / 100 for n in range(99))
 PASSWORD = "correct horse battery"
 

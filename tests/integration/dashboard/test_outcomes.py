@@ -1,6 +1,5 @@
 """What became of judgements, and judging a frame again, on the page of the frame in Debian's Chromium."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,22 +7,18 @@ from playwright.sync_api import Page, expect
 
 from qc_worker.domain.inspection import Verdict
 from tests.support.browsing import SIZES, THEMES, Opened, check, press
-from tests.support.databases import migrated, new_url
 from tests.support.judgements import Judgements
 from tests.support.pages_rig import PagesRig
-
-MARKUP = "<img src=x onerror=alert(1)>\"'"
+from tests.support.published import MARKUP
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[PagesRig]:
+def rig(rig: PagesRig) -> PagesRig:
     """Two frames of line A, one of them rejected, both judged by v1."""
-    with new_url(None, tmp_path) as url, migrated(url) as database:
-        rig = PagesRig(database, tmp_path)
-        rig.release("A", "v1")
-        rig.judge(0, verdict=Verdict.REJECT, threshold=0.7)
-        rig.judge(1)
-        yield rig
+    rig.release("A", "v1")
+    rig.judge(0, verdict=Verdict.REJECT, threshold=0.7)
+    rig.judge(1)
+    return rig
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browsing import SIZES, THEMES, ColorScheme, Opened, check, press
 from tests.support.pages import Dashboard, command, running_dashboard
+from tests.support.published import MARKUP
 
 PASSWORD = "correct horse battery"
-MARKUP = "<img src=x onerror=alert(1)>\"'"
 
 
 @pytest.fixture(scope="module")

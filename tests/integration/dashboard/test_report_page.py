@@ -18,12 +18,10 @@ from qc_worker.domain.inspection import Verdict
 from qc_worker.ports.feeds import PublishedFeedback
 from qc_worker.wire.json_types import encode_feedback
 from tests.support.browsing import THEMES, Opened, check, findings, press
-from tests.support.databases import migrated, new_url
 from tests.support.factories import NOON
 from tests.support.pages_rig import PagesRig, picture
-from tests.support.published import places
+from tests.support.published import MARKUP, places
 
-MARKUP = "<img src=x onerror=alert(1)>\"'"
 VERDICTS = (*[Verdict.PASS] * 14, Verdict.REJECT, Verdict.REJECT, Verdict.REVIEW, Verdict.ERROR)
 SAID = {
     14: (Judgement.GOOD, None),
@@ -34,11 +32,9 @@ SAID = {
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[PagesRig]:
-    with new_url(None, tmp_path) as url, migrated(url) as database:
-        rig = PagesRig(database, tmp_path)
-        fill(rig)
-        yield rig
+def rig(rig: PagesRig) -> PagesRig:
+    fill(rig)
+    return rig
 
 
 @pytest.fixture

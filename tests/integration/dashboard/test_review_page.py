@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -15,21 +14,13 @@ from qc_worker.domain.frame import Position
 from qc_worker.domain.inspection import Verdict
 from tests.support.api import LIMITS
 from tests.support.browsing import THEMES, Opened, check, press
-from tests.support.databases import migrated, new_url
 from tests.support.pages_rig import DEFECT, PagesRig, picture
-from tests.support.published import inspection
+from tests.support.published import MARKUP, inspection
 from tests.support.review import LEASE_S
 from tests.support.web import BY_TEST, PASSWORD
 
-MARKUP = "<img src=x onerror=alert(1)>\"'"
 SOMEBODY = Reviewer("another page", "Bob")
 OPACITY = "each => Number(getComputedStyle(each).opacity)"
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[PagesRig]:
-    with new_url(None, tmp_path) as url, migrated(url) as database:
-        yield PagesRig(database, tmp_path)
 
 
 @pytest.fixture

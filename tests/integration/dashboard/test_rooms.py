@@ -1,7 +1,6 @@
 """Live, history and frame in Debian's Chromium, on a real history with pictures."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -13,17 +12,8 @@ from qc_worker.domain.frame import Partition
 from qc_worker.domain.inspection import Verdict
 from qc_worker.transport.outgoing import OutgoingRecord
 from tests.support.browsing import SIZES, THEMES, Opened, check, press
-from tests.support.databases import migrated, new_url
 from tests.support.pages_rig import PagesRig, picture
-from tests.support.published import RESULTS
-
-MARKUP = "<img src=x onerror=alert(1)>\"'"
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[PagesRig]:
-    with new_url(None, tmp_path) as url, migrated(url) as database:
-        yield PagesRig(database, tmp_path)
+from tests.support.published import MARKUP, RESULTS
 
 
 @pytest.fixture

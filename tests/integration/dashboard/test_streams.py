@@ -4,17 +4,13 @@ import asyncio
 import gc
 import socket
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from threading import enumerate as enumerate_threads
 from urllib.parse import urlsplit
 
-import pytest
-
 from qc_dashboard.api.live.subscription import Subscription
 from tests.conftest import eventually
-from tests.support.databases import migrated, new_url
 from tests.support.pages import Dashboard
 from tests.support.pages_rig import PagesRig
 
@@ -23,12 +19,6 @@ TIMES = 50
 POOL = "AnyIO worker thread"
 """Threads that requests share: their number is bounded, and one that is idle stays for a while."""
 ASK = b"GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[PagesRig]:
-    with new_url(None, tmp_path) as url, migrated(url) as database:
-        yield PagesRig(database, tmp_path)
 
 
 def test_clients_that_come_and_go_leave_nothing_behind(rig: PagesRig) -> None:

@@ -15,9 +15,8 @@ from qc_worker.wire.json_types import encode_release
 from tests.support.browsing import SIZES, THEMES, Opened, check, press
 from tests.support.databases import migrated, new_url
 from tests.support.pages_rig import PagesRig
-from tests.support.published import inspection
+from tests.support.published import MARKUP, inspection
 
-MARKUP = "<img src=x onerror=alert(1)>\"'"
 FRAMES = 240
 
 
