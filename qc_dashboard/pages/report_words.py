@@ -84,8 +84,8 @@ def _escapes(one: Estimate) -> Said:
         return Said(title, "none", "There were no passes.")
     if not one.reviewed:
         sentence = (
-            f"None of the {one.frames:,} passes that were chosen at random was reviewed, so nobody knows how many "
-            "defects got through. Review passes to find out."
+            "No pass that was chosen at random was reviewed, so nobody knows how many of "
+            f"{_number(one.frames, 'pass', 'passes')} had a defect. Review passes to find out."
         )
         return Said(title, "not known", sentence)
     known = (
