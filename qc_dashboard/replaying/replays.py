@@ -91,6 +91,11 @@ class Replays:
         except (ReplayFailed, QcError, OSError) as error:
             log.warning("replay failed", position=str(asked.source), reason=str(error))
             return replace(asked, state=ReplayState.FAILED, failure=str(error))
+        except Exception as error:
+            # A defect must not end the thread: all later replays would wait for ever.
+            log.exception("replay failed", position=str(asked.source))
+            failure = f"the dashboard has a defect ({type(error).__name__}): see its log"
+            return replace(asked, state=ReplayState.FAILED, failure=failure)
         facts = {each.name: getattr(report, each.name) for each in fields(report)}
         return replace(asked, state=ReplayState.DONE, **facts)
 

@@ -27,6 +27,8 @@ class Judge:
     def __call__(self, asked: Replay, stop: Event) -> Report:
         while not (self.let.wait(0.01) or stop.is_set()):
             pass
+        if asked.version == "broken":
+            raise ValueError("a defect")
         if asked.source.offset % 2:
             raise ReplayFailed("holds no frame")
         return Report(True, 0.0, 0.1, None, inspection(asked.source.offset))
@@ -55,6 +57,16 @@ def test_a_replay_ends_with_a_second_judgement_or_with_a_sentence() -> None:
         replays.ask(replace(FRAME, offset=1), None, by="ada")
         assert ended(replays, FRAME).same is True
         assert ended(replays, replace(FRAME, offset=1)).failure == "holds no frame"
+
+
+def test_a_defect_is_said_and_the_next_replay_goes_on() -> None:
+    judge = Judge()
+    judge.let.set()
+    with running(judge) as replays:
+        replays.ask(FRAME, "broken", by="ada")
+        assert "ValueError" in (ended(replays, FRAME).failure or "")
+        replays.ask(replace(FRAME, offset=2), None, by="ada")
+        assert ended(replays, replace(FRAME, offset=2)).same is True
 
 
 def test_what_is_open_is_not_asked_twice_and_too_many_are_refused() -> None:

@@ -1,6 +1,7 @@
 // One line: what is live, its versions, thresholds to compare, and making a version live.
 import { element } from "./elements.js";
-import { judging, promised, seconds, showTrouble, sinceWords } from "./model_words.js";
+import { fetched } from "./fetched.js";
+import { judging, promised, seconds, showFailure, showTrouble, sinceWords } from "./model_words.js";
 import { openDialog } from "./release_dialog.js";
 import { showThresholds } from "./thresholds.js";
 import { showVersions } from "./versions_table.js";
@@ -16,14 +17,6 @@ const followed = document.getElementById("followed");
 let known = null;
 let shown = "";
 
-async function fetched(path) {
-  const answer = await fetch(path, { headers: { Accept: "application/json" } });
-  if (answer.status === 401) location.reload();
-  const body = await answer.json();
-  if (!answer.ok) throw new Error(body.detail);
-  return body;
-}
-
 async function load() {
   try {
     known = await fetched(address);
@@ -31,8 +24,7 @@ async function load() {
     showNow(known.models);
     show();
   } catch (error) {
-    const words = error instanceof TypeError ? "The dashboard does not answer. It tries again by itself." : error.message;
-    showTrouble(words);
+    showFailure(error);
     await showHistory();
   }
   root.removeAttribute("aria-busy");

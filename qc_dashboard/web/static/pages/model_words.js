@@ -42,3 +42,9 @@ export function showTrouble(sentence) {
   place.dataset.shown = sentence;
   place.replaceChildren(...(sentence ? [element("p", { class: "note bad within" }, sentence)] : []));
 }
+
+// Say why nothing could be read; a session that has ended leads to the sign-in.
+export function showFailure(error) {
+  if (error.status === 401) location.reload();
+  else showTrouble(error instanceof TypeError ? "The dashboard does not answer. It tries again by itself." : error.message);
+}

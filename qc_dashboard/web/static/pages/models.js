@@ -1,20 +1,18 @@
 // All lines: what is live, and what judges now.
 import { element } from "./elements.js";
-import { judging, promised, showTrouble, sinceWords } from "./model_words.js";
+import { fetched } from "./fetched.js";
+import { judging, promised, showFailure, showTrouble, sinceWords } from "./model_words.js";
 
 const REFRESH_MS = 5000;
 const place = document.getElementById("lines");
 
 async function load() {
   try {
-    const answer = await fetch("/api/v1/models", { headers: { Accept: "application/json" } });
-    if (answer.status === 401) return location.reload();
-    const body = await answer.json();
-    if (!answer.ok) throw new Error(body.detail);
+    const { lines } = await fetched("/api/v1/models");
     showTrouble("");
-    show(body.lines);
+    show(lines);
   } catch (error) {
-    showTrouble(error instanceof TypeError ? "The dashboard does not answer. It tries again by itself." : error.message);
+    showFailure(error);
   }
 }
 

@@ -1,6 +1,7 @@
 // Fill <div data-outcomes="ADDRESS"> with judgements and what became of each. ADDRESS is that of one inspection, or of
 // /api/v1/feedback?by=me. data-nobody: the sentence if there is none; data-frames: with links to the frames' pages.
 import { clockTime, element, frameAddress, span } from "./elements.js";
+import { fetched } from "./fetched.js";
 
 const OFTEN_MS = 2000;
 const SELDOM_MS = 15_000;
@@ -111,7 +112,7 @@ class Outcomes {
     let pause = SELDOM_MS;
     if (!document.hidden) {
       try {
-        pause = this.show(await this.fetched());
+        pause = this.show(await this.told());
       } catch {
         pause = SELDOM_MS; // the page that holds this says if the server is away
       }
@@ -119,10 +120,8 @@ class Outcomes {
     this.timer = setTimeout(() => this.look(), pause);
   }
 
-  async fetched() {
-    const answer = await fetch(this.place.dataset.outcomes, { headers: { Accept: "application/json" } });
-    if (!answer.ok) throw new Error(String(answer.status));
-    const found = (await answer.json()).feedback;
+  async told() {
+    const found = (await fetched(this.place.dataset.outcomes)).feedback;
     return this.place.dataset.outcomes.includes("/feedback") ? found : found.reverse();
   }
 

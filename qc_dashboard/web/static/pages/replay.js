@@ -1,5 +1,6 @@
 // Judge the frame again, aside, and show the second judgement beside the first one.
 import { element } from "./elements.js";
+import { fetched } from "./fetched.js";
 
 const LOOK_MS = 1500;
 const WAITING = { waiting: "Waits for another frame that is judged again …", running: "Is judged again; the first time takes half a minute …" };
@@ -39,9 +40,7 @@ function show(replays) {
 
 async function look() {
   try {
-    const answer = await fetch(place.dataset.replay, { headers: { Accept: "application/json" } });
-    if (answer.ok) show((await answer.json()).replays);
-    else setTimeout(look, LOOK_MS * 4);
+    show((await fetched(place.dataset.replay)).replays);
   } catch {
     setTimeout(look, LOOK_MS * 4);
   }

@@ -1,5 +1,6 @@
 // Inspections over time above the gallery: bars by verdict, rejects on a scale of their own, releases as lines.
 import { clockTime, element } from "./elements.js";
+import { fetched } from "./fetched.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 1000;
@@ -133,12 +134,11 @@ class Timeline {
 export async function showTimeline(place) {
   let data;
   try {
-    const answer = await fetch(place.dataset.timeline, { headers: { Accept: "application/json" } });
-    data = answer.ok ? await answer.json() : null;
+    data = await fetched(place.dataset.timeline);
   } catch {
-    data = null; // the gallery says what is wrong when it is asked for again
+    return; // the gallery says what is wrong when it is asked for again
   }
-  if (!data || data.buckets.length === 0) return;
+  if (data.buckets.length === 0) return;
   place.hidden = false;
   new Timeline(place, data);
 }

@@ -1,5 +1,6 @@
 // Load a frame ahead: picture, heatmap and good frames like it are there before it is shown.
 import { element, frameAddress } from "../elements.js";
+import { fetched } from "../fetched.js";
 import { Boxes } from "./boxes.js";
 import { keyOf } from "./requests.js";
 
@@ -60,9 +61,8 @@ export class Prepared {
 
   async #nearest() {
     try {
-      const answer = await fetch(`${this.frame.whole.links.inspection}/nearest-good`);
-      if (!answer.ok) return null;
-      return (await answer.json()).frames.map((good) => goodFrame(good));
+      const { frames } = await fetched(`${this.frame.whole.links.inspection}/nearest-good`);
+      return frames.map((good) => goodFrame(good));
     } catch {
       return null;
     }
