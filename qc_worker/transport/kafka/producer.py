@@ -77,6 +77,9 @@ def close_producer(producer: Any, *, timeout_s: float) -> None:
         stop_sender(producer, timeout_s=FORCED_CLOSE_S)
         with suppress(KafkaError):
             producer.close(timeout=0)
+    else:
+        # When its time is up, it tells its thread to end and does not wait for that.
+        stop_sender(producer, timeout_s=FORCED_CLOSE_S)
 
 
 def _send(producer: Any, record: OutgoingRecord) -> Any:
